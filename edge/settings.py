@@ -1,0 +1,290 @@
+"""Configuration: one TOML file, checked key by key, into frozen dataclasses.
+
+`emotion-edge.toml` beside this module documents every key and holds every default; a test keeps the two
+equal. This is the only reader of configuration. What a text *means* (a camera, an address) is for the module
+that uses it to say; here it only has to be a text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import socket
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATE = Path(__file__).with_name("emotion-edge.toml")
+SYSTEM_FILE = Path("/etc/emotion-edge/emotion-edge.toml")
+"""Read when no --config is given and it is there."""
+COMMAND_LINE = "command line"
+"""Where overrides come from, as error messages call it."""
+SHOWN_MAX = 60
+"""Characters of a value that an error message repeats: it stays one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Allows the numbers from `low` to `high`, both included; neither NaN nor infinity is one of them."""
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Allows a few words."""
+
+    words: tuple[str, ...]
+
+    def __contains__(self, value: str) -> bool:
+        return value in self.words
+
+    def __str__(self) -> str:
+        return " or ".join(f'"{word}"' for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Allows any text; the empty one only where it means something."""
+
+    meaning: str
+    optional: bool = False
+
+    def __contains__(self, value: str) -> bool:
+        return self.optional or bool(value.strip())
+
+    def __str__(self) -> str:
+        return f"{self.meaning}, or empty" if self.optional else f"{self.meaning}, not empty"
+
+
+Probability = Annotated[float, Between(0, 1)]
+Folder = Annotated[str, Text("a folder", optional=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """[device]."""
+
+    name: Annotated[str, Text("a name", optional=True)] = ""
+    """Second level of every topic; empty: the host name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """[camera]."""
+
+    source: Annotated[str, Text("a camera")] = "auto"
+    width: Annotated[int, Between(64, 4096, "px")] = 640
+    """px, asked of the camera."""
+    height: Annotated[int, Between(64, 4096, "px")] = 480
+    """px, asked of the camera."""
+    fps: Annotated[float, Between(1, 120, "frames/s")] = 15.0
+    """Frames per second that are looked at, at most."""
+    stall_s: Annotated[float, Between(0.5, 60, "s")] = 2.0
+    """A camera that is silent for so long is opened again."""
+    retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
+    """The longest pause between two attempts to open it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """[mesh]."""
+
+    backend: Annotated[str, OneOf(("litert", "mediapipe"))] = "litert"
+    models: Folder = ""
+    """Folder of the mesh models; empty: the bundle's, else the cache."""
+    max_faces: Annotated[int, Between(1, 16, "faces")] = 2
+    threads: Annotated[int, Between(1, 16, "threads")] = 1
+    search_fps: Annotated[float, Between(0.1, 120, "searches/s")] = 5.0
+    """How often the detector looks for faces while there is room for another."""
+    min_detection: Probability = 0.5
+    min_presence: Probability = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """[model]."""
+
+    bundle: Folder = ""
+    """Folder of the classifier's bundle; empty: the installed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionSettings:
+    """[expression]."""
+
+    smoothing_s: Annotated[float, Between(0, 10, "s")] = 0.25
+    """Time constant of the exponential smoothing of the probabilities."""
+    enter: Probability = 0.5
+    """A label is shown once its smoothed probability reaches this."""
+    leave: Probability = 0.35
+    """A shown label stays while its smoothed probability is at least this; never above `enter`."""
+    dwell_s: Annotated[float, Between(0, 60, "s")] = 0.6
+    """The shortest time between two changes of one face."""
+    hold_s: Annotated[float, Between(0, 60, "s")] = 0.4
+    """How long a result outlives its evidence: a lost face, or a probability below `leave`."""
+    min_quality: Probability = 0.25
+    """Readings below this quality are not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """[mqtt]."""
+
+    url: Annotated[str, Text("an address")] = "mqtt://localhost:1883"
+    base: Annotated[str, Text("a topic")] = "emotion"
+    username: Annotated[str, Text("a name", optional=True)] = ""
+    password_file: Annotated[str, Text("a file", optional=True)] = ""
+    keepalive_s: Annotated[int, Between(5, 65535, "s")] = 15
+    """The broker reports the device offline after one and a half times this."""
+    retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
+    """The longest pause between two attempts to connect."""
+    queue: Annotated[int, Between(1, 100_000, "events")] = 1000
+    """Events kept while the broker is away; the oldest is dropped first."""
+    expiry_s: Annotated[int, Between(1, 86400, "s")] = 300
+    """Events older than this are of no use to anybody and are dropped."""
+    state_interval_s: Annotated[float, Between(0.1, 3600, "s")] = 1.0
+    """The state is published on every change, and at most this often in between."""
+    health_interval_s: Annotated[float, Between(1, 3600, "s")] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one daemon."""
+
+    device: DeviceSettings = field(default_factory=DeviceSettings)
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    mesh: MeshSettings = field(default_factory=MeshSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    expression: ExpressionSettings = field(default_factory=ExpressionSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    @property
+    def device_name(self) -> str:
+        """The name in the topics: the configured one, or the host name without its domain."""
+        return self.device.name or socket.gethostname().split(".")[0] or "raspberrypi"
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
+    """Read and check the configuration.
+
+    Args:
+        path: The file; None: `SYSTEM_FILE` if there is one, else the defaults.
+        overrides: Values of the command line that go above those of the file, by dotted key:
+            `{"camera.source": "demo"}`.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML, or a key is unknown, or a value is not allowed.
+    """
+    file = path or SYSTEM_FILE
+    settings = _merge(Settings(), _read(file, optional=path is None), str(file))
+    for dotted, value in overrides.items():
+        section, dot, key = dotted.partition(".")
+        settings = _merge(settings, {section: {key: value} if dot else value}, COMMAND_LINE)
+    rules = settings.expression
+    if rules.leave > rules.enter:
+        raise ConfigError(
+            f"{file}: expression.leave = {rules.leave} is not allowed with "
+            f"expression.enter = {rules.enter}; give 0 to {rules.enter}"
+        )
+    return settings
+
+
+def template() -> str:
+    """The text of a settings file that holds every key with its default and says what it is for."""
+    return TEMPLATE.read_text(encoding="utf-8")
+
+
+@functools.cache
+def allowed(section: type) -> dict[str, tuple[type, Between | OneOf | Text]]:
+    """The keys of a section, each with its type and the values that it may have."""
+    hints = get_type_hints(section, include_extras=True)
+    return {key: get_args(hints[key])[:2] for key in hints}
+
+
+def _read(path: Path, *, optional: bool) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        if optional and isinstance(error, FileNotFoundError):
+            return {}
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        # Editors on Windows put a byte-order mark first; TOML knows none.
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: is not UTF-8 (at line {line}); save it as UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, or the bare one of a number with thousands of digits
+        reason = str(error).replace("at end of document", f"at line {len(text.splitlines())}, the end of the file")
+        raise ConfigError(f"{path}: is not TOML: {reason}") from None
+
+
+def _merge(settings: Settings, tables: Mapping[str, Any], origin: str) -> Settings:
+    """`settings` with the values of `tables` in their place; `origin` is named in errors."""
+    changed = {}
+    for name, table in tables.items():
+        section = getattr(settings, name) if name in _sections() else None
+        if section is None or not isinstance(table, dict):
+            raise _unknown(origin, name, is_section=isinstance(table, dict))
+        changed[name] = dataclasses.replace(
+            section, **{key: _checked(origin, name, key, value) for key, value in table.items()}
+        )
+    return dataclasses.replace(settings, **changed)
+
+
+@functools.cache
+def _sections() -> dict[str, type]:
+    return get_type_hints(Settings)
+
+
+def _checked(origin: str, section: str, key: str, value: Any) -> object:
+    """The value in the type of its field."""
+    keys = allowed(_sections()[section])
+    if key not in keys:
+        raise _unknown(origin, key, section=section)
+    kind, range_ = keys[key]
+    # TOML's `15` is good enough for 15.0. To Python `true` is a whole number, to a person it is none.
+    right_type = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if not right_type or value not in range_:
+        wanted = {float: "a number, ", int: "a whole number, ", str: ""}[kind]
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        shown = shown if len(shown) <= SHOWN_MAX else f"{shown[:SHOWN_MAX]}..."
+        raise ConfigError(f"{origin}: {section}.{key} = {shown} is not allowed; give {wanted}{range_}")
+    return kind(value)
+
+
+def _unknown(origin: str, name: str, *, section: str = "", is_section: bool = False) -> ConfigError:
+    """The error for a name that nobody knows, with the known name that was probably meant."""
+    import difflib
+
+    known = {title: list(allowed(kind)) for title, kind in _sections().items()}
+    candidates = known[section] if section else list(known)
+    homes = [f"[{title}]" for title, keys in known.items() if name in keys]
+    if name in known and not is_section:
+        return ConfigError(f"{origin}: {name!r} is a section, not a key; write [{name}] and its keys below")
+    what = f"section [{repr(name)[1:-1]}]" if is_section else f"key {name!r}"
+    where = f" in [{section}]" if section else ""
+    if near := difflib.get_close_matches(name.lower(), candidates, n=1):
+        advice = f"did you mean {near[0]!r}?"
+    elif homes:
+        advice = f"it belongs in {' or '.join(homes)}"
+    else:
+        advice = f"known are {', '.join(candidates)}"
+    return ConfigError(f"{origin}: unknown {what}{where}; {advice}")
