@@ -1,0 +1,178 @@
+"""Where frames come from: the Pi camera, a V4L2 device, files, or the built-in demo.
+
+Every source is a `Camera`; `open_camera` makes one from what the settings or `--camera` say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edge.errors import ConfigError, EdgeError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.settings import CameraSettings
+    from edge.values import Frame
+
+__all__ = ["SOURCES", "Camera", "open_camera", "open_lasting_camera"]
+
+SOURCES = {
+    "auto": "the Pi camera, else the first video device, else the demo",
+    "picamera2[:N]": "the Pi camera number N",
+    "v4l2:/dev/videoN": "a USB camera or another Video4Linux device",
+    "video:FILE": "a video file, at its own speed",
+    "images:DIR": "the image files in a folder, one frame each",
+    "recording:FILE": "landmarks recorded with `emotion-edge record`",
+    "demo": "the built-in demo, which needs no camera",
+}
+"""What `camera.source` may say, for help texts and messages."""
+
+_log = logging.getLogger(__name__)
+
+
+class Camera(Protocol):
+    """A source of frames."""
+
+    name: str
+    """What people see: `v4l2:/dev/video0`."""
+
+    live: bool
+    """It has no end, and it may be lost and opened again."""
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Wait for the next frame.
+
+        Args:
+            timeout_s: s, how long to wait at most.
+
+        Returns:
+            A frame that was not returned before; None if none came in time.
+
+        Raises:
+            EndOfStreamError: a finite source has delivered everything.
+            CameraLostError: a live source stopped delivering.
+            DataError: a file is damaged.
+        """
+        ...  # pragma: no cover
+
+    def close(self) -> None:
+        """Release the device or file; closing twice does no harm."""
+        ...  # pragma: no cover
+
+
+def open_camera(
+    settings: CameraSettings, *, clock: Callable[[], float] = time.monotonic, allow_demo: bool = True
+) -> Camera:
+    """Open the source that `settings.source` names.
+
+    Args:
+        settings: the source, its size and pace.
+        clock: monotonic s; `Frame.captured_at` is on this clock.
+        allow_demo: whether `auto` may end at the demo where no camera is found.
+
+    Raises:
+        ConfigError: no such kind of source.
+        NoInputError: the device, file or folder is not there.
+        DataError: a file is there but cannot be decoded.
+        PermissionRefusedError: the device may not be opened by this user.
+        UnavailableError: the device is busy, or `auto` found no camera.
+    """
+    kind, _, target = settings.source.strip().partition(":")
+    if kind == "auto" and not target:
+        return _open_auto(settings, clock, allow_demo=allow_demo)
+    if kind == "demo" and not target:
+        from edge.camera.demo import DemoCamera
+
+        return DemoCamera(settings, clock=clock)
+    if kind == "picamera2" and (not target or target.isdecimal()):
+        from edge.camera.picamera2 import Picamera2Camera
+
+        return Picamera2Camera(int(target or 0), settings, clock=clock)
+    if kind == "v4l2" and target:
+        from edge.camera.v4l2 import V4l2Camera
+
+        path = f"/dev/video{target}" if target.isdecimal() else target
+        return V4l2Camera(Path(path), settings, clock=clock)
+    if kind in {"video", "images", "recording"} and target:
+        return _open_files(kind, Path(target), settings, clock)
+    raise _no_such_source(settings.source, kind)
+
+
+def open_lasting_camera(settings: CameraSettings, *, allow_demo: bool = True) -> Camera:
+    """As `open_camera`, but a live camera that stops delivering is opened again, for as long as it takes."""
+    camera = open_camera(settings, allow_demo=allow_demo)
+    if not camera.live:
+        return camera
+    from edge.camera.reopening import ReopeningCamera
+
+    # By its own name: `auto` must not wander off to the demo when a cable comes loose.
+    same = replace(settings, source=camera.name)
+    first = [camera]
+    return ReopeningCamera(lambda: first.pop() if first else open_camera(same), settings)
+
+
+def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable[[], float]) -> Camera:
+    """Open one of the finite sources."""
+    if kind == "video":
+        from edge.camera.video import VideoCamera
+
+        return VideoCamera(path, settings, clock=clock)
+    if kind == "images":
+        from edge.camera.images import ImagesCamera
+
+        return ImagesCamera(path, settings, clock=clock)
+    from edge.camera.recording import RecordingCamera
+
+    return RecordingCamera(path, clock=clock)
+
+
+def _no_such_source(source: str, kind: str) -> ConfigError:
+    """The error for a source nobody knows, with the nearest one that exists."""
+    if not kind and not source.strip():
+        hint = ""
+    elif source.startswith("/dev/video"):
+        hint = f" Did you mean v4l2:{source}?"
+    else:
+        by_kind = {name.partition(":")[0].partition("[")[0]: name for name in SOURCES}
+        nearest = difflib.get_close_matches(kind.lower(), by_kind, n=1, cutoff=0.5)
+        hint = f" Did you mean {by_kind[nearest[0]]}?" if nearest else ""
+    return ConfigError(f"no camera source {source!r}.{hint} There are: {', '.join(SOURCES)}")
+
+
+def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_demo: bool) -> Camera:
+    """Take the first camera that works: the Pi's own, then /dev/video*, then the demo.
+
+    Raises:
+        UnavailableError: nothing works and the demo is not allowed.
+    """
+    from edge.camera import picamera2, v4l2
+
+    reasons: list[str] = []
+    try:
+        return picamera2.Picamera2Camera(0, settings, clock=clock)
+    except EdgeError as error:
+        _log.debug("no Pi camera: %s", error)
+        if picamera2.installed():  # else nobody expects one, and the reason would only distract
+            reasons.append(str(error))
+    for path in filter(v4l2.may_be_camera, v4l2.devices()):
+        try:
+            return v4l2.V4l2Camera(path, settings, clock=clock)
+        except EdgeError as error:
+            _log.debug("passed over %s: %s", path, error)
+            reasons.append(str(error))
+    if allow_demo:
+        from edge.camera.demo import DemoCamera
+
+        _log.info("no camera found; showing the built-in demo")
+        return DemoCamera(settings, clock=clock)
+    found = f" ({'; '.join(reasons)})" if reasons else ""
+    raise UnavailableError(
+        f"no camera found{found}. Connect one and start again, or name a source with --camera: "
+        + ", ".join(name for name in SOURCES if name != "auto")
+    )

@@ -1,0 +1,132 @@
+"""A live camera that is opened again when it goes away or falls silent."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from edge.errors import CameraLostError, ConfigError, EdgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.camera import Camera
+    from edge.settings import CameraSettings
+    from edge.values import Frame
+
+FIRST_PAUSE_S = 0.5
+"""Before the first attempt; each one after it waits twice as long."""
+
+STEADY_S = 10.0
+"""A camera that has delivered for so long is believed to be well: the next loss starts with a short pause."""
+
+_log = logging.getLogger(__name__)
+
+
+class ReopeningCamera:
+    """Wraps a camera: whoever reads it sees silence where there was a loss, and then frames again."""
+
+    live = True
+
+    def __init__(
+        self,
+        open_camera: Callable[[], Camera],
+        settings: CameraSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Open the camera for the first time; that failure is the caller's to handle.
+
+        Args:
+            open_camera: opens it; called again after each loss.
+            settings: `stall_s` of silence count as a loss, `retry_max_s` is the longest pause.
+            clock: monotonic s.
+            sleep: waits for so many s.
+
+        Raises:
+            EdgeError: what `open_camera` raised.
+        """
+        self._open = open_camera
+        self._stall_s = settings.stall_s
+        self._retry_max_s = settings.retry_max_s
+        self._clock = clock
+        self._sleep = sleep
+        self._camera: Camera | None = open_camera()
+        self.name = self._camera.name
+        self.reopened = 0
+        """How often the camera was lost and came back."""
+        self._pause = FIRST_PAUSE_S
+        self._retry_at = 0.0
+        self._opened_at = self._heard_at = clock()
+        self._returning = False
+        self._dropped_before = 0
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody read in time, over all openings."""
+        return self._dropped_before + int(getattr(self._camera, "dropped", 0))
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame; None: none within timeout_s, or the camera is away.
+
+        Raises:
+            EndOfStreamError: the wrapped camera is finite and has ended.
+            DataError: the wrapped camera reads a damaged file.
+        """
+        if self._camera is None:
+            self._wait_or_open(timeout_s)
+            return None
+        try:
+            frame = self._camera.read(timeout_s)
+        except CameraLostError as error:
+            self._lose(str(error))
+            return None
+        now = self._clock()
+        if frame is not None:
+            self._hear(now)
+        elif now - self._heard_at >= self._stall_s:
+            self._lose(f"camera {self.name} stopped delivering (no frame for {self._stall_s:g} s)")
+        return frame
+
+    def close(self) -> None:
+        """Release the camera; it is not opened again unless somebody reads."""
+        if self._camera is not None:
+            self._dropped_before = self.dropped
+            self._camera.close()
+            self._camera = None
+
+    def _hear(self, now: float) -> None:
+        self._heard_at = now
+        if self._returning:
+            self._returning = False
+            self.reopened += 1
+            _log.info("camera %s is back", self.name)
+        if now - self._opened_at >= STEADY_S:
+            self._pause = FIRST_PAUSE_S
+
+    def _lose(self, reason: str) -> None:
+        """Close the camera, plan the next attempt and say so in one line."""
+        self.close()
+        self._returning = False
+        _log.warning("%s; trying again in %g s", reason, self._pause)
+        self._retry_at = self._clock() + self._pause
+        self._pause = min(self._pause * 2, self._retry_max_s)
+
+    def _wait_or_open(self, timeout_s: float) -> None:
+        wait = self._retry_at - self._clock()
+        if wait > 0:
+            self._sleep(min(wait, timeout_s))
+            if wait > timeout_s:
+                return
+        try:
+            self._camera = self._open()
+        except ConfigError:
+            raise  # trying again will not help until the settings are changed
+        except EdgeError as error:
+            self._lose(str(error))
+            return
+        self.name = self._camera.name
+        self._opened_at = self._heard_at = self._clock()
+        self._returning = True

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge.camera import latest
+from edge.camera.latest import LatestFrame
+from edge.errors import CameraLostError, UnavailableError
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Driver:
+    """A device whose frames are handed in by the test."""
+
+    def __init__(self, *, error: Exception | None = None) -> None:
+        self.error = error
+        self.frames: list[Frame | None] = []
+        self.more = threading.Semaphore(0)
+        self.released = threading.Event()
+
+    def push(self, number: float | None):
+        self.frames.append(None if number is None else Frame(rgb=np.zeros((1, 1, 3), np.uint8), captured_at=number))
+        self.more.release()
+
+    def open(self):
+        if self.error:
+            raise self.error
+
+    def grab(self):
+        self.more.acquire()
+        return self.frames.pop(0)
+
+    def release(self):
+        self.released.set()
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 0.05)
+    driver = Driver()
+    driver.push(0)
+    return driver
+
+
+@pytest.fixture
+def frames(driver: Driver):
+    frames = LatestFrame(driver, name="test", open_timeout_s=5)
+    yield frames
+    driver.push(None)
+    frames.close()
+
+
+def wait_for(condition: Callable[[], bool]):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_the_first_frame_is_there_when_it_is_open(frames: LatestFrame):
+    assert frames.read(0).captured_at == 0
+
+
+def test_the_latest_frame_wins_and_the_others_are_counted(frames: LatestFrame, driver: Driver):
+    for number in (1, 2, 3):
+        driver.push(number)
+    wait_for(lambda: frames.dropped == 3)
+    assert frames.read(0).captured_at == 3
+    assert frames.read(0) is None
+
+
+def test_no_frame_is_returned_twice(frames: LatestFrame):
+    frames.read(0)
+    assert frames.read(0.01) is None
+
+
+def test_a_driver_that_hangs_does_not_hang_the_reader(frames: LatestFrame):
+    frames.read(0)
+    before = time.monotonic()
+    assert frames.read(0.05) is None
+    frames.close()
+    assert time.monotonic() - before < 2
+
+
+def test_a_driver_that_fails_is_a_lost_camera(frames: LatestFrame, driver: Driver):
+    frames.read(0)
+    driver.push(None)
+    with pytest.raises(CameraLostError, match="camera test stopped delivering"):
+        frames.read(5)
+    assert driver.released.wait(5)
+
+
+def test_whatever_a_driver_raises_becomes_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 1.0)
+    with pytest.raises(CameraLostError, match="camera test failed: no such register"):
+        LatestFrame(Driver(error=RuntimeError("no such\nregister")), name="test", open_timeout_s=5)
+
+
+def test_the_drivers_own_reason_is_kept():
+    with pytest.raises(UnavailableError, match="busy"):
+        LatestFrame(Driver(error=UnavailableError("busy")), name="test", open_timeout_s=5)
+
+
+def test_a_device_that_opens_but_stays_dark(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 0.05)
+    dark = Driver()
+    with pytest.raises(CameraLostError, match=r"opened but delivered no frame within 0\.05 s"):
+        LatestFrame(dark, name="test", open_timeout_s=0.05)
+    dark.push(None)  # let its thread go
+
+
+def test_closing_releases_the_device(driver: Driver):
+    frames = LatestFrame(driver, name="test", open_timeout_s=5)
+    driver.push(1)
+    threading.Timer(0.01, driver.push, [2]).start()
+    frames.close()
+    assert driver.released.wait(5)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.camera import open_camera, picamera2, v4l2
+from edge.errors import ConfigError, NoInputError, UnavailableError
+
+from .conftest import write_clip
+
+if TYPE_CHECKING:
+    from edge.settings import CameraSettings
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch):
+    """A machine without any camera."""
+    monkeypatch.setattr(v4l2, "devices", lambda *_: [])
+    monkeypatch.setattr(picamera2, "installed", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "nearest"),
+    [
+        ("vidoe:a.mp4", r"video:FILE\?"),
+        ("picamera", r"picamera2\[:N\]\?"),
+        ("image:dir", r"images:DIR\?"),
+        ("/dev/video0", r"v4l2:/dev/video0\?"),
+        ("demo:1", r"demo\?"),
+        ("video:", r"video:FILE\?"),
+    ],
+)
+def test_an_unknown_source_is_answered_with_the_nearest(settings: CameraSettings, spec: str, nearest: str):
+    with pytest.raises(ConfigError, match="Did you mean " + nearest):
+        open_camera(replace(settings, source=spec))
+
+
+@pytest.mark.parametrize("spec", ["", "  ", "xyz", ":", "recording", "picamera2:x", "auto:1"])
+def test_every_unknown_source_is_answered_with_all_there_are(settings: CameraSettings, spec: str):
+    with pytest.raises(ConfigError, match=r"There are: auto, picamera2\[:N\], v4l2:/dev/videoN, .*, demo$"):
+        open_camera(replace(settings, source=spec))
+
+
+@pytest.mark.usefixtures("bare")
+def test_auto_ends_at_the_demo(settings: CameraSettings):
+    assert open_camera(settings).name == "demo"
+
+
+@pytest.mark.usefixtures("bare")
+def test_auto_without_the_demo_says_what_to_do(settings: CameraSettings):
+    with pytest.raises(UnavailableError, match=r"^no camera found\. Connect one and start again, or name"):
+        open_camera(settings, allow_demo=False)
+
+
+@pytest.mark.usefixtures("bare")
+def test_auto_says_why_it_passed_over_what_it_found(
+    settings: CameraSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = tmp_path / "video0"
+    broken.touch()
+    monkeypatch.setattr(v4l2, "devices", lambda *_: [broken])
+    with pytest.raises(UnavailableError, match="video0 is busy or not a camera"):
+        open_camera(settings, allow_demo=False)
+
+
+@pytest.mark.usefixtures("bare")
+def test_auto_takes_the_first_device_that_delivers(settings: CameraSettings, monkeypatch: pytest.MonkeyPatch):
+    class Device:
+        def __init__(self, path: Path, *_: object, **__: object) -> None:
+            if path.name == "video0":
+                raise UnavailableError("video0 is busy")
+            self.name = f"v4l2:{path}"
+
+    monkeypatch.setattr(v4l2, "devices", lambda *_: [Path("/dev/video0"), Path("/dev/video1")])
+    monkeypatch.setattr(v4l2, "V4l2Camera", Device)
+    assert open_camera(settings).name == "v4l2:/dev/video1"
+
+
+def test_a_v4l2_number_is_a_device(settings: CameraSettings):
+    with pytest.raises(NoInputError, match="/dev/video97 does not exist"):
+        open_camera(replace(settings, source="v4l2:97"))
+
+
+def test_a_file_with_a_colon_in_its_name(settings: CameraSettings, tmp_path: Path):
+    clip = write_clip(tmp_path / "a.avi", frames=3).rename(tmp_path / "12:30.avi")
+    camera = open_camera(replace(settings, source=f"video:{clip}"))
+    assert camera.name == f"video:{clip}"
+    assert not camera.live
+    camera.close()
+
+
+@pytest.mark.parametrize("kind", ["video", "images", "recording"])
+def test_a_file_that_is_not_there(settings: CameraSettings, kind: str, tmp_path: Path):
+    with pytest.raises(NoInputError, match="nowhere does not exist"):
+        open_camera(replace(settings, source=f"{kind}:{tmp_path / 'nowhere'}"))

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.video import VideoCamera
+from edge.errors import DataError, EndOfStreamError, NoInputError
+from edge.settings import CameraSettings
+
+from .conftest import ManualTime, cut, write_clip
+
+MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", Path(__file__).parents[4] / "shared" / "data" / "media"))
+ALL = CameraSettings(fps=1000.0)
+
+
+def play(camera: VideoCamera) -> list:
+    frames = []
+    while True:
+        try:
+            frame = camera.read(10.0)
+        except EndOfStreamError:
+            return frames
+        assert frame is not None
+        frames.append(frame)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("MJPG", ".avi"), ("mp4v", ".mp4")])
+def test_every_frame_is_delivered_once_and_in_order(tmp_path: Path, codec: str, suffix: str):
+    clip = write_clip(tmp_path / f"clip{suffix}", codec=codec)
+    frames = play(VideoCamera(clip, ALL, pace=False))
+    assert len(frames) == 40
+    assert np.all(np.diff([frame.rgb.mean() for frame in frames]) > 2)
+
+
+def test_channels_are_red_green_blue(tmp_path: Path):
+    path = tmp_path / "red.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
+    writer.write(np.full((32, 32, 3), (0, 0, 250), np.uint8))
+    writer.release()
+    rgb = play(VideoCamera(path, ALL, pace=False))[0].rgb
+    assert rgb[16, 16, 0] > 200
+    assert rgb[16, 16, 2] < 50
+
+
+def test_frames_carry_the_files_own_time(tmp_path: Path, world: ManualTime):
+    frames = play(VideoCamera(write_clip(tmp_path / "a.avi"), ALL, pace=False, clock=world.clock))
+    assert [frame.captured_at for frame in frames[:3]] == pytest.approx([1000.0, 1000.05, 1000.1])
+
+
+def test_playing_takes_as_long_as_the_clip(tmp_path: Path, world: ManualTime):
+    play(VideoCamera(write_clip(tmp_path / "a.avi"), ALL, clock=world.clock, sleep=world.sleep))
+    assert world.now == pytest.approx(1000 + 39 / 20)
+
+
+def test_a_frame_that_is_not_due_is_not_waited_for_longer_than_asked(tmp_path: Path, world: ManualTime):
+    camera = VideoCamera(write_clip(tmp_path / "a.avi"), ALL, clock=world.clock, sleep=world.sleep)
+    camera.read(1.0)
+    assert camera.read(0.02) is None
+    assert world.now == pytest.approx(1000.02)
+    assert camera.read(1.0).captured_at == pytest.approx(1000.05)
+
+
+def test_a_slow_reader_misses_frames_instead_of_falling_behind(tmp_path: Path, world: ManualTime):
+    camera = VideoCamera(write_clip(tmp_path / "a.avi"), CameraSettings(fps=20.0), clock=world.clock, sleep=world.sleep)
+    camera.read(1.0)
+    world.now += 0.9
+    assert camera.read(1.0).captured_at >= world.now - 0.051
+    assert camera.dropped > 10
+
+
+def test_after_a_long_absence_the_film_goes_on_from_where_it_was(tmp_path: Path, world: ManualTime):
+    clip = write_clip(tmp_path / "a.avi")
+    camera = VideoCamera(clip, ALL, clock=world.clock, sleep=world.sleep)
+    camera.read(1.0)
+    world.now += 60
+    assert [camera.read(1.0).captured_at for _ in range(3)] == pytest.approx([1060.0, 1060.05, 1060.1])
+    assert camera.dropped == 0
+
+
+def test_a_machine_too_slow_for_the_film_still_shows_some_of_it(tmp_path: Path, world: ManualTime):
+    def slow_clock() -> float:
+        world.now += 0.15  # each frame of 0.05 s takes three times as long to decode
+        return world.now
+
+    camera = VideoCamera(write_clip(tmp_path / "a.avi"), ALL, clock=slow_clock, sleep=world.sleep)
+    times = [frame.captured_at for frame in play(camera)]
+    assert len(times) > 4
+    assert times == sorted(set(times))
+
+
+def test_no_more_frames_a_second_than_the_settings_say(tmp_path: Path):
+    frames = play(VideoCamera(write_clip(tmp_path / "a.avi"), CameraSettings(fps=8.0), pace=False))
+    assert len(frames) == 16  # two seconds
+
+
+def test_missing_file(tmp_path: Path):
+    with pytest.raises(NoInputError, match=r"none\.mp4 does not exist"):
+        VideoCamera(tmp_path / "none.mp4", ALL)
+
+
+def test_a_folder_is_not_a_video(tmp_path: Path):
+    with pytest.raises(NoInputError, match="is a folder"):
+        VideoCamera(tmp_path, ALL)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 500, os.urandom(20_000)])
+def test_a_file_that_is_no_video(tmp_path: Path, content: bytes):
+    path = tmp_path / "fake.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"fake\.mp4 is not a video"):
+        VideoCamera(path, ALL)
+
+
+def test_a_clip_cut_short_plays_what_is_there_and_then_says_what_is_missing(tmp_path: Path):
+    camera = VideoCamera(cut(write_clip(tmp_path / "a.avi"), 0.5), ALL, pace=False)
+    read = 0
+
+    def read_all() -> None:
+        nonlocal read
+        while camera.read(1.0):
+            read += 1
+
+    with pytest.raises(DataError, match="is damaged") as caught:
+        read_all()
+    assert 10 <= read <= 22
+    assert str(caught.value).endswith(f"is damaged: {read} of 40 frames could be read")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_end_stays_the_end(tmp_path: Path):
+    camera = VideoCamera(write_clip(tmp_path / "a.avi", frames=2), ALL, pace=False)
+    play(camera)
+    with pytest.raises(EndOfStreamError):
+        camera.read(1.0)
+
+
+def test_names_beyond_ascii(tmp_path: Path):
+    clip = write_clip(tmp_path / "a.avi", frames=3)
+    renamed = clip.rename(tmp_path / "Gesicht 🙂 é.avi")
+    assert len(play(VideoCamera(renamed, ALL, pace=False))) == 3
+
+
+def test_decoders_write_nothing_to_stderr(tmp_path: Path):
+    # In a process of its own: FFmpeg reads its log level once.
+    broken = cut(write_clip(tmp_path / "a.mp4", codec="mp4v"), 0.7)
+    program = (
+        "from pathlib import Path\n"
+        "from edge.camera.video import VideoCamera\n"
+        "from edge.errors import DataError\n"
+        "from edge.settings import CameraSettings\n"
+        f"try: VideoCamera(Path({str(broken)!r}), CameraSettings())\n"
+        "except DataError: print('refused')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("refused\n", "")
+
+
+@pytest.fixture(params=["single_face.mp4", "no_face.mp4", "noface_face.mov"])
+def film(request: pytest.FixtureRequest) -> Path:
+    path = MEDIA / request.param
+    if not path.exists():
+        pytest.skip(f"{path} is not here (EMOTION_EDGE_MEDIA names the folder)")
+    return path
+
+
+def test_real_films_play_to_their_end(film: Path):
+    frames = play(VideoCamera(film, ALL, pace=False))
+    times = [frame.captured_at for frame in frames]
+    assert len(frames) > 60
+    assert all(b > a for a, b in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.95])
+def test_real_films_cut_short_are_refused(film: Path, tmp_path: Path, share: float):
+    copy = tmp_path / film.name
+    copy.write_bytes(film.read_bytes())
+    with pytest.raises(DataError, match="cut short"):
+        VideoCamera(cut(copy, share), ALL)
+
+
+def test_real_films_damaged_in_the_middle_say_how_far_they_could_be_read(film: Path, tmp_path: Path):
+    data = bytearray(film.read_bytes())
+    middle = slice(len(data) * 4 // 10, len(data) * 6 // 10)
+    data[middle] = np.random.default_rng(3).bytes(middle.stop - middle.start)
+    broken = tmp_path / film.name
+    broken.write_bytes(data)
+    with pytest.raises(DataError, match=r"is damaged: \d+ of \d+ frames could be read"):
+        play(VideoCamera(broken, ALL, pace=False))
