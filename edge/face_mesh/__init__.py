@@ -1,0 +1,53 @@
+"""Frame -> faces. Two backends behind one Protocol: MediaPipe's models run directly, and the mediapipe package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.mesh_models import MeshModels
+    from edge.settings import MeshSettings
+    from edge.values import Face, Frame
+
+BACKENDS = ("litert", "mediapipe")
+
+
+class FaceMesh(Protocol):
+    """Finds faces and follows them from frame to frame."""
+
+    def process(self, frame: Frame) -> tuple[Face, ...]:
+        """The faces of the next frame of a stream; tracks are kept from the frames before.
+
+        Args:
+            frame: `captured_at` must not go backwards.
+        """
+
+    def still(self, rgb: NDArray[np.uint8]) -> tuple[Face, ...]:
+        """The faces of a single picture, uint8[H, W, 3], the largest first. No track is touched."""
+
+    def close(self) -> None:
+        """Free what the backend holds."""
+
+
+def open_face_mesh(settings: MeshSettings, models: MeshModels) -> FaceMesh:
+    """The backend that the settings ask for.
+
+    Raises:
+        ConfigError: no such backend, or a model cannot be loaded.
+        UnavailableError: the backend's library is not installed.
+    """
+    # Only the chosen backend is imported: mediapipe alone costs a hundred megabytes.
+    if settings.backend == "litert":
+        from edge.face_mesh.litert import LiteRTFaceMesh
+
+        return LiteRTFaceMesh(settings, models)
+    if settings.backend == "mediapipe":
+        from edge.face_mesh.mediapipe import MediaPipeFaceMesh
+
+        return MediaPipeFaceMesh(settings, models)
+    raise ConfigError(f"mesh.backend = {settings.backend!r}: choose one of {', '.join(BACKENDS)}")

@@ -1,0 +1,171 @@
+"""MediaPipe's face models run directly: detect, measure, smooth, follow.
+
+The detector runs only while there is room for another face; a face once found is followed from its own
+landmarks. It agrees with the mediapipe package to a hundredth of a pixel and does without its 300 MB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge.face_mesh.detector import Detector
+from edge.face_mesh.landmarker import Landmarker
+from edge.face_mesh.one_euro import OneEuro
+from edge.face_mesh.regions import Region, TrackIds
+from edge.values import Face
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.mesh_models import MeshModels
+    from edge.settings import MeshSettings
+    from edge.values import Frame
+
+SAME_FACE = 0.5
+"""Two tracks whose regions overlap more than this follow one face."""
+
+SURPLUS = 2
+"""So many times `max_faces` of the detector's finds are looked at."""
+
+CROP_SIDE = 256
+"""px. A smaller picture is taken for a crop of a face: enlarged to this, with a border round it, because the
+detector wants to see a head in front of something."""
+
+CROP_BORDER = 0.375
+"""Width of that border, as a share of the enlarged side."""
+
+CROP_CONFIDENCE = 0.2
+"""In a crop a face may be presumed, so a second look is content with less."""
+
+CROP_SCALES = (1.0, 0.85, 0.72)
+"""Sizes of the region, relative to the detector's, that are tried until one shows a face. The detector takes
+a head that is cut off at the border for a larger one: on 747 FER2013 faces 94.2, 96.0 and 96.5 % are found
+with one, two and three sizes."""
+
+
+@dataclass(slots=True)
+class _Track:
+    region: Region
+    number: int | None = None
+    """None until the landmark model has confirmed the detector's find."""
+    smoothing: OneEuro | None = None
+
+
+class LiteRTFaceMesh:
+    """The direct backend."""
+
+    def __init__(self, settings: MeshSettings, models: MeshModels) -> None:
+        """Load both models.
+
+        Raises:
+            ConfigError: a model is missing or another one.
+            UnavailableError: no interpreter is installed.
+        """
+        self._settings = settings
+        self._detector = Detector(models.detector, threads=settings.threads)
+        self.landmarker = Landmarker(models.landmarker, threads=settings.threads)
+        self._tracks: list[_Track] = []
+        self._ids = TrackIds()
+        self._next_search = float("-inf")
+
+    def process(self, frame: Frame) -> tuple[Face, ...]:
+        """See `FaceMesh.process`."""
+        now = frame.captured_at
+        candidates: list[_Track] = []
+        if len(self._tracks) < self._settings.max_faces and now >= self._next_search:
+            candidates = self._search(frame.rgb, now)
+        faces: list[Face] = []
+        kept: list[_Track] = []
+        for track in [*self._tracks, *candidates]:
+            if len(kept) == self._settings.max_faces:
+                break
+            landmarks, presence = self.landmarker(frame.rgb, track.region)
+            region = Region.of_landmarks(landmarks)
+            if presence < self._settings.min_presence or any(
+                region.overlap(other.region) > SAME_FACE for other in kept
+            ):
+                self._next_search = now  # look again at the very next frame
+                continue
+            # The next region comes from what was measured, what is passed on is smoothed.
+            width, height = np.ptp(landmarks[:, :2], axis=0).tolist()
+            if track.smoothing is None:
+                track.smoothing = OneEuro(landmarks, now)
+            else:
+                landmarks = track.smoothing(landmarks, now, (width + height) / 2)
+            track.region = region
+            if track.number is None:
+                others = {other.number for other in self._tracks if other.number is not None}
+                track.number = self._ids.claim(region, now, others)
+            self._ids.seen(track.number, region, now)
+            kept.append(track)
+            faces.append(Face(track.number, landmarks, presence))
+        self._tracks = kept
+        return tuple(faces)
+
+    def _search(self, rgb: NDArray[np.uint8], now: float) -> list[_Track]:
+        # On average as often as asked, although only frames can be looked at.
+        period, late = 1 / self._settings.search_fps, now - self._next_search
+        self._next_search = now + period - (late if late < period else 0)
+        # A few more than there is room for: some turn out to be no faces.
+        found = self._detector(
+            rgb, min_confidence=self._settings.min_detection, most=SURPLUS * self._settings.max_faces
+        )
+        return [
+            _Track(region)
+            for region in found
+            if all(region.overlap(track.region) < SAME_FACE / 2 for track in self._tracks)
+        ]
+
+    def still(self, rgb: NDArray[np.uint8]) -> tuple[Face, ...]:
+        """See `FaceMesh.still`."""
+        height, width = rgb.shape[:2]
+        if max(height, width) >= CROP_SIDE:
+            return self._measure(rgb, self._settings.min_detection)
+        scale = CROP_SIDE / max(height, width)
+        border = round(CROP_BORDER * CROP_SIDE)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        large = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
+        framed = np.asarray(
+            cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE), dtype=np.uint8
+        )
+        faces: tuple[Face, ...] = ()
+        for min_confidence in (self._settings.min_detection, CROP_CONFIDENCE):
+            faces = faces or self._measure(framed, min_confidence, CROP_SCALES)
+        shift = np.array([border, border, 0], np.float32)
+        return tuple(Face(f.track_id, (f.landmarks - shift) / np.float32(scale), f.presence) for f in faces)
+
+    def _measure(
+        self, rgb: NDArray[np.uint8], min_confidence: float, scales: tuple[float, ...] = (1.0,)
+    ) -> tuple[Face, ...]:
+        regions: list[Region] = []
+        faces: list[Face] = []
+        for found in self._detector(rgb, min_confidence=min_confidence, most=SURPLUS * self._settings.max_faces):
+            if len(faces) == self._settings.max_faces:
+                break
+            face = self._look(rgb, found, scales)
+            if face is None:
+                continue
+            region = Region.of_landmarks(face.landmarks)
+            if all(region.overlap(other) <= SAME_FACE for other in regions):
+                regions.append(region)
+                faces.append(face)
+        order = sorted(range(len(faces)), key=lambda i: -regions[i].size)
+        return tuple(Face(n + 1, faces[i].landmarks, faces[i].presence) for n, i in enumerate(order))
+
+    def _look(self, rgb: NDArray[np.uint8], found: Region, scales: tuple[float, ...]) -> Face | None:
+        for scale in scales:
+            landmarks, presence = self.landmarker(rgb, replace(found, size=found.size * scale))
+            if presence >= self._settings.min_presence:
+                # A followed face is always measured in the region that its landmarks gave, so this one is too.
+                again, confirmed = self.landmarker(rgb, Region.of_landmarks(landmarks))
+                if confirmed >= self._settings.min_presence:
+                    return Face(0, again, confirmed)
+                return Face(0, landmarks, presence)
+        return None
+
+    def close(self) -> None:
+        """Nothing is held that the garbage collector does not free."""

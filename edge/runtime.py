@@ -1,0 +1,114 @@
+"""One seam for the two interpreters that run TFLite models: LiteRT where it is installed, else tflite-runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+RUNTIMES = (("ai-edge-litert", "ai_edge_litert.interpreter"), ("tflite-runtime", "tflite_runtime.interpreter"))
+"""Distribution and module, in order of preference."""
+
+
+@cache
+def _interpreter_class() -> tuple[str, Any]:
+    reasons = []
+    for distribution, module in RUNTIMES:
+        try:
+            return distribution, importlib.import_module(module).Interpreter
+        except ImportError as error:
+            # A wheel built for another NumPy also ends here, and its reason is worth reading.
+            reasons.append(f"{distribution}: {str(error).splitlines()[0]}")
+    raise UnavailableError(f"no TFLite interpreter: pip install ai-edge-litert ({'; '.join(reasons)})")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the C++ side from announcing its delegate on stderr; it has no switch for that."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def runtime_name() -> str:
+    """Distribution and version of the interpreter in use, as in `ai-edge-litert 2.3.0`.
+
+    Raises:
+        UnavailableError: none is installed.
+    """
+    distribution, _ = _interpreter_class()
+    return f"{distribution} {importlib.metadata.version(distribution)}"
+
+
+class Model:
+    """A TFLite model with one input, run on one thread unless told otherwise."""
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        """Load `path` and allocate its tensors.
+
+        Raises:
+            ConfigError: the file is missing, or is no model that this interpreter can run.
+            UnavailableError: no interpreter is installed.
+        """
+        distribution, interpreter = _interpreter_class()
+        try:
+            with _quiet():
+                self._interpreter = interpreter(str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"{path}: {distribution} cannot load this model ({reason})") from error
+        self._input = self._interpreter.get_input_details()[0]
+        self._outputs = self._interpreter.get_output_details()
+        self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
+        self.output_shapes: tuple[tuple[int, ...], ...] = tuple(
+            tuple(int(n) for n in output["shape"]) for output in self._outputs
+        )
+        self.input_quantisation: tuple[float, int] = self._input["quantization"]
+        """Scale and zero point; (0, 0) for a float model."""
+        self.output_quantisation: tuple[float, int] = self._outputs[0]["quantization"]
+        self.input_dtype: np.dtype[Any] = np.dtype(self._input["dtype"])
+        self._input_view = self._interpreter.tensor(self._input["index"])
+
+    def input(self) -> NDArray[Any]:
+        """The input tensor itself, to be written in place.
+
+        The interpreter refuses to run while anybody holds this array: write to it, don't keep it.
+        """
+        view: NDArray[Any] = self._input_view()
+        return view
+
+    def invoke(self) -> None:
+        """Run the model on what is in the input tensor."""
+        self._interpreter.invoke()
+
+    def output(self, index: int) -> NDArray[Any]:
+        """A copy of output `index`."""
+        value: NDArray[Any] = self._interpreter.get_tensor(self._outputs[index]["index"])
+        return value
+
+    def run(self, values: NDArray[Any]) -> Sequence[NDArray[Any]]:
+        """Copy `values` in, run, and copy every output out."""
+        np.copyto(self.input(), values, casting="same_kind")
+        self.invoke()
+        return [self.output(index) for index in range(len(self._outputs))]

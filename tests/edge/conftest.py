@@ -1,0 +1,54 @@
+"""What the tests of the daemon share: the real models, the demo's frames, the clips where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge import mesh_models
+from edge.camera.demo import DemoCamera
+from edge.errors import ConfigError
+from edge.settings import CameraSettings
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" / "data" / "media"))
+
+
+@pytest.fixture(scope="session")
+def models() -> mesh_models.MeshModels:
+    try:
+        return mesh_models.find([mesh_models.cache_folder()])
+    except ConfigError as error:
+        pytest.fail(f"{error} (make test does it)")
+
+
+@pytest.fixture(scope="session")
+def media() -> Callable[[str], Path]:
+    """The path of a test picture or clip; those are not everybody's to pass on, so they may be missing."""
+
+    def path(name: str) -> Path:
+        if not (MEDIA / name).exists():
+            pytest.skip(f"{name} is not here (EMOTION_EDGE_MEDIA names the folder of clips)")
+        return MEDIA / name
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo() -> Callable[[float, float, float], Iterator[Frame]]:
+    """Frames of the demo from one second of its script to another, at some rate."""
+    camera = DemoCamera(CameraSettings(width=640, height=480))
+
+    def frames(start: float, end: float, fps: float = 15.0) -> Iterator[Frame]:
+        for i in range(round((end - start) * fps)):
+            at = start + i / fps
+            yield Frame(camera.draw(at), at)
+
+    return frames
