@@ -1,0 +1,202 @@
+"""Landmarks -> the vector that the classifier reads: a canonical pose, then centred and scaled.
+
+The same code prepares the training rows and the faces on the device. What it depends on (which points, the
+reference shape, the statistics) is the *feature contract*; its hash stands in every model bundle, and the
+daemon refuses a bundle whose hash is not that of its own features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.errors import ConfigError
+from edge.values import LANDMARKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CONTRACT_VERSION = 1
+"""Rises when the computation itself changes."""
+
+RIGID_POINTS = (
+    *(10, 151, 9, 8, 67, 297, 109, 338, 54, 284, 103, 332, 21, 251),  # forehead
+    *(162, 389, 127, 356, 234, 454),  # temples and before the ears
+    *(33, 133, 362, 263),  # eye corners
+    *(168, 6, 197, 195, 5),  # bridge of the nose
+)
+"""Points that stay with the skull whatever the face does; the pose is fitted on these alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """How faces lie in space: landmarks = scale * rotation @ canonical + translation."""
+
+    scale: NDArray[np.float32]
+    """float32[N], px for one unit of the reference shape (its root mean square radius)."""
+    rotation: NDArray[np.float32]
+    """float32[N, 3, 3], proper rotations from canonical to picture."""
+
+    @property
+    def frontality(self) -> NDArray[np.float32]:
+        """float32[N]: cosine of the angle between the line of sight and the face; 1 is frontal, 0 a profile."""
+        facing: NDArray[np.float32] = self.rotation[:, 2, 2]
+        return facing
+
+
+def canonical(
+    landmarks: NDArray[np.float32], rigid: NDArray[np.intp], reference: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], Pose]:
+    """Turn, scale and shift faces so that their rigid points lie on the reference as well as they can.
+
+    The least-squares similarity of Umeyama (1991), for all rows at once.
+
+    Args:
+        landmarks: float32[N, 478, 3] px.
+        rigid: int[R], the points that are fitted.
+        reference: float32[R, 3], where they should come to lie; its mean is the origin.
+
+    Returns:
+        float32[N, 478, 3] in units of the reference, and the pose that was taken out.
+    """
+    centre = landmarks[:, rigid].mean(axis=1, keepdims=True, dtype=np.float64)
+    fitted = landmarks[:, rigid] - centre
+    covariance = np.swapaxes(fitted, 1, 2) @ reference.astype(np.float64)
+    u, strength, vt = np.linalg.svd(covariance)
+    # A mirrored face fits too; only proper rotations are poses.
+    sign = np.ones((len(landmarks), 3))
+    sign[:, 2] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
+    rotation = (u * sign[:, None, :]) @ vt
+    # The scale that takes the face to the reference; a face without extent would divide by zero.
+    spread = np.maximum(np.square(fitted).sum(axis=(1, 2)), np.finfo(np.float64).tiny)
+    scale = (strength * sign).sum(axis=1) / spread
+    aligned = (landmarks - centre) @ (rotation * scale[:, None, None])
+    with np.errstate(divide="ignore"):
+        pose = Pose((1 / scale).astype(np.float32), rotation.astype(np.float32))
+    return aligned.astype(np.float32), pose
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One feature contract."""
+
+    points: NDArray[np.intp]
+    """int[P], the landmarks that enter the vector."""
+    rigid: NDArray[np.intp]
+    """int[R], the landmarks that the pose is fitted on."""
+    reference: NDArray[np.float32]
+    """float32[R, 3], their place in the canonical pose."""
+    mean: NDArray[np.float32]
+    """float32[P * 3], over the training rows."""
+    scale: NDArray[np.float32]
+    """float32[P * 3], standard deviation over the training rows."""
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return self.mean.size
+
+    @property
+    def contract_hash(self) -> str:
+        """sha256 of everything that the vector depends on."""
+        digest = hashlib.sha256(f"emotion-edge features {CONTRACT_VERSION}".encode())
+        for array, dtype in (
+            (self.points, "<i4"),
+            (self.rigid, "<i4"),
+            (self.reference, "<f4"),
+            (self.mean, "<f4"),
+            (self.scale, "<f4"),
+        ):
+            digest.update(f"{array.shape}{dtype}".encode())
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        return digest.hexdigest()
+
+    def __call__(self, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pose]:
+        """The vectors, float32[N, P * 3], and the poses of faces, float32[N, 478, 3] px."""
+        aligned, pose = canonical(landmarks, self.rigid, self.reference)
+        vectors = aligned[:, self.points].reshape(len(landmarks), -1)
+        return (vectors - self.mean) / self.scale, pose
+
+    @classmethod
+    def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp]) -> Features:
+        """The contract that training rows, float32[N, 478, 3] px, give.
+
+        The reference is their generalised Procrustes mean (Gower 1975) over `RIGID_POINTS`.
+        """
+        rigid = np.asarray(RIGID_POINTS, np.intp)
+        reference = _unit(landmarks[0, rigid])
+        # It converges in two or three rounds; more change nothing in float32.
+        for _ in range(5):
+            aligned, _ = canonical(landmarks, rigid, reference)
+            reference = _unit(aligned[:, rigid].mean(axis=0))
+        reference = _upright(landmarks, rigid, reference)
+        aligned, _ = canonical(landmarks, rigid, reference)
+        vectors = aligned[:, points].reshape(len(landmarks), -1)
+        # A coordinate that never moves says nothing, and must not divide by zero.
+        scale = np.maximum(vectors.std(axis=0, dtype=np.float64), 1e-4).astype(np.float32)
+        return cls(points, rigid, reference, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), scale)
+
+    def save(self, path: Path) -> None:
+        """Write the contract as `features.npz`."""
+        np.savez_compressed(
+            path,
+            points=self.points.astype(np.int32),
+            rigid=self.rigid.astype(np.int32),
+            reference=self.reference,
+            mean=self.mean,
+            scale=self.scale,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Features:
+        """Read `features.npz`.
+
+        Raises:
+            ConfigError: the file is missing, damaged, or not a feature contract.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                features = cls(
+                    points=data["points"].astype(np.intp),
+                    rigid=data["rigid"].astype(np.intp),
+                    reference=data["reference"].astype(np.float32),
+                    mean=data["mean"].astype(np.float32),
+                    scale=data["scale"].astype(np.float32),
+                )
+        except Exception as error:
+            raise ConfigError(f"{path}: not a feature contract ({error}); install the bundle again") from error
+        indices = np.concatenate([features.points, features.rigid])
+        whole = (
+            features.reference.shape == (features.rigid.size, 3)
+            and features.mean.shape == features.scale.shape == (features.points.size * 3,)
+            and ((indices >= 0) & (indices < LANDMARKS)).all()
+            and (features.scale > 0).all()
+        )
+        if not whole:
+            raise ConfigError(f"{path}: its arrays do not fit each other; install the bundle again")
+        return features
+
+
+def _unit(shape: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The shape about its mean, with a root mean square radius of 1."""
+    centred = shape.astype(np.float64) - shape.mean(axis=0, dtype=np.float64)
+    radius = np.sqrt(np.square(centred).sum(axis=1).mean())
+    return np.asarray(centred / radius, np.float32)
+
+
+def _upright(
+    landmarks: NDArray[np.float32], rigid: NDArray[np.intp], reference: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Turn the reference so that the average face of the training rows looks straight ahead.
+
+    Procrustes leaves the orientation of the first row in it; frontality is counted from here.
+    """
+    _, pose = canonical(landmarks, rigid, reference)
+    u, _, vt = np.linalg.svd(pose.rotation.mean(axis=0, dtype=np.float64))
+    mean_rotation = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return np.asarray(reference @ mean_rotation.T, np.float32)

@@ -1,0 +1,153 @@
+"""A bundle goes live only if it is whole and gives the right answers on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge import bundle as bundles
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(bundles.CHECKOUT, tmp_path / "emotion")
+
+
+def change_manifest(folder: Path, change: Callable[[dict], None]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def declare(folder: Path, name: str) -> None:
+    """Make the manifest agree with a file that was changed."""
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
+
+
+def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
+    bundle = bundles.load(bundles.CHECKOUT)
+    assert set(bundle.labels) == {
+        "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"
+    }  # fmt: skip
+
+
+def test_probabilities_of_real_faces_are_a_distribution():
+    bundle = bundles.load(bundles.CHECKOUT)
+    with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
+        shares = bundle.classifier.probabilities(golden["landmarks"])
+    assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (shares >= 0).all()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
+        bundles.load(tmp_path)
+
+
+def test_a_damaged_manifest_is_refused(folder):
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '"text"', "null"])
+def test_json_that_is_no_manifest_is_refused(folder, content):
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(ConfigError, match="manifest"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("name", [bundles.NETWORK, bundles.FEATURES, bundles.GOLDEN])
+def test_an_altered_file_is_refused_by_its_hash(folder, name):
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"{name} is not the file"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("name", [bundles.NETWORK, bundles.FEATURES, bundles.GOLDEN])
+def test_a_missing_file_is_refused(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+        bundles.load(folder)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_not_trusted(folder):
+    change_manifest(folder, lambda manifest: manifest["files"].pop(bundles.NETWORK))
+    with pytest.raises(ConfigError, match="does not list"):
+        bundles.load(folder)
+
+
+def test_a_path_out_of_the_bundle_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest["files"].update({"../secret": "0" * 64}))
+    with pytest.raises(ConfigError, match="not a file of the bundle"):
+        bundles.load(folder)
+
+
+def test_another_feature_contract_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(feature_contract="0" * 64))
+    with pytest.raises(ConfigError, match="features are not the ones"):
+        bundles.load(folder)
+
+
+def test_another_face_mesh_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(landmarker_sha256="0" * 64))
+    with pytest.raises(ConfigError, match="another face mesh"):
+        bundles.load(folder)
+
+
+def test_a_bundle_from_the_future_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(least_edge_version="99.0"))
+    with pytest.raises(ConfigError, match=r"needs emotion-edge 99\.0"):
+        bundles.load(folder)
+
+
+def test_other_inputs_are_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(inputs=["landmarks", "smell"]))
+    with pytest.raises(ConfigError, match="a kind that this version does not know"):
+        bundles.load(folder)
+
+
+def test_labels_that_do_not_fit_the_network_are_refused(folder):
+    change_manifest(folder, lambda manifest: manifest["labels"].pop())
+    with pytest.raises(ConfigError, match="the bundle says"):
+        bundles.load(folder)
+
+
+def test_other_answers_than_where_it_was_made_are_refused(folder):
+    with np.load(folder / bundles.GOLDEN) as golden:
+        landmarks, probabilities = golden["landmarks"], golden["probabilities"]
+    np.savez(folder / bundles.GOLDEN, landmarks=landmarks, probabilities=np.roll(probabilities, 1, axis=1))
+    declare(folder, bundles.GOLDEN)
+    with pytest.raises(ConfigError, match="other probabilities here"):
+        bundles.load(folder)
+
+
+def test_golden_vectors_that_are_not_numbers_are_refused(folder):
+    with np.load(folder / bundles.GOLDEN) as golden:
+        landmarks, probabilities = golden["landmarks"], golden["probabilities"]
+    np.savez(folder / bundles.GOLDEN, landmarks=landmarks * np.nan, probabilities=probabilities)
+    declare(folder, bundles.GOLDEN)
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+def test_a_network_that_is_none_is_refused(folder):
+    (folder / bundles.NETWORK).write_bytes(b"TFL3" * 100)
+    declare(folder, bundles.NETWORK)
+    with pytest.raises(ConfigError, match="cannot load this model"):
+        bundles.load(folder)

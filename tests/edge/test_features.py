@@ -1,0 +1,142 @@
+"""The feature contract: what the classifier sees does not depend on where and how large a face is."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge import bundle as bundles
+from edge.errors import ConfigError
+from edge.features import RIGID_POINTS, Features, canonical
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    return Features.load(bundles.CHECKOUT / bundles.FEATURES)
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    """Real faces, float32[N, 478, 3] px."""
+    with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
+        return golden["landmarks"]
+
+
+def rotation_z(angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    x=st.floats(-2000, 2000),
+    y=st.floats(-2000, 2000),
+    scale=st.floats(0.2, 8),
+    angle=st.floats(-np.pi, np.pi),
+)
+def test_translation_scale_and_in_plane_rotation_change_nothing(features, faces, *, x, y, scale, angle):
+    moved = faces.astype(np.float64) @ rotation_z(angle) * scale + [x, y, 0]
+    aligned, _ = canonical(moved, features.rigid, features.reference)
+    expected, _ = canonical(faces.astype(np.float64), features.rigid, features.reference)
+    assert np.abs(aligned - expected).max() < 1e-4
+
+
+def test_moved_pixels_in_float32_give_the_same_vector(features, faces):
+    moved = (faces @ rotation_z(0.7).astype(np.float32) * np.float32(3) + np.float32([320, 240, 0])).astype(np.float32)
+    aligned, _ = canonical(moved, features.rigid, features.reference)
+    expected, _ = canonical(faces, features.rigid, features.reference)
+    assert np.abs(aligned - expected).max() < 1e-4
+
+
+def test_a_turned_head_comes_back_to_the_reference_and_says_how_far_it_was_turned(features, faces):
+    upright, _ = canonical(faces, features.rigid, features.reference)
+    angle = np.radians(30)
+    yaw = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]], np.float32)
+    aligned, pose = canonical(upright @ yaw, features.rigid, features.reference)
+    assert np.allclose(aligned, upright, atol=1e-4)
+    assert pose.frontality == pytest.approx(np.cos(angle), abs=1e-4)
+    assert pose.scale == pytest.approx(1, abs=1e-4)
+
+
+def test_a_mirrored_face_is_not_turned_inside_out(features, faces):
+    _, pose = canonical(faces * np.float32([-1, 1, 1]), features.rigid, features.reference)
+    assert np.linalg.det(pose.rotation) == pytest.approx(1, abs=1e-4)
+
+
+def test_rows_do_not_influence_each_other(features, faces):
+    together, _ = features(faces)
+    for i in range(len(faces)):
+        alone, _ = features(faces[i : i + 1])
+        assert np.allclose(together[i], alone[0], atol=1e-5)
+
+
+def test_a_face_without_extent_is_finite(features):
+    vectors, _ = features(np.zeros((1, 478, 3), np.float32))
+    assert np.isfinite(vectors).all()
+
+
+def test_many_rows_cost_no_python_loop(features, faces):
+    """Per row, a thousand at once are many times cheaper than one: nothing is done row by row."""
+    many = np.repeat(faces, 1000 // len(faces) + 1, axis=0)[:1000]
+
+    def seconds(rows):
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            features(rows)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    one = min(seconds(faces[:1]) for _ in range(20))
+    assert seconds(many) < 1000 * one
+
+
+def test_the_fit_finds_the_reference_in_moved_copies_of_a_face(faces):
+    generator = np.random.default_rng(1)
+    copies = np.stack(
+        [
+            faces[0] @ rotation_z(generator.uniform(-1, 1)).astype(np.float32) * np.float32(generator.uniform(0.5, 2))
+            + generator.uniform(-500, 500, 3).astype(np.float32)
+            for _ in range(50)
+        ]
+    )
+    fitted = Features.fit(copies, np.arange(478))
+    aligned, pose = canonical(copies, fitted.rigid, fitted.reference)
+    assert np.allclose(aligned[:, fitted.rigid], fitted.reference, atol=1e-3)
+    assert pose.frontality == pytest.approx(1, abs=1e-3), "the average training face looks straight ahead"
+    assert np.sqrt(np.square(fitted.reference).sum(axis=1).mean()) == pytest.approx(1, abs=1e-5)
+
+
+def test_rigid_points_are_distinct():
+    assert len(set(RIGID_POINTS)) == len(RIGID_POINTS)
+
+
+def test_the_hash_survives_the_file(features, tmp_path):
+    features.save(tmp_path / "features.npz")
+    assert Features.load(tmp_path / "features.npz").contract_hash == features.contract_hash
+
+
+@pytest.mark.parametrize("field", ["points", "rigid", "reference", "mean", "scale"])
+def test_every_part_of_the_contract_is_in_the_hash(features, field):
+    parts = {name: getattr(features, name).copy() for name in ("points", "rigid", "reference", "mean", "scale")}
+    parts[field].flat[0] += 1
+    assert Features(**parts).contract_hash != features.contract_hash
+
+
+def test_a_damaged_contract_is_one_line(features, tmp_path):
+    path = tmp_path / "features.npz"
+    features.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match="not a feature contract"):
+        Features.load(path)
+
+
+def test_arrays_that_do_not_fit_are_refused(features, tmp_path):
+    path = tmp_path / "features.npz"
+    Features(features.points[:-1], features.rigid, features.reference, features.mean, features.scale).save(path)
+    with pytest.raises(ConfigError, match="do not fit"):
+        Features.load(path)
