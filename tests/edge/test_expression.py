@@ -1,0 +1,606 @@
+"""What the expression machine promises: few, steady changes that do not depend on the frame rate."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from edge.expression import ExpressionMachine
+from edge.settings import ExpressionSettings
+from edge.values import UNCERTAIN, Change, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+    Film = list[tuple[list[Reading], float]]
+    CalmScene = tuple[ExpressionSettings, list["Segment"]]
+
+LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+SETTINGS = ExpressionSettings(smoothing_s=0.25, enter=0.5, leave=0.35, dwell_s=0.6, hold_s=0.4, min_quality=0.25)
+FPS = 20
+
+bounded = settings(deadline=None, max_examples=60)
+
+
+def reading(track: int = 1, *, quality: float = 1.0, size: float = 100.0, **given: float) -> Reading:
+    """A reading with the given probabilities; the labels that are not given share the rest."""
+    rest = (1 - sum(given.values())) / (len(LABELS) - len(given))
+    probabilities = np.array([given.get(label, rest) for label in LABELS], np.float32)
+    return Reading(track, probabilities, quality, (0.0, 0.0, size, size))
+
+
+HAPPY = reading(happiness=0.9)
+SAD = reading(sadness=0.9)
+VAGUE = reading(happiness=0.2)
+BLURRED = reading(happiness=0.9, quality=0.1)
+
+
+class Scene:
+    """A machine that is fed at FPS; remembers what came out."""
+
+    def __init__(self, machine_settings: ExpressionSettings = SETTINGS) -> None:
+        self.machine = ExpressionMachine(LABELS, machine_settings)
+        self.frame = 0
+        self.changes: list[Change] = []
+
+    @property
+    def now(self) -> float:
+        return self.frame / FPS
+
+    def show(self, *readings: Reading, seconds: float) -> list[Change]:
+        """The changes while the camera sees the same for a time."""
+        changes = []
+        for _ in range(round(seconds * FPS)):
+            self.frame += 1
+            changes += self.machine.step(readings, self.now)
+        self.changes += changes
+        return changes
+
+
+def within_a_frame_after(moment: float, change: Change) -> bool:
+    return moment <= change.since <= moment + 1 / FPS + 1e-9
+
+
+def story(changes: list[Change]) -> list[tuple[str, str | None, str | None]]:
+    return [(change.kind, change.previous, change.expression) for change in changes]
+
+
+# The life of one face.
+
+
+def test_the_first_good_reading_is_shown_at_once():
+    changes = ExpressionMachine(LABELS, SETTINGS).step([HAPPY], 7.0)
+    assert story(changes) == [("new", None, "happiness")]
+    assert (changes[0].since, changes[0].duration_s) == (7.0, 0.0)
+    assert changes[0].confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("first", [VAGUE, BLURRED], ids=["no label likely enough", "poor quality"])
+def test_a_face_that_cannot_be_read_is_new_and_uncertain(first: Reading):
+    changes = ExpressionMachine(LABELS, SETTINGS).step([first], 0.0)
+    assert story(changes) == [("new", None, UNCERTAIN)]
+    assert changes[0].confidence == pytest.approx(float(first.probabilities.max()))
+
+
+def test_another_expression_is_shown_when_its_smoothed_probability_reaches_enter():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    switched = scene.now
+    (change,) = scene.show(SAD, seconds=2)
+    assert story([change]) == [("update", "happiness", "sadness")]
+    rises_from = float(HAPPY.probabilities[LABELS.index("sadness")])
+    expected = switched + 0.25 * math.log((0.9 - rises_from) / (0.9 - 0.5))
+    assert within_a_frame_after(expected, change)
+    assert change.duration_s == pytest.approx(change.since - 1 / FPS)
+
+
+def test_a_flicker_shorter_than_the_smoothing_is_not_shown():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    scene.show(SAD, seconds=0.1)
+    scene.show(HAPPY, seconds=2)
+    assert story(scene.changes) == [("new", None, "happiness")]
+
+
+def test_between_leave_and_enter_the_shown_expression_stays_and_no_other_comes_in():
+    scene = Scene()
+    between = reading(happiness=0.42, sadness=0.45)
+    scene.show(HAPPY, seconds=2)
+    assert scene.show(between, seconds=10) == []
+    fresh = Scene()
+    assert story(fresh.show(between, seconds=10)) == [("new", None, UNCERTAIN)]
+
+
+def test_below_leave_the_expression_is_held_and_then_uncertain():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    switched = scene.now
+    (change,) = scene.show(VAGUE, seconds=2)
+    assert story([change]) == [("update", "happiness", UNCERTAIN)]
+    below = switched + 0.25 * math.log((0.9 - 0.2) / (0.35 - 0.2))
+    assert within_a_frame_after(below + 0.4, change)
+
+
+def test_a_dip_below_leave_that_is_shorter_than_the_hold_is_not_shown():
+    scene = Scene(replace(SETTINGS, smoothing_s=0.0))
+    scene.show(HAPPY, seconds=2)
+    scene.show(VAGUE, seconds=0.3)
+    scene.show(HAPPY, seconds=2)
+    assert story(scene.changes) == [("new", None, "happiness")]
+
+
+def test_an_expression_that_comes_and_goes_within_the_dwell_is_not_shown():
+    scene = Scene(replace(SETTINGS, smoothing_s=0.0, dwell_s=1.0))
+    scene.show(HAPPY, seconds=0.2)
+    scene.show(SAD, seconds=0.5)
+    scene.show(HAPPY, seconds=2)
+    assert story(scene.changes) == [("new", None, "happiness")]
+
+
+def test_an_expression_that_lasts_is_shown_when_the_dwell_is_over():
+    scene = Scene(replace(SETTINGS, smoothing_s=0.0, dwell_s=1.0))
+    scene.show(HAPPY, seconds=0.2)
+    (change,) = scene.show(SAD, seconds=2)
+    assert change.duration_s == pytest.approx(1.0, abs=1 / FPS)
+
+
+def test_of_two_equally_likely_expressions_the_shown_one_stays():
+    scene = Scene(replace(SETTINGS, enter=0.4, smoothing_s=0.0))
+    scene.show(SAD, seconds=2)
+    assert scene.show(reading(happiness=0.45, sadness=0.45), seconds=5) == []
+
+
+# Poor quality.
+
+
+def test_poor_readings_are_not_believed():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    assert scene.show(replace(SAD, quality=0.1), seconds=0.35) == []
+    (shown,) = scene.machine.shown()
+    assert shown.probabilities["sadness"] == pytest.approx(HAPPY.probabilities[LABELS.index("sadness")])
+
+
+def test_nothing_but_poor_readings_for_the_hold_is_uncertain_until_a_good_one_comes():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    left = scene.now
+    (change,) = scene.show(BLURRED, seconds=2)
+    assert story([change]) == [("update", "happiness", UNCERTAIN)]
+    assert within_a_frame_after(left + 0.4, change)
+    assert story(scene.show(HAPPY, seconds=1 / FPS)) == [("update", UNCERTAIN, "happiness")]
+
+
+def test_what_the_last_expression_lacked_is_not_held_against_the_next():
+    scene = Scene(replace(SETTINGS, smoothing_s=0.0, dwell_s=0.0))
+    scene.show(HAPPY, seconds=2)
+    scene.show(VAGUE, seconds=0.3)
+    scene.show(SAD, seconds=1 / FPS)
+    scene.show(BLURRED, seconds=0.3)
+    assert story(scene.changes) == [("new", None, "happiness"), ("update", "happiness", "sadness")]
+
+
+def test_the_first_good_reading_after_poor_ones_counts_in_full():
+    scene = Scene(replace(SETTINGS, dwell_s=0.0))
+    scene.show(BLURRED, seconds=0.1)
+    assert story(scene.show(SAD, seconds=1 / FPS)) == [("update", UNCERTAIN, "sadness")]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["probability", "quality", "box"])
+def test_a_reading_that_is_not_finite_is_ignored(where: str, bad: float):
+    broken = {
+        "probability": replace(SAD, probabilities=np.array([bad, *SAD.probabilities[1:]], np.float32)),
+        "quality": replace(SAD, quality=bad),
+        "box": replace(SAD, box=(0.0, 0.0, 1.0, bad)),
+    }[where]
+    assert ExpressionMachine(LABELS, SETTINGS).step([broken], 0.0) == []
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    before = scene.machine.shown()
+    scene.show(broken, seconds=0.3)
+    assert scene.machine.shown() == before
+
+
+def test_a_reading_for_other_labels_is_refused():
+    with pytest.raises(ValueError, match="8 probabilities for 2 labels"):
+        ExpressionMachine(("open", "closed"), SETTINGS).step([HAPPY], 0.0)
+
+
+def test_a_leave_above_enter_is_refused():
+    with pytest.raises(ValueError, match="leave"):
+        ExpressionMachine(LABELS, replace(SETTINGS, leave=0.6))
+
+
+# Absence.
+
+
+def test_a_face_that_is_gone_is_held_and_then_ends():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    left = scene.now
+    (change,) = scene.show(seconds=2)
+    assert story([change]) == [("end", "happiness", None)]
+    assert within_a_frame_after(left + 0.4, change)
+    assert change.confidence == pytest.approx(0.9)
+    assert change.duration_s == pytest.approx(change.since - 1 / FPS)
+    assert scene.machine.shown() == ()
+
+
+def test_a_face_that_is_back_within_the_hold_goes_on_without_a_change():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    scene.show(seconds=0.35)
+    assert len(scene.machine.shown()) == 1
+    scene.show(HAPPY, seconds=2)
+    assert story(scene.changes) == [("new", None, "happiness")]
+
+
+def test_a_face_that_is_back_after_its_end_is_new():
+    scene = Scene()
+    scene.show(HAPPY, seconds=2)
+    scene.show(seconds=2)
+    scene.show(SAD, seconds=2)
+    assert [change.kind for change in scene.changes] == ["new", "end", "new"]
+    assert scene.changes[-1].expression == "sadness"
+
+
+def test_a_passing_face_is_shown_for_the_dwell():
+    scene = Scene(replace(SETTINGS, dwell_s=1.0, hold_s=0.1))
+    scene.show(HAPPY, seconds=0.1)
+    (end,) = scene.show(seconds=2)
+    assert 1.0 <= end.duration_s <= 1.0 + 1 / FPS + 1e-9
+
+
+def test_without_a_hold_an_absent_face_ends_and_a_present_one_does_not():
+    scene = Scene(replace(SETTINGS, hold_s=0.0, dwell_s=0.0))
+    assert story(scene.show(HAPPY, seconds=2)) == [("new", None, "happiness")]
+    assert story(scene.show(seconds=1 / FPS)) == [("end", "happiness", None)]
+
+
+def test_close_ends_every_face_at_once():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([replace(SAD, track_id=2), HAPPY], 0.0)
+    changes = machine.close(0.1)
+    assert [(change.track_id, change.kind, change.duration_s) for change in changes] == [
+        (1, "end", 0.1),
+        (2, "end", 0.1),
+    ]
+    assert machine.shown() == ()
+    assert machine.close(0.2) == []
+
+
+# Time.
+
+
+def test_after_a_long_pause_the_first_reading_counts_in_full():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([HAPPY], 0.0)
+    (change,) = machine.step([SAD], 3600.0)
+    assert story([change]) == [("update", "happiness", "sadness")]
+    assert change.confidence == pytest.approx(0.9)
+    assert change.duration_s == 3600.0
+
+
+def test_after_a_long_pause_a_face_that_is_gone_ends():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([HAPPY], 0.0)
+    assert story(machine.step([], 3600.0)) == [("end", "happiness", None)]
+
+
+@pytest.mark.parametrize("later", [5.0, 1.0], ids=["the same time", "an earlier time"])
+def test_time_that_does_not_advance_moves_nothing(later: float):
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([HAPPY], 5.0)
+    before = machine.shown()
+    assert machine.step([SAD], later) == []
+    assert machine.step([], later) == []
+    assert machine.shown() == before
+    assert machine.close(later)[0].duration_s == 0.0
+
+
+# What is shown.
+
+
+def test_the_largest_face_is_shown_first():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([reading(1, size=50), reading(2, size=200), reading(3, size=100)], 0.0)
+    assert [(shown.track_id, shown.size) for shown in machine.shown()] == [(2, 200), (3, 100), (1, 50)]
+
+
+def test_the_order_follows_the_faces_as_they_move():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([reading(1, size=50), reading(2, size=200)], 0.0)
+    machine.step([reading(1, size=90), reading(2, size=80)], 0.1)
+    assert [(shown.track_id, shown.size) for shown in machine.shown()] == [(1, 90), (2, 80)]
+
+
+def test_shown_carries_the_smoothed_probabilities_by_label():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    machine.step([reading(happiness=0.8, sadness=0.2)], 3.0)
+    machine.step([reading(sadness=0.9, happiness=0.1)], 3.1)
+    (shown,) = machine.shown()
+    kept = math.exp(-0.1 / 0.25)
+    assert shown.probabilities["happiness"] == pytest.approx(0.1 + (0.8 - 0.1) * kept, abs=1e-6)
+    assert tuple(shown.probabilities) == LABELS
+    assert (shown.expression, shown.since) == ("happiness", 3.0)
+    assert shown.confidence == shown.probabilities["happiness"]
+
+
+# Properties that hold for whatever a camera delivers.
+
+times = st.sampled_from([0.0, 0.05, 0.25, 0.6]) | st.floats(0, 5, allow_subnormal=False)
+shares = st.floats(0, 1, allow_subnormal=False)
+
+
+@st.composite
+def any_settings(draw: st.DrawFn) -> ExpressionSettings:
+    low, high = sorted((draw(shares), draw(shares)))
+    tau, dwell, hold = draw(st.tuples(times, times, times))
+    return ExpressionSettings(
+        smoothing_s=tau, enter=high, leave=low, dwell_s=dwell, hold_s=hold, min_quality=draw(shares)
+    )
+
+
+@st.composite
+def any_reading(draw: st.DrawFn, track: int) -> Reading:
+    # One label stands out more often than not, as it does in what a classifier says.
+    weights = np.array(draw(st.lists(st.integers(0, 4), min_size=8, max_size=8)), np.float32) + 0.1
+    weights[draw(st.integers(0, 7))] *= draw(st.sampled_from([1, 5, 50]))
+    broken = draw(st.integers(0, 19)) == 0
+    probabilities = np.full(8, math.nan, np.float32) if broken else weights / weights.sum()
+    quality = draw(st.sampled_from([1.0, 1.0, 0.5, 0.1]))
+    return Reading(track, probabilities, quality, (0.0, 0.0, 1.0, draw(st.sampled_from([40.0, 80.0, 160.0]))))
+
+
+@st.composite
+def any_film(draw: st.DrawFn) -> Film:
+    """Frames of up to three faces, with pauses, stalls and clocks that go back: (readings, now)."""
+    frames, now = [], 0.0
+    for _ in range(draw(st.integers(1, 25))):
+        now += draw(st.sampled_from([0.02, 0.07, 0.07, 0.2, 0.7, 3.0, 60.0, 0.0, -0.05]))
+        tracks = draw(st.sampled_from([{1}, {1, 2}, {1, 2, 3}, {1, 3}, {2}, set()]))
+        frames.append(([draw(any_reading(track)) for track in sorted(tracks)], now))
+    return frames
+
+
+def play(film: Film, machine_settings: ExpressionSettings) -> tuple[list[Change], list[Change]]:
+    """The changes of a film, and those of the closing after it."""
+    machine = ExpressionMachine(LABELS, machine_settings)
+    changes = [change for readings, now in film for change in machine.step(readings, now)]
+    return changes, machine.close(film[-1][1])
+
+
+def by_track(changes: Iterable[Change]) -> dict[int, list[Change]]:
+    tracks = defaultdict(list)
+    for change in changes:
+        tracks[change.track_id].append(change)
+    return tracks
+
+
+@bounded
+@given(any_film(), any_settings())
+def test_two_changes_of_a_face_are_never_closer_than_the_dwell(film: Film, machine_settings: ExpressionSettings):
+    changes, _ = play(film, machine_settings)
+    for life in by_track(changes).values():
+        for one, other in pairwise(life):
+            if one.kind != "end":
+                assert other.since - one.since >= machine_settings.dwell_s
+
+
+@bounded
+@given(any_film(), any_settings())
+def test_a_life_is_new_then_updates_that_chain_then_one_end(film: Film, machine_settings: ExpressionSettings):
+    changes, closing = play(film, machine_settings)
+    for life in by_track(changes + closing).values():
+        shown = None
+        for change in life:
+            assert change.previous == shown
+            assert change.expression != shown
+            shown = change.expression
+        assert life[0].kind == "new"
+        assert life[-1].kind == "end"
+        kinds = [change.kind for change in life]
+        assert kinds.count("new") == kinds.count("end")
+
+
+@bounded
+@given(any_film(), any_settings())
+def test_the_durations_of_a_life_add_up(film: Film, machine_settings: ExpressionSettings):
+    changes, closing = play(film, machine_settings)
+    for life in by_track(changes + closing).values():
+        began, total = 0.0, 0.0
+        for change in life:
+            assert change.duration_s >= 0
+            if change.kind == "new":
+                began, total = change.since, 0.0
+            total += change.duration_s
+            assert began + total == pytest.approx(change.since)
+
+
+@bounded
+@given(any_film(), any_settings())
+def test_what_is_shown_is_what_the_changes_told(film: Film, machine_settings: ExpressionSettings):
+    machine = ExpressionMachine(LABELS, machine_settings)
+    told = {}
+    for readings, now in film:
+        for change in machine.step(readings, now):
+            told[change.track_id] = (change.expression, change.since)
+            if change.kind == "end":
+                del told[change.track_id]
+        assert {shown.track_id: (shown.expression, shown.since) for shown in machine.shown()} == told
+        sizes = [shown.size for shown in machine.shown()]
+        assert sizes == sorted(sizes, reverse=True)
+        for shown in machine.shown():
+            expected = shown.probabilities.get(shown.expression, max(shown.probabilities.values()))
+            assert shown.confidence == expected
+            assert 0 <= shown.confidence <= 1 + 1e-6
+
+
+@bounded
+@given(any_film(), any_settings(), st.randoms(use_true_random=False))
+def test_the_order_of_the_faces_in_a_frame_does_not_matter(
+    film: Film, machine_settings: ExpressionSettings, random: Random
+):
+    shuffled = [(random.sample(readings, len(readings)), now) for readings, now in film]
+    assert play(shuffled, machine_settings) == play(film, machine_settings)
+
+
+@bounded
+@given(any_film(), any_settings())
+def test_faces_do_not_influence_each_other(film: Film, machine_settings: ExpressionSettings):
+    together = by_track(chain(*play(film, machine_settings)))
+    for track in (1, 2, 3):
+        alone = [([one for one in readings if one.track_id == track], now) for readings, now in film]
+        assert list(chain(*play(alone, machine_settings))) == together[track]
+
+
+# The frame rate. The reference below is a formula, not a simulation: between two switches of the signal every
+# smoothed probability is an exponential, and the moments where it crosses a threshold can be written down.
+
+SLOWEST = 5.0
+FRAME = 1 / SLOWEST
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What the camera sees for a time."""
+
+    kind: str  # clear, vague, poor, gone
+    label: int
+    probability: float
+    seconds: float
+
+    def probabilities(self) -> list[float]:
+        values = [(1 - self.probability) / 7] * 8
+        values[self.label] = self.probability
+        return values
+
+
+class Ideal:
+    """What an endless frame rate would show, segment by segment."""
+
+    def __init__(self, rules: ExpressionSettings) -> None:
+        self.rules = rules
+        self.changes: list[tuple[float, str | None]] = []
+        self.shown: str | None = None
+        self.smoothed: list[float] = []
+        self.believed_until = -math.inf
+        self.now = 0.0
+
+    def live(self, segment: Segment) -> None:
+        """Append the changes of one segment, and leave out what hangs on single frames."""
+        end = self.now + segment.seconds
+        if segment.kind == "gone":
+            self.change(self.now + self.rules.hold_s, None)
+        elif segment.kind == "poor":
+            first = self.shown is None
+            self.change(self.now + (0 if first else self.rules.hold_s), UNCERTAIN)
+            if first:
+                self.smoothed, self.believed_until = segment.probabilities(), -math.inf
+        else:
+            if self.shown is None:
+                self.smoothed, self.believed_until = segment.probabilities(), -math.inf
+            self.follow(segment)
+            decay = math.exp((self.believed_until - end) / self.rules.smoothing_s)
+            both = zip(self.smoothed, segment.probabilities(), strict=True)
+            self.smoothed = [p + (s - p) * decay for s, p in both]
+            self.believed_until = end
+        self.now = end
+
+    def follow(self, segment: Segment) -> None:
+        """The changes of a segment with good readings."""
+        target = segment.probabilities()
+        enters = leaves = math.inf
+        if segment.kind == "clear" and self.shown != LABELS[segment.label]:
+            enters = self.crossing(segment.label, target, self.rules.enter)
+        elif self.shown is None:
+            leaves = self.now
+        if self.shown in LABELS and target[LABELS.index(self.shown)] < self.rules.leave:
+            leaves = self.crossing(LABELS.index(self.shown), target, self.rules.leave) + self.rules.hold_s
+        # No camera can say which of two events came first when both fall into one frame.
+        assume(enters == leaves or abs(enters - leaves) > 2 * FRAME)
+        if leaves < enters:
+            self.change(leaves, UNCERTAIN)
+            # One frame is not promised to a change that waits for the dwell.
+            assume(enters > leaves + self.rules.dwell_s + 2 * FRAME)
+        if enters < math.inf:
+            self.change(enters, LABELS[segment.label])
+
+    def crossing(self, label: int, target: list[float], level: float) -> float:
+        """When the label's exponential, which starts at the last good reading, passes the level."""
+        start, goal = self.smoothed[label], target[label]
+        if self.believed_until == -math.inf or (start >= level) == (goal >= level):
+            return self.now
+        return max(self.now, self.believed_until + self.rules.smoothing_s * math.log((start - goal) / (level - goal)))
+
+    def change(self, at: float, shown: str | None) -> None:
+        if shown != self.shown:
+            self.changes.append((at, shown))
+        self.shown = shown
+
+
+@st.composite
+def calm_scene(draw: st.DrawFn) -> CalmScene:
+    """Settings, and a signal whose switches are far enough apart for every change to happen in between."""
+    enter = draw(st.floats(0.5, 0.75))
+    rules = ExpressionSettings(
+        smoothing_s=draw(st.floats(0.02, 0.6)),
+        enter=enter,
+        leave=draw(st.floats(0.2, enter)),
+        dwell_s=draw(st.floats(0, 1)),
+        hold_s=draw(st.floats(0.05, 2)),
+        min_quality=0.25,
+    )
+    settled = 12 * rules.smoothing_s + rules.hold_s + 2 * rules.dwell_s + 4 * FRAME
+    segments = []
+    for kind in draw(st.lists(st.sampled_from(["clear", "clear", "vague", "poor", "gone"]), min_size=1, max_size=6)):
+        probability = draw(st.floats(enter + 0.05, 1)) if kind == "clear" else draw(st.floats(0.125, enter - 0.05))
+        assume(abs(probability - rules.leave) > 0.02)
+        assume(abs((1 - probability) / 7 - rules.leave) > 0.02)
+        segments.append(Segment(kind, draw(st.integers(0, 7)), probability, settled + draw(st.floats(0, 1))))
+    return rules, segments
+
+
+def sampled_changes(
+    segments: list[Segment], rules: ExpressionSettings, fps: float, phase: float
+) -> list[tuple[float, str | None]]:
+    """What the machine makes of the signal, seen by a camera of `fps` that starts `phase` of a frame late."""
+    machine = ExpressionMachine(LABELS, rules)
+    ends = np.cumsum([segment.seconds for segment in segments])
+    changes, frame = [], 0
+    while (now := (frame + phase) / fps) < ends[-1]:
+        segment = segments[int(np.searchsorted(ends, now, side="right"))]
+        readings = []
+        if segment.kind != "gone":
+            probabilities = np.array(segment.probabilities(), np.float32)
+            readings = [Reading(1, probabilities, 0.1 if segment.kind == "poor" else 0.9, (0.0, 0.0, 9.0, 9.0))]
+        changes += [(change.since, change.expression) for change in machine.step(readings, now)]
+        frame += 1
+    return changes
+
+
+@settings(deadline=None, max_examples=300)
+@given(calm_scene(), st.lists(st.tuples(st.floats(SLOWEST, 60), st.floats(0, 1)), min_size=2, max_size=2))
+def test_any_two_frame_rates_tell_the_same_story_within_one_frame_of_the_ideal(
+    scene: CalmScene, cameras: list[tuple[float, float]]
+):
+    rules, segments = scene
+    ideal = Ideal(rules)
+    for segment in segments:
+        ideal.live(segment)
+    for fps, phase in cameras:
+        changes = sampled_changes(segments, rules, fps, phase)
+        assert [what for _, what in changes] == [what for _, what in ideal.changes]
+        for (seen_at, _), (happened_at, _) in zip(changes, ideal.changes, strict=True):
+            # A millisecond for what is left of earlier segments after twelve time constants.
+            assert abs(seen_at - happened_at) <= 1 / fps + 1e-3
