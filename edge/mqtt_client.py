@@ -1,0 +1,118 @@
+"""paho-mqtt as we use it: second callback interface, no thread of its own, nothing done behind our back."""
+
+from __future__ import annotations
+
+import logging
+import select
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+if TYPE_CHECKING:
+    from edge.broker_address import BrokerAddress
+
+log = logging.getLogger(__name__)
+
+V5: Final = MQTTProtocolVersion.MQTTv5
+V311: Final = MQTTProtocolVersion.MQTTv311
+
+CONNECT_TIMEOUT_S = 5.0
+"""For the TCP connection, per address of the host."""
+
+UNSUPPORTED_PROTOCOL = 0x84
+SESSION_TAKEN_OVER = 0x8E
+WILL_RETAIN_REFUSED = 0x9A
+WILL_QOS_REFUSED = 0x9B
+"""Reason codes of MQTT 5, section 2.4; paho translates those of 3.1.1 to these."""
+
+REFUSALS = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
+"""Client id, user or password, authorisation, ban, method: nothing that another attempt would change."""
+
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a connection ended."""
+
+    text: str
+    code: int | None = None
+    """Reason code, where the broker gave one."""
+
+
+def new_client(
+    address: BrokerAddress, protocol: MQTTProtocolVersion, *, client_id: str = "", clean: bool = True
+) -> Client:
+    """A client that has the credentials and is not connected yet.
+
+    Args:
+        address: the broker, for its credentials.
+        protocol: V5 or V311.
+        client_id: empty: any.
+        clean: for V311, whether the session ends with the connection.
+    """
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=clean if protocol is V311 else None,
+        protocol=protocol,
+        reconnect_on_failure=False,  # otherwise paho goes on to MQTT 3.1 by itself
+    )
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    if address.username is not None:
+        client.username_pw_set(address.username, address.password)
+    return client
+
+
+def connect_properties(session_expiry_s: int) -> Properties:
+    """MQTT 5: the session outlives its connection by so many seconds."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = session_expiry_s
+    return properties
+
+
+def publish_properties(expiry_s: int) -> Properties:
+    """MQTT 5: a message that is of no use after so many seconds."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = expiry_s
+    return properties
+
+
+def disconnect_properties() -> Properties:
+    """MQTT 5: the session ends here."""
+    properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 0
+    return properties
+
+
+def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
+    """Wait for the network at most `timeout_s` seconds, or until `wake` is readable; then work.
+
+    paho's own thread would do this too, but reconnects by rules of its own.
+
+    Returns:
+        Whether the connection stands.
+    """
+    sock = client.socket()
+    if sock is None:
+        return False
+    poller = select.poll()
+    poller.register(sock.fileno(), _READABLE | (select.POLLOUT if client.want_write() else 0))
+    if wake is not None:
+        poller.register(wake, select.POLLIN)
+    happened = dict(poller.poll(timeout_s * 1000)).get(sock.fileno(), 0)
+    try:
+        if happened & _READABLE:
+            client.loop_read()
+        if happened & select.POLLOUT:
+            client.loop_write()
+        client.loop_misc()
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        # What Python raises inside paho when a packet is malformed.
+        log.debug("what came from the broker is not MQTT", exc_info=error)
+        return False
+    return client.socket() is not None

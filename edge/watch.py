@@ -1,0 +1,165 @@
+"""Shows what devices say, from a broker to a terminal. Speaks MQTT 3.1.1, which every broker understands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, TextIO
+
+from edge.broker_address import BrokerAddress, check_base, check_device
+from edge.errors import PermissionRefusedError
+from edge.mqtt_client import V311, new_client, turn
+from edge.watch_view import CLEAR, View, raw
+
+if TYPE_CHECKING:
+    import threading
+
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
+
+RETRY_S = 1.0
+"""Between two attempts to connect: somebody sits and waits."""
+
+ANSWER_S = 10.0
+"""How long a broker may take to accept a connection."""
+
+KEEPALIVE_S = 15
+_REFUSED = frozenset({0x86, 0x87})
+"""Bad user name or password; not authorised."""
+
+
+def watch(
+    url: str,
+    base: str = "emotion",
+    device: str = "+",
+    *,
+    out: TextIO | None = None,
+    stop_event: threading.Event | None = None,
+    raw_lines: bool = False,
+    username: str = "",
+    password_file: str = "",
+) -> None:
+    """Print what arrives until `stop_event` is set, Ctrl-C, or nobody reads `out` any more.
+
+    A broker that is away is waited for, with one line that says so.
+
+    Args:
+        url: as in mqtt.url.
+        base: as in mqtt.base.
+        device: the device to watch; `+` for all.
+        out: where to print; standard output where None. On a terminal the states stay in the last line.
+        stop_event: ends it from another thread.
+        raw_lines: print topic and payload as they are, one message a line.
+        username: as in mqtt.username.
+        password_file: as in mqtt.password_file.
+
+    Raises:
+        ConfigError: an argument is not usable.
+        PermissionRefusedError: the broker refuses the user.
+    """
+    address = BrokerAddress.parse(url, username=username, password_file=password_file)
+    topic = f"{check_base(base)}/{device if device == '+' else check_device(device)}/+"
+    screen = _Screen(out or sys.stdout, raw_lines=raw_lines)
+    with suppress(KeyboardInterrupt, BrokenPipeError):
+        try:
+            _receive(address, topic, screen, stop_event)
+        finally:
+            screen.close()
+
+
+class _Screen:
+    """A terminal or a file: lines go up, and on a terminal the states stay below them."""
+
+    def __init__(self, out: TextIO, *, raw_lines: bool) -> None:
+        self._out = out
+        self._raw = raw_lines
+        self._terminal = out.isatty() and not raw_lines and os.environ.get("TERM") != "dumb"
+        self._view = View(colour=self._terminal and not os.environ.get("NO_COLOR"))
+        self._status = ""
+
+    def show(self, topic: str, payload: bytes) -> None:
+        """Show a message."""
+        if self._raw:
+            self.line(raw(topic, payload))
+            return
+        line = self._view.read(topic, payload, now=datetime.now().astimezone(), live_state=self._terminal)
+        if line is not None:
+            self.line(line)
+        elif self._terminal:
+            self._draw(None)
+
+    def line(self, text: str) -> None:
+        """Print a line above the states."""
+        if self._terminal:
+            self._draw(text)
+        else:
+            print(text, file=self._out, flush=True)
+
+    def close(self) -> None:
+        """Leave the cursor at the start of an empty line."""
+        if self._status:
+            with suppress(OSError, ValueError):
+                print(CLEAR, end="", file=self._out, flush=True)
+
+    def _draw(self, line: str | None) -> None:
+        status = self._view.status(shutil.get_terminal_size().columns - 1)
+        if line is None and status == self._status:
+            return
+        above = "" if line is None else f"{line}\n"
+        self._status = status
+        print(f"{CLEAR}{above}{status}", end="", file=self._out, flush=True)
+
+
+def _receive(address: BrokerAddress, topic: str, screen: _Screen, stop_event: threading.Event | None) -> None:
+    """Connect again and again until stopped."""
+    waiting = False
+    while stop_event is None or not stop_event.is_set():
+        refusals: list[ReasonCode] = []
+        client = _client(address, topic, screen, refusals)
+        try:
+            client.connect(address.host, address.port, KEEPALIVE_S)
+            reason = "it does not answer"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        else:
+            deadline = time.monotonic() + ANSWER_S
+            while turn(client, 0.2) and not (stop_event and stop_event.is_set()):
+                if client.is_connected():
+                    waiting = False
+                elif time.monotonic() > deadline:
+                    break
+        client.disconnect()
+        if refusals and refusals[0].value in _REFUSED:
+            hint = "check mqtt.username and mqtt.password_file"
+            raise PermissionRefusedError(f"{address} refuses {address.user} ({refusals[0]}); {hint}")
+        if stop_event is not None and stop_event.is_set():
+            return
+        if not waiting:
+            screen.line(f"waiting for the broker {address} ({reason})")
+            waiting = True
+        (stop_event.wait if stop_event else time.sleep)(RETRY_S)
+
+
+def _client(address: BrokerAddress, topic: str, screen: _Screen, refusals: list[ReasonCode]) -> Client:
+    client = new_client(address, V311)
+
+    def on_connect(client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
+        if reason.is_failure:
+            refusals.append(reason)
+        else:
+            client.subscribe(topic)
+
+    def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
+        try:
+            name = message.topic
+        except UnicodeDecodeError:
+            return  # a topic that is not text is none of ours
+        screen.show(name, bytes(message.payload))
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    return client

@@ -1,0 +1,154 @@
+"""A real mosquitto on a free loopback port, that tests start, kill, freeze and listen to.
+
+PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Self
+
+WAIT_S = 15.0
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
+    """Wait until `condition` is true and give its value; fail with `what` when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    pytest.fail(f"not within {timeout_s:.0f} s: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """One broker; the same port and files over several lives."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, settings: str = "allow_anonymous true") -> None:
+        self.program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        if self.program is None:
+            pytest.skip("no mosquitto here: apt install mosquitto")
+        self.port = port or free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.log = folder / "mosquitto.log"
+        self.config = folder / "mosquitto.conf"
+        # As root, mosquitto would become a user that may not read the test's folder.
+        user = "user root\n" if os.geteuid() == 0 else ""
+        self.config.write_text(f"listener {self.port} 127.0.0.1\n{user}{settings}\nlog_type all\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen([self.program or "", "-c", str(self.config)], stdout=output, stderr=output)
+        until(self.answers, f"mosquitto answers; its log: {self.log.read_text()[-500:]}")
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing saved."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM: a clean end, that saves what the settings say."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture
+def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Make brokers that are not started yet, and that end with the test."""
+    brokers: list[Mosquitto] = []
+
+    def make(**options: Any) -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path, **options))
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
+    """A broker that runs, and lets everybody in."""
+    broker = new_broker()
+    broker.start()
+    return broker
+
+
+class Listener:
+    """An independent subscriber that survives the broker and remembers all it heard."""
+
+    def __init__(self, port: int, topic: str = "#", **credentials: str) -> None:
+        self.heard: list[MQTTMessage] = []
+        self.subscribed = False
+        self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
+        if credentials:
+            self.client.username_pw_set(**credentials)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = lambda client, *_: client.subscribe(topic, 2)
+        self.client.on_subscribe = lambda *_: setattr(self, "subscribed", True)
+        self.client.on_disconnect = lambda *_: setattr(self, "subscribed", False)
+        self.client.on_message = lambda _client, _data, message: self.heard.append(message)
+        self.client.connect_async("127.0.0.1", port, keepalive=60)
+        self.client.loop_start()
+
+    def __enter__(self) -> Self:
+        until(lambda: self.subscribed, "the listener is subscribed")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def payloads(self, level: str) -> list[Any]:
+        """All payloads on topics that end with this level; JSON is decoded."""
+        found = [message.payload for message in list(self.heard) if message.topic.rpartition("/")[2] == level]
+        return [json.loads(payload) if payload.startswith(b"{") else payload.decode() for payload in found]
+
+    def seqs(self) -> list[int]:
+        return [event["seq"] for event in self.payloads("event")]
+
+
+def retained(port: int) -> dict[str, Any]:
+    """What a subscriber that comes now is told: last topic level to payload."""
+    with Listener(port) as listener:
+        marker = "marker"
+        # Our own message comes after all that was retained.
+        listener.client.publish("test/marker", marker, qos=1)
+        until(lambda: marker in listener.payloads("marker"), "the marker came back")
+        levels = [message.topic.rpartition("/")[2] for message in listener.heard if message.retain]
+        return {level: listener.payloads(level)[0] for level in levels}

@@ -1,0 +1,76 @@
+"""Which broker URLs and names are taken, and what the others are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.broker_address import BrokerAddress, check_base, check_device
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtt://pi.local", BrokerAddress("pi.local", 1883)),
+        ("mqtt://10.0.0.7:1884", BrokerAddress("10.0.0.7", 1884)),
+        ("mqtt://[::1]:1884/", BrokerAddress("::1", 1884)),
+        ("mqtt://anna@pi", BrokerAddress("pi", 1883, "anna")),
+        ("mqtt://anna:p%40ss@pi", BrokerAddress("pi", 1883, "anna", "p@ss")),
+    ],
+)
+def test_an_address_is_read(url: str, expected: BrokerAddress):
+    assert BrokerAddress.parse(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "pi.local", "mqtts://pi", "http://pi", "mqtt://", "mqtt://pi:port", "mqtt://pi:99999",
+     "mqtt://pi/topic",
+     "mqtt://a..b", "mqtt://[::1", "mqtt://:secret@pi"],
+)  # fmt: skip
+def test_any_other_address_is_an_error_of_one_line(url: str):
+    with pytest.raises(ConfigError) as error:
+        BrokerAddress.parse(url)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_status == 78
+
+
+def test_the_password_comes_from_the_first_line_of_its_file(tmp_path: Path):
+    file = tmp_path / "password"
+    file.write_text("gehe im\nnot this\n")
+    address = BrokerAddress.parse("mqtt://pi", username="anna", password_file=str(file))
+    assert (address.username, address.password) == ("anna", "gehe im")
+
+
+def test_a_missing_password_file_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nowhere cannot be read: No such file"):
+        BrokerAddress.parse("mqtt://pi", username="anna", password_file=str(tmp_path / "nowhere"))
+
+
+def test_a_password_is_never_shown():
+    address = BrokerAddress.parse("mqtt://anna:secret@pi")
+    with pytest.raises(ConfigError) as error:
+        BrokerAddress.parse("wss://anna:secret@pi")
+    assert "secret" not in f"{address} {address!r} {error.value}"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a+b", "#", "a\0b", "a\nb", "x" * 201])
+def test_a_device_name_that_mqtt_cannot_carry_is_refused(name: str):
+    with pytest.raises(ConfigError, match=r"device\.name"):
+        check_device(name)
+
+
+@pytest.mark.parametrize("base", ["", "/emotion", "emotion/", "a//b", "a/#", "+", "$SYS", "a\0"])
+def test_a_base_that_mqtt_cannot_carry_is_refused(base: str):
+    with pytest.raises(ConfigError, match=r"mqtt\.base"):
+        check_base(base)
+
+
+def test_names_may_be_as_people_write_them():
+    assert check_device("Küche 2") == "Küche 2"
+    assert check_base("home/emotion") == "home/emotion"
