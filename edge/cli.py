@@ -1,0 +1,137 @@
+"""The command line: finds the command, and turns whatever goes wrong into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import edge
+from edge.errors import EdgeError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.settings import Settings
+
+COMMANDS = {
+    "run": "read expressions from a camera and publish them over MQTT",
+    "classify": "read the expressions in pictures",
+    "watch": "show what devices publish, live in the terminal",
+    "doctor": "check camera, models, broker and libraries, and say what to do",
+    "bench": "measure speed and memory on this machine",
+    "record": "write the landmarks of a camera to a file, without pictures",
+    "model": "fetch the face mesh models, verify a model bundle",
+}
+"""Each is a module of `edge.commands` with `add_arguments(parser)` and `run(args) -> exit status`."""
+
+
+INTERRUPTED = 130
+"""What a shell reports for a command that Ctrl-C ended."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves with the exit status of sysexits.h, and with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="emotion-edge",
+        description="Reads facial expressions from a camera and publishes them over MQTT.",
+        epilog="example: emotion-edge run --camera demo --mqtt mqtt://localhost:1883",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {edge.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == command:  # the others need not be imported
+            importlib.import_module(f"edge.commands.{name}").add_arguments(subparser)
+    return parser
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
+    """The options that stand above the settings file."""
+    parser.add_argument("--config", metavar="FILE", help="settings (default: /etc/emotion-edge/emotion-edge.toml)")
+    if camera:
+        parser.add_argument(
+            "--camera",
+            metavar="SPEC",
+            help="auto, picamera2[:N], v4l2:/dev/videoN, video:FILE, images:DIR, recording:FILE or demo",
+        )
+    if mqtt:
+        parser.add_argument("--mqtt", metavar="URL", help="broker, as in mqtt://user@host:1883")
+
+
+def load_settings(args: argparse.Namespace) -> Settings:
+    """The settings that a command's options and the file give."""
+    from pathlib import Path
+
+    from edge import settings
+
+    overrides: dict[str, Any] = {}
+    if getattr(args, "camera", None) is not None:
+        overrides["camera.source"] = args.camera
+    if getattr(args, "mqtt", None) is not None:
+        overrides["mqtt.url"] = args.mqtt
+    return settings.load(Path(args.config) if args.config else None, overrides)
+
+
+def configure_logging(level: int) -> None:
+    """Send log lines to stderr, as short as a journal that adds time and name likes them."""
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status and never raises but for SystemExit from --help."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((argument for argument in arguments if argument in COMMANDS), None)
+    configure_logging(logging.INFO)
+    try:
+        args = _parser(command).parse_args(arguments)
+        status: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
+        sys.stdout.flush()
+    except EdgeError as error:
+        _complain(str(error))
+        status = error.exit_status
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away, as `| head` does. Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        status = _internal(error) if error.errno != errno.ENOSPC else _disk_full()
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user is never shown a traceback
+        status = _internal(error)
+    return status
+
+
+def _disk_full() -> int:
+    _complain("no space left on the device; free some and run the command again")
+    # What could not be written would be tried again, and complained about, at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return os.EX_IOERR
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("EMOTION_EDGE_DEBUG"):
+        raise error
+    _complain(f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 to see where, and report it")
+    return os.EX_SOFTWARE
+
+
+def _complain(message: str) -> None:
+    print("emotion-edge:", " ".join(message.split()), file=sys.stderr)

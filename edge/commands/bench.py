@@ -1,0 +1,250 @@
+"""`emotion-edge bench`: speed and memory on this machine, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edge.cli import add_settings_arguments, load_settings
+from edge.errors import UnavailableError, UsageError
+from edge.settings import CameraSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.bundle import Bundle
+    from edge.expression import ExpressionMachine
+    from edge.mesh_models import MeshModels
+    from edge.settings import Settings
+
+Result = TypeVar("Result")
+
+WIDTH, HEIGHT, FPS = 640, 480, 15.0
+WARM_UP = 10
+"""Frames that are not counted: the first ones fill caches."""
+BLOCK = 30
+"""Frames of one backend before the other has its turn, so that both meet the same moods of the machine."""
+DAEMON_S = 8.0
+
+PRESENT_S, ABSENT_AT_S = 21.0, 23.6
+"""While the demo's person is in view, and when nobody is: see `edge.camera.demo_script`."""
+
+TARGETS = {
+    "mesh / bare landmark model": 1.3,
+    "features + classifier + expression / mesh": 0.05,
+    "no face / one face, at 15 fps": 0.25,
+    "whole loop / mediapipe alone": 0.8,
+    "memory of the daemon, MB": 120.0,
+    "first event after start, s": 2.0,
+}
+"""Where each figure should stay below."""
+
+
+class Stopwatch:
+    """Wall and CPU time of named stages; CPU is that of the whole process, helper threads included."""
+
+    def __init__(self) -> None:
+        self.wall_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.cpu_ms: defaultdict[str, list[float]] = defaultdict(list)
+
+    def time(self, stage: str, work: Callable[..., Result], *args: Any) -> Result:
+        """Do `work` on `args` and note what it took."""
+        wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+        result = work(*args)
+        self.cpu_ms[stage].append((time.process_time_ns() - cpu) / 1e6)
+        self.wall_ms[stage].append((time.perf_counter_ns() - wall) / 1e6)
+        return result
+
+    def cpu(self, *stages: str) -> float:
+        """Median CPU time of some stages together, in ms a frame."""
+        return sum(statistics.median(self.cpu_ms[stage]) for stage in stages)
+
+    def table(self) -> dict[str, dict[str, float]]:
+        """Per stage: p50 and p95 of the wall time and the mean CPU time, in ms."""
+        return {
+            stage: {
+                "p50_ms": round(statistics.median(values), 3),
+                "p95_ms": round(statistics.quantiles(values, n=20)[-1], 3),
+                "cpu_ms": round(statistics.fmean(self.cpu_ms[stage]), 3),
+            }
+            for stage, values in self.wall_ms.items()
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "example: emotion-edge bench --json"
+    add_settings_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--frames", type=int, default=300, help="frames a stage (default: %(default)s)")
+    parser.add_argument(
+        "--mediapipe",
+        action="store_true",
+        help="compare with the mediapipe package, which reports usage to its maker: take the network from it",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    if args.frames < BLOCK:
+        raise UsageError(f"--frames {args.frames}: at least {BLOCK} are needed")
+    import cv2
+
+    from edge import bundle as bundles
+    from edge import mesh_models
+
+    cv2.setNumThreads(1)
+    settings = load_settings(args)
+    bundle = bundles.load(bundles.locate(settings.model.bundle))
+    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    stopwatch = Stopwatch()
+    faces, empty = _pictures(args.frames)
+    _one_face(settings, bundle, models, faces, stopwatch, mediapipe=args.mediapipe)
+    _no_face(settings, models, empty, stopwatch)
+    first_event_s, rss_mb = _whole_daemon(args.config)
+    loop = ("mesh", "features + classifier", "expression", "messages")
+    ratios = {
+        "mesh / bare landmark model": stopwatch.cpu("mesh") / stopwatch.cpu("bare landmark model"),
+        "features + classifier + expression / mesh": (
+            stopwatch.cpu("features + classifier", "expression") / stopwatch.cpu("mesh")
+        ),
+        # Most frames without a face cost nothing, so their mean counts and not their median.
+        "no face / one face, at 15 fps": statistics.fmean(stopwatch.cpu_ms["no face"]) / stopwatch.cpu(*loop),
+        "memory of the daemon, MB": rss_mb,
+        "first event after start, s": first_event_s,
+    }
+    if args.mediapipe:
+        ratios["whole loop / mediapipe alone"] = stopwatch.cpu(*loop) / stopwatch.cpu("mediapipe alone")
+    report = _report(stopwatch, ratios)
+    print(json.dumps(report) if args.json else _text(report))
+    return 0
+
+
+def _pictures(count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Frames of the demo with its face in view, uint8[480, 640, 3], and one without a face."""
+    from edge.camera.demo import DemoCamera
+
+    # Drawn beforehand: the demo's own cost is not the daemon's.
+    demo = DemoCamera(CameraSettings(width=WIDTH, height=HEIGHT))
+    return [demo.draw(PRESENT_S * i / count) for i in range(count)], demo.draw(ABSENT_AT_S)
+
+
+def _one_face(
+    settings: Settings,
+    bundle: Bundle,
+    models: MeshModels,
+    pictures: Sequence[NDArray[np.uint8]],
+    stopwatch: Stopwatch,
+    *,
+    mediapipe: bool,
+) -> None:
+    """Every stage of the loop on a followed face, the bare model beside it, and mediapipe in turn."""
+    from edge.expression import ExpressionMachine
+    from edge.face_mesh import open_face_mesh
+    from edge.face_mesh.litert import LiteRTFaceMesh
+    from edge.values import Frame
+
+    mesh = LiteRTFaceMesh(settings.mesh, models)
+    other = None
+    if mediapipe:
+        other = open_face_mesh(dataclasses.replace(settings.mesh, backend="mediapipe", max_faces=1), models)
+    machine = ExpressionMachine(bundle.labels, settings.expression)
+    for at in range(0, len(pictures), BLOCK):
+        block = [Frame(rgb, i / FPS) for i, rgb in enumerate(pictures[at : at + BLOCK], start=at)]
+        for frame in block:
+            watch = Stopwatch() if frame.captured_at * FPS < WARM_UP else stopwatch
+            found = watch.time("mesh", mesh.process, frame)
+            watch.time("bare landmark model", mesh.landmarker.invoke_again)
+            readings = watch.time("features + classifier", bundle.classifier.read, found)
+            watch.time("expression", machine.step, readings, frame.captured_at)
+            watch.time("messages", _encoded_state, machine, frame.captured_at)
+            if not found and watch is stopwatch:
+                raise UnavailableError("the face mesh lost the demo's face, so there is nothing to measure")
+        if other is not None:
+            for frame in block:
+                watch = Stopwatch() if frame.captured_at * FPS < WARM_UP else stopwatch
+                watch.time("mediapipe alone", other.process, frame)
+    if other is not None:
+        other.close()
+
+
+def _encoded_state(machine: ExpressionMachine, now: float) -> bytes:
+    from edge import messages
+
+    clock = messages.WallClock(0.0, synchronised=True)
+    return messages.encode(messages.state(machine.shown(), at=now, clock=clock))
+
+
+def _no_face(settings: Settings, models: MeshModels, rgb: NDArray[np.uint8], stopwatch: Stopwatch) -> None:
+    from edge.face_mesh.litert import LiteRTFaceMesh
+    from edge.values import Frame
+
+    mesh = LiteRTFaceMesh(settings.mesh, models)
+    for i in range(300):
+        frame = Frame(rgb, i / FPS)
+        if stopwatch.time("no face", mesh.process, frame):
+            raise UnavailableError("the face mesh sees a face in the empty demo picture")
+
+
+def _whole_daemon(config: str | None) -> tuple[float, float]:
+    """Seconds from start to first event, and resident MB with one face: of the real daemon, on the demo."""
+    from edge import system
+
+    # Nothing listens on the discard port, so this also is a start without a broker.
+    command = [sys.executable, "-m", "edge", "run", "--camera", "demo", "--mqtt", "mqtt://127.0.0.1:9"]
+    if config:
+        command += ["--config", config]
+    started = time.monotonic()
+    first_event_s = None
+    lines = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as daemon:
+        assert daemon.stderr is not None  # noqa: S101  it was asked for
+        for line in daemon.stderr:
+            lines.append(line.strip())
+            if ": new " in line:
+                first_event_s = time.monotonic() - started
+                break
+        if first_event_s is None:
+            raise UnavailableError(f"the daemon ended before its first event: {' / '.join(lines[-2:])}")
+        time.sleep(DAEMON_S)
+        rss_mb = system.rss_mb(daemon.pid)
+        daemon.terminate()
+        daemon.communicate()
+    return first_event_s, rss_mb or 0.0
+
+
+def _report(stopwatch: Stopwatch, ratios: dict[str, float]) -> dict[str, Any]:
+    from edge import system
+    from edge.daemon import library_versions
+
+    return {
+        "machine": system.machine(),
+        "versions": library_versions(),
+        "stages": stopwatch.table(),
+        "figures": {
+            name: {"value": round(value, 3), "at_most": TARGETS[name], "ok": value <= TARGETS[name]}
+            for name, value in ratios.items()
+        },
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    lines = [f"{report['machine']}, {report['versions']['runtime']}, {WIDTH}x{HEIGHT}", ""]
+    lines.append(f"{'stage':44}{'p50 ms':>9}{'p95 ms':>9}{'CPU ms':>9}")
+    for stage, row in report["stages"].items():
+        lines.append(f"{stage:44}{row['p50_ms']:9.3f}{row['p95_ms']:9.3f}{row['cpu_ms']:9.3f}")
+    lines += ["", f"{'figure':44}{'value':>9}{'at most':>9}"]
+    for name, row in report["figures"].items():
+        lines.append(f"{name:44}{row['value']:9.3f}{row['at_most']:9.2f}{'' if row['ok'] else '  over'}")
+    return "\n".join(lines)

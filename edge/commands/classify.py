@@ -1,0 +1,97 @@
+"""`emotion-edge classify`: expressions in pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.cli import add_settings_arguments, load_settings
+from edge.errors import EdgeError
+from edge.values import UNCERTAIN
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from edge.settings import ExpressionSettings
+    from edge.values import Reading
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "example: emotion-edge classify --json holiday.jpg pictures/"
+    add_settings_arguments(parser)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a picture, or a folder that is walked")
+    parser.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    parser.add_argument("--max-faces", type=int, default=20, help="per picture (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read every picture; 1 if one of them could not be read."""
+    from edge import bundle as bundles
+    from edge import mesh_models
+    from edge.camera.images import read_image
+    from edge.face_mesh import open_face_mesh
+
+    settings = load_settings(args)
+    bundle = bundles.load(bundles.locate(settings.model.bundle))
+    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    mesh = open_face_mesh(dataclasses.replace(settings.mesh, max_faces=args.max_faces), models)
+    status = 0
+    try:
+        for path, error in _pictures(args.paths):
+            result: dict[str, Any] = {"source": str(path)}
+            try:
+                if error is not None:
+                    raise error
+                readings = bundle.classifier.read(mesh.still(read_image(path)))
+            except EdgeError as problem:
+                status = 1
+                result["error"] = str(problem)
+            else:
+                result["faces"] = [_face(reading, bundle.labels, settings.expression) for reading in readings]
+            _show(result, as_json=args.json)
+    finally:
+        mesh.close()
+    return status
+
+
+def _pictures(paths: list[str]) -> Iterator[tuple[Path, EdgeError | None]]:
+    """Every picture to be read, or why there is none at a path."""
+    from edge.camera.images import image_files
+
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path, None
+            continue
+        try:
+            for file in image_files(path):
+                yield file, None
+        except EdgeError as error:
+            yield path, error
+
+
+def _face(reading: Reading, labels: tuple[str, ...], settings: ExpressionSettings) -> dict[str, Any]:
+    shares = reading.probabilities.tolist()
+    best = max(range(len(labels)), key=shares.__getitem__)
+    sure = shares[best] >= settings.enter and reading.quality >= settings.min_quality
+    return {
+        "expression": labels[best] if sure else UNCERTAIN,
+        "confidence": round(shares[best], 4),
+        "probabilities": {label: round(share, 4) for label, share in zip(labels, shares, strict=True)},
+        "box": [round(value, 1) for value in reading.box],
+        "quality": round(reading.quality, 4),
+    }
+
+
+def _show(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    elif "error" in result:
+        print(f"emotion-edge: {result['error']}", file=sys.stderr)
+    else:
+        faces = [f"{face['expression']} {face['confidence']:.2f}" for face in result["faces"]]
+        print(f"{result['source']}: {', '.join(faces) or 'no face'}", flush=True)

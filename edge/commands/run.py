@@ -1,0 +1,103 @@
+"""`emotion-edge run`: the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from edge import settings as settings_module
+from edge.cli import add_settings_arguments, load_settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from edge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "example: emotion-edge run --camera v4l2:/dev/video0 --mqtt mqtt://localhost:1883"
+    add_settings_arguments(parser, camera=True, mqtt=True)
+    parser.add_argument("--watch", action="store_true", help="show in the terminal what a subscriber sees")
+    parser.add_argument(
+        "--local-broker", action="store_true", help="start a broker if none answers here (for trying out)"
+    )
+    parser.add_argument(
+        "--no-demo", action="store_true", help="fail where there is no camera, instead of showing the demo"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print a commented settings file and leave")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal or the end of the source."""
+    if args.print_config:
+        print(settings_module.template(), end="")
+        return 0
+    settings = load_settings(args)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as stack:
+        if args.local_broker:
+            from edge.local_broker import ensure_broker
+
+            if stack.enter_context(ensure_broker(settings.mqtt.url)):
+                log.info("no broker answers at %s, so one has been started for this run", settings.mqtt.url)
+        if args.watch:
+            logging.getLogger().setLevel(logging.WARNING)
+            stack.enter_context(_watching(settings))
+        _serve(settings, stop, allow_demo=not args.no_demo)
+    return 0
+
+
+def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> None:
+    import cv2
+
+    from edge import bundle as bundles
+    from edge import mesh_models
+    from edge.camera import open_lasting_camera
+    from edge.daemon import Daemon
+    from edge.face_mesh import open_face_mesh
+
+    # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
+    cv2.setNumThreads(1)
+    # Models first: a camera that is not going to be used should not light its lamp.
+    bundle = bundles.load(bundles.locate(settings.model.bundle))
+    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    mesh = open_face_mesh(settings.mesh, models)
+    camera = open_lasting_camera(settings.camera, allow_demo=allow_demo)
+    log.info("%s on %s, device %r, model %s", camera.name, settings.mesh.backend, settings.device_name, bundle.id)
+    Daemon(settings, bundle, camera, mesh).run(stop)
+
+
+@contextlib.contextmanager
+def _watching(settings: Settings) -> Iterator[None]:
+    """Subscribe as anybody would, over the broker, while the daemon runs."""
+    from edge.watch import watch
+
+    stop = threading.Event()
+    mqtt = settings.mqtt
+    thread = threading.Thread(
+        target=watch,
+        kwargs={
+            "url": mqtt.url,
+            "base": mqtt.base,
+            "username": mqtt.username,
+            "password_file": mqtt.password_file,
+            "stop_event": stop,
+        },
+        name="watch",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(3)
