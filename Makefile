@@ -1,0 +1,121 @@
+# emotion-edge: `make help` lists what can be asked for.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Interpreters, newest first; a pyenv shim that only complains is passed over.
+find_python = $(firstword $(foreach v,$(1),$(shell for p in python$(v) $$HOME/.pyenv/versions/$(v).*/bin/python$(v); do \
+    "$$p" -c 'import venv' 2>/dev/null && { echo "$$p"; break; }; done)))
+PYTHON ?= $(call find_python,3.13 3.12 3.11)
+PYTHON311 ?= $(call find_python,3.11)
+
+# Where your data lie, and what goes to the commands: make run ARGS='--camera video:clip.mp4'
+FER2013 ?= $(wildcard fer2013.csv)
+FERPLUS ?= $(wildcard fer2013new.csv)
+ARGS ?=
+
+RUN := .venv/run
+TEST := .venv/test
+TFLITE := .venv/test-tflite
+TRAIN := .venv/train
+LINT := .venv/lint
+TABLE := build/fer2013.parquet
+
+# MediaPipe reports usage to its maker, so whatever runs it here gets no network.
+OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
+
+##@ Use
+.PHONY: help run doctor
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(RUN)/.done ## Set everything up, then show the events of a camera, or of the demo where there is none
+	@$(RUN)/bin/emotion-edge model fetch
+	@$(RUN)/bin/emotion-edge run --watch --local-broker $(ARGS)
+
+doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what to do
+	@$(RUN)/bin/emotion-edge doctor $(ARGS)
+
+##@ Train
+.PHONY: train evaluate
+train: $(TABLE) ## Train, quantise and evaluate the classifier: make train FER2013=fer2013.csv FERPLUS=fer2013new.csv
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/emotion $(ARGS)
+
+$(TABLE): $(FER2013) $(FERPLUS) | $(TRAIN)/.done
+	@test -n "$(FER2013)" || { echo "make train: no fer2013.csv here; say where it is: make train FER2013=FILE FERPLUS=fer2013new.csv" >&2; exit 66; }
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
+
+evaluate: $(TABLE) ## Measure the model in model/emotion on the test rows
+	$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --table $(TABLE) $(ARGS)
+
+##@ Develop
+.PHONY: test test-edge test-tflite test-training lint format bench clean
+test: test-edge test-tflite test-training ## All tests: LiteRT with NumPy 2, tflite-runtime with NumPy 1.26, and the training kit
+
+test-edge: $(TEST)/.done
+	@$(TEST)/bin/emotion-edge model fetch
+	$(TEST)/bin/python -m pytest tests/edge $(ARGS)
+
+test-tflite:
+ifeq ($(PYTHON311),)
+	@echo "python3.11 is missing: the tests with tflite-runtime and NumPy 1.26 are left out"
+else
+	@$(MAKE) --no-print-directory $(TFLITE)/.done
+	@$(TFLITE)/bin/emotion-edge model fetch
+	$(TFLITE)/bin/python -m pytest tests/edge $(ARGS)
+endif
+
+test-training: $(TRAIN)/.done
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
+
+lint: $(LINT)/.done ## ruff and strict mypy
+	$(LINT)/bin/ruff check
+	$(LINT)/bin/ruff format --check
+	$(LINT)/bin/mypy
+
+format: $(LINT)/.done ## Let ruff put the code in order
+	$(LINT)/bin/ruff check --fix
+	$(LINT)/bin/ruff format
+
+bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe for comparison where it can be kept offline
+	@$(TEST)/bin/emotion-edge model fetch
+	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
+
+clean: ## Remove environments, caches and build outputs
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# One environment for each purpose; pip is quiet unless something is wrong.
+define environment
+	@test -n "$(1)" || { echo "make: Python 3.11 to 3.13 with the venv module is needed (Debian: sudo apt install python3 python3-venv)" >&2; exit 69; }
+	@echo "setting up $(@D) with $$($(1) --version) ..."
+	@rm -rf $(@D) && $(1) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(2).txt --editable '.[$(3)]'
+endef
+
+$(RUN)/.done: pyproject.toml constraints/litert.txt
+	$(call environment,$(PYTHON),litert,litert$(comma)broker)
+	@touch $@
+
+$(TEST)/.done: pyproject.toml constraints/litert.txt
+	$(call environment,$(PYTHON),litert,litert$(comma)broker$(comma)test)
+	@# Without its dependencies: they bring a second OpenCV that would lie over the headless one.
+	@$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mediapipe==1.2.2 \
+	  || echo "mediapipe is not to be had for this Python: what compares with it is left out"
+	@touch $@
+
+$(TFLITE)/.done: pyproject.toml constraints/tflite.txt
+	$(call environment,$(PYTHON311),tflite,tflite$(comma)broker$(comma)test)
+	@touch $@
+
+$(TRAIN)/.done: pyproject.toml constraints/litert.txt
+	$(call environment,$(PYTHON),litert,train$(comma)test)
+	@touch $@
+
+$(LINT)/.done: pyproject.toml constraints/litert.txt
+	$(call environment,$(PYTHON),litert,litert$(comma)lint)
+	@touch $@
+
+comma := ,
