@@ -84,37 +84,42 @@ bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe fo
 	@$(TEST)/bin/emotion-edge model fetch
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
 
+docs/demo.png: $(RUN)/.done docs/draw_demo.py
+	$(RUN)/bin/python docs/draw_demo.py $@
+
 clean: ## Remove environments, caches and build outputs
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 # One environment for each purpose; pip is quiet unless something is wrong.
+PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 define environment
 	@test -n "$(1)" || { echo "make: Python 3.11 to 3.13 with the venv module is needed (Debian: sudo apt install python3 python3-venv)" >&2; exit 69; }
 	@echo "setting up $(@D) with $$($(1) --version) ..."
 	@rm -rf $(@D) && $(1) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(2).txt --editable '.[$(3)]'
+	@$(PIP) --constraint deploy/constraints/$(2).txt --editable '.[$(3)]'
 endef
 
-$(RUN)/.done: pyproject.toml constraints/litert.txt
+$(RUN)/.done: pyproject.toml deploy/constraints/litert.txt
 	$(call environment,$(PYTHON),litert,litert$(comma)broker)
 	@touch $@
 
-$(TEST)/.done: pyproject.toml constraints/litert.txt
+$(TEST)/.done: pyproject.toml deploy/constraints/litert.txt
 	$(call environment,$(PYTHON),litert,litert$(comma)broker$(comma)test)
-	@# Without its dependencies: they bring a second OpenCV that would lie over the headless one.
-	@$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mediapipe==1.2.2 \
+	@# Not with its own dependencies: they bring a second OpenCV that would lie over the headless one.
+	@$(PIP) --constraint deploy/constraints/litert.txt certifi matplotlib \
+	  && $(PIP) --no-deps --constraint deploy/constraints/litert.txt mediapipe \
 	  || echo "mediapipe is not to be had for this Python: what compares with it is left out"
 	@touch $@
 
-$(TFLITE)/.done: pyproject.toml constraints/tflite.txt
+$(TFLITE)/.done: pyproject.toml deploy/constraints/tflite.txt
 	$(call environment,$(PYTHON311),tflite,tflite$(comma)broker$(comma)test)
 	@touch $@
 
-$(TRAIN)/.done: pyproject.toml constraints/litert.txt
+$(TRAIN)/.done: pyproject.toml deploy/constraints/litert.txt
 	$(call environment,$(PYTHON),litert,train$(comma)test)
 	@touch $@
 
-$(LINT)/.done: pyproject.toml constraints/litert.txt
+$(LINT)/.done: pyproject.toml deploy/constraints/litert.txt
 	$(call environment,$(PYTHON),litert,litert$(comma)lint)
 	@touch $@
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from edge.errors import ConfigError
 from edge.runtime import Model
-from edge.values import Reading
+from edge.values import Reading, bounding_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +54,14 @@ def logits(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32[N, C].
     """
-    if model.input_dtype == np.int8:
+    inputs: NDArray[Any] = vectors
+    if model.input_dtype == np.int8 and vectors.size:
         scale, zero = model.input_quantisation
-        vectors = np.clip(np.rint(vectors / np.float32(scale)) + zero, -128, 127).astype(np.int8)
+        # vectors / scale + zero, rounded and saturated: OpenCV does at once what takes NumPy six passes.
+        inputs = np.asarray(cv2.addWeighted(vectors, 1 / scale, vectors, 0.0, zero, dtype=cv2.CV_8S))
     rows = []
-    for vector in vectors:
-        model.input()[0] = vector
+    for row in inputs:
+        model.input()[0] = row
         model.invoke()
         rows.append(model.output(0)[0])
     values = np.array(rows, np.float32).reshape(len(vectors), model.output_shapes[0][1])
@@ -94,22 +98,14 @@ class Classifier:
         """One reading for each face, in the same order."""
         if not faces:
             return []
-        landmarks = np.stack([face.landmarks for face in faces])
+        landmarks = np.array([face.landmarks for face in faces])
         vectors, pose = self._features(landmarks)
         probabilities = softmax(logits(self._model, vectors), self._temperature)
         frontality = pose.frontality.tolist()
-        readings = []
-        for face, row, facing in zip(faces, probabilities, frontality, strict=True):
-            low, high = face.landmarks[:, :2].min(axis=0).tolist(), face.landmarks[:, :2].max(axis=0).tolist()
-            readings.append(
-                Reading(
-                    track_id=face.track_id,
-                    probabilities=row,
-                    quality=quality(face.landmarks, facing),
-                    box=(low[0], low[1], high[0] - low[0], high[1] - low[1]),
-                )
-            )
-        return readings
+        return [
+            Reading(face.track_id, row, quality(face.landmarks, facing), bounding_box(face.landmarks))
+            for face, row, facing in zip(faces, probabilities, frontality, strict=True)
+        ]
 
 
 def quality(landmarks: NDArray[np.float32], frontality: float) -> float:
@@ -120,5 +116,5 @@ def quality(landmarks: NDArray[np.float32], frontality: float) -> float:
         frontality: see `features.Pose`; at 45 degrees 0.7 is left, at 75 degrees 0.26.
     """
     # In three dimensions, so that a turned face does not count as a small one too.
-    distance = float(np.linalg.norm(landmarks[RIGHT_IRIS] - landmarks[LEFT_IRIS]))
+    distance = math.dist(landmarks[LEFT_IRIS].tolist(), landmarks[RIGHT_IRIS].tolist())
     return min(1.0, distance / FULL_QUALITY_DISTANCE) * max(0.0, frontality)

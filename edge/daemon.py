@@ -7,11 +7,11 @@ import platform
 import secrets
 import time
 from collections import deque
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import paho.mqtt
 
 import edge
 from edge import messages, system
@@ -230,5 +230,5 @@ def library_versions() -> dict[str, str]:
         "runtime": runtime_name(),
         "opencv": cv2.__version__,
         "numpy": np.__version__,
-        "paho_mqtt": version("paho-mqtt"),
+        "paho_mqtt": paho.mqtt.__version__,
     }

@@ -33,24 +33,29 @@ RIGID_POINTS = (
 """Points that stay with the skull whatever the face does; the pose is fitted on these alone."""
 
 
+TINY = 1e-12
+"""Far below the spread of any face, in px squared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How faces lie in space: landmarks = scale * rotation @ canonical + translation."""
+    """How faces are turned: each landmark is rotation @ canonical, but for scale and place."""
 
-    scale: NDArray[np.float32]
-    """float32[N], px for one unit of the reference shape (its root mean square radius)."""
-    rotation: NDArray[np.float32]
-    """float32[N, 3, 3], proper rotations from canonical to picture."""
+    rotation: NDArray[np.float64]
+    """float64[N, 3, 3], proper rotations from canonical to picture."""
 
     @property
-    def frontality(self) -> NDArray[np.float32]:
-        """float32[N]: cosine of the angle between the line of sight and the face; 1 is frontal, 0 a profile."""
-        facing: NDArray[np.float32] = self.rotation[:, 2, 2]
+    def frontality(self) -> NDArray[np.float64]:
+        """float64[N]: cosine of the angle between the line of sight and the face; 1 is frontal, 0 a profile."""
+        facing: NDArray[np.float64] = self.rotation[:, 2, 2]
         return facing
 
 
 def canonical(
-    landmarks: NDArray[np.float32], rigid: NDArray[np.intp], reference: NDArray[np.float32]
+    landmarks: NDArray[np.float32],
+    rigid: NDArray[np.intp],
+    reference: NDArray[np.float32],
+    points: NDArray[np.intp] | slice = slice(None),
 ) -> tuple[NDArray[np.float32], Pose]:
     """Turn, scale and shift faces so that their rigid points lie on the reference as well as they can.
 
@@ -60,25 +65,25 @@ def canonical(
         landmarks: float32[N, 478, 3] px.
         rigid: int[R], the points that are fitted.
         reference: float32[R, 3], where they should come to lie; its mean is the origin.
+        points: int[P], the points that are wanted; all unless told otherwise.
 
     Returns:
-        float32[N, 478, 3] in units of the reference, and the pose that was taken out.
+        float32[N, P, 3] in units of the reference, and the pose that was taken out.
     """
-    centre = landmarks[:, rigid].mean(axis=1, keepdims=True, dtype=np.float64)
-    fitted = landmarks[:, rigid] - centre
-    covariance = np.swapaxes(fitted, 1, 2) @ reference.astype(np.float64)
+    fitted = landmarks[:, rigid].astype(np.float64)
+    centre = fitted.mean(axis=1, keepdims=True)
+    fitted -= centre
+    covariance = fitted.swapaxes(1, 2) @ reference
     u, strength, vt = np.linalg.svd(covariance)
-    # A mirrored face fits too; only proper rotations are poses.
-    sign = np.ones((len(landmarks), 3))
-    sign[:, 2] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
-    rotation = (u * sign[:, None, :]) @ vt
+    mirrored = np.linalg.det(covariance) < 0
+    if mirrored.any():  # a mirrored face fits too, but only proper rotations are poses
+        u[mirrored, :, 2] *= -1
+        strength[mirrored, 2] *= -1
+    rotation = u @ vt
     # The scale that takes the face to the reference; a face without extent would divide by zero.
-    spread = np.maximum(np.square(fitted).sum(axis=(1, 2)), np.finfo(np.float64).tiny)
-    scale = (strength * sign).sum(axis=1) / spread
-    aligned = (landmarks - centre) @ (rotation * scale[:, None, None])
-    with np.errstate(divide="ignore"):
-        pose = Pose((1 / scale).astype(np.float32), rotation.astype(np.float32))
-    return aligned.astype(np.float32), pose
+    scale = strength.sum(axis=1) / np.maximum(np.einsum("nij,nij->n", fitted, fitted), TINY)
+    aligned = (landmarks[:, points] - centre) @ (rotation * scale[:, None, None])
+    return aligned.astype(np.float32), Pose(rotation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,8 @@ class Features:
 
     def __call__(self, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pose]:
         """The vectors, float32[N, P * 3], and the poses of faces, float32[N, 478, 3] px."""
-        aligned, pose = canonical(landmarks, self.rigid, self.reference)
-        vectors = aligned[:, self.points].reshape(len(landmarks), -1)
-        return (vectors - self.mean) / self.scale, pose
+        aligned, pose = canonical(landmarks, self.rigid, self.reference, self.points)
+        return (aligned.reshape(len(landmarks), -1) - self.mean) / self.scale, pose
 
     @classmethod
     def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp]) -> Features:
@@ -135,8 +139,8 @@ class Features:
             aligned, _ = canonical(landmarks, rigid, reference)
             reference = _unit(aligned[:, rigid].mean(axis=0))
         reference = _upright(landmarks, rigid, reference)
-        aligned, _ = canonical(landmarks, rigid, reference)
-        vectors = aligned[:, points].reshape(len(landmarks), -1)
+        aligned, _ = canonical(landmarks, rigid, reference, points)
+        vectors = aligned.reshape(len(landmarks), -1)
         # A coordinate that never moves says nothing, and must not divide by zero.
         scale = np.maximum(vectors.std(axis=0, dtype=np.float64), 1e-4).astype(np.float32)
         return cls(points, rigid, reference, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), scale)

@@ -12,8 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +182,10 @@ def _check_task(data: bytes, origin: str) -> None:
 
 
 def _from_storage() -> bytes:
+    # Four megabytes that the daemon, which never fetches, has no use for.
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(TASK_URL, timeout=20) as response:
             data: bytes = response.read(2 * TASK_BYTES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import os
 import sys
 from functools import cache
@@ -56,8 +55,9 @@ def runtime_name() -> str:
     Raises:
         UnavailableError: none is installed.
     """
-    distribution, _ = _interpreter_class()
-    return f"{distribution} {importlib.metadata.version(distribution)}"
+    distribution, interpreter = _interpreter_class()
+    package = importlib.import_module(interpreter.__module__.partition(".")[0])
+    return f"{distribution} {package.__version__}"
 
 
 class Model:

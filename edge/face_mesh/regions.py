@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.values import bounding_box
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -33,12 +35,12 @@ class Region:
     @classmethod
     def of_landmarks(cls, points: NDArray[np.float32]) -> Region:
         """The region in which to look for this face in the next frame. points: float32[478, 3] px."""
-        low, high = points[:, :2].min(axis=0).tolist(), points[:, :2].max(axis=0).tolist()
+        left, top, width, height = bounding_box(points)
         dx, dy = (points[RIGHT_EYE_CORNER, :2] - points[LEFT_EYE_CORNER, :2]).tolist()
         return cls(
-            x=(low[0] + high[0]) / 2,
-            y=(low[1] + high[1]) / 2,
-            size=MARGIN * max(high[0] - low[0], high[1] - low[1]),
+            x=left + width / 2,
+            y=top + height / 2,
+            size=MARGIN * max(width, height),
             angle=math.atan2(dy, dx),
         )
 

@@ -147,7 +147,7 @@ def test_golden_vectors_that_are_not_numbers_are_refused(folder):
 
 
 def test_a_network_that_is_none_is_refused(folder):
-    (folder / bundles.NETWORK).write_bytes(b"TFL3" * 100)
+    (folder / bundles.NETWORK).write_bytes(b"no model" * 100)
     declare(folder, bundles.NETWORK)
     with pytest.raises(ConfigError, match="cannot load this model"):
         bundles.load(folder)

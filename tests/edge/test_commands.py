@@ -274,7 +274,7 @@ def test_record_does_not_write_over_a_file(smile, tmp_path):
 
 
 def test_bench_gives_every_figure():
-    done = emotion_edge("bench", "--json", "--frames", "30", timeout=120)
+    done = emotion_edge("bench", "--json", "--frames", "60", timeout=120)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {
