@@ -14,7 +14,7 @@ import edge
 from edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from edge.settings import Settings
 
@@ -34,21 +34,22 @@ INTERRUPTED = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Leaves with the exit status of sysexits.h, and with one line."""
 
     def error(self, message: str) -> NoReturn:
+        """See ArgumentParser."""
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="emotion-edge",
         description="Reads facial expressions from a camera and publishes them over MQTT.",
         epilog="example: emotion-edge run --camera demo --mqtt mqtt://localhost:1883",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {edge.__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(
             name,
@@ -99,39 +100,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     configure_logging(logging.INFO)
-    try:
+
+    def work() -> int:
         args = _parser(command).parse_args(arguments)
         status: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
+        return status
+
+    return guarded("emotion-edge", work)
+
+
+def guarded(program: str, work: Callable[[], int]) -> int:
+    """Do the work of a command and turn whatever goes wrong into one line and an exit status."""
+    try:
+        status = work()
         sys.stdout.flush()
     except EdgeError as error:
-        _complain(str(error))
+        _complain(program, str(error))
         status = error.exit_status
     except KeyboardInterrupt:
         status = INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away, as `| head` does. Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader went away, as `| head` does
+        _discard_output()
         status = 0
+    except ImportError as error:
+        _complain(program, f"{error}: a library is missing; install {program} again")
+        status = os.EX_UNAVAILABLE
     except OSError as error:
-        status = _internal(error) if error.errno != errno.ENOSPC else _disk_full()
+        if error.errno != errno.ENOSPC:
+            return _internal(program, error)
+        _complain(program, "no space left on the device; free some and run the command again")
+        _discard_output()
+        status = os.EX_IOERR
     except Exception as error:  # noqa: BLE001  the last line of defence: a user is never shown a traceback
-        status = _internal(error)
+        status = _internal(program, error)
     return status
 
 
-def _disk_full() -> int:
-    _complain("no space left on the device; free some and run the command again")
-    # What could not be written would be tried again, and complained about, at exit.
+def _discard_output() -> None:
+    """What could not be written would be tried again, and complained about, at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return os.EX_IOERR
 
 
-def _internal(error: Exception) -> int:
+def _internal(program: str, error: Exception) -> int:
     if os.environ.get("EMOTION_EDGE_DEBUG"):
         raise error
-    _complain(f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 to see where, and report it")
+    line = f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 to see where, and report it"
+    _complain(program, line)
     return os.EX_SOFTWARE
 
 
-def _complain(message: str) -> None:
-    print("emotion-edge:", " ".join(message.split()), file=sys.stderr)
+def _complain(program: str, message: str) -> None:
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
