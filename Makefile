@@ -28,7 +28,7 @@ OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
 .PHONY: help run doctor
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN)/.done ## Set everything up, then show the events of a camera, or of the demo where there is none
 	@$(RUN)/bin/emotion-edge model fetch
@@ -52,13 +52,13 @@ evaluate: $(TABLE) ## Measure the model in model/emotion on the test rows
 
 ##@ Develop
 .PHONY: test test-edge test-tflite test-training lint format bench clean
-test: test-edge test-tflite test-training ## All tests: LiteRT with NumPy 2, tflite-runtime with NumPy 1.26, and the training kit
+test: test-edge test-tflite test-training ## All tests
 
-test-edge: $(TEST)/.done
+test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
 	@$(TEST)/bin/emotion-edge model fetch
 	$(TEST)/bin/python -m pytest tests/edge $(ARGS)
 
-test-tflite:
+test-tflite: ## The daemon's tests with tflite-runtime and NumPy 1.26, on Python 3.11
 ifeq ($(PYTHON311),)
 	@echo "python3.11 is missing: the tests with tflite-runtime and NumPy 1.26 are left out"
 else
@@ -67,7 +67,7 @@ else
 	$(TFLITE)/bin/python -m pytest tests/edge $(ARGS)
 endif
 
-test-training: $(TRAIN)/.done
+test-training: $(TRAIN)/.done ## The training kit's tests
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
 

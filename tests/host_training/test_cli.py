@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from host_training import keypoints
+from host_training.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from host_training.keypoints import Table
+
+
+@pytest.fixture
+def table_path(tmp_path: Path, table: Table):
+    keypoints.write(table, tmp_path / "tiny.parquet")
+    return tmp_path / "tiny.parquet"
+
+
+def complaint(capsys: pytest.CaptureFixture[str]):
+    """What was said on stderr, which must be one line."""
+    said = capsys.readouterr().err
+    assert said.startswith("emotion-train: ")
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["train", "--table", "t.parquet"],
+        ["import", "imagenet", "x", "--out", "y"],
+        ["import", "fer2013", "x.csv", "--out", "y", "--workers", "0"],
+    ],
+)
+def test_wrong_usage_is_64(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(arguments) == os.EX_USAGE
+    assert "--help" in complaint(capsys)
+
+
+def test_a_missing_table_is_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "--table", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "m")]) == os.EX_NOINPUT
+    assert "no.parquet" in complaint(capsys)
+
+
+def test_a_foreign_table_is_65(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "t.parquet").write_text("hello")
+
+    assert main(["train", "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "m")]) == os.EX_DATAERR
+    assert "t.parquet" in complaint(capsys)
+
+
+def test_an_output_that_cannot_be_written_is_73_before_any_training(
+    table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").write_text("")
+
+    assert main(["train", "--table", str(table_path), "--out", str(tmp_path / "file" / "m")]) == os.EX_CANTCREAT
+    assert "cannot be written" in complaint(capsys)
+
+
+@pytest.mark.parametrize("name", ["file/t.parquet", "folder"])
+def test_a_table_that_cannot_be_written_is_73_before_any_face_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+
+    assert main(["import", "fer2013", "none.npz", "--out", str(tmp_path / name)]) == os.EX_CANTCREAT
+    assert "cannot be written" in complaint(capsys)
+
+
+def test_a_missing_bundle_is_78(table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "--bundle", str(tmp_path / "none"), "--table", str(table_path)]) == os.EX_CONFIG
+    assert "manifest.json" in complaint(capsys)
+
+
+def test_missing_mesh_models_are_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["import", "fer2013", "x.npz", "--out", str(tmp_path / "t"), "--mesh", str(tmp_path)]
+
+    assert main(arguments) == os.EX_CONFIG
+    assert "emotion-edge model fetch" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "unknown key 'epoch'"),
+        ("epochs = '3'", "not of the right type, as in epochs ="),
+        ("epochs = true", "not of the right type"),
+        ("epochs = 0", "epochs: must be at least 1"),
+        ("dropout = 1", "dropout: must be"),
+        ("learning_rate = nan", "learning_rate: must be"),
+        ("hidden = []", "hidden: give at least one layer"),
+        ("regions = ['ears']", "regions: ears is no region"),
+        ("name = '../x'", "name: use letters"),
+        ("epochs =", "not a TOML file"),
+    ],
+)
+def test_wrong_settings_are_78(
+    table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+):
+    (tmp_path / "s.toml").write_text(text)
+    arguments = ["train", "--table", str(table_path), "--out", str(tmp_path / "m")]
+
+    assert main([*arguments, "--settings", str(tmp_path / "s.toml")]) == os.EX_CONFIG
+    assert message in complaint(capsys)
+
+
+def test_evaluate_measures_again_what_the_report_says(
+    bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["evaluate", "--bundle", str(bundle_folder), "--table", str(table_path), "--json"]) == 0
+
+    measured = json.loads(capsys.readouterr().out)
+    assert measured == json.loads((bundle_folder / "report.json").read_text())["evaluation"]["test"]
+
+
+def test_the_module_is_the_command_and_its_help_has_an_example():
+    done = subprocess.run([sys.executable, "-m", "host_training", "--help"], capture_output=True, text=True, check=True)
+
+    assert "example: emotion-train import fer2013" in " ".join(done.stdout.split())
+    assert not done.stderr
