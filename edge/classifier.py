@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from edge.errors import ConfigError
@@ -57,8 +56,11 @@ def logits(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     inputs: NDArray[Any] = vectors
     if model.input_dtype == np.int8 and vectors.size:
         scale, zero = model.input_quantisation
-        # vectors / scale + zero, rounded and saturated: OpenCV does at once what takes NumPy six passes.
-        inputs = np.asarray(cv2.addWeighted(vectors, 1 / scale, vectors, 0.0, zero, dtype=cv2.CV_8S))
+        quantised = vectors * np.float32(1 / scale)
+        quantised += zero
+        np.rint(quantised, out=quantised)
+        # Not np.clip: it takes as long as all the rest.
+        inputs = np.minimum(np.maximum(quantised, -128), 127).astype(np.int8)
     rows = []
     for row in inputs:
         model.input()[0] = row
@@ -67,7 +69,8 @@ def logits(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     values = np.array(rows, np.float32).reshape(len(vectors), model.output_shapes[0][1])
     if model.input_dtype == np.int8:
         scale, zero = model.output_quantisation
-        values = (values - zero) * np.float32(scale)
+        values -= zero
+        values *= scale
     return values
 
 
