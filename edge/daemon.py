@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STARTUP_S = 3.0
+"""By then every part has run, and what has not been used since is start-up code."""
+
 READ_TIMEOUT_S = 0.2
 """How long a silent camera keeps the loop from looking at the clock and at the stop signal."""
 
@@ -127,6 +130,7 @@ class Daemon:
         self._publisher.info(messages.info(self._info()))
         self._publish_state(self._clock())
         health_at = self._clock() + self._settings.mqtt.health_interval_s
+        release_at = self._clock() + STARTUP_S
         try:
             while not stop.is_set():
                 if (problem := self._publisher.problem) is not None:
@@ -138,6 +142,9 @@ class Daemon:
                     break
                 self._step(frame)
                 now = self._clock()
+                if now >= release_at:
+                    system.release_startup_code()
+                    release_at = float("inf")
                 if now >= health_at:
                     self._publish_health(now)
                     health_at = now + self._settings.mqtt.health_interval_s
