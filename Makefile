@@ -42,7 +42,7 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 train: $(TABLE) ## Train, quantise and evaluate the classifier: make train FER2013=fer2013.csv FERPLUS=fer2013new.csv
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/emotion $(ARGS)
 
-$(TABLE): $(FER2013) $(FERPLUS) | $(TRAIN)/.done
+$(TABLE): $(wildcard $(FER2013) $(FERPLUS)) | $(TRAIN)/.done
 	@test -n "$(FER2013)" || { echo "make train: no fer2013.csv here; say where it is: make train FER2013=FILE FERPLUS=fer2013new.csv" >&2; exit 66; }
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
