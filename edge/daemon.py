@@ -95,8 +95,8 @@ class Daemon:
         Args:
             settings: of everything.
             bundle: verified.
-            camera: open; the daemon closes it.
-            mesh: open; the daemon closes it.
+            camera: open; who opened it closes it.
+            mesh: open; who opened it closes it.
             clock: monotonic s, the clock of `Frame.captured_at`.
             wall: Unix time, s.
 
@@ -225,8 +225,6 @@ class Daemon:
             self._publish_event(change)
         self._publish_state(now)
         self._publisher.stop()
-        self._camera.close()
-        self._mesh.close()
 
 
 def library_versions() -> dict[str, str]:

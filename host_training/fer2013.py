@@ -9,7 +9,9 @@ FER2013 (Goodfellow et al. 2013): 35,887 grey faces of 48x48 px, distributed as 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,9 @@ def load(path: Path, ferplus: Path | None) -> Source:
         SourceError: a file is not in its layout, or the two do not belong together.
         UsageError: votes are missing, or given twice.
     """
+    for file in (path, ferplus):
+        if file is not None and not file.is_file():
+            raise NoInputError(f"{file}: {os.strerror(errno.ENOENT)}")
     if path.suffix == ".npz":
         if ferplus is not None:
             raise UsageError(f"{path} carries its own votes: leave --ferplus out")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,31 +36,27 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load_settings(args)
     folders = bundles.mesh_folders(bundles.locate(settings.model.bundle), settings.mesh.models)
-    mesh = open_face_mesh(settings.mesh, mesh_models.find(folders))
-    camera = open_camera(settings.camera)
     frames = faces = 0
-    writer: RecordingWriter | None = None
-    end = time.monotonic() + args.seconds
-    try:
+    with (
+        contextlib.closing(open_face_mesh(settings.mesh, mesh_models.find(folders))) as mesh,
+        contextlib.closing(open_camera(settings.camera)) as camera,
+        contextlib.ExitStack() as file,
+        contextlib.suppress(EndOfStreamError, KeyboardInterrupt),
+    ):
+        writer: RecordingWriter | None = None
+        end = time.monotonic() + args.seconds
         while time.monotonic() < end:
             frame = camera.read(timeout_s=1.0)
             if frame is None:
                 continue
-            if writer is None:
+            if writer is None:  # not before the first frame tells the size
                 height, width = frame.rgb.shape[:2]
-                writer = RecordingWriter(
-                    Path(args.file), width=width, height=height, mesh_sha256=mesh_models.MEMBERS[mesh_models.LANDMARKER]
-                )
+                mesh_sha256 = mesh_models.MEMBERS[mesh_models.LANDMARKER]
+                writer = RecordingWriter(Path(args.file), width=width, height=height, mesh_sha256=mesh_sha256)
+                file.enter_context(writer)
                 print(f"recording landmarks of {camera.name} to {args.file}; Ctrl-C ends it", flush=True)
             found = mesh.process(frame)
-            writer.write(type(frame)(frame.rgb, frame.captured_at, found))
+            writer.write(dataclasses.replace(frame, faces=found))
             frames, faces = frames + 1, faces + len(found)
-    except (EndOfStreamError, KeyboardInterrupt):
-        pass
-    finally:
-        if writer is not None:
-            writer.close()
-        camera.close()
-        mesh.close()
     print(f"{args.file}: {frames} frames, {faces} faces")
     return 0

@@ -70,10 +70,12 @@ def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> No
     # Models first: a camera that is not going to be used should not light its lamp.
     bundle = bundles.load(bundles.locate(settings.model.bundle))
     models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
-    mesh = open_face_mesh(settings.mesh, models)
-    camera = open_lasting_camera(settings.camera, allow_demo=allow_demo)
-    log.info("%s on %s, device %r, model %s", camera.name, settings.mesh.backend, settings.device_name, bundle.id)
-    Daemon(settings, bundle, camera, mesh).run(stop)
+    with (
+        contextlib.closing(open_face_mesh(settings.mesh, models)) as mesh,
+        contextlib.closing(open_lasting_camera(settings.camera, allow_demo=allow_demo)) as camera,
+    ):
+        log.info("%s on %s, device %r, model %s", camera.name, settings.mesh.backend, settings.device_name, bundle.id)
+        Daemon(settings, bundle, camera, mesh).run(stop)
 
 
 @contextlib.contextmanager
