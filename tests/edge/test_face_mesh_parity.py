@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -50,3 +51,14 @@ def test_both_see_nobody_where_nobody_is(compare, media):
     result = compare(media("no_face.mp4"))
     assert result["presence_equal"] >= 0.99
     assert result["faces"] == 0
+
+
+def test_the_demo_is_measured_alike_while_it_moves_and_turns(compare, demo, tmp_path):
+    clip = tmp_path / "demo.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (640, 480))
+    for frame in demo(2, 8):
+        writer.write(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+    writer.release()
+    result = compare(clip)
+    assert result["faces"] == result["frames"] == 90
+    assert result["median_px"] < 0.05
