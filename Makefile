@@ -10,7 +10,7 @@ PYTHON ?= $(call find_python,3.13 3.12 3.11)
 PYTHON311 ?= $(call find_python,3.11)
 
 # Where your data lie, and what goes to the commands: make run ARGS='--camera video:clip.mp4'
-FER2013 ?= $(wildcard fer2013.csv)
+FER2013 ?= $(firstword $(wildcard fer2013.csv fer2013.npz ../shared/data/fer2013.npz))
 FERPLUS ?= $(wildcard fer2013new.csv)
 ARGS ?=
 
