@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from edge import bundle as bundles
-from edge import mesh_models
 from edge.camera.demo import DemoCamera
 from edge.expression import ExpressionMachine
 from edge.face_mesh import open_face_mesh
@@ -36,8 +35,8 @@ INK, PALE, PAPER, ACCENT = (40, 40, 40), (150, 150, 150), (252, 252, 252), (30, 
 def main(path: Path) -> None:
     """Run the demo once and draw it."""
     settings = Settings()
-    bundle = bundles.load(bundles.locate(""))
-    mesh = open_face_mesh(settings.mesh, mesh_models.find(bundles.mesh_folders(bundle.folder, "")))
+    bundle = bundles.in_use(settings)
+    mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
     machine = ExpressionMachine(bundle.labels, settings.expression)
     demo = DemoCamera(settings.camera)
     panels: list[NDArray[np.uint8]] = []

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ import edge
 from edge.classifier import Classifier, network
 from edge.errors import ConfigError
 from edge.features import Features
-from edge.mesh_models import MEMBERS, cache_folder
+from edge.mesh_models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
+
+if TYPE_CHECKING:
+    from edge.settings import Settings
 
 SCHEMA = 1
 MANIFEST, NETWORK, FEATURES, GOLDEN = "manifest.json", "emotion.tflite", "features.npz", "golden.npz"
@@ -61,9 +64,24 @@ def locate(configured: str) -> Path:
     return INSTALLED if INSTALLED.exists() else CHECKOUT
 
 
-def mesh_folders(folder: Path, configured: str) -> list[Path]:
-    """Where the mesh models may lie for the bundle in `folder`, most particular first."""
-    return [Path(configured)] if configured else [folder / "mesh", cache_folder()]
+def in_use(settings: Settings) -> Bundle:
+    """The bundle that the settings lead to, loaded.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    return load(locate(settings.model.bundle))
+
+
+def mesh_in_use(settings: Settings) -> MeshModels:
+    """The mesh models that the settings lead to: the configured ones, else the bundle's, else those fetched.
+
+    Raises:
+        ConfigError: see `mesh_models.find`.
+    """
+    if settings.mesh.models:
+        return find([Path(settings.mesh.models)])
+    return find([locate(settings.model.bundle) / "mesh", cache_folder()])
 
 
 def load(folder: Path) -> Bundle:
@@ -77,7 +95,7 @@ def load(folder: Path) -> Bundle:
     features = Features.load(folder / FEATURES)
     if features.contract_hash != manifest["feature_contract"]:
         raise _refused(folder, "its features are not the ones that this version computes")
-    if manifest["landmarker_sha256"] != MEMBERS["face_landmarks_detector.tflite"]:
+    if manifest["landmarker_sha256"] != MEMBERS[LANDMARKER]:
         raise _refused(folder, "it was trained on the landmarks of another face mesh")
     labels = manifest["labels"]
     model = network(folder / NETWORK, features.size, len(labels))

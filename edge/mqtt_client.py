@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import select
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 if TYPE_CHECKING:
+    from paho.mqtt.reasoncodes import ReasonCode
+
     from edge.broker_address import BrokerAddress
 
 log = logging.getLogger(__name__)
@@ -87,6 +90,30 @@ def disconnect_properties() -> Properties:
     properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0
     return properties
+
+
+def first_answer(client: Client, address: BrokerAddress, keepalive_s: int, answer_s: float) -> ReasonCode | None:
+    """Connect and wait for what the broker says to that; the client stays connected if it agreed.
+
+    Args:
+        client: from `new_client`, not connected; its `on_connect` is taken.
+        address: the broker.
+        keepalive_s: see MQTT.
+        answer_s: how long the broker may take.
+
+    Returns:
+        Its answer; None: it gave none.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    answers: list[ReasonCode] = []
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(reason)
+    client.connect(address.host, address.port, keepalive_s)
+    deadline = time.monotonic() + answer_s
+    while not answers and time.monotonic() < deadline and turn(client, 0.1):
+        pass
+    return answers[0] if answers else None
 
 
 def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:

@@ -22,6 +22,7 @@ from edge.mqtt_client import (
     End,
     connect_properties,
     disconnect_properties,
+    first_answer,
     new_client,
     publish_properties,
     turn,
@@ -244,19 +245,14 @@ class Link:
         Returns:
             Whether it worked; if not, `end` says why.
         """
-        done: list[ReasonCode] = []
         client = self._new_client(clean=True)
         self._set_will(client)  # amqtt takes some of a session's will from its first connection
-        client.on_connect = lambda _client, _data, _flags, reason, _properties: done.append(reason)
         client.on_disconnect = None
-        client.connect(self._address.host, self._address.port, self._keepalive_s)
-        deadline = time.monotonic() + answer_s
-        while not done and time.monotonic() < deadline and turn(client, 0.1):
-            pass
-        if not done:
+        answer = first_answer(client, self._address, self._keepalive_s, answer_s)
+        if answer is None:
             self.end = End("no answer")
-        elif done[0].is_failure:
-            self.end = End(str(done[0]), done[0].value)
+        elif answer.is_failure:
+            self.end = End(str(answer), answer.value)
         client.disconnect()
         return self.end is None
 

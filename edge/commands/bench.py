@@ -104,12 +104,11 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from edge import bundle as bundles
-    from edge import mesh_models
 
     cv2.setNumThreads(1)
     settings = load_settings(args)
-    bundle = bundles.load(bundles.locate(settings.model.bundle))
-    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    bundle = bundles.in_use(settings)
+    models = bundles.mesh_in_use(settings)
     stopwatch = Stopwatch()
     faces, empty = _pictures(args.frames)
     _one_face(settings, bundle, models, faces, stopwatch, mediapipe=args.mediapipe)

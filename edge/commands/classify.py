@@ -32,13 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read every picture; 1 if one of them could not be read."""
     from edge import bundle as bundles
-    from edge import mesh_models
     from edge.camera.images import read_image
     from edge.face_mesh import open_face_mesh
 
     settings = load_settings(args)
-    bundle = bundles.load(bundles.locate(settings.model.bundle))
-    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    bundle = bundles.in_use(settings)
+    models = bundles.mesh_in_use(settings)
     mesh = open_face_mesh(dataclasses.replace(settings.mesh, max_faces=args.max_faces), models)
     status = 0
     try:

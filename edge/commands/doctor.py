@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ FREE_MB = 100
 
 BROKER_S = 5.0
 """How long a broker may take to answer a greeting."""
+KEEPALIVE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +144,15 @@ def _disk() -> str:
 def _bundle(settings: Settings) -> str:
     from edge import bundle as bundles
 
-    bundle = bundles.load(bundles.locate(settings.model.bundle))
+    bundle = bundles.in_use(settings)
     return f"{bundle.id} in {bundle.folder} gives the right answers here"
 
 
 def _mesh_models(settings: Settings) -> str:
     from edge import bundle as bundles
-    from edge import mesh_models
     from edge.face_mesh import open_face_mesh
 
-    folders = bundles.mesh_folders(bundles.locate(settings.model.bundle), settings.mesh.models)
-    models = mesh_models.find(folders)
+    models = bundles.mesh_in_use(settings)
     open_face_mesh(settings.mesh, models).close()
     return f"face mesh in {models.folder} is as published and runs on {settings.mesh.backend}"
 
@@ -197,22 +195,17 @@ def _broker(settings: Settings) -> str:
 
 def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
     """Connect once, as a client of no name; the reason code, or None where the broker gives none."""
-    from edge.mqtt_client import new_client, turn
+    from edge.mqtt_client import first_answer, new_client
 
-    codes: list[int] = []
     client = new_client(address, protocol)
-    client.on_connect = lambda _client, _data, _flags, reason, _properties: codes.append(reason.value)
     try:
-        client.connect(address.host, address.port)
+        answer = first_answer(client, address, KEEPALIVE_S, BROKER_S)
     except OSError as error:
         raise UnavailableError(
             f"{address} does not answer ({error.strerror or error}): start the broker, or name another with --mqtt"
         ) from error
-    end = time.monotonic() + BROKER_S
-    while not codes and time.monotonic() < end and turn(client, 0.2):
-        pass
     client.disconnect()
-    return codes[0] if codes else None
+    return None if answer is None else answer.value
 
 
 def _clock() -> str:

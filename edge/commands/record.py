@@ -35,10 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from edge.recording import RecordingWriter
 
     settings = load_settings(args)
-    folders = bundles.mesh_folders(bundles.locate(settings.model.bundle), settings.mesh.models)
     frames = faces = 0
     with (
-        contextlib.closing(open_face_mesh(settings.mesh, mesh_models.find(folders))) as mesh,
+        contextlib.closing(open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))) as mesh,
         contextlib.closing(open_camera(settings.camera)) as camera,
         contextlib.ExitStack() as file,
         contextlib.suppress(EndOfStreamError, KeyboardInterrupt),

@@ -60,7 +60,6 @@ def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> No
     import cv2
 
     from edge import bundle as bundles
-    from edge import mesh_models
     from edge.camera import open_lasting_camera
     from edge.daemon import Daemon
     from edge.face_mesh import open_face_mesh
@@ -68,8 +67,8 @@ def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> No
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
     # Models first: a camera that is not going to be used should not light its lamp.
-    bundle = bundles.load(bundles.locate(settings.model.bundle))
-    models = mesh_models.find(bundles.mesh_folders(bundle.folder, settings.mesh.models))
+    bundle = bundles.in_use(settings)
+    models = bundles.mesh_in_use(settings)
     with (
         contextlib.closing(open_face_mesh(settings.mesh, models)) as mesh,
         contextlib.closing(open_lasting_camera(settings.camera, allow_demo=allow_demo)) as camera,
