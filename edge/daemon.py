@@ -196,7 +196,7 @@ class Daemon:
             throttled=throttled,
             under_voltage=under_voltage,
             rss_mb=system.rss_mb() or 0.0,
-            dropped=int(getattr(self._camera, "dropped", 0)),
+            dropped=self._camera.dropped,
             queued=self._publisher.queued,
             lost_events=self._publisher.lost,
             uptime_s=now - self._started,

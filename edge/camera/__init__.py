@@ -45,6 +45,11 @@ class Camera(Protocol):
     live: bool
     """It has no end, and it may be lost and opened again."""
 
+    @property
+    def dropped(self) -> int:
+        """Frames that were there and that nobody looked at in time."""
+        ...  # pragma: no cover
+
     def read(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame.
 

@@ -28,6 +28,7 @@ class DemoCamera:
 
     live = True
     name = "demo"
+    dropped = 0  # nothing is drawn that nobody asks for
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ class Lost:
 class FakeCamera:
     """Plays a script of frames, stalls and errors; at its end a live one stalls for good, another ends."""
 
+    dropped = 0  # the script waits
+
     def __init__(
         self,
         script: Iterable[Frame | Stall | Lost | EdgeError],

@@ -94,6 +94,7 @@ class ImagesCamera:
     """Shows each image of a folder as one frame, at the settings' rate."""
 
     live = False
+    dropped = 0  # each waits until it is asked for
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class RecordingCamera:
     """Plays a recording at the speed it was made."""
 
     live = False
+    dropped = 0  # each waits until it is asked for
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ class ReopeningCamera:
     @property
     def dropped(self) -> int:
         """Frames that nobody read in time, over all openings."""
-        return self._dropped_before + int(getattr(self._camera, "dropped", 0))
+        return self._dropped_before + (self._camera.dropped if self._camera else 0)
 
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame; None: none within timeout_s, or the camera is away.
