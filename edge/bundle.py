@@ -137,8 +137,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise _refused(folder, "it is of a kind that this version does not know; update emotion-edge")
     if _version(manifest["least_edge_version"]) > _version(edge.__version__):
         raise _refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")
-    if len(set(manifest["labels"])) != len(manifest["labels"]) or len(manifest["labels"]) < 2:  # noqa: PLR2004  a choice needs two
+    labels = manifest["labels"]
+    if not all(isinstance(label, str) for label in labels) or not 1 < len(labels) == len(set(labels)):
         raise _refused(folder, f"{MANIFEST} has no proper list of labels")
+    metrics = manifest["provenance"].get("metrics")
+    if not isinstance(metrics, dict) or not all(isinstance(value, int | float) for value in metrics.values()):
+        raise _refused(folder, f"{MANIFEST} has no proper metrics in its provenance")
     return manifest
 
 

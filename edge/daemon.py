@@ -17,6 +17,7 @@ import edge
 from edge import messages, system
 from edge.errors import EndOfStreamError
 from edge.expression import ExpressionMachine
+from edge.face_mesh import faces_in
 from edge.mqtt import Publisher
 from edge.runtime import runtime_name
 
@@ -156,9 +157,8 @@ class Daemon:
         if frame is None:
             changes = self._machine.step((), started)
         else:
-            # A recording brings its faces along.
-            faces = self._mesh.process(frame) if frame.faces is None else frame.faces
-            changes = self._machine.step(self._bundle.classifier.read(faces), frame.captured_at)
+            readings = self._bundle.classifier.read(faces_in(frame, self._mesh))
+            changes = self._machine.step(readings, frame.captured_at)
         for change in changes:
             self._publish_event(change)
         finished = self._clock()

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from edge import mesh_models
     from edge.camera import open_camera
     from edge.errors import EndOfStreamError
-    from edge.face_mesh import open_face_mesh
+    from edge.face_mesh import faces_in, open_face_mesh
     from edge.recording import RecordingWriter
 
     settings = load_settings(args)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 writer = RecordingWriter(Path(args.file), width=width, height=height, mesh_sha256=mesh_sha256)
                 file.enter_context(writer)
                 print(f"recording landmarks of {camera.name} to {args.file}; Ctrl-C ends it", flush=True)
-            found = mesh.process(frame)
+            found = faces_in(frame, mesh)
             writer.write(dataclasses.replace(frame, faces=found))
             frames, faces = frames + 1, faces + len(found)
     print(f"{args.file}: {frames} frames, {faces} faces")

@@ -34,6 +34,11 @@ class FaceMesh(Protocol):
         """Free what the backend holds."""
 
 
+def faces_in(frame: Frame, mesh: FaceMesh) -> tuple[Face, ...]:
+    """The faces of the next frame of a stream: a recording brings its own, in every other frame the mesh looks."""
+    return mesh.process(frame) if frame.faces is None else frame.faces
+
+
 def open_face_mesh(settings: MeshSettings, models: MeshModels) -> FaceMesh:
     """The backend that the settings ask for.
 

@@ -122,6 +122,20 @@ def test_other_inputs_are_refused(folder):
         bundles.load(folder)
 
 
+@pytest.mark.parametrize("labels", [[["neutral"], ["happiness"]], ["neutral", "neutral"], ["neutral"], [1, 2]])
+def test_a_list_of_labels_that_is_none_is_refused(folder, labels):
+    change_manifest(folder, lambda manifest: manifest.update(labels=labels))
+    with pytest.raises(ConfigError, match="no proper list of labels"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("provenance", [{}, {"metrics": []}, {"metrics": {"accuracy": "high"}}])
+def test_metrics_that_are_no_numbers_are_refused(folder, provenance):
+    change_manifest(folder, lambda manifest: manifest.update(provenance=provenance))
+    with pytest.raises(ConfigError, match="no proper metrics"):
+        bundles.load(folder)
+
+
 def test_labels_that_do_not_fit_the_network_are_refused(folder):
     change_manifest(folder, lambda manifest: manifest["labels"].pop())
     with pytest.raises(ConfigError, match="the bundle says"):

@@ -267,6 +267,18 @@ def test_record_writes_landmarks_that_can_be_played(smile, tmp_path):
     assert "face 1: end" in played.stderr
 
 
+def test_a_recording_can_be_recorded_again(smile, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "smile.png").write_bytes(smile.read_bytes())
+    emotion_edge("record", "--camera", f"images:{pictures}", tmp_path / "first.landmarks")
+    done = emotion_edge(
+        "record", "--camera", f"recording:{tmp_path / 'first.landmarks'}", tmp_path / "second.landmarks"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 frames, 1 faces" in done.stdout
+
+
 def test_record_does_not_write_over_a_file(smile, tmp_path):
     (tmp_path / "old").write_text("precious")
     assert "old" in refused("record", "--camera", f"images:{smile.parent}", tmp_path / "old", status=73)
