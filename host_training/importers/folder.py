@@ -1,0 +1,62 @@
+"""Pictures of one's own: a folder for each expression, perhaps below one for each split or person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
+from host_training.importers.layout import SPLIT_FOLDERS, pictures, unknown
+from host_training.importers.source import ImageFile, Row, Source
+from host_training.keypoints import TRAIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from host_training.importers.source import Options
+
+SUMMARY = "pictures of your own: a folder with one for each expression, as in happy/1.jpg or train/happy/1.jpg"
+OPTIONS = frozenset({"labels", "subject", "subject_pattern"})
+LAYOUTS = ("a folder with happy/1.jpg, or train/happy/1.jpg, and so on",)
+
+
+def load(path: Path, options: Options) -> Source:
+    """Read a folder.
+
+    The folder nearest to a picture whose name is an expression labels it; the folders above that may name a split.
+    Where no subject is known, rows without a split are for training: frames of one person on both sides would
+    measure memory.
+
+    Raises:
+        OSError: a folder cannot be read.
+        SourceError: there is no picture in it that has a label.
+        UsageError: `options.labels` names a folder that is not there.
+    """
+    names = LabelNames(options.labels)
+    source = Source(path.resolve().name or "folder", [])
+    subject_known = bool(options.subject or options.subject_pattern)
+    unsplit = 0
+    for file, folders in pictures(path, source.dropped):
+        if not folders:
+            source.dropped["the picture lies in no folder that could name its expression"] += 1
+            continue
+        found = [(depth, label) for depth, name in enumerate(folders) if (label := names.find(name))]
+        depth, label = found[-1] if found else (len(folders) - 1, None)
+        if label is None or label == LEAVE_OUT:
+            source.dropped[reason("folder", folders[depth], label)] += 1
+            continue
+        above = [SPLIT_FOLDERS[name.lower()] for name in folders[:depth] if name.lower() in SPLIT_FOLDERS]
+        split = above[-1] if above else ""
+        if not split and not subject_known:
+            split = TRAIN
+            unsplit += 1
+        source.rows.append(Row(file.relative_to(path).as_posix(), ImageFile(file), label, split=split))
+    names.ensure_all_met("folder")
+    if not source.rows:
+        raise unknown(path, LAYOUTS, source.dropped)
+    if unsplit and not options.split:
+        source.notes.append(
+            f"{unsplit} pictures are all for training: without knowing who is in them, one person could stand on both "
+            "sides, and the figures would measure memory; say who it is with --subject-pattern or --subject, or put a "
+            "whole folder into one split with --split"
+        )
+    return source
