@@ -19,7 +19,7 @@ TEST := .venv/test
 TFLITE := .venv/test-tflite
 TRAIN := .venv/train
 LINT := .venv/lint
-TABLE := build/fer2013.parquet
+TABLE ?= model/keypoints/ferplus.parquet
 
 # MediaPipe reports usage to its maker, so whatever runs it here gets no network.
 OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
@@ -38,17 +38,26 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 	@$(RUN)/bin/emotion-edge doctor $(ARGS)
 
 ##@ Train
-.PHONY: train evaluate
-train: $(TABLE) ## Train, quantise and evaluate the classifier: make train FER2013=fer2013.csv FERPLUS=fer2013new.csv
+.PHONY: train evaluate validate compare report keypoints
+train: $(TRAIN)/.done ## Train, quantise and evaluate the classifier on the keypoint table that comes with the project
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/emotion $(ARGS)
 
-$(TABLE): $(wildcard $(FER2013) $(FERPLUS)) | $(TRAIN)/.done
-	@test -n "$(FER2013)" || { echo "make train: no fer2013.csv here; say where it is: make train FER2013=FILE FERPLUS=fer2013new.csv" >&2; exit 66; }
+evaluate: $(TRAIN)/.done ## Measure the model in model/emotion on the test rows
+	$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --data $(TABLE) $(ARGS)
+
+validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjoint by person and picture
+	$(TRAIN)/bin/emotion-train validate --table $(TABLE) --out model/cross-validation.json $(ARGS)
+
+compare: $(TRAIN)/.done ## Train other kinds of classifier on the same rows, side by side
+	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model $(ARGS)
+
+report: $(TRAIN)/.done ## Write the report of the model, one HTML page, and its model card
+	$(TRAIN)/bin/emotion-train report --bundle model/emotion --table $(TABLE) --out model/report.html --card model/MODEL_CARD.md $(ARGS)
+
+keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
+	@test -n "$(FER2013)" || { echo "make keypoints: no fer2013.csv here; say where it is: make keypoints FER2013=FILE FERPLUS=fer2013new.csv" >&2; exit 66; }
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
-
-evaluate: $(TABLE) ## Measure the model in model/emotion on the test rows
-	$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --table $(TABLE) $(ARGS)
 
 ##@ Develop
 .PHONY: test test-edge test-tflite test-training lint format bench clean
@@ -116,7 +125,7 @@ $(TFLITE)/.done: pyproject.toml deploy/constraints/tflite.txt
 	@touch $@
 
 $(TRAIN)/.done: pyproject.toml deploy/constraints/litert.txt
-	$(call environment,$(PYTHON),litert,train$(comma)test)
+	$(call environment,$(PYTHON),litert,train$(comma)cluster$(comma)test)
 	@touch $@
 
 $(LINT)/.done: pyproject.toml deploy/constraints/litert.txt

@@ -147,7 +147,7 @@ class Features:
     def __call__(self, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pose]:
         """The vectors, float32[N, P * 3], and the poses of faces, float32[N, 478, 3] px."""
         aligned, pose = canonical(landmarks, self.rigid, self.reference, self.points)
-        return (aligned.reshape(len(landmarks), -1) - self.mean) / self.scale, pose
+        return (aligned.reshape(len(landmarks), self.size) - self.mean) / self.scale, pose
 
     @classmethod
     def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp]) -> Features:

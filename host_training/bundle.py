@@ -19,8 +19,8 @@ from edge import bundle as edge_bundle
 from edge import classifier
 from edge.errors import ConfigError
 from edge.mesh_models import LANDMARKER, MEMBERS
+from host_training.engines import float_path
 from host_training.errors import BundleWriteError
-from host_training.votes import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,8 @@ ID_DIGITS = 8
 def staging(out: Path) -> Iterator[Path]:
     """A new folder beside `out`, to be filled and then moved into place; it is gone afterwards in any case.
 
+    So is the float network beside it, see `engines.float_path`.
+
     Raises:
         BundleWriteError: `out` cannot be written, or is something else than a bundle.
     """
@@ -54,10 +56,18 @@ def staging(out: Path) -> Iterator[Path]:
         raise BundleWriteError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        float_path(folder).unlink(missing_ok=True)
 
 
 def write_model(
-    folder: Path, *, network: bytes, features: Features, temperature: float, golden: NDArray[np.float32], name: str
+    folder: Path,
+    *,
+    network: bytes,
+    features: Features,
+    temperature: float,
+    labels: tuple[str, ...],
+    golden: NDArray[np.float32],
+    name: str,
 ) -> edge_bundle.Bundle:
     """Write the files that a device runs, and load them the way a device does.
 
@@ -66,12 +76,13 @@ def write_model(
         network: the TFLite file.
         features: the feature contract.
         temperature: from `calibrate`.
+        labels: in the order of the network's outputs.
         golden: float32[G, 478, 3] px, landmarks whose probabilities are written down.
         name: first part of the id.
     """
     (folder / edge_bundle.NETWORK).write_bytes(network)
     features.save(folder / edge_bundle.FEATURES)
-    model = classifier.network(folder / edge_bundle.NETWORK, features.size, len(LABELS))
+    model = classifier.network(folder / edge_bundle.NETWORK, features.size, len(labels))
     probabilities = classifier.Classifier(model, features, temperature).probabilities(golden)
     np.savez_compressed(folder / edge_bundle.GOLDEN, landmarks=golden, probabilities=probabilities)
     content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()
@@ -83,7 +94,7 @@ def write_model(
         # Rises from bundle to bundle, so that an old one can be told from a new one.
         "counter": int(created.timestamp()),
         "inputs": ["landmarks"],
-        "labels": list(LABELS),
+        "labels": list(labels),
         "temperature": temperature,
         "feature_contract": features.contract_hash,
         "landmarker_sha256": MEMBERS[LANDMARKER],
@@ -102,8 +113,13 @@ def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], r
     _write_manifest(folder, {**manifest, "files": _hashes(folder), "provenance": provenance})
 
 
+def shown(path: Path) -> str:
+    """A path as a report may tell it: folders of this machine concern nobody else."""
+    return path.name if path.is_absolute() else str(path)
+
+
 def install(folder: Path, out: Path) -> edge_bundle.Bundle:
-    """Check the finished bundle once more as a device does, and put it in its place.
+    """Check the finished bundle once more as a device does, and put it and its float network in their places.
 
     Raises:
         BundleWriteError: it does not pass, or cannot be moved; what was at `out` is still there.
@@ -126,6 +142,10 @@ def install(folder: Path, out: Path) -> edge_bundle.Bundle:
     except OSError as error:
         raise BundleWriteError(f"{out}: cannot be replaced ({error.strerror})") from error
     shutil.rmtree(old, ignore_errors=True)
+    try:
+        float_path(folder).replace(float_path(out))
+    except OSError as error:
+        raise BundleWriteError(f"{float_path(out)}: cannot be replaced ({error.strerror})") from error
     return edge_bundle.load(out)
 
 

@@ -17,7 +17,8 @@ with quiet():
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.settings import TrainSettings
+    from edge.features import Features
+    from host_training.settings import AugmentationSettings, NetworkSettings, TrainSettings
 
 
 REACH = 3.0
@@ -56,45 +57,40 @@ def within_reach(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(vectors, -REACH, REACH)
 
 
-def class_weights(targets: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """How much each row counts, float32[N], 1 on average: its labels' frequency to the power of -`power`.
-
-    Args:
-        targets: float32[N, C], distributions.
-        power: 0 leaves all rows alike, 1 makes all labels weigh the same.
-    """
-    frequency = targets.mean(axis=0)
-    # A label that nobody voted for weighs nothing instead of everything.
-    by_label = np.where(frequency > 0, np.maximum(frequency, 1e-6) ** -power, 0)
-    weights = targets @ by_label
-    return (weights / weights.mean()).astype(np.float32)
-
-
 def seed_everything(seed: int) -> None:
     """Make what follows give the same weights every time."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
-def train(training: Rows, validation: Rows, settings: TrainSettings) -> tuple[list[Layer], dict[str, list[float]]]:
+def train(
+    training: Rows, validation: Rows, features: Features, settings: TrainSettings, *, label: str = "training"
+) -> tuple[list[Layer], dict[str, list[float]]]:
     """Fit a network; it keeps the weights with which the validation rows were least surprising.
+
+    Args:
+        training: what it learns from.
+        validation: what it is watched on.
+        features: where the vectors come from.
+        settings: the recipe.
+        label: what the progress bar says.
 
     Returns:
         Its layers, batch normalisation folded in, and the losses by epoch.
     """
     seed_everything(settings.seed)
-    size, labels = training.vectors.shape[1], training.targets.shape[1]
-    model = _build(size, labels, settings)
-    steps = -(-len(training.vectors) // settings.batch) * settings.epochs
+    optimiser = settings.optimiser
+    model = _build(features, training.targets.shape[1], settings.network, settings.augmentation, settings.seed)
+    steps = -(-len(training.vectors) // optimiser.batch) * optimiser.epochs
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps),
-            weight_decay=settings.weight_decay,
+            keras.optimizers.schedules.CosineDecay(optimiser.learning_rate, steps),
+            weight_decay=optimiser.weight_decay,
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
     )
-    early = keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, restore_best_weights=True)
-    with tqdm(total=settings.epochs, desc="training", unit=" epochs") as bar:
+    early = keras.callbacks.EarlyStopping("val_loss", patience=optimiser.patience, restore_best_weights=True)
+    with tqdm(total=optimiser.epochs, desc=label, unit=" epochs") as bar:
 
         def tell(_: int, logs: dict[str, float]) -> None:
             bar.set_postfix(loss=f"{logs['loss']:.4f}", validation=f"{logs['val_loss']:.4f}")
@@ -105,8 +101,8 @@ def train(training: Rows, validation: Rows, settings: TrainSettings) -> tuple[li
             training.targets,
             sample_weight=training.weights,
             validation_data=(within_reach(validation.vectors), validation.targets, validation.weights),
-            batch_size=settings.batch,
-            epochs=settings.epochs,
+            batch_size=optimiser.batch,
+            epochs=optimiser.epochs,
             callbacks=[early, keras.callbacks.LambdaCallback(on_epoch_end=tell)],
             verbose=0,
         )
@@ -122,9 +118,42 @@ def logits(layers: list[Layer], vectors: NDArray[np.float32]) -> NDArray[np.floa
     return values @ layers[-1].kernel + layers[-1].bias
 
 
-def _build(size: int, labels: int, settings: TrainSettings) -> Any:
-    inputs = keras.Input((size,))
-    values = keras.layers.GaussianNoise(settings.noise)(inputs)
+class Misaligned(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Turns and stretches the canonical faces behind the vectors a little, while training.
+
+    The pose was fitted to points that the mesh did not measure exactly, and no two skulls are alike.
+    """
+
+    def __init__(self, features: Features, settings: AugmentationSettings, seed: int) -> None:
+        """Features tell where the landmarks behind a vector lie."""
+        super().__init__()
+        self._mean, self._scale = features.mean, features.scale
+        self._radians, self._stretch = float(np.radians(settings.pose_degrees)), settings.stretch
+        self._random = keras.random.SeedGenerator(seed)
+
+    def call(self, vectors: Any, *, training: bool = False) -> Any:
+        """float[N, F] -> float[N, F]."""
+        if not training:
+            return vectors
+        ops = keras.ops
+        count = ops.shape(vectors)[0]
+        x, y, z = ops.unstack(keras.random.normal((count, 3), stddev=self._radians, seed=self._random), axis=1)
+        # A small rotation is its own first-order term; to a few degrees that is exact enough.
+        turn = ops.stack([0 * x, -z, y, z, 0 * x, -x, -y, x, 0 * x], axis=1)
+        stretch = keras.random.normal((count, 3, 1), stddev=self._stretch, seed=self._random)
+        change = ops.reshape(turn, (count, 3, 3)) + stretch * ops.eye(3)
+        faces = ops.reshape(vectors * self._scale + self._mean, (count, -1, 3))
+        moved = ops.reshape(ops.matmul(faces, change), (count, self._mean.size)) / self._scale
+        return ops.clip(vectors + moved, -REACH, REACH)
+
+
+def _build(
+    features: Features, labels: int, settings: NetworkSettings, augmentation: AugmentationSettings, seed: int
+) -> Any:
+    inputs = values = keras.Input((features.size,))
+    if augmentation.pose_degrees or augmentation.stretch:
+        values = Misaligned(features, augmentation, seed)(values)
+    values = keras.layers.GaussianNoise(augmentation.noise)(values)
     for units in settings.hidden:
         values = keras.layers.Dense(units, use_bias=False)(values)
         values = keras.layers.BatchNormalization(momentum=0.98)(values)

@@ -1,118 +1,212 @@
-"""Every knob of training, with the reason for its value. A TOML file may override any of them."""
+"""The recipe of a model. `training.toml` beside this file holds every default, and why; a file may override any."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from edge.errors import ConfigError, NoInputError
+from edge.errors import ConfigError, NoInputError, UsageError
 from host_training.landmark_sets import REGIONS
+from host_training.votes import TARGETS, checked_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+DEFAULTS = "training.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """`[features]`."""
+
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSettings:
+    """`[balance]`."""
+
+    class_weight_power: float
+    up_sampling: float
+    down_sampling: float
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """`[augmentation]`."""
+
+    mirror: bool
+    noise: float
+    pose_degrees: float
+    stretch: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """`[network]`."""
+
+    hidden: tuple[int, ...]
+    dropout: float
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserSettings:
+    """`[optimiser]`."""
+
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+    patience: int
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """The recipe of one model; the defaults are those of the released one, chosen on the validation split."""
+    """The whole recipe."""
 
-    name: str = "ferplus-landmarks"
-    """First part of the bundle's id."""
-    seed: int = 1
-    """Same seed, same table, same libraries, same processor family: same weights."""
-    regions: tuple[str, ...] = ("lips", "eyes", "brows", "irises", "nose", "oval")
-    """Landmarks that the network sees, see `landmark_sets.REGIONS`."""
-    hidden: tuple[int, ...] = (192, 96)
-    """Units of the hidden layers."""
-    dropout: float = 0.1
-    """Share of hidden units that are silenced at a time. A network as small as this hardly overfits."""
-    noise: float = 0.05
-    """Jitter of each coordinate, in standard deviations over the training rows."""
-    class_weight_power: float = 0.4
-    """A row counts as its labels' frequency to minus this power: rare expressions are heard."""
-    learning_rate: float = 2e-3
-    """Of AdamW at the start; it falls to nothing along a cosine."""
-    weight_decay: float = 1e-4
-    """Of AdamW."""
-    batch: int = 512
-    """Rows a step."""
-    epochs: int = 40
-    """Passes over the training rows, at most."""
-    patience: int = 12
-    """Epochs without a better validation loss after which training stops; the best weights are kept."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained.
-
-        Raises:
-            ConfigError: a value is out of its range.
-        """
-        unknown = [name for name in self.regions if name not in REGIONS]
-        if unknown or not self.regions:
-            raise ConfigError(f"regions: {(*unknown, 'nothing')[0]} is no region; there are {', '.join(REGIONS)}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError("hidden: give at least one layer, of at least one unit")
-        for key in ("batch", "epochs", "patience"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key}: must be at least 1")
-        for key in ("noise", "weight_decay", "class_weight_power"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise ConfigError(f"{key}: must be 0 or more")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError("dropout: must be at least 0 and less than 1")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ConfigError("learning_rate: must be more than 0")
-        if not self.name or not self.name.replace("-", "").isalnum():
-            raise ConfigError("name: use letters, digits and hyphens")
+    name: str
+    seed: int
+    labels: tuple[str, ...]
+    truth: str
+    features: FeatureSettings
+    balance: BalanceSettings
+    augmentation: AugmentationSettings
+    network: NetworkSettings
+    optimiser: OptimiserSettings
 
 
-def load(path: Path | None) -> TrainSettings:
-    """The defaults, or what a TOML file makes of them.
+def template() -> str:
+    """The commented defaults, as TOML."""
+    return resources.files("host_training").joinpath(DEFAULTS).read_text("utf-8")
+
+
+def load(path: Path | None, overrides: dict[str, Any] | None = None) -> TrainSettings:
+    """The defaults, or what a TOML file and a command's options make of them.
+
+    Args:
+        path: a TOML file with the keys that differ.
+        overrides: what stands above the file, by dotted key, as in `network.hidden`.
 
     Raises:
         NoInputError: the file cannot be read.
         ConfigError: it is no TOML, or has an unknown key or a value of the wrong type or range.
     """
-    if path is None:
-        return TrainSettings()
+    values = _flat(tomllib.loads(template()))
+    given: dict[str, Any] = {}
+    if path is not None:
+        try:
+            given = _flat(tomllib.loads(path.read_text("utf-8")))
+        except OSError as error:
+            raise NoInputError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: not a TOML file ({error})") from error
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise NoInputError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: not a TOML file ({error})") from error
-    kinds = get_type_hints(TrainSettings)
-    for key, value in given.items():
-        if key not in kinds:
-            raise ConfigError(f"{path}: unknown key {key!r}; there are {', '.join(kinds)}")
-        given[key] = _as(kinds[key], value)
-        if given[key] is None:
-            raise ConfigError(f"{path}: {key} = {value!r} is not of the right type, as in {_example(key)}")
-    try:
-        return TrainSettings(**given)
+        settings: TrainSettings = _build(TrainSettings, _over(values, given | (overrides or {})), "")
+        _check(settings)
     except ConfigError as error:
+        if path is None:
+            raise
         raise ConfigError(f"{path}: {error}") from error
+    return settings
+
+
+def as_dict(settings: TrainSettings) -> dict[str, Any]:
+    """For the report: nested as in the file."""
+    return dataclasses.asdict(settings)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    unknown = [key for key in given if key not in values]
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r}; there are {', '.join(values)}")
+    return values | given
+
+
+def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+    fields: dict[str, Any] = {}
+    for name, field in get_type_hints(kind).items():
+        key = f"{prefix}{name}"
+        if dataclasses.is_dataclass(field):
+            fields[name] = _build(field, values, f"{key}.")
+        else:
+            fields[name] = _as(field, values[key])
+            if fields[name] is None:
+                raise ConfigError(f"{key} = {values[key]!r} is not of the right type, as in {_example(key)}")
+    return kind(**fields)
 
 
 def _as(kind: Any, value: Any) -> Any:
-    """The value as the field wants it, or None. A whole number will do for a float, a bool for nothing."""
+    """The value as the field wants it, or None. A whole number will do for a float, a bool for nothing else."""
     if kind is float and type(value) in (int, float):
         return float(value)
-    if kind in (int, str) and type(value) is kind:
+    if kind in (int, str, bool) and type(value) is kind:
         return value
     item = {tuple[int, ...]: int, tuple[str, ...]: str}.get(kind)
-    if item and isinstance(value, list) and all(type(part) is item for part in value):
+    if item and isinstance(value, list | tuple) and all(type(part) is item for part in value):
         return tuple(value)
     return None
 
 
 def _example(key: str) -> str:
-    default = getattr(TrainSettings(), key)
-    return f"{key} = {list(default) if isinstance(default, tuple) else default!r}"
+    default = _flat(tomllib.loads(template()))[key]
+    name = key.rpartition(".")[2]
+    return f"{name} = {str(default).lower() if isinstance(default, bool) else repr(default)}"
 
 
-def as_dict(settings: TrainSettings) -> dict[str, Any]:
-    """For the report."""
-    return dataclasses.asdict(settings)
+def _check(settings: TrainSettings) -> None:
+    """Refuse what cannot be trained."""
+    regions = settings.features.regions
+    unknown = [name for name in regions if name not in REGIONS]
+    if unknown or not regions:
+        raise ConfigError(f"features.regions: {(*unknown, 'nothing')[0]} is no region; there are {', '.join(REGIONS)}")
+    if not settings.network.hidden or min(settings.network.hidden) < 1:
+        raise ConfigError("network.hidden: give at least one layer, of at least one unit")
+    if not settings.name or not settings.name.replace("-", "").isalnum():
+        raise ConfigError("name: use letters, digits and hyphens")
+    if settings.truth not in TARGETS:
+        raise ConfigError(f"truth: choose one of {', '.join(TARGETS)}")
+    try:
+        checked_labels(settings.labels)
+    except UsageError as error:
+        raise ConfigError(f"labels: {error}") from error
+    inf, below_one = math.inf, math.nextafter(1, 0)
+    smallest = math.ulp(0)
+    for key, low, high in (
+        ("balance.class_weight_power", 0, inf),
+        ("balance.up_sampling", 0, 1),
+        ("balance.down_sampling", 0, 1),
+        ("augmentation.noise", 0, inf),
+        ("augmentation.pose_degrees", 0, 90),
+        ("augmentation.stretch", 0, 1),
+        ("network.dropout", 0, below_one),
+        ("optimiser.learning_rate", smallest, inf),
+        ("optimiser.weight_decay", 0, inf),
+        ("optimiser.batch", 1, inf),
+        ("optimiser.epochs", 1, inf),
+        ("optimiser.patience", 1, inf),
+    ):
+        table, name = key.split(".")
+        value = getattr(getattr(settings, table), name)
+        if not (low <= value <= high and math.isfinite(value)):
+            raise ConfigError(f"{key} = {value}: {_range(low, high)}")
+
+
+def _range(low: float, high: float) -> str:
+    least = "more than 0" if 0 < low < 1 else f"at least {low:g}"
+    if high == math.inf:
+        return f"must be {least}"
+    return f"must be {least} and {'less than 1' if high < 1 else f'at most {high:g}'}"

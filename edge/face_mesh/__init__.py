@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 BACKENDS = ("litert", "mediapipe")
 
+STILL_VERSION = 1
+"""Rises when `still` measures a picture otherwise than before; keypoint tables carry it."""
+
 
 class FaceMesh(Protocol):
     """Finds faces and follows them from frame to frame."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from host_training import keypoints
-from host_training.keypoints import SPLITS, Table
-from host_training.settings import TrainSettings
+from host_training import keypoints, train
+from host_training.keypoints import MESH, SPLITS, Table
+from host_training.settings import TrainSettings, load
+from host_training.train import Origin
 from host_training.votes import COLUMNS, LABELS
 
 if TYPE_CHECKING:
@@ -52,27 +53,49 @@ def measured(faces: NDArray[np.float32]) -> Table:
             split.append(name)
         landmarks[-1] = np.full((478, 3), np.nan)
     points = np.array(landmarks, np.float32)
+    found = np.isfinite(points[:, 0, 0])
+    count = len(found)
     return Table(
-        source=np.array([f"tiny/{row}" for row in range(len(split))]),
+        data_set=np.full(count, "tiny"),
+        source=np.arange(count).astype(np.str_),
         split=np.array(split),
-        group=np.full(len(split), -1, np.int32),
+        subject=np.full(count, ""),
+        group=np.arange(count, dtype=np.int64),
+        label=np.array(votes).argmax(axis=1).astype(np.int8),
         votes=np.array(votes),
-        presence=np.isfinite(points[:, 0, 0]).astype(np.float32),
+        mesh=np.full(count, MESH),
+        presence=found.astype(np.float32),
+        brightness=np.where(found, rng.uniform(0, 1, count), np.nan).astype(np.float32),
+        sharpness=np.where(found, rng.uniform(0, 0.1, count), np.nan).astype(np.float32),
         landmarks=points,
     )
 
 
 @pytest.fixture(scope="session")
 def settings() -> TrainSettings:
-    return TrainSettings(name="tiny", hidden=(24, 16), epochs=15, batch=32, patience=15)
+    return load(
+        None,
+        {
+            "name": "tiny",
+            "network.hidden": [24, 16],
+            "optimiser.epochs": 15,
+            "optimiser.batch": 32,
+            "optimiser.patience": 15,
+        },
+    )
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(table: Table, settings: TrainSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from host_training import train
+def origin() -> Origin:
+    return Origin(Path("tiny.parquet"), "emotion-train train --table tiny.parquet --out emotion")
 
+
+@pytest.fixture(scope="session")
+def bundle_folder(
+    table: Table, settings: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("model") / "emotion"
-    train.run(table, settings, folder, table_path=Path("tiny.parquet"))
+    train.run(table, settings, folder, origin)
     return folder
 
 

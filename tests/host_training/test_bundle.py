@@ -12,6 +12,7 @@ from edge import bundle as edge_bundle
 from edge.errors import ConfigError
 from edge.features import Features
 from host_training import bundle
+from host_training.engines import float_path
 from host_training.errors import BundleWriteError
 
 FILES = {
@@ -73,10 +74,12 @@ def test_a_new_bundle_takes_the_place_of_the_one_before(copy: Path, bundle_folde
     (copy / "stray.txt").write_text("of the one before")
     with bundle.staging(copy) as folder:
         shutil.copytree(bundle_folder, folder, dirs_exist_ok=True)
+        shutil.copy(float_path(bundle_folder), float_path(folder))
         bundle.install(folder, copy)
 
     assert {path.name for path in copy.iterdir()} == FILES
-    assert [path.name for path in copy.parent.iterdir()] == ["emotion"]
+    assert {path.name for path in copy.parent.iterdir()} == {"emotion", "emotion.float.npz"}
+    assert float_path(copy).read_bytes() == float_path(bundle_folder).read_bytes()
 
 
 def test_one_that_does_not_pass_leaves_the_one_before(copy: Path, bundle_folder: Path):
@@ -84,6 +87,7 @@ def test_one_that_does_not_pass_leaves_the_one_before(copy: Path, bundle_folder:
     with bundle.staging(copy) as folder:
         shutil.copytree(bundle_folder, folder, dirs_exist_ok=True)
         (folder / "emotion.tflite").write_bytes(b"not a model")
+        float_path(folder).write_bytes(b"its float network")
         with pytest.raises(BundleWriteError, match="does not pass"):
             bundle.install(folder, copy)
 

@@ -7,10 +7,15 @@ import pytest
 
 from edge.classifier import softmax
 from host_training.calibrate import negative_log_likelihood, temperature
-from host_training.evaluate import calibration_error
+from host_training.metrics import reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def calibration_error(probabilities: NDArray[np.float32], right: NDArray[np.bool_]):
+    bins = [each for each in reliability(probabilities.max(axis=1), right) if each.rows]
+    return sum(each.rows * abs(each.confidence - each.accuracy) for each in bins) / len(right)
 
 
 @pytest.fixture

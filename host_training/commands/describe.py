@@ -1,0 +1,25 @@
+"""`emotion-train describe`: what is in a keypoint table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "example: emotion-train describe model/keypoints/ferplus.parquet"
+    parser.add_argument("table", type=Path, metavar="TABLE", help="made by `import` or `combine`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Count and print, as Markdown."""
+    from host_training import describe, tables
+
+    table, notes = tables.load(args.table)
+    print(*notes, sep="\n", end="\n\n" * bool(notes))
+    print(describe.text(table), end="")
+    return 0

@@ -1,0 +1,56 @@
+"""`emotion-train search`: try recipes, and keep the figures of all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from host_training.commands import recipe_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Try recipes drawn from a space of knobs and judge each on the validation split. What was tried stays in "
+        "the file, and is not tried again; after a Ctrl-C the same command goes on where it stopped."
+    )
+    parser.epilog = (
+        "example: emotion-train search --table model/keypoints/ferplus.parquet --trials 20 --out build/trials.json"
+    )
+    recipe_arguments.add(parser)
+    parser.add_argument("--space", type=Path, metavar="FILE", help="TOML: knob = [values] (default: the kit's)")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figures, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Try, and write down after every trial."""
+    from edge.errors import UsageError
+    from host_training import search, tables
+    from host_training.output import write_text
+
+    if args.trials < 1 or args.workers < 1:
+        raise UsageError("--trials and --workers want at least 1")
+    settings = recipe_arguments.settings(args)
+    values = search.space(args.space)
+    trials = search.read(args.out)
+    known = {search.key_of(each["settings"]) for each in trials}
+    ahead = [each for each in search.drawn(values, args.trials, settings.seed) if search.key_of(each) not in known]
+    table, _ = tables.load(args.table)
+    fixed: dict[str, Any] = {"labels": list(settings.labels), "truth": settings.truth, "seed": settings.seed}
+    command = f"emotion-train search {recipe_arguments.spelled(args)} --trials {args.trials}"
+    for trial in search.run(table, args.settings, fixed, ahead, workers=args.workers):
+        trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
+        write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")
+    for trial in trials[:SHOWN]:
+        figures = "   ".join(f"{name} {value:.4f}" for name, value in trial["validation"].items())
+        print(f"{figures}\n    {search.key_of(trial['settings'])}")
+    print(f"{len(trials)} trials in {args.out}; the best of many looks better than it is: confirm it with `validate`")
+    return 0

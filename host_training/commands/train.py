@@ -1,0 +1,33 @@
+"""`emotion-train train`: from a keypoint table to a verified model bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from host_training.commands import recipe_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "example: emotion-train train --table model/keypoints/ferplus.parquet --out model/emotion\n"
+        "         emotion-train settings > mine.toml"
+    )
+    recipe_arguments.add(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle; replaced if there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, judge and pack."""
+    from host_training import bundle, tables, train
+
+    settings = recipe_arguments.settings(args)
+    table, notes = tables.load(args.table)
+    print(*notes, sep="\n", end="\n" * bool(notes))
+    command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
+    print(train.run(table, settings, args.out, train.Origin(args.table, command, tuple(notes))))
+    return 0
