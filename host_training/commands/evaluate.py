@@ -1,0 +1,107 @@
+"""`emotion-train evaluate`: how good a bundle is, on a keypoint table or on a folder of pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge.bundle import Bundle
+    from host_training.keypoints import Table
+
+SPLITS = ("test", "validation", "train", "all")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Run a bundle as a device does, and hold its answers against what people said. Missed faces are errors.\n"
+        "A table of another data set, or a folder of pictures, shows how it does on what it was not made for."
+    )
+    parser.epilog = (
+        "example: emotion-train evaluate --bundle model/emotion --data model/keypoints/ferplus.parquet\n"
+        "         emotion-train evaluate --bundle model/emotion --data pictures/ --labels neutral,happiness,surprise"
+    )
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a keypoint table, or a folder with a folder of pictures for each label",
+    )
+    parser.add_argument("--split", choices=SPLITS, help="the rows of a table that count (default: test)")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="OLD=LABEL",
+        help="what a folder calls OLD is LABEL; OLD=- leaves it out; repeatable",
+    )
+    parser.add_argument(
+        "--labels", metavar="A,B,...", help="choose among these expressions only (default: all that the bundle reads)"
+    )
+    parser.add_argument(
+        "--truth",
+        choices=("votes", "label"),
+        default="votes",
+        help="people's votes (the data set's label where nobody voted), or the label alone (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, and print."""
+    from edge import bundle as bundles
+    from edge.errors import UsageError
+    from host_training import tables
+    from host_training.evaluate import evaluate
+
+    if args.split and args.data.is_dir():
+        raise UsageError("--split is for tables: of a folder every picture counts")
+    if args.label and not args.data.is_dir():
+        raise UsageError("--label is for folders: a table has its labels")
+    bundle = bundles.load(args.bundle)
+    table, notes = _measured(args, bundle) if args.data.is_dir() else tables.load(args.data)
+    for note in notes:
+        print(note, file=sys.stderr)
+    scores = evaluate(
+        bundle,
+        table,
+        args.split or SPLITS[0],
+        labels=None if args.labels is None else args.labels.split(","),
+        truth=args.truth,
+        engines=True,
+    )
+    if args.json:
+        if scores.engines_missing:
+            print(f"not compared with the float network: {scores.engines_missing}", file=sys.stderr)
+        print(json.dumps(scores.as_dict(), indent=1))
+    else:
+        print(scores.text())
+    return 0
+
+
+def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, list[str]]:
+    """The faces in a folder of pictures, and what there is to say about it, one line each."""
+    import tempfile
+
+    from edge.errors import UsageError
+    from edge.mesh_models import cache_folder, find
+    from host_training import extract, importers
+    from host_training.importers.source import Options
+
+    models = find([bundle.folder / "mesh", cache_folder()])
+    for text in args.label:
+        if not all(text.partition("=")):
+            raise UsageError(f"--label {text}: write OLD=LABEL, as in --label smile=happiness")
+    labels = dict(text.split("=", 1) for text in args.label)
+    source = importers.load("folder", args.data, Options(labels=labels, split=SPLITS[0]))
+    with tempfile.TemporaryDirectory() as parts:
+        table, dropped = extract.measure(source, models, parts=Path(parts), workers=-1)
+    reasons = [f"left out {count} pictures: {reason}" for reason, count in (source.dropped + dropped).items()]
+    return table, [*source.notes, *reasons]
