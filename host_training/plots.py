@@ -1,0 +1,209 @@
+"""Figures of the report: SVG that stands inline in a page and takes its colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import binomtest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+INK, MUTED, RULE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+"""Stand-ins for colours: only the page knows whether it is dark."""
+VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FIRST: "--first", SECOND: "--second"}
+"""The custom properties of the page's style sheet that take their places."""
+
+WIDTH, HEIGHT = 380, 290
+"""px. As wide as a phone, so that letters there are no smaller than the text; a wider page scales a figure up."""
+STYLE = {
+    "svg.fonttype": "none",  # letters stay letters
+    "svg.hashsalt": "report",  # the same figure twice has the same ids
+    "font.size": 12,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": RULE,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+}
+SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def learning_curves(losses: Mapping[str, Sequence[float]]) -> str:
+    """Loss by epoch, on the training and on the validation rows.
+
+    Args:
+        losses: `loss` and `val_loss`, one value an epoch.
+    """
+    train, validation = losses["loss"], losses["val_loss"]
+    best = min(range(len(validation)), key=validation.__getitem__)
+    epochs = range(1, len(train) + 1)
+    with _figure() as figure:
+        axes = figure.add_subplot()
+        axes.plot(epochs, train, color=FIRST, label="training")
+        axes.plot(epochs, validation, color=SECOND, linestyle="--", label="validation")
+        axes.plot([epochs[best]], [validation[best]], "o", color=SECOND)
+        _note(axes, f"best: epoch {epochs[best]}", (epochs[best], validation[best]), left=best > len(train) / 2)
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.margins(y=0.14)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+        return _inline(
+            figure,
+            "losses",
+            f"Learning curves over {len(train)} epochs. Training loss goes from {train[0]:.3f} to {train[-1]:.3f}, "
+            f"validation loss from {validation[0]:.3f} to its best, {validation[best]:.3f}, in epoch {epochs[best]}.",
+        )
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
+    """How often the model is right where it is so and so sure, with 95 % intervals, and how often it is so sure.
+
+    Args:
+        bins: `low`, `high`, `rows`, and, of bins with rows, the mean `confidence` and the `accuracy`.
+    """
+    filled = [each for each in bins if each["rows"]]
+    with _figure(HEIGHT + 70) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
+        upper.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="as it should be")
+        upper.errorbar(
+            [each["confidence"] for each in filled],
+            [each["accuracy"] for each in filled],
+            yerr=list(zip(*map(_whiskers, filled), strict=True)) or None,
+            fmt="o-",
+            color=FIRST,
+            elinewidth=1,
+            markersize=4,
+            label="as it is",
+        )
+        upper.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.03))
+        upper.legend(loc="upper left")
+        for each in bins:
+            middle, width = (each["low"] + each["high"]) / 2, each["high"] - each["low"]
+            lower.bar(middle, each["rows"], 0.9 * width, color=FIRST, linewidth=0)
+            if each["rows"]:
+                lower.annotate(
+                    str(each["rows"]),
+                    (middle, each["rows"]),
+                    (0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    rotation=90,
+                    fontsize=10,
+                )
+        lower.set(xlabel="confidence", ylabel="faces", ylim=(0, 1.6 * max(each["rows"] for each in bins) or 1))
+        lower.set_yticks([])
+        lower.xaxis.set_major_formatter(PercentFormatter(1))
+        upper.yaxis.set_major_formatter(PercentFormatter(1))
+        figure.align_ylabels()
+        return _inline(
+            figure,
+            "reliability",
+            "Reliability diagram. "
+            + " ".join(
+                f"{each['rows']} faces with a confidence of {each['confidence']:.0%} on average: "
+                f"{each['accuracy']:.0%} right."
+                for each in filled
+            ),
+        )
+
+
+def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequence[Mapping[str, float]]) -> str:
+    """What more accuracy costs in answers, if only those from some confidence on are given.
+
+    Args:
+        curves: by name, one or two lists of points with `threshold`, `coverage` and `accuracy`.
+        marks: points that are named by their threshold.
+    """
+    with _figure() as figure:
+        axes = figure.add_subplot()
+        for (name, curve), (color, line) in zip(curves.items(), ((FIRST, "-"), (SECOND, "--")), strict=False):
+            x, y = ([point[key] for point in curve] for key in ("coverage", "accuracy"))
+            axes.plot(x, y, color=color, linestyle=line, label=name)
+        for point in marks:
+            place = (point["coverage"], point["accuracy"])
+            axes.plot(*([value] for value in place), "o", color=FIRST)
+            _note(axes, f"from {point['threshold']:.0%} on", place, left=True)
+        axes.set(xlabel="share of faces answered", ylabel="share right among these", xlim=(0, 1.02))
+        axes.margins(y=0.1)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.legend(loc="upper right")
+        return _inline(
+            figure,
+            "coverage",
+            "Accuracy against coverage. "
+            + " ".join(
+                f"Answers from a confidence of {point['threshold']:.0%} on: {point['coverage']:.0%} of the faces, "
+                f"{point['accuracy']:.0%} of these right."
+                for point in marks
+            ),
+        )
+
+
+def wilson(hits: int, rows: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 where there are no rows."""
+    if not rows:
+        return 0.0, 1.0
+    interval = binomtest(hits, rows).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+@contextlib.contextmanager
+def _figure(height: int = HEIGHT) -> Iterator[Figure]:
+    """An empty figure, to be drawn on and written while the style holds."""
+    with mpl.rc_context(STYLE):
+        # 72 dots an inch: an SVG's unit is then a px.
+        yield Figure((WIDTH / 72, height / 72), 72, layout="constrained")
+
+
+def _note(axes: Any, text: str, place: tuple[float, float], *, left: bool) -> None:
+    """Words below a point."""
+    side, shift = ("right", -6) if left else ("left", 6)
+    axes.annotate(text, place, (shift, -6), textcoords="offset points", ha=side, va="top")
+
+
+def _whiskers(each: Mapping[str, Any]) -> tuple[float, float]:
+    """How far the interval reaches below and above the accuracy of a bin."""
+    low, high = wilson(round(each["accuracy"] * each["rows"]), each["rows"])
+    return max(0.0, each["accuracy"] - low), max(0.0, high - each["accuracy"])
+
+
+def _inline(figure: Figure, name: str, about: str) -> str:
+    """The figure as an SVG element: with words for those who can't see it, colours of the page, ids of its own."""
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    root = ET.fromstring(file.getvalue())  # noqa: S314 - it was written above
+    for parent in list(root.iter()):
+        for child in list(parent):
+            # A style here would hold for the whole page.
+            if child.tag in {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}:
+                parent.remove(child)
+    box = root.attrib["viewBox"]
+    root.attrib.clear()
+    root.attrib.update({"viewBox": box, "role": "img", "aria-label": about, "class": "plot"})
+    ET.register_namespace("", SVG)
+    ET.register_namespace("xlink", LINK)
+    text = ET.tostring(root, encoding="unicode")
+    for color, variable in VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
+    text = re.sub(r"font-family: [^;\"]*; ", "", text)  # the page's own
+    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", text)
