@@ -1,0 +1,158 @@
+"""`emotion-train clean`: wrong labels and near-duplicates, and a page on which to decide about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from host_training.commands import recipe_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+    from host_training.decisions import Decision
+    from host_training.importers.source import ImageFile, Pixels
+    from host_training.keypoints import Table
+    from host_training.near_duplicates import Pair
+    from host_training.settings import TrainSettings
+    from host_training.suspects import Suspect
+
+PAGE = "contact-sheet.html"
+TOP = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Look for rows of one photo and for wrong labels, and record what to do about them.\n\n"
+        "Rows that show one photo (cropped, brightened or mirrored) are recorded as such at once, and the commands\n"
+        "that read the table keep them on one side of every split. Labels are only listed: nothing happens to a row\n"
+        f"until a person decides, on the page DIR/{PAGE} or in the file of decisions. What was decided is\n"
+        "never changed.\n\n"
+        "Labels of the test split are not looked at: whoever corrects the test by hand no longer measures with it.\n"
+        "Its rows take part in the search for copies alone."
+    )
+    parser.epilog = "example: emotion-train clean --table faces.parquet --pictures fer2013:fer2013.csv --out cleaning"
+    recipe_arguments.add(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"where {PAGE} goes")
+    parser.add_argument(
+        "--pictures",
+        action="append",
+        default=[],
+        metavar="NAME:PATH",
+        help="a data set as `import` takes it; with its pictures, copies are found that landmarks alone don't show",
+    )
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="read and added to (default: TABLE's name with .decisions.csv, where the other commands look for it)",
+    )
+    parser.add_argument("--top", type=int, default=TOP, metavar="N", help="cards of each kind (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, record, and write the page."""
+    from edge.errors import UsageError
+    from host_training import contact_sheet, decisions, keypoints, near_duplicates, tables
+    from host_training.output import ensure_writable
+
+    if args.top < 0:
+        raise UsageError("--top: must be 0 or more")
+    settings = recipe_arguments.settings(args)
+    table = keypoints.read(args.table)
+    file = args.decisions or tables.decisions_path(args.table)
+    before = decisions.read(file) if file.exists() else []
+    page = args.out / PAGE
+    for path in (file, page):
+        ensure_writable(path)
+    pictures = _pictures(table, args.pictures)
+
+    decided = [decision for decision in before if not decision.open]
+    pairs = near_duplicates.find(table, pictures, decided)
+    lines = decisions.merged(before, [_same_photo(table, pair) for pair in pairs])
+    suspects = _suspects(table, lines, settings, {decision.id for decision in decided if len(decision.subject) == 1})
+    lines = decisions.merged(lines, [_keep(table, suspect) for suspect in suspects[: args.top]])
+
+    decisions.write(lines, file)
+    findings = contact_sheet.Findings(suspects[: args.top], len(suspects), pairs[: args.top], len(pairs), lines)
+    contact_sheet.write(page, table, findings, pictures, name=args.table.name, file=file.name)
+    print(_summary(table, lines, pairs))
+    print(f"{len(suspects):,} labels in doubt")
+    print(f"wrote {file} and {page}")
+    return 0
+
+
+def _pictures(table: Table, given: list[str]) -> dict[int, Pixels | ImageFile]:
+    """Row -> its picture, for those that a data set has."""
+    from edge.errors import UsageError
+    from host_training import importers
+    from host_training.importers.source import Options, Source
+
+    row_of = {name: row for row, name in enumerate(table.ids.tolist())}
+    pictures: dict[int, Pixels | ImageFile] = {}
+    for argument in given:
+        name, colon, path = argument.partition(":")
+        if not colon:
+            raise UsageError(f"--pictures {argument}: say which data set it is, as in fer2013:{argument}")
+        source = importers.load(name, Path(path), Options())
+        if not isinstance(source, Source):
+            raise UsageError(f"--pictures {argument}: {name} has no pictures; leave it out")
+        mine = {f"{source.name}/{row.source}": row.picture for row in source.rows}
+        known = {row_of[name]: picture for name, picture in mine.items() if name in row_of}
+        if not known:
+            raise UsageError(f"--pictures {argument}: none of its {len(mine):,} pictures belongs to a row of the table")
+        pictures |= known
+    return pictures
+
+
+def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, decided: set[str]) -> list[Suspect]:
+    """Doubtful labels, by networks that know no copy of the row; those that were decided about are left out."""
+    import dataclasses
+
+    from host_training import decisions, suspects
+    from host_training.folds import out_of_fold
+    from host_training.splits import disjoint
+    from host_training.votes import targets_of
+
+    row_of = {name: row for row, name in enumerate(table.ids.tolist())}
+    clean, _ = disjoint(decisions.apply(table, lines)[0])
+    targets = targets_of(clean, settings.labels, settings.truth)
+    ids = clean.ids.tolist()
+    return [
+        dataclasses.replace(suspect, row=row_of[ids[suspect.row]])
+        for suspect in suspects.rank(clean, targets, out_of_fold(clean, targets, settings), settings.truth)
+        if ids[suspect.row] not in decided
+    ]
+
+
+def _same_photo(table: Table, pair: Pair) -> Decision:
+    """The row that gives way comes first: training before validation before test."""
+    from host_training import contact_sheet
+    from host_training.decisions import SAME_AS, SUGGESTED, Decision
+    from host_training.keypoints import SPLITS
+
+    ids, split = table.ids, table.split
+    kept, other = sorted((pair.first, pair.second), key=lambda row: (-SPLITS.index(str(split[row])), row))
+    reason = f"{SUGGESTED}the same photo ({contact_sheet.words(pair)})"
+    return Decision(str(ids[other]), SAME_AS, str(ids[kept]), reason)
+
+
+def _keep(table: Table, suspect: Suspect) -> Decision:
+    from host_training.decisions import KEEP, SUGGESTED, Decision
+
+    reason = f"{SUGGESTED}{suspect.given}, but it reads as {suspect.said} ({suspect.confidence:.2f})"
+    return Decision(str(table.ids[suspect.row]), KEEP, "", reason)
+
+
+def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
+    from host_training import decisions
+    from host_training.splits import disjoint
+
+    across = sum(bool(table.split[pair.first] != table.split[pair.second]) for pair in pairs)
+    mirrored = sum(pair.mirrored for pair in pairs)
+    _, dropped = disjoint(decisions.apply(table, lines)[0])
+    return (
+        f"{len(pairs):,} pairs of one photo to look at, {mirrored:,} of them mirrored and {across:,} across splits\n"
+        f"{sum(dropped.values()):,} rows will be left out: their photo also stands in the validation or test split"
+    )

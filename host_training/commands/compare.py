@@ -1,0 +1,162 @@
+"""`emotion-train compare`: other kinds of classifier on the same rows, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from host_training.commands import recipe_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from host_training.compare.contender import Contender
+    from host_training.compare.crops import Pictures
+    from host_training.keypoints import Table
+    from host_training.settings import TrainSettings
+    from host_training.votes import Targets
+
+BACKBONES = ("VGG16", "VGG19", "ResNet50", "MobileNet")
+KNOWN = ("majority", "logistic", "original", "measures", "ours", *BACKBONES)
+DEFAULT = (*KNOWN[:5], "MobileNet")
+"""The contenders where neither --only nor --backbone names others."""
+
+
+class _Weights(argparse.Action):
+    """`--weights` belongs to the `--backbone` before it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        if not namespace.backbone:
+            parser.error("--weights FILE: name the network that they are for before it, as in --backbone MobileNet")
+        namespace.weights = {**(namespace.weights or {}), namespace.backbone[-1]: values}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Train other kinds of classifier on the same rows and judge all alike: the majority class, logistic\n"
+        "regression, the usual keypoint classifier, boosted trees on named measures of the face, our network, and\n"
+        "image networks by transfer learning. An image network wants the pictures that the table was made of, and\n"
+        "ImageNet weights in a file, as https://keras.io/api/applications names them (without the top); without\n"
+        "these its row says so."
+    )
+    parser.epilog = (
+        "example: emotion-train compare --table model/keypoints/ferplus.parquet --seeds 3 --out build/comparison\n"
+        "         emotion-train compare --table faces.parquet --pictures fer2013:fer2013.npz \\\n"
+        "             --backbone MobileNet --weights mobilenet_1_0_224_tf_no_top.h5 --only ours,MobileNet"
+    )
+    recipe_arguments.add(parser)
+    parser.add_argument("--only", metavar="NAME,...", help=f"these contenders, of {', '.join(KNOWN)}")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each (default: %(default)s)")
+    parser.add_argument(
+        "--pictures", action="append", metavar="NAME:PATH", help="a data set of the table, as for `import`; repeatable"
+    )
+    parser.add_argument("--backbone", action="append", choices=BACKBONES, help="an image network; repeatable")
+    parser.add_argument(
+        "--weights", action=_Weights, type=Path, metavar="FILE", help="of the --backbone before: .h5 or .keras"
+    )
+    parser.add_argument(
+        "--cnn-epochs", type=int, default=10, metavar="N", help="of head and of last block (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write comparison.json and comparison.md there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, judge, and write down after every contender."""
+    from edge.errors import UsageError
+    from host_training import tables
+    from host_training.compare import comparison
+    from host_training.output import ensure_writable, write_text
+    from host_training.votes import targets_of
+
+    if args.seeds < 1 or args.cnn_epochs < 1:
+        raise UsageError("--seeds and --cnn-epochs want at least 1")
+    names = _names(args)
+    settings = recipe_arguments.settings(args)
+    if args.out:
+        ensure_writable(args.out / "comparison.json")
+    table, notes = tables.load(args.table)
+    targets = targets_of(table, settings.labels, settings.truth)
+    contenders = _contenders(args, names, settings, table, targets)
+    seeds = [settings.seed + index for index in range(args.seeds)]
+    entries = [comparison.entry(contender, "interrupted before its turn") for contender in contenders]
+    found = comparison.document(
+        _spelled(args), table, targets, truth=settings.truth, seeds=seeds, notes=notes, entries=entries
+    )
+    for index, entry in enumerate(comparison.compare(table, targets, settings.truth, contenders, seeds)):
+        found["contenders"][index] = entry
+        if args.out:
+            write_text(args.out / "comparison.json", json.dumps(found, indent=1) + "\n")
+            write_text(args.out / "comparison.md", comparison.markdown(found))
+    print(json.dumps(found, indent=1) if args.json else comparison.grid(found), end="\n" if args.json else "")
+    return 0
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    from edge.errors import UsageError
+
+    wanted = args.only.split(",") if args.only else [*DEFAULT[:5], *(args.backbone or DEFAULT[5:])]
+    for name in wanted:
+        if name not in KNOWN:
+            raise UsageError(f"--only: {name!r} is no contender; there are {', '.join(KNOWN)}")
+    return [name for name in KNOWN if name in wanted]
+
+
+def _contenders(
+    args: argparse.Namespace, names: Sequence[str], settings: TrainSettings, table: Table, targets: Targets
+) -> list[Contender]:
+    from host_training.compare import baselines, boosted, cnn, original, ours
+
+    pictures = _pictures(args.pictures or []) if set(names) & set(BACKBONES) else None
+    ids = table.ids[targets.judged & table.found].tolist()
+    make: dict[str, Callable[[], Contender]] = {
+        "majority": baselines.majority,
+        "logistic": lambda: baselines.logistic(settings.features.regions),
+        "original": original.original,
+        "measures": boosted.boosted,
+        "ours": lambda: ours.ours(settings),
+    }
+    weights = args.weights or {}
+    return [
+        make[name]() if name in make else cnn.cnn(name, weights.get(name), pictures, ids, args.cnn_epochs)
+        for name in names
+    ]
+
+
+def _pictures(given: Sequence[str]) -> Pictures | None:
+    from edge.errors import UsageError
+    from host_training import importers
+    from host_training.compare.crops import Pictures
+    from host_training.importers.source import Options, Source
+
+    sources = []
+    for text in given:
+        name, colon, path = text.partition(":")
+        if not (name and colon and path):
+            raise UsageError(f"--pictures {text}: give a data set and where it lies, as in fer2013:fer2013.npz")
+        source = importers.load(name, Path(path), Options())
+        if not isinstance(source, Source):
+            raise UsageError(f"--pictures {text}: {name} has no pictures")
+        sources.append(source)
+    return Pictures(sources) if sources else None
+
+
+def _spelled(args: argparse.Namespace) -> str:
+    """The command as it would be typed, folders of this machine left out."""
+    from host_training.bundle import shown
+
+    parts = [f"emotion-train compare {recipe_arguments.spelled(args)}"]
+    parts += [f"--only {args.only}"] if args.only else []
+    parts += [f"--seeds {args.seeds}"] if args.seeds > 1 else []
+    for text in args.pictures or []:
+        name, _, path = text.partition(":")
+        parts.append(f"--pictures {name}:{shown(Path(path))}")
+    for name in args.backbone or []:
+        parts.append(f"--backbone {name}")
+        parts += [f"--weights {shown(args.weights[name])}"] if name in (args.weights or {}) else []
+    parts += [f"--cnn-epochs {args.cnn_epochs}"] if args.backbone else []
+    parts += [f"--out {shown(args.out)}"] if args.out else []
+    return " ".join(parts)

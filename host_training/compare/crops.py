@@ -1,0 +1,86 @@
+"""Pictures of faces for networks that read pixels: upright, cut out by their landmarks, all of one size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from host_training.compare.measures import EYE_CORNERS
+from host_training.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from host_training.importers.source import ImageFile, Pixels, Source
+    from host_training.keypoints import Table
+
+SIZE = 96
+"""px; twice a face of FER2013, and a multiple of the 32 by which the networks reduce a picture."""
+MARGIN = 1.2
+"""Side of the crop in longer sides of the landmarks' box, which ends at forehead and chin."""
+
+
+class Pictures:
+    """The pictures of some data sets, by the ids of their rows."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """Pictures in files are read when they are needed."""
+        self._pictures: dict[str, Pixels | ImageFile] = {
+            f"{source.name}/{row.source}": row.picture for source in sources for row in source.rows
+        }
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of some rows, as in `fer2013/123`, whose picture is not there."""
+        return [each for each in ids if each not in self._pictures]
+
+    def crops(self, table: Table, name: str) -> NDArray[np.uint8]:
+        """uint8[N, SIZE, SIZE, 3], RGB, of rows in all of which a face was found.
+
+        Args:
+            table: the rows.
+            name: what the progress bar says.
+
+        Raises:
+            EdgeError: a picture cannot be read.
+            SourceError: a picture is another than the one that was measured.
+        """
+        crops = np.empty((len(table), SIZE, SIZE, 3), np.uint8)
+        rows = zip(table.ids.tolist(), table.landmarks, strict=True)
+        for index, (each, landmarks) in enumerate(tqdm(rows, f"{name}: crops", len(table), leave=False)):
+            rgb = self._pictures[each].load()
+            middle = landmarks[:, :2].mean(axis=0)
+            if not ((middle >= 0) & (middle < rgb.shape[1::-1])).all():
+                raise SourceError(f"{each}: its face lies outside the picture; give the pictures the table was made of")
+            crops[index] = crop(rgb, landmarks)
+        return crops
+
+
+def crop(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Cut a face out, turned so that its eyes lie level.
+
+    Args:
+        rgb: uint8[H, W, 3].
+        landmarks: float32[478, 3] px.
+
+    Returns:
+        uint8[SIZE, SIZE, 3]; what lies beyond the picture repeats its edge.
+    """
+    points = landmarks[:, :2].astype(np.float64)
+    across = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
+    roll = np.arctan2(across[1], across[0])
+    level = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    turned = points @ level.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    scale = SIZE / (MARGIN * max(float((high - low).max()), 1.0))
+    if scale < 1 / 2:  # picking pixels from a much larger picture would leave most of it out
+        rgb = np.asarray(cv2.resize(rgb, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA), np.uint8)
+        return crop(rgb, landmarks * 2 * scale)
+    shift = SIZE / 2 - scale * (low + high) / 2
+    matrix = np.column_stack([scale * level, shift])
+    cut = cv2.warpAffine(rgb, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, np.uint8)

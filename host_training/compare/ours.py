@@ -1,0 +1,33 @@
+"""The network that `emotion-train train` packs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from host_training.compare.contender import Contender, Lesson, Trained
+from host_training.recipe import fit
+from host_training.votes import VOTES
+
+if TYPE_CHECKING:
+    from host_training.settings import TrainSettings
+
+
+def ours(settings: TrainSettings) -> Contender:
+    """The float network of a recipe; int8 is a matter of `emotion-train evaluate`."""
+
+    def train(lesson: Lesson, seed: int) -> Trained:
+        fitted = fit(lesson.table, lesson.targets, dataclasses.replace(settings, seed=seed), label="ours")
+        return Trained(
+            lambda table: fitted.probabilities(table.landmarks),
+            sum(layer.kernel.size + layer.bias.size for layer in fitted.layers),
+        )
+
+    hidden = ", ".join(map(str, settings.network.hidden))
+    return Contender(
+        "ours",
+        f"canonical coordinates; dense {hidden}, float",
+        ("shares of the votes" if settings.truth == VOTES else "labels")
+        + (", and mirror images" if settings.augmentation.mirror else ""),
+        train,
+    )

@@ -1,0 +1,122 @@
+"""The finished parts of a long job, in a folder, so that the job goes on where it was stopped.
+
+Each part is a file that appears whole, so a kill, a full disk or a power cut costs what is in the making, no more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from edge.errors import OutputError, UnavailableError
+from host_training.output import whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+JOB = "job.json"
+LOCK = "lock"
+SUFFIX = ".npz"
+
+
+class Parts:
+    """What is there of one job. A context: only one program at a time works on it."""
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        """See `__enter__`.
+
+        Args:
+            folder: holds nothing else.
+            job: describes it, in values that JSON keeps; parts of a job that is described otherwise are of no use.
+        """
+        self._folder = folder
+        self._job = json.dumps(job, sort_keys=True)
+
+    def __enter__(self) -> Self:
+        """Take the folder.
+
+        Raises:
+            OutputError: it cannot be written.
+            UnavailableError: another program is at work on it.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._folder / LOCK).open("w")
+        except OSError as error:
+            raise OutputError(f"{self._folder}: cannot be written ({error.strerror})") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when the program dies
+        except BlockingIOError as error:
+            self._lock.close()
+            raise UnavailableError(f"{self._folder}: another program is at work on the same job") from error
+        if self._described() != self._job:
+            if stale := _files(self._folder):
+                print(f"{self._folder}: holds {len(stale)} parts of another job; starting anew", file=sys.stderr)
+            _forget(self._folder)
+            with whole(self._folder / JOB) as file:
+                file.write_text(self._job, "utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the folder; what is in it stays."""
+        self._lock.close()
+
+    def load(self, number: int) -> dict[str, NDArray[Any]] | None:
+        """The arrays of a part; None: it is not there, or damaged."""
+        try:
+            data = self._path(number).read_bytes()
+            # From memory: of a file, NumPy would leave a damaged one open.
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except Exception:  # noqa: BLE001 - a damaged file raises from deep inside zipfile, struct or NumPy
+            return None
+
+    def save(self, number: int, arrays: dict[str, Any]) -> None:
+        """Keep a part.
+
+        Raises:
+            OutputError: it cannot be written; the others stay.
+        """
+        try:
+            with whole(self._path(number)) as partial, partial.open("wb") as file:
+                np.savez(file, **arrays)
+        except OutputError as error:
+            raise OutputError(f"{error}; what is done stays there, and the same command goes on with it") from error
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06}{SUFFIX}"
+
+    def _described(self) -> str:
+        try:
+            return (self._folder / JOB).read_text("utf-8")
+        except (OSError, ValueError):
+            return ""
+
+
+def remove(folder: Path) -> None:
+    """The job is done: leave nothing of it."""
+    _forget(folder)
+    (folder / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):  # somebody keeps something else in it
+        folder.rmdir()
+
+
+def _forget(folder: Path) -> None:
+    # The description goes last: what is left after a kill in between is still described.
+    for path in [*_files(folder), folder / JOB]:
+        path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix in (SUFFIX, ".partial")]
