@@ -10,12 +10,12 @@ from host_training.commands import recipe_arguments
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.decisions import Decision
+    from host_training.cleaning.decisions import Decision
+    from host_training.cleaning.near_duplicates import Pair
+    from host_training.cleaning.suspects import Suspect
+    from host_training.data.keypoints import Table
     from host_training.importers.source import ImageFile, Pixels
-    from host_training.keypoints import Table
-    from host_training.near_duplicates import Pair
-    from host_training.settings import TrainSettings
-    from host_training.suspects import Suspect
+    from host_training.training.settings import TrainSettings
 
 PAGE = "contact-sheet.html"
 TOP = 100
@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search, record, and write the page."""
     from edge.errors import UsageError
-    from host_training import contact_sheet, decisions, keypoints, near_duplicates, tables
+    from host_training.cleaning import contact_sheet, decisions, near_duplicates
+    from host_training.data import keypoints, tables
     from host_training.output import ensure_writable
 
     if args.top < 0:
@@ -110,10 +111,10 @@ def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, deci
     """Doubtful labels, by networks that know no copy of the row; those that were decided about are left out."""
     import dataclasses
 
-    from host_training import decisions, suspects
-    from host_training.folds import out_of_fold
-    from host_training.splits import disjoint
-    from host_training.votes import targets_of
+    from host_training.cleaning import decisions, suspects
+    from host_training.data.splits import disjoint
+    from host_training.data.votes import targets_of
+    from host_training.training.folds import out_of_fold
 
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
     clean, _ = disjoint(decisions.apply(table, lines)[0])
@@ -128,9 +129,9 @@ def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, deci
 
 def _same_photo(table: Table, pair: Pair) -> Decision:
     """The row that gives way comes first: training before validation before test."""
-    from host_training import contact_sheet
-    from host_training.decisions import SAME_AS, SUGGESTED, Decision
-    from host_training.keypoints import SPLITS
+    from host_training.cleaning import contact_sheet
+    from host_training.cleaning.decisions import SAME_AS, SUGGESTED, Decision
+    from host_training.data.keypoints import SPLITS
 
     ids, split = table.ids, table.split
     kept, other = sorted((pair.first, pair.second), key=lambda row: (-SPLITS.index(str(split[row])), row))
@@ -139,15 +140,15 @@ def _same_photo(table: Table, pair: Pair) -> Decision:
 
 
 def _keep(table: Table, suspect: Suspect) -> Decision:
-    from host_training.decisions import KEEP, SUGGESTED, Decision
+    from host_training.cleaning.decisions import KEEP, SUGGESTED, Decision
 
     reason = f"{SUGGESTED}{suspect.given}, but it reads as {suspect.said} ({suspect.confidence:.2f})"
     return Decision(str(table.ids[suspect.row]), KEEP, "", reason)
 
 
 def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
-    from host_training import decisions
-    from host_training.splits import disjoint
+    from host_training.cleaning import decisions
+    from host_training.data.splits import disjoint
 
     across = sum(bool(table.split[pair.first] != table.split[pair.second]) for pair in pairs)
     mirrored = sum(pair.mirrored for pair in pairs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, put together, write."""
-    from host_training import counts, keypoints, splits, tables
+    from host_training.data import counts, keypoints, splits, tables
     from host_training.output import ensure_writable
 
     ensure_writable(args.out)

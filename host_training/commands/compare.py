@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from host_training.compare.contender import Contender
     from host_training.compare.crops import Pictures
-    from host_training.keypoints import Table
-    from host_training.settings import TrainSettings
-    from host_training.votes import Targets
+    from host_training.data.keypoints import Table
+    from host_training.data.votes import Targets
+    from host_training.training.settings import TrainSettings
 
 BACKBONES = ("VGG16", "VGG19", "ResNet50", "MobileNet")
 KNOWN = ("majority", "logistic", "original", "measures", "ours", *BACKBONES)
@@ -67,10 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, judge, and write down after every contender."""
     from edge.errors import UsageError
-    from host_training import tables
     from host_training.compare import comparison
+    from host_training.data import tables
+    from host_training.data.votes import targets_of
     from host_training.output import ensure_writable, write_text
-    from host_training.votes import targets_of
 
     if args.seeds < 1 or args.cnn_epochs < 1:
         raise UsageError("--seeds and --cnn-epochs want at least 1")
@@ -146,7 +146,7 @@ def _pictures(given: Sequence[str]) -> Pictures | None:
 
 def _spelled(args: argparse.Namespace) -> str:
     """The command as it would be typed, folders of this machine left out."""
-    from host_training.bundle import shown
+    from host_training.training.bundle import shown
 
     parts = [f"emotion-train compare {recipe_arguments.spelled(args)}"]
     parts += [f"--only {args.only}"] if args.only else []

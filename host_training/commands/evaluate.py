@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge.bundle import Bundle
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 SPLITS = ("test", "validation", "train", "all")
 
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     """Judge, and print."""
     from edge import bundle as bundles
     from edge.errors import UsageError
-    from host_training import tables
-    from host_training.evaluate import evaluate
+    from host_training.data import tables
+    from host_training.evaluation.evaluate import evaluate
 
     if args.split and args.data.is_dir():
         raise UsageError("--split is for tables: of a folder every picture counts")
@@ -92,7 +92,8 @@ def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, list[str
 
     from edge.errors import UsageError
     from edge.mesh_models import cache_folder, find
-    from host_training import extract, importers
+    from host_training import importers
+    from host_training.data import extract
     from host_training.importers.source import Options
 
     models = find([bundle.folder / "mesh", cache_folder()])

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read and write."""
-    from host_training import plain, tables
+    from host_training.data import plain, tables
     from host_training.output import ensure_writable
 
     plain.ensure_kind(args.out)

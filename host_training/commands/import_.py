@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections import Counter
 
+    from host_training.data.keypoints import Table
     from host_training.importers.source import Options, Source
-    from host_training.keypoints import Table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from host_training.data.keypoints import SPLITS
+    from host_training.data.votes import LABELS
     from host_training.importers import IMPORTERS
-    from host_training.keypoints import SPLITS
-    from host_training.votes import LABELS
 
     width = max(map(len, IMPORTERS))
     parser.description = (
@@ -66,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, measure, split, write."""
-    from host_training import counts, importers, keypoints, output, parts, splits
+    from host_training import importers, output
+    from host_training.data import counts, keypoints, parts, splits
     from host_training.importers.source import Measured
 
     output.ensure_writable(args.out)
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace, source: Source, kept: Path) -> Table:
     from edge.mesh_models import cache_folder, find
-    from host_training import extract
+    from host_training.data import extract
 
     models = find([args.mesh or cache_folder()])
     try:

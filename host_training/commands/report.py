@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
-    from host_training import report, tables
+    from host_training.data import tables
+    from host_training.reporting import report
 
     table = tables.load(args.table)[0] if args.table else None
     report.write(args.bundle, table, args.out, comparison=args.comparison, model_card=args.card)

@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Try, and write down after every trial."""
     from edge.errors import UsageError
-    from host_training import search, tables
+    from host_training.data import tables
     from host_training.output import write_text
+    from host_training.training import search
 
     if args.trials < 1 or args.workers < 1:
         raise UsageError("--trials and --workers want at least 1")

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the file."""
-    from host_training.settings import template
+    from host_training.training.settings import template
 
     del args
     print(template(), end="")

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, judge and pack."""
-    from host_training import bundle, tables, train
+    from host_training.data import tables
+    from host_training.training import bundle, train
 
     settings = recipe_arguments.settings(args)
     table, notes = tables.load(args.table)

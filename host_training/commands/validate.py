@@ -30,12 +30,12 @@ def run(args: argparse.Namespace) -> int:
     """Judge every fold; print mean and deviation."""
     import numpy as np
 
-    from host_training import tables
-    from host_training.evaluate import ALL, score
-    from host_training.folds import cross_validated
-    from host_training.keypoints import take
+    from host_training.data import tables
+    from host_training.data.keypoints import take
+    from host_training.data.votes import targets_of
+    from host_training.evaluation.evaluate import ALL, score
     from host_training.output import write_text
-    from host_training.votes import targets_of
+    from host_training.training.folds import cross_validated
 
     settings = recipe_arguments.settings(args)
     table, _ = tables.load(args.table)

@@ -9,15 +9,15 @@ from sklearn.linear_model import LogisticRegression
 
 from edge.features import Features
 from host_training.compare.contender import Contender, Lesson, Trained
-from host_training.keypoints import TRAIN
-from host_training.landmark_sets import mirrored, points_of
+from host_training.data.keypoints import TRAIN
+from host_training.data.landmark_sets import mirrored, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 ITERATIONS = 5000
 """Of L-BFGS, at most; 24,000 faces and 900 coordinates take about a thousand."""

@@ -14,13 +14,13 @@ from edge.features import RIGID_POINTS, Features, canonical
 from host_training.compare.baselines import spread
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.compare.measures import MEASURES, measured
-from host_training.keypoints import TRAIN, VALIDATION
-from host_training.landmark_sets import mirrored
+from host_training.data.keypoints import TRAIN, VALIDATION
+from host_training.data.landmark_sets import mirrored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 LEARNING_RATE, LEAVES, PENALTY = 0.06, 15, 1.0
 """Of the trees; chosen on the validation split of FER2013 with the votes of FER+."""

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from edge.errors import DataError, NoInputError
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.compare.crops import SIZE
-from host_training.keypoints import TRAIN, VALIDATION, take
-from host_training.network import seed_everything
+from host_training.data.keypoints import TRAIN, VALIDATION, take
 from host_training.quiet import quiet
+from host_training.training.network import seed_everything
 
 with quiet():
     import keras
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.compare.crops import Pictures
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.classifier import softmax
-from host_training.calibrate import temperature
 from host_training.compare.contender import Lesson
-from host_training.evaluate import judged_rows, score
-from host_training.keypoints import SPLITS, TEST, VALIDATION, take
+from host_training.data.keypoints import SPLITS, TEST, VALIDATION, take
+from host_training.evaluation.evaluate import judged_rows, score
+from host_training.training.calibrate import temperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.compare.contender import Contender, Trained
-    from host_training.keypoints import Table
-    from host_training.votes import Targets
+    from host_training.data.keypoints import Table
+    from host_training.data.votes import Targets
 
 FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece")
 INTERVAL = "accuracy_interval"

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from host_training.data.keypoints import TEST, TRAIN, VALIDATION, take
+from host_training.data.votes import Targets
 from host_training.errors import TableError
-from host_training.keypoints import TEST, TRAIN, VALIDATION, take
-from host_training.votes import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 
 @dataclass(frozen=True, slots=True)

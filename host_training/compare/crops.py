@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from host_training.data.keypoints import Table
     from host_training.importers.source import ImageFile, Pixels, Source
-    from host_training.keypoints import Table
 
 SIZE = 96
 """px; twice a face of FER2013, and a multiple of the 32 by which the networks reduce a picture."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host_training.landmark_sets import MIRROR
+from host_training.data.landmark_sets import MIRROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

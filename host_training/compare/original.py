@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from edge.values import LANDMARKS
 from host_training.compare.contender import Contender, Lesson, Trained
-from host_training.keypoints import TRAIN, VALIDATION
-from host_training.network import seed_everything
+from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.quiet import quiet
+from host_training.training.network import seed_everything
 
 with quiet():
     import keras
@@ -25,7 +25,7 @@ with quiet():
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 HIDDEN = (20, 10)
 DROPOUT = (0.2, 0.4)

@@ -6,11 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from host_training.compare.contender import Contender, Lesson, Trained
-from host_training.recipe import fit
-from host_training.votes import VOTES
+from host_training.data.votes import VOTES
+from host_training.training.recipe import fit
 
 if TYPE_CHECKING:
-    from host_training.settings import TrainSettings
+    from host_training.training.settings import TrainSettings
 
 
 def ours(settings: TrainSettings) -> Contender:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from host_training.data.keypoints import TEST, TRAIN
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
 from host_training.importers.source import ImageFile, Row, Source
-from host_training.keypoints import TEST, TRAIN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from host_training.data.keypoints import TRAIN
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import first_of, pictures, unknown
 from host_training.importers.source import ImageFile, Row, Source
-from host_training.keypoints import TRAIN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ import numpy as np
 
 import edge
 from edge.errors import ConfigError
-from host_training import keypoints
-from host_training.keypoints import TRAIN
+from host_training.data import keypoints
+from host_training.data.keypoints import TRAIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from host_training.data.keypoints import TEST, TRAIN, VALIDATION
 from host_training.errors import SourceError
 from host_training.importers.label_names import LEAVE_OUT, LabelNames
 from host_training.importers.layout import MISSING, Listing, first_of, unknown
 from host_training.importers.source import ImageFile, Row, Source
-from host_training.keypoints import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

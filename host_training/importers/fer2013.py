@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import UsageError
+from host_training.data.keypoints import TEST, TRAIN, VALIDATION
+from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import MISSING, SPLIT_FOLDERS, Listing, first_of, pictures, unknown
 from host_training.importers.source import ImageFile, Pixels, Row, Source
-from host_training.keypoints import TEST, TRAIN, VALIDATION
-from host_training.votes import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from host_training.data.keypoints import TRAIN
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
 from host_training.importers.layout import SPLIT_FOLDERS, pictures, unknown
 from host_training.importers.source import ImageFile, Row, Source
-from host_training.keypoints import TRAIN
 
 if TYPE_CHECKING:
     from pathlib import Path

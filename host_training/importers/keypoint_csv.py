@@ -14,12 +14,12 @@ import numpy as np
 
 from edge.errors import UsageError
 from edge.values import LANDMARKS
+from host_training.data.keypoints import TRAIN, UNKNOWN_MESH
+from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
 from host_training.importers.source import Measured
-from host_training.keypoints import TRAIN, UNKNOWN_MESH
-from host_training.votes import COLUMNS, LABELS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,8 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
         UsageError: nothing names the classes, or `options.labels` names one that is not there.
         ConfigError: the table to learn depth from is missing.
     """
+    from host_training.data.keypoints import Table
     from host_training.importers import depth
-    from host_training.keypoints import Table
 
     if path.is_dir():
         raise UsageError(f"{path}: a folder; give the keypoint.csv in it")

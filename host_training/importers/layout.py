@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from edge.camera.images import image_files
+from host_training.data.keypoints import TEST, TRAIN, VALIDATION
 from host_training.errors import SourceError
-from host_training.keypoints import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from collections import Counter

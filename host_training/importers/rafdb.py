@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from host_training.data.keypoints import TEST
 from host_training.errors import SourceError
 from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
 from host_training.importers.source import ImageFile, Row, Source
-from host_training.keypoints import TEST
 
 if TYPE_CHECKING:
     from pathlib import Path

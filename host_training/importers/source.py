@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.camera.images import read_image
+from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
-from host_training.votes import COLUMNS
 
 if TYPE_CHECKING:
     import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from host_training import keypoints, train
-from host_training.keypoints import MESH, SPLITS, Table
-from host_training.settings import TrainSettings, load
-from host_training.train import Origin
-from host_training.votes import COLUMNS, LABELS
+from host_training.data import keypoints
+from host_training.data.keypoints import MESH, SPLITS, Table
+from host_training.data.votes import COLUMNS, LABELS
+from host_training.training import train
+from host_training.training.settings import TrainSettings, load
+from host_training.training.train import Origin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

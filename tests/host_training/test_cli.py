@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host_training import keypoints
 from host_training.cli import main
+from host_training.data import keypoints
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.keypoints import Table
+    from host_training.data.keypoints import Table
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from edge.errors import DataError, NoInputError
 from host_training.compare import cnn
 from host_training.compare.contender import Lesson
 from host_training.compare.crops import SIZE, Pictures
+from host_training.data.keypoints import take
+from host_training.data.votes import targets_of
 from host_training.importers.source import Pixels, Row, Source
-from host_training.keypoints import take
-from host_training.votes import targets_of
 
 
 def untrained(name="MobileNet", side=64, **arguments):

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from host_training import keypoints
 from host_training.cli import main
 from host_training.commands import compare
 from host_training.compare import cnn
-from host_training.keypoints import take
-from host_training.votes import LABELS
+from host_training.data import keypoints
+from host_training.data.keypoints import take
+from host_training.data.votes import LABELS
 
 
 @pytest.fixture(scope="session")

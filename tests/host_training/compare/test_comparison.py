@@ -11,8 +11,8 @@ from host_training.compare.baselines import logistic, majority
 from host_training.compare.boosted import boosted
 from host_training.compare.contender import Contender, Trained
 from host_training.compare.ours import ours
+from host_training.data.votes import LABELS, targets_of
 from host_training.errors import TableError
-from host_training.votes import LABELS, targets_of
 
 
 def contenders(settings):

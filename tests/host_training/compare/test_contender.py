@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from host_training.compare.contender import Lesson
+from host_training.data.votes import targets_of
 from host_training.errors import TableError
-from host_training.votes import targets_of
 
 
 def test_a_lesson_has_no_test_row(table):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from host_training.compare.crops import MARGIN, SIZE, Pictures, crop
+from host_training.data.keypoints import take
 from host_training.errors import SourceError
 from host_training.importers.source import Pixels, Row, Source
-from host_training.keypoints import take
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 

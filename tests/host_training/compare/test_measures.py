@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.features import RIGID_POINTS, Features, canonical
 from host_training.compare.measures import MEASURES, measured
-from host_training.landmark_sets import mirrored
+from host_training.data.landmark_sets import mirrored
 
 RIGID = np.array(RIGID_POINTS, np.intp)
 NAMES = [measure.name for measure in MEASURES]

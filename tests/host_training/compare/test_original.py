@@ -6,8 +6,8 @@ import numpy as np
 
 from host_training.compare.contender import Lesson
 from host_training.compare.original import build, original, preprocess
-from host_training.keypoints import concatenate, take
-from host_training.votes import targets_of
+from host_training.data.keypoints import concatenate, take
+from host_training.data.votes import targets_of
 
 
 def test_points_are_relative_to_the_first_and_divided_by_the_largest_in_size():

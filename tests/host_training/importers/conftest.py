@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from host_training import keypoints
-from host_training.keypoints import MESH, UNKNOWN_MESH, Table
-from host_training.votes import COLUMNS
+from host_training.data import keypoints
+from host_training.data.keypoints import MESH, UNKNOWN_MESH, Table
+from host_training.data.votes import COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

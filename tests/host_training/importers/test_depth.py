@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from host_training import keypoints
+from host_training.data import keypoints
 from host_training.importers import depth
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from edge.errors import UsageError
-from host_training import importers, keypoints
+from host_training import importers
+from host_training.data import keypoints
+from host_training.data.keypoints import UNKNOWN_MESH
+from host_training.data.votes import LABELS
 from host_training.errors import SourceError
 from host_training.importers import keypoint_csv
 from host_training.importers.source import Options
-from host_training.keypoints import UNKNOWN_MESH
-from host_training.votes import LABELS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""Looks for wrong labels and near-duplicates, and keeps what people decide about them."""

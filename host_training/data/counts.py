@@ -1,0 +1,56 @@
+"""How many rows a keypoint table has, and of what, for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from host_training.data.keypoints import SPLITS
+from host_training.data.votes import targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from host_training.data.keypoints import Table
+
+
+def by_label(table: Table) -> str:
+    """Rows of each label in each split, as training counts them, and how many faces were found."""
+    targets = targets_of(table)
+    lines = [(name, targets.judged & (targets.hard == place)) for place, name in enumerate(targets.labels)]
+    lines.append(("no clear label", ~targets.judged))
+    people = len(set(zip(table.data_set.tolist(), table.subject.tolist(), strict=True)) - _unnamed(table))
+    return "\n".join(
+        [
+            *_aligned(table, lines),
+            f"a face found in {int(table.found.sum())} of {len(table)} ({table.found.mean():.2%})",
+            *([f"{people} people"] if people else []),
+        ]
+    )
+
+
+def by_data_set(table: Table) -> str:
+    """Rows of each data set in each split."""
+    return "\n".join(_aligned(table, [(name, table.data_set == name) for name in np.unique(table.data_set).tolist()]))
+
+
+def _unnamed(table: Table) -> set[tuple[str, str]]:
+    return {(name, "") for name in np.unique(table.data_set).tolist()}
+
+
+def _aligned(table: Table, lines: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[str]:
+    """A head, a line for each kind of row, and their sum."""
+    everything = [*lines, ("all", np.ones(len(table), np.bool_))]
+    cells = [["", *SPLITS, "all"]]
+    cells += [
+        [name, *(str(int((rows & (table.split == split)).sum())) for split in SPLITS), str(int(rows.sum()))]
+        for name, rows in everything
+    ]
+    first, *rest = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return [
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], rest, strict=True))])
+        for row in cells
+    ]

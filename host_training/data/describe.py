@@ -1,0 +1,70 @@
+"""What is in a keypoint table, counted, as Markdown: the body of a data card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from host_training.data.keypoints import SPLITS
+from host_training.data.shape_code import UNITS
+from host_training.data.votes import LABELS, targets_of
+from host_training.evaluation.slices import eye_distance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from host_training.data.keypoints import Table
+
+
+def text(table: Table) -> str:
+    """Counts by data set, split and label, how faces were found, and how large they are."""
+    parts = [_rows(table)]
+    for name in np.unique(table.data_set).tolist():
+        mine = table.data_set == name
+        for words, truth in (("majority of the votes, else the label", "votes"), ("the data set's own label", "label")):
+            targets = targets_of(table, truth=truth)
+            if (targets.judged & mine).any():
+                parts.append(f"Labels of `{name}`, {words}:\n\n{_labels(table, targets.judged & mine, targets.hard)}")
+    size = eye_distance(table.landmarks[table.found])
+    low, middle, high = np.percentile(size, [5, 50, 95]) if len(size) else (0, 0, 0)
+    parts.append(
+        f"Distance between the irises: {middle:.0f} px in the middle, {low:.0f} to {high:.0f} px from the 5th to the "
+        f"95th percentile. Landmarks are stored in steps of 1/{UNITS} of the face's longer side. Landmark model: "
+        + ", ".join(
+            f"sha256 `{mesh}`" if len(mesh) > len("unknown") else mesh for mesh in np.unique(table.mesh).tolist()
+        )
+        + "."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(table: Table) -> str:
+    lines = []
+    for name in np.unique(table.data_set).tolist():
+        for split in SPLITS:
+            rows = (table.data_set == name) & (table.split == split)
+            if rows.any():
+                subjects = set(table.subject[rows].tolist()) - {""}
+                found = int(table.found[rows].sum())
+                share = found / rows.sum()
+                persons = f"{len(subjects):,}" if subjects else "not known"
+                lines.append((name, split, f"{rows.sum():,}", f"{found:,}", f"{share:.1%}", persons))
+    return _table(("data set", "split", "rows", "a face found in", "share", "persons"), lines)
+
+
+def _labels(table: Table, judged: NDArray[np.bool_], hard: NDArray[np.intp]) -> str:
+    counts = {
+        split: np.bincount(hard[judged & (table.split == split)], minlength=len(LABELS)).tolist() for split in SPLITS
+    }
+    lines = [(label, *(f"{counts[split][index]:,}" for split in SPLITS)) for index, label in enumerate(LABELS)]
+    lines.append(("together", *(f"{sum(counts[split]):,}" for split in SPLITS)))
+    return _table(("label", *SPLITS), lines)
+
+
+def _table(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
+    head = list(header)
+    rows = ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *rows])

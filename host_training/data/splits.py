@@ -1,0 +1,120 @@
+"""Keeps what belongs together on one side: splits and folds are disjoint by subject and by picture.
+
+A split over the frames of one person measures memory, not reading; there is no way to ask for one here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from host_training.data.keypoints import Table
+
+SHARES = {TEST: 0.1, VALIDATION: 0.1}
+"""Of the rows that a data set has not split itself; the rest is for training."""
+
+
+def units(table: Table) -> NDArray[np.intp]:
+    """int[N]: rows with the same number show the same person or are the same picture, directly or through others."""
+    count = len(table)
+    keys: list[NDArray[np.intp]] = []
+    offset = count
+    named = table.subject != ""
+    persons = np.char.add(np.char.add(table.data_set, "/"), table.subject)[named]
+    for values, rows in ((table.group, np.arange(count)), (persons, np.flatnonzero(named))):
+        different, number = np.unique(values, return_inverse=True)
+        keys.append(np.stack([rows, number + offset]))
+        offset += len(different)
+    edges = np.concatenate(keys, axis=1)
+    graph = coo_array((np.ones(edges.shape[1], np.int8), (edges[0], edges[1])), shape=(offset, offset))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(component[:count], np.intp)
+
+
+def assign(table: Table) -> Table:
+    """Give every row without a split one, unit by unit, data set by data set.
+
+    Units come in an order that depends on their rows' names alone, and fill the test, then the validation split up to
+    their share; a unit that is too large for what is left of it is passed over. With three units or more neither
+    stays empty, with fewer all rows are for training. A unit with a row that has a split already follows it.
+    """
+    unit = units(table)
+    split = table.split.astype(f"<U{max(map(len, SPLITS))}")
+    for data_set in np.unique(table.data_set).tolist():
+        for name in (TEST, VALIDATION, TRAIN):
+            split[(split == "") & np.isin(unit, unit[split == name])] = name
+        mine = np.flatnonzero((split == "") & (table.data_set == data_set))
+        split[mine] = _shared_out(unit[mine], table.source[mine])
+    return dataclasses.replace(table, split=split)
+
+
+def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.str_]:
+    by_name = np.argsort(source)
+    _, first, number, size = np.unique(unit[by_name], return_index=True, return_inverse=True, return_counts=True)
+    names = source[by_name][first].tolist()  # a unit is called after its first row
+    order = sorted(range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest())
+    side = np.full(len(names), TRAIN, dtype=f"<U{max(map(len, SPLITS))}")
+    if len(names) > len(SHARES):
+        left = order
+        for others, (name, share) in zip((2, 1), SHARES.items(), strict=True):
+            taken: list[int] = []
+            room = share * len(unit)
+            for index in left:
+                if size[index] <= room and len(taken) < len(left) - others:
+                    taken.append(index)
+                    room -= size[index]
+            side[taken or [min(left, key=lambda index: size[index])]] = name
+            left = [index for index in left if side[index] == TRAIN]
+    shared = np.empty(len(unit), side.dtype)
+    shared[by_name] = side[number]
+    return shared
+
+
+def disjoint(table: Table) -> tuple[Table, Counter[str]]:
+    """Leave out what would stand on two sides: the test keeps its rows, then validation; training gives way.
+
+    Returns:
+        The rows that stay, and how many went, by reason.
+    """
+    unit = units(table)
+    in_test, in_validation = (np.isin(unit, unit[table.split == name]) for name in (TEST, VALIDATION))
+    gives_way = ((table.split == TRAIN) & (in_test | in_validation)) | ((table.split == VALIDATION) & in_test)
+    dropped: Counter[str] = Counter()
+    if gives_way.any():
+        dropped["the person or picture also stands in the validation or test split"] = int(gives_way.sum())
+    return take(table, ~gives_way), dropped
+
+
+def folds(
+    table: Table, rows: NDArray[np.intp], label: NDArray[np.intp], count: int, seed: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """K times the rows to train on and the rows to judge by, disjoint by unit, the labels spread evenly.
+
+    Args:
+        table: all rows.
+        rows: int[M], those that are dealt out.
+        label: int[M], theirs.
+        count: K.
+        seed: shuffles the units.
+    """
+    # Rows and units in the order of the rows' names, so that another order of the table gives the same folds.
+    ordered = np.argsort(table.ids[rows])
+    rows, label = rows[ordered], label[ordered]
+    _, first, number = np.unique(units(table)[rows], return_index=True, return_inverse=True)
+    unit = np.argsort(np.argsort(first))[number]
+    for train, held_out in StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, label, unit):
+        yield np.sort(rows[train]), np.sort(rows[held_out])

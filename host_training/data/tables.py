@@ -1,0 +1,38 @@
+"""A keypoint table as commands use it: read, with the decisions that lie beside it applied, its splits disjoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from host_training.cleaning import decisions
+from host_training.data import keypoints
+from host_training.data.splits import disjoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from host_training.data.keypoints import Table
+
+
+def decisions_path(table: Path) -> Path:
+    """Where `emotion-train clean` keeps what was decided about a table: `faces.decisions.csv` by `faces.parquet`."""
+    return table.with_suffix(".decisions.csv")
+
+
+def load(path: Path) -> tuple[Table, list[str]]:
+    """Read a table, apply what was decided about it, and leave out what then stands on two sides.
+
+    Returns:
+        The table, and what was done to it, one line each.
+
+    Raises:
+        NoInputError: there is no such file.
+        TableError, ConfigError, DataError: see `keypoints.read` and `decisions.read`.
+    """
+    table = keypoints.read(path)
+    beside = decisions_path(path)
+    if not beside.exists():
+        return table, []
+    table, done = decisions.apply(table, decisions.read(beside))
+    table, dropped = disjoint(table)
+    return table, [f"{beside.name}: {count} rows: {what}" for what, count in (done + dropped).items()]

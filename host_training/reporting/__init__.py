@@ -1,0 +1,1 @@
+"""What is known of a model, for people: page, plots, card."""

@@ -1,0 +1,161 @@
+"""Writes a model bundle as `edge.bundle` reads it; the one before stays until the new one has passed every check."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import edge
+from edge import bundle as edge_bundle
+from edge import classifier
+from edge.errors import ConfigError
+from edge.mesh_models import LANDMARKER, MEMBERS
+from host_training.errors import BundleWriteError
+from host_training.evaluation.engines import float_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from edge.features import Features
+
+CARD, REPORT = "MODEL_CARD.md", "report.json"
+ID_DIGITS = 8
+"""Hexadecimal digits of the model's hash in its id."""
+
+
+@contextlib.contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, to be filled and then moved into place; it is gone afterwards in any case.
+
+    So is the float network beside it, see `engines.float_path`.
+
+    Raises:
+        BundleWriteError: `out` cannot be written, or is something else than a bundle.
+    """
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / edge_bundle.MANIFEST).exists())):
+        raise BundleWriteError(f"{out}: is no model bundle and will not be replaced; give another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise BundleWriteError(f"{out}: cannot be written ({error.strerror})") from error
+    try:
+        yield folder
+    except OSError as error:
+        raise BundleWriteError(f"{out}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        float_path(folder).unlink(missing_ok=True)
+
+
+def write_model(
+    folder: Path,
+    *,
+    network: bytes,
+    features: Features,
+    temperature: float,
+    labels: tuple[str, ...],
+    golden: NDArray[np.float32],
+    name: str,
+) -> edge_bundle.Bundle:
+    """Write the files that a device runs, and load them the way a device does.
+
+    Args:
+        folder: empty, from `staging`.
+        network: the TFLite file.
+        features: the feature contract.
+        temperature: from `calibrate`.
+        labels: in the order of the network's outputs.
+        golden: float32[G, 478, 3] px, landmarks whose probabilities are written down.
+        name: first part of the id.
+    """
+    (folder / edge_bundle.NETWORK).write_bytes(network)
+    features.save(folder / edge_bundle.FEATURES)
+    model = classifier.network(folder / edge_bundle.NETWORK, features.size, len(labels))
+    probabilities = classifier.Classifier(model, features, temperature).probabilities(golden)
+    np.savez_compressed(folder / edge_bundle.GOLDEN, landmarks=golden, probabilities=probabilities)
+    content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()
+    created = datetime.now(UTC).replace(microsecond=0)
+    manifest = {
+        "schema": edge_bundle.SCHEMA,
+        "id": f"{name}-{content[:ID_DIGITS]}",
+        "created": created.isoformat().replace("+00:00", "Z"),
+        # Rises from bundle to bundle, so that an old one can be told from a new one.
+        "counter": int(created.timestamp()),
+        "inputs": ["landmarks"],
+        "labels": list(labels),
+        "temperature": temperature,
+        "feature_contract": features.contract_hash,
+        "landmarker_sha256": MEMBERS[LANDMARKER],
+        "least_edge_version": edge.__version__,
+        "files": _hashes(folder),
+        "provenance": {"metrics": {}},
+    }
+    _write_manifest(folder, manifest)
+    return edge_bundle.load(folder)
+
+
+def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], report: str, card: str) -> None:
+    """Add what people read, and the provenance."""
+    (folder / REPORT).write_text(report, "utf-8")
+    (folder / CARD).write_text(card, "utf-8")
+    _write_manifest(folder, {**manifest, "files": _hashes(folder), "provenance": provenance})
+
+
+def shown(path: Path) -> str:
+    """A path as a report may tell it: folders of this machine concern nobody else."""
+    return path.name if path.is_absolute() else str(path)
+
+
+def install(folder: Path, out: Path) -> edge_bundle.Bundle:
+    """Check the finished bundle once more as a device does, and put it and its float network in their places.
+
+    Raises:
+        BundleWriteError: it does not pass, or cannot be moved; what was at `out` is still there.
+    """
+    try:
+        edge_bundle.load(folder)
+    except ConfigError as error:
+        raise BundleWriteError(f"the new bundle does not pass its own checks: {error}") from error
+    folder.chmod(0o755)  # a temporary folder is its owner's alone
+    old = out.with_name(f"{folder.name}.old")
+    try:
+        if out.exists():
+            out.rename(old)
+        try:
+            folder.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
+    except OSError as error:
+        raise BundleWriteError(f"{out}: cannot be replaced ({error.strerror})") from error
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        float_path(folder).replace(float_path(out))
+    except OSError as error:
+        raise BundleWriteError(f"{float_path(out)}: cannot be replaced ({error.strerror})") from error
+    return edge_bundle.load(out)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    names = sorted(path.name for path in folder.iterdir() if path.name != edge_bundle.MANIFEST)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    path = folder / edge_bundle.MANIFEST
+    path.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

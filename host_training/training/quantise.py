@@ -1,0 +1,109 @@
+"""Float network -> the file that the device runs: int8 from end to end if it says the same, else float."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from host_training.quiet import quiet
+from host_training.training.network import REACH, logits, within_reach
+
+with quiet():
+    import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from host_training.training.network import Layer
+
+MIN_AGREEMENT = 0.99
+"""Share of the validation rows on which int8 and float must name the same label."""
+MAX_LOSS = 0.005
+"""So much accuracy on the validation rows may be lost, as a share."""
+REPRESENTATIVES = 8000
+"""Training rows that the ranges of the activations are taken from, at most."""
+TRIM = 10.0
+"""Per cent of them at either end of the logits that are left out again. Their logits will be cut off, but they
+are the rows where nothing is in doubt; all others get finer steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How int8 and float compare on the validation rows."""
+
+    float_accuracy: float
+    int8_accuracy: float
+    agreement: float
+    """Share of rows with the same most likely label."""
+    mean_difference: float
+    """Of the probabilities, absolute."""
+    max_difference: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the int8 network may take the float one's place."""
+        return self.agreement >= MIN_AGREEMENT and round(self.float_accuracy - self.int8_accuracy, 9) <= MAX_LOSS
+
+
+def compare(by_float: NDArray[np.float32], by_int8: NDArray[np.float32], label: NDArray[np.intp]) -> Parity:
+    """Compare two networks' probabilities, float32[N, C], on rows whose labels, int[N], are known."""
+    difference = np.abs(by_float - by_int8)
+    first, second = by_float.argmax(axis=1), by_int8.argmax(axis=1)
+    return Parity(
+        float_accuracy=float((first == label).mean()),
+        int8_accuracy=float((second == label).mean()),
+        agreement=float((first == second).mean()),
+        mean_difference=float(difference.mean()),
+        max_difference=float(difference.max()),
+    )
+
+
+def representatives(layers: list[Layer], vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Rows that stand for the training rows, float32[N, F], when a network's ranges are measured."""
+    chosen = np.random.default_rng(seed).choice(len(vectors), min(REPRESENTATIVES, len(vectors)), replace=False)
+    sample = within_reach(vectors[np.sort(chosen)])
+    said = logits(layers, sample)
+    low, high = said.min(axis=1), said.max(axis=1)
+    return sample[(low >= np.percentile(low, TRIM)) & (high <= np.percentile(high, 100 - TRIM))]
+
+
+def to_tflite(layers: list[Layer], sample: NDArray[np.float32] | None) -> bytes:
+    """The network as a TFLite file, [1, F] -> [1, C].
+
+    Args:
+        layers: from `network.train`.
+        sample: float32[N, F] from `representatives`: int8 in, out and within. None: float32.
+    """
+    size = layers[0].kernel.shape[0]
+
+    def run(values: Any) -> Any:
+        if sample is None:
+            values = tf.clip_by_value(values, -REACH, REACH)
+        for layer in layers[:-1]:
+            values = tf.nn.relu6(tf.matmul(values, layer.kernel) + layer.bias)
+        return tf.matmul(values, layers[-1].kernel) + layers[-1].bias
+
+    signature = [tf.TensorSpec([1, size], tf.float32, name="landmarks")]
+    # The converter warns of ranges that it was not given, though it measures them itself.
+    with quiet(), warnings.catch_warnings(action="ignore"):
+        holder = tf.Module()
+        holder.run = tf.function(run, input_signature=signature)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([holder.run.get_concrete_function()], holder)
+        if sample is not None:
+            rows = sample
+
+            def each() -> Iterator[list[NDArray[np.float32]]]:
+                for row in rows:
+                    yield [row[None]]
+
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = each
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        converted: bytes = converter.convert()
+    return converted

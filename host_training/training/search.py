@@ -1,0 +1,123 @@
+"""Random search over recipes, judged on the validation split (Bergstra and Bengio 2012)."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from edge.errors import ConfigError, NoInputError
+from host_training.errors import SourceError
+from host_training.training import settings as settings_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from host_training.data.keypoints import Table
+
+FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece", "negative_log_likelihood")
+Knobs = dict[str, Any]
+"""Dotted key of the recipe -> value."""
+
+
+def space(path: Path | None) -> dict[str, list[Any]]:
+    """The values to choose from, by dotted key; None: those that come with the kit.
+
+    Raises:
+        NoInputError: the file cannot be read.
+        ConfigError: it is no TOML, a key is unknown, or a value is none that the recipe takes.
+    """
+    try:
+        text = (
+            path.read_text("utf-8")
+            if path
+            else resources.files("host_training.training").joinpath("search.toml").read_text()
+        )
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise NoInputError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a TOML file ({error})") from error
+    for key, choices in values.items():
+        if not isinstance(choices, list) or not choices:
+            raise ConfigError(f"{path}: {key}: give a list of values to choose from, with the key in quotes")
+        for choice in choices:
+            try:
+                settings_module.load(None, {key: choice})
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from error
+    return values
+
+
+def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
+    """Different combinations, drawn; fewer than asked for where there are no more."""
+    rng = np.random.default_rng(seed)
+    most = int(np.prod([len(choices) for choices in values.values()], dtype=np.float64))
+    drawn_: dict[str, Knobs] = {}
+    while len(drawn_) < min(count, most):
+        knobs = {key: choices[rng.integers(len(choices))] for key, choices in values.items()}
+        drawn_.setdefault(key_of(knobs), knobs)
+    return list(drawn_.values())
+
+
+def key_of(knobs: Knobs) -> str:
+    """The same for the same knobs."""
+    return json.dumps(knobs, sort_keys=True)
+
+
+def run(
+    table: Table, base: Path | None, overrides: Knobs, trials: list[Knobs], *, workers: int
+) -> Iterator[dict[str, Any]]:
+    """Train and judge every trial; the test rows take no part.
+
+    Args:
+        table: the rows.
+        base: the settings file that the trials differ from.
+        overrides: knobs that are the same for all.
+        trials: from `drawn`.
+        workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
+
+    Yields:
+        `settings` and `validation` of each, in the order in which they were drawn.
+    """
+    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}) for knobs in trials)
+    done = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    for knobs, figures in zip(trials, tqdm(done, total=len(trials), desc="trials"), strict=True):
+        yield {"settings": knobs, "validation": figures}
+
+
+def _judge(table: Table, base: Path | None, knobs: Knobs) -> dict[str, float]:
+    from host_training.data.keypoints import VALIDATION
+    from host_training.data.votes import targets_of
+    from host_training.evaluation.evaluate import score
+    from host_training.training import recipe
+
+    settings = settings_module.load(base, knobs)
+    targets = targets_of(table, settings.labels, settings.truth)
+    fitted = recipe.fit(table, targets, settings)
+    rows = targets.judged & table.found & (table.split == VALIDATION)
+    scores = score(
+        fitted.probabilities(table.landmarks[rows]), table, targets, VALIDATION, truth=settings.truth
+    ).as_dict()
+    return {name: scores[name] for name in FIGURES}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The trials that a file holds; none where there is no file.
+
+    Raises:
+        SourceError: it is there, and something else.
+    """
+    try:
+        trials = json.loads(path.read_text("utf-8"))["trials"]
+        return [{"settings": dict(each["settings"]), "validation": dict(each["validation"])} for each in trials]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path}: holds no trials; give another --out") from error

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+from host_training.cli import main
+from host_training.data import keypoints
+from host_training.data.votes import targets_of
+from host_training.training.folds import cross_validated, out_of_fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from host_training.data.keypoints import Table
+    from host_training.training.settings import TrainSettings
+
+
+@pytest.fixture
+def persons(table: Table, changed: Callable[..., Table]) -> Table:
+    """The table as if twenty people were in its training and validation rows, and others in its test rows."""
+    number = np.arange(len(table)) % 20
+    subject = np.char.add(np.where(table.split == "test", "t", "p"), number.astype(np.str_))
+    split = np.where(table.split == "test", "test", "train")
+    return changed(subject=subject, split=split)
+
+
+def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(persons: Table, settings: TrainSettings):
+    targets = targets_of(persons)
+
+    folds = [rows for rows, _ in cross_validated(persons, targets, settings, 3)]
+
+    together = np.concatenate(folds)
+    np.testing.assert_array_equal(np.sort(together), np.flatnonzero(persons.split != "test"))
+    people = [set(persons.subject[rows].tolist()) for rows in folds]
+    assert sum(map(len, people)) == len(set.union(*people))
+
+
+def test_a_network_has_not_seen_the_persons_that_it_is_asked_about(
+    persons: Table, changed: Callable[..., Table], settings: TrainSettings
+):
+    targets = targets_of(persons)
+    rows, said = next(iter(cross_validated(persons, targets, settings, 3)))
+    votes = persons.votes.copy()
+    votes[rows] = np.roll(votes[rows], 1, axis=1)  # other truths for those who are held out
+
+    relabelled = targets_of(changed(subject=persons.subject, split=persons.split, votes=votes))
+    targets.soft[rows] = relabelled.soft[rows]
+    # Dealing out looks at the labels, so the rows are given as they were.
+    from host_training.training.recipe import fit
+
+    learnt = np.setdiff1d(np.flatnonzero(persons.split != "test"), rows)
+    learnt = learnt[persons.found[learnt]]
+    one = fit(persons, targets_of(persons), settings, training=learnt, validation=learnt)
+    other = fit(persons, targets, settings, training=learnt, validation=learnt)
+
+    seen = rows[persons.found[rows]]
+    assert len(said) == len(seen)
+    np.testing.assert_array_equal(
+        one.probabilities(persons.landmarks[seen]), other.probabilities(persons.landmarks[seen])
+    )
+
+
+def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(persons: Table, settings: TrainSettings):
+    said = out_of_fold(persons, targets_of(persons), settings)
+
+    given = np.isfinite(said[:, 0])
+    np.testing.assert_array_equal(given, persons.found & (persons.split != "test"))
+    np.testing.assert_allclose(said[given].sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 21])
+def test_too_few_and_too_many_folds_are_refused(persons: Table, settings: TrainSettings, count: int):
+    with pytest.raises(UsageError, match=f"{count} folds: at least 3, and no more than the 20 persons"):
+        next(iter(cross_validated(persons, targets_of(persons), settings, count)))
+
+
+def test_the_command_tells_mean_and_deviation(persons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    keypoints.write(persons, tmp_path / "tiny.parquet")
+    (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 8\nbatch = 32")
+
+    arguments = ["--table", f"{tmp_path}/tiny.parquet", "--settings", f"{tmp_path}/quick.toml", "--folds", "3"]
+    assert main(["validate", *arguments, "--out", f"{tmp_path}/cv.json"]) == 0
+
+    told = json.loads((tmp_path / "cv.json").read_text())
+    accuracy = [fold["accuracy"] for fold in told["folds"]]
+    assert sum(fold["rows"] for fold in told["folds"]) == int((persons.split != "test").sum())
+    assert told["mean"]["accuracy"] == pytest.approx(np.mean(accuracy), abs=1e-6)
+    assert told["deviation"]["accuracy"] == pytest.approx(np.std(accuracy, ddof=1), abs=1e-6)
+    assert told["mean"]["accuracy"] < told["mean"]["accuracy_found"]  # some faces were missed
+    assert f"accuracy: {told['mean']['accuracy']:.4f} +- " in capsys.readouterr().out

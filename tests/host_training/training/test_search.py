@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.errors import ConfigError
+from host_training.cli import main
+from host_training.data import keypoints
+from host_training.training import search
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from host_training.data.keypoints import Table
+
+SPACE = {"network.hidden": [[8], [16]], "network.dropout": [0.0, 0.1, 0.2]}
+
+
+def test_the_space_of_the_kit_holds_what_the_recipe_takes():
+    assert "network.hidden" in search.space(None)
+
+
+def test_trials_differ_are_the_same_again_and_never_more_than_there_are():
+    drawn = search.drawn(SPACE, 4, seed=3)
+
+    assert drawn == search.drawn(SPACE, 4, seed=3)
+    assert len({search.key_of(knobs) for knobs in drawn}) == 4
+    assert len(search.drawn(SPACE, 100, seed=3)) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('"network.depth" = [1]', "unknown key 'network.depth'"),
+        ('"network.dropout" = [0.1, 2.0]', "network.dropout = 2.0: must be"),
+        ('"network.dropout" = 0.1', "give a list of values"),
+        ("[network]\ndropout = [0.1]", "with the key in quotes"),
+        ("nonsense", "not a TOML file"),
+    ],
+)
+def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str, complaint: str):
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=f"space.toml: .*{complaint}"):
+        search.space(path)
+
+
+@pytest.fixture
+def arguments(table: Table, tmp_path: Path) -> list[str]:
+    keypoints.write(table, tmp_path / "tiny.parquet")
+    (tmp_path / "quick.toml").write_text("[optimiser]\nepochs = 4\nbatch = 32")
+    (tmp_path / "space.toml").write_text('"network.hidden" = [[8], [16]]')
+    files = {"--table": "tiny.parquet", "--settings": "quick.toml", "--space": "space.toml", "--out": "trials.json"}
+    return ["search", *(part for name, file in files.items() for part in (name, f"{tmp_path}/{file}"))]
+
+
+def test_trials_are_judged_on_validation_written_down_and_not_tried_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*arguments, "--trials", "1"]) == 0
+    first = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    first[0]["validation"]["accuracy"] = 0.123  # would be another if it were tried again
+    (tmp_path / "trials.json").write_text(json.dumps({"trials": first}))
+
+    assert main([*arguments, "--trials", "2"]) == 0
+
+    trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    assert sorted(trial["settings"]["network.hidden"] for trial in trials) == [[8], [16]]
+    assert trials[-1] == first[0]
+    assert trials[0]["validation"]["accuracy"] > 0.123
+    assert "2 trials in" in capsys.readouterr().out
+
+
+def test_a_file_of_something_else_is_not_overwritten(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "trials.json").write_text("[1, 2]")
+
+    assert main(arguments) == 65
+
+    assert "holds no trials; give another --out" in capsys.readouterr().err
+    assert (tmp_path / "trials.json").read_text() == "[1, 2]"

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge.errors import ConfigError, NoInputError
+from host_training.cli import main
+from host_training.training import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(folder: Path, text: str):
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_printed_recipe_is_the_default_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["settings"]) == 0
+
+    assert settings.load(write(tmp_path, capsys.readouterr().out)) == settings.load(None)
+
+
+def test_every_knob_of_the_recipe_has_a_comment():
+    lines = settings.template().splitlines()
+    for number, line in enumerate(lines):
+        if "=" in line and not line.startswith("#"):
+            assert "#" in line or lines[number - 1].startswith("#") or "labels" in line, line
+
+
+def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path):
+    path = write(tmp_path, "seed = 7\n[network]\nhidden = [10]\n[augmentation]\nmirror = false\nnoise = 0")
+
+    changed = settings.load(path, {"seed": 8})
+
+    assert changed.seed == 8
+    assert changed.network == dataclasses.replace(settings.load(None).network, hidden=(10,))
+    assert not changed.augmentation.mirror
+    assert changed.augmentation.noise == 0.0
+    assert changed.optimiser == settings.load(None).optimiser
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("sead = 1", "unknown key 'sead'; there are name, seed"),
+        ("[network]\ndepth = 3", "unknown key 'network.depth'"),
+        ("seed = 1.5", "seed = 1.5 is not of the right type, as in seed = 1"),
+        ("[augmentation]\nmirror = 1", "augmentation.mirror = 1 is not of the right type, as in mirror = true"),
+        ("[network]\nhidden = []", "network.hidden: give at least one layer"),
+        ("[network]\nhidden = [0]", "network.hidden: give at least one layer"),
+        ("[network]\ndropout = 1", "network.dropout = 1.0: must be at least 0 and less than 1"),
+        ("[optimiser]\nlearning_rate = 0", "must be more than 0"),
+        ("[optimiser]\nbatch = 0", "optimiser.batch = 0: must be at least 1"),
+        ("[optimiser]\nweight_decay = nan", "optimiser.weight_decay = nan: must be at least 0"),
+        ("[optimiser]\nweight_decay = inf", "optimiser.weight_decay = inf"),
+        ("[balance]\nup_sampling = 1.1", "must be at least 0 and at most 1"),
+        ("[features]\nregions = ['ears']", "ears is no region; there are lips"),
+        ("[features]\nregions = []", "nothing is no region"),
+        ("name = '../x'", "use letters, digits and hyphens"),
+        ("truth = 'guess'", "truth: choose one of votes, label"),
+        ("labels = ['anger', 'glee']", "labels: 'glee' is no label"),
+        ("labels = ['anger']", "labels: name at least two"),
+        ("seed = ", "not a TOML file"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_the_key_and_the_file(tmp_path: Path, text: str, complaint: str):
+    with pytest.raises(ConfigError) as caught:
+        settings.load(write(tmp_path, text))
+
+    assert "mine.toml: " in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+def test_a_missing_file_is_said(tmp_path: Path):
+    with pytest.raises(NoInputError, match="No such file"):
+        settings.load(tmp_path / "none.toml")
+
+
+def test_the_recipe_goes_into_a_report_as_it_stands_in_the_file():
+    as_in_the_file = tomllib.loads(settings.template())
+
+    told = settings.as_dict(settings.load(None))
+
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in told["network"].items()} == (
+        as_in_the_file["network"]
+    )
+    assert told["optimiser"] == as_in_the_file["optimiser"]
