@@ -27,9 +27,9 @@ MAX_LOSS = 0.005
 """So much accuracy on the validation rows may be lost, as a share."""
 REPRESENTATIVES = 8000
 """Training rows that the ranges of the activations are taken from, at most."""
-TRIM = 10.0
-"""Per cent of them at either end of the logits that are left out again. Their logits will be cut off, but they
-are the rows where nothing is in doubt; all others get finer steps."""
+TRIMS = (1.0, 4.0, 10.0, 15.0)
+"""Per cent of them at either end of the logits that are left out again; the one that agrees best with float is kept.
+Their logits will be cut off, but they are the rows where nothing is in doubt; all others get finer steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,15 @@ def compare(by_float: NDArray[np.float32], by_int8: NDArray[np.float32], label: 
     )
 
 
-def representatives(layers: list[Layer], vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Rows that stand for the training rows, float32[N, F], when a network's ranges are measured."""
+def representatives(
+    layers: list[Layer], vectors: NDArray[np.float32], seed: int, trim: float = TRIMS[0]
+) -> NDArray[np.float32]:
+    """Rows that stand for the training rows, float32[N, F], when a network's ranges are measured; see `TRIMS`."""
     chosen = np.random.default_rng(seed).choice(len(vectors), min(REPRESENTATIVES, len(vectors)), replace=False)
     sample = within_reach(vectors[np.sort(chosen)])
     said = logits(layers, sample)
     low, high = said.min(axis=1), said.max(axis=1)
-    return sample[(low >= np.percentile(low, TRIM)) & (high <= np.percentile(high, 100 - TRIM))]
+    return sample[(low >= np.percentile(low, trim)) & (high <= np.percentile(high, 100 - trim))]
 
 
 def to_tflite(layers: list[Layer], sample: NDArray[np.float32] | None) -> bytes:

@@ -174,11 +174,15 @@ def choose(
         seed: chooses the representatives.
         folder: for files on the way.
     """
-    small = quantise.to_tflite(layers, quantise.representatives(layers, training, seed))
     by_float = network.logits(layers, validation)
-    by_int8 = _by_device(small, validation, by_float.shape[1], folder)
     heat = calibrate.temperature(by_float, label)
-    parity = quantise.compare(classifier.softmax(by_float, heat), classifier.softmax(by_int8, heat), label)
+    tried: list[tuple[quantise.Parity, bytes]] = []
+    for trim in quantise.TRIMS:
+        small = quantise.to_tflite(layers, quantise.representatives(layers, training, seed, trim))
+        by_int8 = _by_device(small, validation, by_float.shape[1], folder)
+        parity = quantise.compare(classifier.softmax(by_float, heat), classifier.softmax(by_int8, heat), label)
+        tried.append((parity, small))
+    parity, small = max(tried, key=lambda each: each[0].agreement)
     if parity.holds:
         return Quantised(small, "int8", parity)
     return Quantised(quantise.to_tflite(layers, None), "float32", parity)

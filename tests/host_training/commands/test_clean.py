@@ -196,7 +196,7 @@ def test_the_page_saves_under_the_name_of_the_file_beside_the_table(first):
         (("--pictures", "mine:fer2013.csv"), 64, "'mine' is no data set that can be imported"),
         (("--pictures", "fer2013:none.csv"), 66, "none.csv: No such file"),
         (("--top", "-1"), 64, "--top: must be 0 or more"),
-        (("--labels", "joy"), 78, "'joy' is no label"),
+        (("--labels", "joy"), 64, "'joy' is no label"),
     ],
 )
 def test_what_makes_no_sense_gets_one_line(place, capsys, more, status, words):

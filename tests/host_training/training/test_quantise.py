@@ -90,6 +90,23 @@ def test_a_network_that_survives_is_packed_as_int8(tmp_path: Path, rng: np.rando
     assert not list(tmp_path.iterdir())
 
 
+def test_the_range_that_agrees_best_with_float_is_kept(
+    tmp_path: Path, rng: np.random.Generator, rows: NDArray[np.float32]
+):
+    layers = layers_for(rng, 12)
+    by_float = network.logits(layers, rows)
+    label = by_float.argmax(axis=1)
+
+    chosen = train.choose(layers, rows, rows, label, seed=0, folder=tmp_path)
+
+    agreements = []
+    for trim in quantise.TRIMS:
+        (tmp_path / "m.tflite").write_bytes(quantise.to_tflite(layers, quantise.representatives(layers, rows, 0, trim)))
+        said = classifier.logits(classifier.network(tmp_path / "m.tflite", 12, 8), rows)
+        agreements.append(float((said.argmax(axis=1) == label).mean()))
+    assert chosen.parity.agreement == max(agreements) > min(agreements)
+
+
 def test_a_network_that_256_steps_cannot_carry_stays_float(
     tmp_path: Path, rng: np.random.Generator, rows: NDArray[np.float32]
 ):
