@@ -19,7 +19,7 @@ from host_training.training.train import Origin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GOLDEN = Path(__file__).parents[2] / "model" / "emotion" / "golden.npz"
+GOLDEN = Path(__file__).parent / "faces.npz"
 COPIES = {"train": 12, "validation": 6, "test": 6}
 
 

@@ -21,7 +21,7 @@ from host_training.data.keypoints import MESH, Table
 from host_training.data.votes import COLUMNS, LABELS
 from host_training.importers.source import Pixels
 
-GOLDEN = Path(__file__).parents[3] / "model" / "emotion" / "golden.npz"
+GOLDEN = Path(__file__).parents[1] / "faces.npz"
 CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 NASTY = 'anna/"<b>&amp;</script><script>window.hacked=1</script>, 1.png'
 FILE = "faces.decisions.csv"

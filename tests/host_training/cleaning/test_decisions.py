@@ -15,7 +15,7 @@ from host_training.data.keypoints import MESH, Table
 from host_training.data.splits import disjoint
 from host_training.data.votes import COLUMNS, LABELS
 
-GOLDEN = Path(__file__).parents[3] / "model" / "emotion" / "golden.npz"
+GOLDEN = Path(__file__).parents[1] / "faces.npz"
 HEADER = "id,action,detail,reason\n"
 
 

@@ -16,7 +16,7 @@ from host_training.data.landmark_sets import MIRROR
 from host_training.data.votes import COLUMNS
 from host_training.importers.source import Pixels
 
-GOLDEN = Path(__file__).parents[3] / "model" / "emotion" / "golden.npz"
+GOLDEN = Path(__file__).parents[1] / "faces.npz"
 SIDE = 200
 SIDELIGHT = np.linspace(0.2, 1.2, SIDE)[None, :, None]
 

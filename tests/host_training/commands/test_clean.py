@@ -19,7 +19,7 @@ from host_training.data.keypoints import MESH, TEST, TRAIN, VALIDATION, Table
 from host_training.data.landmark_sets import mirrored
 from host_training.data.votes import COLUMNS, LABELS
 
-GOLDEN = Path(__file__).parents[3] / "model" / "emotion" / "golden.npz"
+GOLDEN = Path(__file__).parents[1] / "faces.npz"
 RECIPE = """
 [network]
 hidden = [16]
