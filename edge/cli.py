@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ import edge
 from edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edge.settings import Settings
 
@@ -40,26 +41,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """See ArgumentParser."""
         raise UsageError(f"{message} (see `{self.prog} --help`)")
-
-
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="emotion-edge",
-        description="Reads facial expressions from a camera and publishes them over MQTT.",
-        epilog="example: emotion-edge run --camera demo --mqtt mqtt://localhost:1883",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {edge.__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if name == command:  # the others need not be imported
-            importlib.import_module(f"edge.commands.{name}").add_arguments(subparser)
-    return parser
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
@@ -97,19 +78,70 @@ def configure_logging(level: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status and never raises but for SystemExit from --help."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    command = next((argument for argument in arguments if argument in COMMANDS), None)
     configure_logging(logging.INFO)
+    return run_command(
+        argv,
+        program="emotion-edge",
+        description="Reads facial expressions from a camera and publishes them over MQTT.",
+        epilog="example: emotion-edge run --camera demo --mqtt mqtt://localhost:1883",
+        commands=COMMANDS,
+        package="edge.commands",
+    )
+
+
+def run_command(
+    argv: Sequence[str] | None,
+    *,
+    program: str,
+    description: str,
+    epilog: str,
+    commands: Mapping[str, str],
+    package: str,
+) -> int:
+    """Run one command of a program.
+
+    Args:
+        argv: what stands behind the program's name; None: what this process was started with.
+        program: its name.
+        description: what it is, for `--help`.
+        epilog: an example, for `--help`.
+        commands: name -> what it does, in a line that begins small and ends without a full stop.
+        package: has a module for each, with `add_arguments(parser)` and `run(args) -> exit status`.
+
+    Returns:
+        Its exit status, or that of what went wrong, which is told in one line.
+
+    Raises:
+        SystemExit: it was `--help` or `--version`, and nothing else.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def module(command: str) -> Any:
+        """`import` is a word of the language, so its module has an underscore more."""
+        return importlib.import_module(f"{package}.{command}{'_' * keyword.iskeyword(command)}")
 
     def work() -> int:
-        args = _parser(command).parse_args(arguments)
-        status: int = importlib.import_module(f"edge.commands.{args.command}").run(args)
+        parser = Parser(prog=program, description=description, epilog=epilog)
+        parser.add_argument("--version", action="version", version=f"%(prog)s {edge.__version__}")
+        subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+        chosen = next((argument for argument in arguments if argument in commands), None)
+        for name, summary in commands.items():
+            subparser = subparsers.add_parser(
+                name,
+                help=summary,
+                description=summary[0].upper() + summary[1:] + ".",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            if name == chosen:  # the others need not be imported
+                module(name).add_arguments(subparser)
+        args = parser.parse_args(arguments)
+        status: int = module(args.command).run(args)
         return status
 
-    return guarded("emotion-edge", work)
+    return _guarded(program, work)
 
 
-def guarded(program: str, work: Callable[[], int]) -> int:
+def _guarded(program: str, work: Callable[[], int]) -> int:
     """Do the work of a command and turn whatever goes wrong into one line and an exit status."""
     try:
         status = work()

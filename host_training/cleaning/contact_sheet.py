@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from host_training.cleaning import decisions
 from host_training.data.votes import COLUMNS, LABELS
 from host_training.output import write_text
-from host_training.reporting import mesh_drawing
+from host_training.reporting import mesh_drawing, page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,14 +100,8 @@ def write(
         }
         for number, pair in enumerate(findings.pairs, 1)
     ]
-    environment = Environment(
-        loader=PackageLoader("host_training.cleaning"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("contact_sheet.html").render(
+    template = page.environment().get_template("cleaning/templates/contact_sheet.html")
+    text = template.render(
         table=name,
         file=file,
         suspects=suspects,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from host_training.commands import recipe_arguments
+from host_training.commands import recipe_arguments, shared_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from host_training.cleaning.near_duplicates import Pair
     from host_training.cleaning.suspects import Suspect
     from host_training.data.keypoints import Table
-    from host_training.importers.source import ImageFile, Pixels
     from host_training.training.settings import TrainSettings
 
 PAGE = "contact-sheet.html"
@@ -35,13 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: emotion-train clean --table faces.parquet --pictures fer2013:fer2013.csv --out cleaning"
     recipe_arguments.add(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"where {PAGE} goes")
-    parser.add_argument(
-        "--pictures",
-        action="append",
-        default=[],
-        metavar="NAME:PATH",
-        help="a data set as `import` takes it; with its pictures, copies are found that landmarks alone don't show",
-    )
+    shared_arguments.add_pictures(parser, "its pictures show copies that landmarks alone don't")
     parser.add_argument(
         "--decisions",
         type=Path,
@@ -56,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.errors import UsageError
     from host_training.cleaning import contact_sheet, decisions, near_duplicates
     from host_training.data import keypoints, tables
+    from host_training.data.pictures import pictures_of
     from host_training.output import ensure_writable
 
     if args.top < 0:
@@ -67,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     page = args.out / PAGE
     for path in (file, page):
         ensure_writable(path)
-    pictures = _pictures(table, args.pictures)
+    pictures = pictures_of(table, args.pictures)
 
     decided = [decision for decision in before if not decision.open]
     pairs = near_duplicates.find(table, pictures, decided)
@@ -82,29 +76,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(suspects):,} labels in doubt")
     print(f"wrote {file} and {page}")
     return 0
-
-
-def _pictures(table: Table, given: list[str]) -> dict[int, Pixels | ImageFile]:
-    """Row -> its picture, for those that a data set has."""
-    from edge.errors import UsageError
-    from host_training import importers
-    from host_training.importers.source import Options, Source
-
-    row_of = {name: row for row, name in enumerate(table.ids.tolist())}
-    pictures: dict[int, Pixels | ImageFile] = {}
-    for argument in given:
-        name, colon, path = argument.partition(":")
-        if not colon:
-            raise UsageError(f"--pictures {argument}: say which data set it is, as in fer2013:{argument}")
-        source = importers.load(name, Path(path), Options())
-        if not isinstance(source, Source):
-            raise UsageError(f"--pictures {argument}: {name} has no pictures; leave it out")
-        mine = {f"{source.name}/{row.source}": row.picture for row in source.rows}
-        known = {row_of[name]: picture for name, picture in mine.items() if name in row_of}
-        if not known:
-            raise UsageError(f"--pictures {argument}: none of its {len(mine):,} pictures belongs to a row of the table")
-        pictures |= known
-    return pictures
 
 
 def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, decided: set[str]) -> list[Suspect]:

@@ -7,13 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from host_training.commands import recipe_arguments
+from host_training.commands import recipe_arguments, shared_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from host_training.compare.contender import Contender
-    from host_training.compare.crops import Pictures
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.training.settings import TrainSettings
@@ -50,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe_arguments.add(parser)
     parser.add_argument("--only", metavar="NAME,...", help=f"these contenders, of {', '.join(KNOWN)}")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each (default: %(default)s)")
-    parser.add_argument(
-        "--pictures", action="append", metavar="NAME:PATH", help="a data set of the table, as for `import`; repeatable"
-    )
+    shared_arguments.add_pictures(parser, "image networks read its pictures")
     parser.add_argument("--backbone", action="append", choices=BACKBONES, help="an image network; repeatable")
     parser.add_argument(
         "--weights", action=_Weights, type=Path, metavar="FILE", help="of the --backbone before: .h5 or .keras"
@@ -109,8 +106,11 @@ def _contenders(
     args: argparse.Namespace, names: Sequence[str], settings: TrainSettings, table: Table, targets: Targets
 ) -> list[Contender]:
     from host_training.compare import baselines, boosted, cnn, original, ours
+    from host_training.compare.crops import Pictures
+    from host_training.data.pictures import pictures_of
 
-    pictures = _pictures(args.pictures or []) if set(names) & set(BACKBONES) else None
+    wanted = bool(args.pictures) and not set(names).isdisjoint(BACKBONES)
+    pictures = Pictures(table, pictures_of(table, args.pictures)) if wanted else None
     ids = table.ids[targets.judged & table.found].tolist()
     make: dict[str, Callable[[], Contender]] = {
         "majority": baselines.majority,
@@ -126,24 +126,6 @@ def _contenders(
     ]
 
 
-def _pictures(given: Sequence[str]) -> Pictures | None:
-    from edge.errors import UsageError
-    from host_training import importers
-    from host_training.compare.crops import Pictures
-    from host_training.importers.source import Options, Source
-
-    sources = []
-    for text in given:
-        name, colon, path = text.partition(":")
-        if not (name and colon and path):
-            raise UsageError(f"--pictures {text}: give a data set and where it lies, as in fer2013:fer2013.npz")
-        source = importers.load(name, Path(path), Options())
-        if not isinstance(source, Source):
-            raise UsageError(f"--pictures {text}: {name} has no pictures")
-        sources.append(source)
-    return Pictures(sources) if sources else None
-
-
 def _spelled(args: argparse.Namespace) -> str:
     """The command as it would be typed, folders of this machine left out."""
     from host_training.training.bundle import shown
@@ -151,7 +133,7 @@ def _spelled(args: argparse.Namespace) -> str:
     parts = [f"emotion-train compare {recipe_arguments.spelled(args)}"]
     parts += [f"--only {args.only}"] if args.only else []
     parts += [f"--seeds {args.seeds}"] if args.seeds > 1 else []
-    for text in args.pictures or []:
+    for text in args.pictures:
         name, _, path = text.partition(":")
         parts.append(f"--pictures {name}:{shown(Path(path))}")
     for name in args.backbone or []:

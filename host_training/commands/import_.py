@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from host_training.commands import shared_arguments
+
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -42,13 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", type=Path, help="where it lies")
     parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the Parquet file to write")
     parser.add_argument("--ferplus", type=Path, metavar="FILE", help="FER+'s votes for FER2013, fer2013new.csv")
-    parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="OLD=LABEL",
-        help="what the data set calls OLD is LABEL; OLD=- leaves it out; repeatable",
-    )
+    shared_arguments.add_label(parser, "the data set")
     parser.add_argument("--split", choices=SPLITS, default="", help="put all rows there, whatever the data set says")
     people = parser.add_mutually_exclusive_group()
     people.add_argument("--subject", default="", metavar="NAME", help="all pictures show this one person")
@@ -109,19 +105,11 @@ def _say_dropped(dropped: Counter[str]) -> None:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from edge.errors import UsageError
     from host_training.importers.source import Options
 
-    labels: dict[str, str] = {}
-    for text in args.label:
-        old, equals, new = text.rpartition("=")
-        if not (old and equals and new):
-            raise UsageError(f"--label {text}: write OLD=LABEL, as in --label smile=happiness")
-        if labels.setdefault(old, new) != new:
-            raise UsageError(f"--label gives {old!r} twice, as {labels[old]} and as {new}")
     return Options(
         ferplus=args.ferplus,
-        labels=labels,
+        labels=shared_arguments.labels(args),
         split=args.split,
         subject=args.subject,
         subject_pattern=args.subject_pattern,

@@ -12,12 +12,12 @@ from host_training.compare.measures import EYE_CORNERS
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from host_training.data.keypoints import Table
-    from host_training.importers.source import ImageFile, Pixels, Source
+    from host_training.importers.source import ImageFile, Pixels
 
 SIZE = 96
 """px; twice a face of FER2013, and a multiple of the 32 by which the networks reduce a picture."""
@@ -26,13 +26,12 @@ MARGIN = 1.2
 
 
 class Pictures:
-    """The pictures of some data sets, by the ids of their rows."""
+    """The pictures of a table, by the ids of their rows: those stay when rows are taken out."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        """Pictures in files are read when they are needed."""
-        self._pictures: dict[str, Pixels | ImageFile] = {
-            f"{source.name}/{row.source}": row.picture for source in sources for row in source.rows
-        }
+    def __init__(self, table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> None:
+        """Take those at hand, by row; pictures in files are read when they are needed."""
+        ids = table.ids.tolist()
+        self._pictures = {ids[row]: picture for row, picture in pictures.items()}
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Those of some rows, as in `fer2013/123`, whose picture is not there."""

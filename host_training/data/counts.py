@@ -1,4 +1,4 @@
-"""How many rows a keypoint table has, and of what, for the terminal."""
+"""How many rows and people a keypoint table has, and of what, for the terminal."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def by_label(table: Table) -> str:
     targets = targets_of(table)
     lines = [(name, targets.judged & (targets.hard == place)) for place, name in enumerate(targets.labels)]
     lines.append(("no clear label", ~targets.judged))
-    people = len(set(zip(table.data_set.tolist(), table.subject.tolist(), strict=True)) - _unnamed(table))
+    known = people(table, np.ones(len(table), np.bool_))
     return "\n".join(
         [
             *_aligned(table, lines),
             f"a face found in {int(table.found.sum())} of {len(table)} ({table.found.mean():.2%})",
-            *([f"{people} people"] if people else []),
+            *([f"{known} people"] if known else []),
         ]
     )
 
@@ -37,18 +37,22 @@ def by_data_set(table: Table) -> str:
     return "\n".join(_aligned(table, [(name, table.data_set == name) for name in np.unique(table.data_set).tolist()]))
 
 
-def _unnamed(table: Table) -> set[tuple[str, str]]:
-    return {(name, "") for name in np.unique(table.data_set).tolist()}
+def in_splits(table: Table, rows: NDArray[np.bool_]) -> list[int]:
+    """How many of some rows, bool[N], stand in each of `SPLITS`."""
+    return [int((rows & (table.split == split)).sum()) for split in SPLITS]
+
+
+def people(table: Table, rows: NDArray[np.bool_]) -> int:
+    """How many people some rows, bool[N], show, each counted once in a data set; 0 where nothing tells."""
+    named = rows & (table.subject != "")
+    return len(set(zip(table.data_set[named].tolist(), table.subject[named].tolist(), strict=True)))
 
 
 def _aligned(table: Table, lines: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[str]:
     """A head, a line for each kind of row, and their sum."""
     everything = [*lines, ("all", np.ones(len(table), np.bool_))]
     cells = [["", *SPLITS, "all"]]
-    cells += [
-        [name, *(str(int((rows & (table.split == split)).sum())) for split in SPLITS), str(int(rows.sum()))]
-        for name, rows in everything
-    ]
+    cells += [[name, *map(str, in_splits(table, rows)), str(int(rows.sum()))] for name, rows in everything]
     first, *rest = (max(map(len, column)) for column in zip(*cells, strict=True))
     return [
         "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], rest, strict=True))])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from host_training.data import counts
 from host_training.data.keypoints import SPLITS
 from host_training.data.shape_code import UNITS
 from host_training.data.votes import LABELS, targets_of
@@ -47,20 +48,17 @@ def _rows(table: Table) -> str:
         for split in SPLITS:
             rows = (table.data_set == name) & (table.split == split)
             if rows.any():
-                subjects = set(table.subject[rows].tolist()) - {""}
                 found = int(table.found[rows].sum())
                 share = found / rows.sum()
-                persons = f"{len(subjects):,}" if subjects else "not known"
-                lines.append((name, split, f"{rows.sum():,}", f"{found:,}", f"{share:.1%}", persons))
+                persons = counts.people(table, rows)
+                told = f"{persons:,}" if persons else "not known"
+                lines.append((name, split, f"{rows.sum():,}", f"{found:,}", f"{share:.1%}", told))
     return _table(("data set", "split", "rows", "a face found in", "share", "persons"), lines)
 
 
 def _labels(table: Table, judged: NDArray[np.bool_], hard: NDArray[np.intp]) -> str:
-    counts = {
-        split: np.bincount(hard[judged & (table.split == split)], minlength=len(LABELS)).tolist() for split in SPLITS
-    }
-    lines = [(label, *(f"{counts[split][index]:,}" for split in SPLITS)) for index, label in enumerate(LABELS)]
-    lines.append(("together", *(f"{sum(counts[split]):,}" for split in SPLITS)))
+    kinds = [*((label, judged & (hard == index)) for index, label in enumerate(LABELS)), ("together", judged)]
+    lines = [(name, *(f"{count:,}" for count in counts.in_splits(table, rows))) for name, rows in kinds]
     return _table(("label", *SPLITS), lines)
 
 

@@ -11,7 +11,7 @@ from host_training.compare.contender import Lesson
 from host_training.compare.crops import SIZE, Pictures
 from host_training.data.keypoints import take
 from host_training.data.votes import targets_of
-from host_training.importers.source import Pixels, Row, Source
+from host_training.importers.source import Pixels
 
 
 def untrained(name="MobileNet", side=64, **arguments):
@@ -135,11 +135,13 @@ def few(table):
 def pictures(few):
     """Bright ones of one label, dark ones of the other, a little uneven."""
     rng = np.random.default_rng(0)
-    rows = []
-    for source, label in zip(few.source.tolist(), few.label.tolist(), strict=True):
-        pixels = rng.integers(0, 60, (120, 120), dtype=np.uint8) + np.uint8(180 * label)
-        rows.append(Row(source, Pixels(pixels)))
-    return Pictures([Source("tiny", rows)])
+    return Pictures(
+        few,
+        {
+            row: Pixels(rng.integers(0, 60, (120, 120), dtype=np.uint8) + np.uint8(180 * label))
+            for row, label in enumerate(few.label.tolist())
+        },
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from host_training.compare.crops import MARGIN, SIZE, Pictures, crop
 from host_training.data.keypoints import take
 from host_training.errors import SourceError
-from host_training.importers.source import Pixels, Row, Source
+from host_training.importers.source import Pixels
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 
@@ -93,17 +93,13 @@ def test_beyond_the_picture_its_edge_is_repeated(face):
     assert crop(rgb, face - 110).min() == 200
 
 
-def pictures_of(table, size=240):
-    rows = [
-        Row(source, Pixels(drawn(landmarks, size)))
-        for source, landmarks in zip(table.source.tolist(), table.landmarks, strict=True)
-    ]
-    return Pictures([Source("tiny", rows)])
+def drawn_for(table, size=240):
+    return Pictures(table, {row: Pixels(drawn(landmarks, size)) for row, landmarks in enumerate(table.landmarks)})
 
 
 def test_pictures_are_found_by_the_ids_of_the_rows(table):
     few = take(table, np.array([3, 0, 40]))
-    pictures = pictures_of(few)
+    pictures = drawn_for(few)
 
     crops = pictures.crops(few, "test")
 
@@ -116,4 +112,4 @@ def test_another_picture_than_the_measured_one_is_refused(table):
     few = take(table, np.array([0]))
 
     with pytest.raises(SourceError, match="tiny/0: its face lies outside the picture"):
-        pictures_of(few, size=8).crops(few, "test")
+        drawn_for(few, size=8).crops(few, "test")

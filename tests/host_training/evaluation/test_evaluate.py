@@ -10,16 +10,18 @@ import pytest
 
 from edge import bundle as edge_bundle
 from edge.errors import ConfigError, UsageError
-from host_training.data.keypoints import MESH, SPLITS, Table
+from host_training.data.keypoints import SPLITS
 from host_training.data.votes import COLUMNS, LABELS, OWN, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import ALL, PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
+from tests.host_training.evaluation.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edge.bundle import Bundle
+    from host_training.data.keypoints import Table
     from host_training.evaluation.evaluate import Scores
 
 NEUTRAL, HAPPINESS, SURPRISE, SADNESS, ANGER, DISGUST, FEAR, CONTEMPT = range(8)
@@ -32,23 +34,9 @@ def bundle(bundle_folder: Path) -> Bundle:
 
 def rows_of(*labels: int, missed: tuple[int, ...] = ()) -> Table:
     """Test rows with these labels, in some of which no face was found."""
-    count = len(labels)
-    landmarks = np.zeros((count, 478, 3), np.float32)
+    landmarks = np.zeros((len(labels), 478, 3), np.float32)
     landmarks[list(missed)] = np.nan
-    return Table(
-        data_set=np.full(count, "tiny"),
-        source=np.arange(count).astype(np.str_),
-        split=np.full(count, "test"),
-        subject=np.full(count, ""),
-        group=np.arange(count),
-        label=np.array(labels, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
-        mesh=np.full(count, MESH),
-        presence=np.ones(count, np.float32),
-        brightness=np.full(count, np.nan, np.float32),
-        sharpness=np.full(count, np.nan, np.float32),
-        landmarks=landmarks,
-    )
+    return table_of(landmarks, label=np.array(labels, np.int8))
 
 
 def sure(*said: int, confidence: float = 0.93):
@@ -358,7 +346,7 @@ def test_a_missing_float_network_is_told_and_no_error(bundle_folder: Path, table
     scores = evaluate(edge_bundle.load(tmp_path / "alone"), table, engines=True)
 
     assert scores.engines is None
-    assert "alone.float.npz is not beside the bundle" in scores.text()
+    assert "alone.float.tflite is not beside the bundle" in scores.text()
     assert scores.as_dict()["engines"] is None
 
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from edge.classifier import LEFT_IRIS, RIGHT_IRIS
 from edge.features import Features
-from host_training.data.keypoints import MESH, Table, take
-from host_training.data.votes import COLUMNS
+from host_training.data.keypoints import take
 from host_training.evaluation import slices
+from tests.host_training.evaluation.tables import table_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from host_training.data.keypoints import Table
     from host_training.evaluation.slices import Slice
 
 FEATURES = Path(__file__).parents[3] / "model" / "emotion" / "features.npz"
@@ -28,21 +29,7 @@ def rows_with(count: int = 12, *, missed: int = 0, distance: float = 20.0, **col
     landmarks = np.zeros((count, 478, 3), np.float32)
     landmarks[:, RIGHT_IRIS, 0] = distance
     landmarks[count - missed :] = np.nan
-    known = Table(
-        data_set=np.full(count, "tiny"),
-        source=np.arange(count).astype(np.str_),
-        split=np.full(count, "test"),
-        subject=np.full(count, ""),
-        group=np.arange(count),
-        label=np.zeros(count, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
-        mesh=np.full(count, MESH),
-        presence=np.ones(count, np.float32),
-        brightness=np.full(count, np.nan, np.float32),
-        sharpness=np.full(count, np.nan, np.float32),
-        landmarks=landmarks,
-    )
-    return dataclasses.replace(known, **columns)
+    return table_of(landmarks, **columns)
 
 
 def judged(table: Table, right: NDArray | None = None, frontality: NDArray | None = None) -> dict[str, tuple[Slice]]:
