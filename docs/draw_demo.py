@@ -45,7 +45,7 @@ def main(path: Path) -> None:
         now = i / FPS
         frame = Frame(demo.draw(now), now)
         faces = mesh.process(frame)
-        events += [(now, change) for change in machine.step(bundle.classifier.read(faces), now)]
+        events += [(now, change) for change in machine.step(bundle.classifier.read(faces, frame.rgb), now)]
         if len(panels) < len(MOMENTS_S) and now >= MOMENTS_S[len(panels)]:
             panels.append(_panel(frame.rgb, [face.landmarks for face in faces], machine.shown(), now))
     rows = np.full((LINE * (len(events) + 2), SIDE * len(panels), 3), PAPER, np.uint8)

@@ -1,23 +1,27 @@
-"""Faces -> readings: features, the quantised MLP of the bundle, calibrated probabilities."""
+"""Faces -> readings: features, the quantised network of the bundle, calibrated probabilities."""
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from edge.errors import ConfigError
+from edge.patch import MIDDLE, SPREAD, even, sharpness
 from edge.runtime import Model
 from edge.values import Reading, bounding_box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edge.features import Features
+    from edge.runtime import Input
     from edge.values import Face
 
 LEFT_IRIS, RIGHT_IRIS = 468, 473
@@ -27,51 +31,97 @@ FULL_QUALITY_DISTANCE = 24.0
 """px between the irises from which on a face is not too small: that of a 48x48 FER2013 face, which the
 classifier was trained on."""
 
+VECTOR_AXES = 2
+"""An input with so many axes, [1, F], takes vectors; one with four, [1, S, S, 1], takes patches."""
 
-def network(path: Path, features: int, labels: int) -> Model:
+
+def network(path: Path, features: Features, labels: int) -> Model:
     """Load a classifier's network.
 
+    Args:
+        path: the TFLite file.
+        features: what it reads: a vector of length F, a patch of side S, or both.
+        labels: how many logits C it gives.
+
     Raises:
-        ConfigError: the model cannot be loaded, or its shape is not float32 or int8 [1, features] -> [1, labels].
+        ConfigError: the model cannot be loaded, or its shape is not [1, F] and [1, S, S, 1] -> [1, C].
     """
     model = Model(path)
-    if model.input_shape != (1, features) or model.output_shapes != ((1, labels),):
+    expected: list[tuple[int, ...]] = [(1, features.size)] if features.size else []
+    if features.patch is not None:
+        expected.append((1, features.patch.size, features.patch.size, 1))
+    given = sorted((each.shape for each in model.inputs), key=len)
+    if given != expected or model.output_shapes != ((1, labels),):
         raise ConfigError(
-            f"{path}: takes {model.input_shape} and gives {model.output_shapes}, but the bundle says "
-            f"(1, {features}) and (1, {labels}); install the bundle again"
+            f"{path}: takes {_listed(given)} and gives {_listed(model.output_shapes)}, but the bundle says "
+            f"{_listed(expected)} and {_listed([(1, labels)])}; install the bundle again"
         )
     return model
 
 
-def logits(model: Model, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _listed(shapes: Iterable[tuple[int, ...]]) -> str:
+    return " with ".join(map(str, shapes))
+
+
+def logits(
+    model: Model, vectors: NDArray[np.float32] | None, patches: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
     """Run the network row by row.
 
     Args:
-        model: from `network`; a quantised one is fed and read through its own scale and zero point.
-        vectors: float32[N, F].
+        model: from `network`; a quantised one is fed and read through its own scales and zero points.
+        vectors: float32[N, F], where it reads them.
+        patches: uint8[N, S, S], where it reads them.
 
     Returns:
         float32[N, C].
+
+    Raises:
+        ValueError: what it reads is missing, or there are not as many patches as vectors.
     """
-    inputs: NDArray[Any] = vectors
-    if model.input_dtype == np.int8 and vectors.size:
-        scale, zero = model.input_quantisation
-        quantised = vectors * np.float32(1 / scale)
-        quantised += zero
-        np.rint(quantised, out=quantised)
-        # Not np.clip: it takes as long as all the rest.
-        inputs = np.minimum(np.maximum(quantised, -128), 127).astype(np.int8)
+    feeds = [_feed(each, vectors if len(each.shape) == VECTOR_AXES else patches) for each in model.inputs]
     rows = []
-    for row in inputs:
-        model.input()[0] = row
+    for face in zip(*feeds, strict=True):
+        for each, values in zip(model.inputs, face, strict=True):
+            each.view()[0] = values
         model.invoke()
         rows.append(model.output(0)[0])
-    values = np.array(rows, np.float32).reshape(len(vectors), model.output_shapes[0][1])
-    if model.input_dtype == np.int8:
-        scale, zero = model.output_quantisation
-        values -= zero
-        values *= scale
-    return values
+    said = np.array(rows, np.float32).reshape(len(rows), model.output_shapes[0][1])
+    scale, zero = model.output_quantisation
+    if scale:
+        said -= zero
+        said *= scale
+    return said
+
+
+def _feed(to: Input, values: NDArray[Any] | None) -> Iterable[NDArray[Any]]:
+    """Face by face, what an input takes in for vectors, float32[N, F], or patches, uint8[N, S, S]."""
+    if values is None:
+        raise ValueError(f"the network reads {to.shape}, and nothing is given for it")
+    if len(to.shape) == VECTOR_AXES:
+        return _quantised(values, to.dtype, to.quantisation)
+    levels = _levels(to.dtype, to.quantisation)
+    return (cv2.LUT(patch, levels)[:, :, None] for patch in values)
+
+
+def _quantised(values: NDArray[np.float32], dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
+    """The values as an input wants them: int8 through its scale and zero point, or as they are."""
+    if dtype != np.int8 or not values.size:
+        return values
+    scale, zero = quantisation
+    steps = values * np.float32(1 / scale)
+    steps += zero
+    np.rint(steps, out=steps)
+    # Not np.clip: it takes as long as all the rest.
+    cut_off: NDArray[np.int8] = np.minimum(np.maximum(steps, -128), 127).astype(np.int8)
+    return cut_off
+
+
+@functools.cache
+def _levels(dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
+    """float32[256] or int8[256]: what each value of a patch is to an input of that kind."""
+    values = (np.arange(256, dtype=np.float32) - np.float32(MIDDLE)) / np.float32(SPREAD)
+    return _quantised(values, dtype, quantisation)
 
 
 def softmax(values: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -92,32 +142,50 @@ class Classifier:
         self._features = features
         self._temperature = temperature
 
-    def probabilities(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[N, C] for faces, float32[N, 478, 3] px."""
-        vectors, _ = self._features(landmarks)
-        return softmax(logits(self._model, vectors), self._temperature)
+    def probabilities(
+        self, landmarks: NDArray[np.float32], patches: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.float32]:
+        """float32[N, C] for faces, float32[N, 478, 3] px, and their patches, uint8[N, S, S], where it reads them.
 
-    def read(self, faces: Sequence[Face]) -> list[Reading]:
-        """One reading for each face, in the same order."""
+        Raises:
+            ValueError: see `logits`.
+        """
+        vectors, _ = self._features(landmarks)
+        return softmax(logits(self._model, vectors, patches), self._temperature)
+
+    def read(self, faces: Sequence[Face], picture: NDArray[np.uint8]) -> list[Reading]:
+        """One reading for each face, in the same order.
+
+        Args:
+            faces: as the mesh found them.
+            picture: uint8[H, W, 3], where it found them; not looked at where landmarks alone are read.
+        """
         if not faces:
             return []
         landmarks = np.array([face.landmarks for face in faces])
         vectors, pose = self._features(landmarks)
-        probabilities = softmax(logits(self._model, vectors), self._temperature)
+        patches, sharp = None, [1.0] * len(faces)
+        if self._features.patch is not None:
+            cuts = [self._features.patch.cut(picture, face.landmarks) for face in faces]
+            patches = np.array([even(cut) for cut in cuts])
+            sharp = [sharpness(cut) for cut in cuts]
+        probabilities = softmax(logits(self._model, vectors, patches), self._temperature)
         frontality = pose.frontality.tolist()
         return [
-            Reading(face.track_id, row, quality(face.landmarks, facing), bounding_box(face.landmarks))
-            for face, row, facing in zip(faces, probabilities, frontality, strict=True)
+            Reading(face.track_id, row, quality(face.landmarks, *seen), bounding_box(face.landmarks))
+            for face, row, seen in zip(faces, probabilities, zip(frontality, sharp, strict=True), strict=True)
         ]
 
 
-def quality(landmarks: NDArray[np.float32], frontality: float) -> float:
-    """How much a face allows to be said, 0..1: its size times how squarely it faces the camera.
+def quality(landmarks: NDArray[np.float32], frontality: float, sharp: float = 1.0) -> float:
+    """How much a face allows to be said, 0..1: how fine its picture is times how squarely it faces the camera.
 
     Args:
         landmarks: float32[478, 3] px.
         frontality: see `features.Pose`; at 45 degrees 0.7 is left, at 75 degrees 0.26.
+        sharp: from `patch.sharpness`, where the picture is looked at. A face that is small is not sharp either, so
+            the worse of size and sharpness counts, and not both.
     """
     # In three dimensions, so that a turned face does not count as a small one too.
     distance = math.dist(landmarks[LEFT_IRIS].tolist(), landmarks[RIGHT_IRIS].tolist())
-    return min(1.0, distance / FULL_QUALITY_DISTANCE) * max(0.0, frontality)
+    return min(1.0, distance / FULL_QUALITY_DISTANCE, sharp) * max(0.0, frontality)

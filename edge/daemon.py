@@ -157,7 +157,7 @@ class Daemon:
         if frame is None:
             changes = self._machine.step((), started)
         else:
-            readings = self._bundle.classifier.read(faces_in(frame, self._mesh))
+            readings = self._bundle.classifier.read(faces_in(frame, self._mesh), frame.rgb)
             changes = self._machine.step(readings, frame.captured_at)
         for change in changes:
             self._publish_event(change)

@@ -1,19 +1,21 @@
 """Landmarks -> the vector that the classifier reads: a canonical pose, then centred and scaled.
 
 The same code prepares the training rows and the faces on the device. What it depends on (which points, the
-reference shape, the statistics) is the *feature contract*; its hash stands in every model bundle, and the
-daemon refuses a bundle whose hash is not that of its own features.
+reference shape, the statistics, and the patch of the face where the classifier reads one) is the *feature
+contract*; its hash stands in every model bundle, and the daemon refuses a bundle whose hash is not that of its
+own features.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.errors import ConfigError
+from edge.patch import SIZES, Patch
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 CONTRACT_VERSION = 1
 """Rises when the computation itself changes."""
+
+VECTOR, CROP = "landmarks", "crop"
+"""What a classifier may read: the vector of the landmarks, and the patch cut out of the picture."""
 
 RIGID_POINTS = (
     *(10, 151, 9, 8, 67, 297, 109, 338, 54, 284, 103, 332, 21, 251),  # forehead
@@ -114,7 +119,7 @@ class Features:
     """One feature contract."""
 
     points: NDArray[np.intp]
-    """int[P], the landmarks that enter the vector."""
+    """int[P], the landmarks that enter the vector; none where the classifier reads the patch alone."""
     rigid: NDArray[np.intp]
     """int[R], the landmarks that the pose is fitted on."""
     reference: NDArray[np.float32]
@@ -123,6 +128,8 @@ class Features:
     """float32[P * 3], over the training rows."""
     scale: NDArray[np.float32]
     """float32[P * 3], standard deviation over the training rows."""
+    patch: Patch | None = None
+    """What is cut out of the picture; None where the classifier reads the landmarks alone."""
 
     @property
     def size(self) -> int:
@@ -130,8 +137,13 @@ class Features:
         return self.mean.size
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the classifier reads, `VECTOR` before `CROP`."""
+        return (VECTOR,) * (self.size > 0) + (CROP,) * (self.patch is not None)
+
+    @property
     def contract_hash(self) -> str:
-        """sha256 of everything that the vector depends on."""
+        """sha256 of everything that the vector and the patch depend on."""
         digest = hashlib.sha256(f"emotion-edge features {CONTRACT_VERSION}".encode())
         for array, dtype in (
             (self.points, "<i4"),
@@ -142,6 +154,8 @@ class Features:
         ):
             digest.update(f"{array.shape}{dtype}".encode())
             digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        if self.patch is not None:
+            digest.update(self.patch.contract.encode())
         return digest.hexdigest()
 
     def __call__(self, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pose]:
@@ -150,8 +164,8 @@ class Features:
         return (aligned.reshape(len(landmarks), self.size) - self.mean) / self.scale, pose
 
     @classmethod
-    def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp]) -> Features:
-        """The contract that training rows, float32[N, 478, 3] px, give.
+    def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp], patch: Patch | None = None) -> Features:
+        """The contract that training rows, float32[N, 478, 3] px, give; `points` may be none where there is a patch.
 
         The reference is their generalised Procrustes mean (Gower 1975) over `RIGID_POINTS`.
         """
@@ -166,10 +180,12 @@ class Features:
         vectors = aligned.reshape(len(landmarks), -1)
         # A coordinate that never moves says nothing, and must not divide by zero.
         scale = np.maximum(vectors.std(axis=0, dtype=np.float64), 1e-4).astype(np.float32)
-        return cls(points, rigid, reference, vectors.mean(axis=0, dtype=np.float64).astype(np.float32), scale)
+        mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return cls(points, rigid, reference, mean, scale, patch)
 
     def save(self, path: Path) -> None:
         """Write the contract as `features.npz`."""
+        patch: dict[str, Any] = {} if self.patch is None else {"patch": np.int32(self.patch.size)}
         np.savez_compressed(
             path,
             points=self.points.astype(np.int32),
@@ -177,6 +193,7 @@ class Features:
             reference=self.reference,
             mean=self.mean,
             scale=self.scale,
+            **patch,
         )
 
     @classmethod
@@ -194,19 +211,31 @@ class Features:
                     reference=data["reference"].astype(np.float32),
                     mean=data["mean"].astype(np.float32),
                     scale=data["scale"].astype(np.float32),
+                    patch=_patch(data["patch"]) if "patch" in data else None,
                 )
         except Exception as error:
             raise ConfigError(f"{path}: not a feature contract ({error}); install the bundle again") from error
-        indices = np.concatenate([features.points, features.rigid])
+        indices = np.append(features.points, features.rigid)
         whole = (
-            features.reference.shape == (features.rigid.size, 3)
+            features.inputs
+            and features.rigid.size
+            and features.points.ndim == 1
+            and features.reference.shape == (features.rigid.size, 3)
             and features.mean.shape == features.scale.shape == (features.points.size * 3,)
             and ((indices >= 0) & (indices < LANDMARKS)).all()
             and (features.scale > 0).all()
+            and np.isfinite(features.reference).all()
         )
         if not whole:
             raise ConfigError(f"{path}: its arrays do not fit each other; install the bundle again")
         return features
+
+
+def _patch(size: NDArray[Any]) -> Patch:
+    """The patch whose side was saved."""
+    if size.shape or size.dtype.kind != "i" or int(size) not in SIZES:
+        raise ValueError(f"a patch of {size} px")
+    return Patch(int(size))
 
 
 def _unit(shape: NDArray[np.float32]) -> NDArray[np.float32]:

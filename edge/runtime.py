@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from edge.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -60,8 +61,23 @@ def runtime_name() -> str:
     return f"{distribution} {package.__version__}"
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of a model."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    quantisation: tuple[float, int]
+    """Scale and zero point; (0, 0) for a float model."""
+    view: Callable[[], NDArray[Any]]
+    """Gives the input tensor itself, to be written in place.
+
+    The interpreter refuses to run while anybody holds this array: write to it, don't keep it.
+    """
+
+
 class Model:
-    """A TFLite model with one input, run on one thread unless told otherwise."""
+    """A TFLite model, run on one thread unless told otherwise."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """Load `path` and allocate its tensors.
@@ -78,37 +94,32 @@ class Model:
         except (ValueError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"{path}: {distribution} cannot load this model ({reason})") from error
-        self._input = self._interpreter.get_input_details()[0]
+        self.inputs: tuple[Input, ...] = tuple(
+            Input(
+                tuple(int(n) for n in each["shape"]),
+                np.dtype(each["dtype"]),
+                each["quantization"],
+                self._interpreter.tensor(each["index"]),
+            )
+            for each in self._interpreter.get_input_details()
+        )
+        """In the order of the file, which is any: tell them by their shapes."""
         self._outputs = self._interpreter.get_output_details()
-        self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
         self.output_shapes: tuple[tuple[int, ...], ...] = tuple(
             tuple(int(n) for n in output["shape"]) for output in self._outputs
         )
-        self.input_quantisation: tuple[float, int] = self._input["quantization"]
-        """Scale and zero point; (0, 0) for a float model."""
         self.output_quantisation: tuple[float, int] = self._outputs[0]["quantization"]
-        self.input_dtype: np.dtype[Any] = np.dtype(self._input["dtype"])
-        self._input_view = self._interpreter.tensor(self._input["index"])
 
-    def input(self) -> NDArray[Any]:
-        """The input tensor itself, to be written in place.
-
-        The interpreter refuses to run while anybody holds this array: write to it, don't keep it.
-        """
-        view: NDArray[Any] = self._input_view()
-        return view
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what goes in."""
+        return self.inputs[0].dtype
 
     def invoke(self) -> None:
-        """Run the model on what is in the input tensor."""
+        """Run the model on what is in its inputs."""
         self._interpreter.invoke()
 
     def output(self, index: int) -> NDArray[Any]:
         """A copy of output `index`."""
         value: NDArray[Any] = self._interpreter.get_tensor(self._outputs[index]["index"])
         return value
-
-    def run(self, values: NDArray[Any]) -> Sequence[NDArray[Any]]:
-        """Copy `values` in, run, and copy every output out."""
-        np.copyto(self.input(), values, casting="same_kind")
-        self.invoke()
-        return [self.output(index) for index in range(len(self._outputs))]

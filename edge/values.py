@@ -62,7 +62,8 @@ class Reading:
     """float32[C], calibrated, sums to 1, in the order of the bundle's labels."""
 
     quality: float
-    """0..1: how much the picture allows to be said; small or turned-away faces score low."""
+    """0..1: how much the picture allows to be said; small, turned-away and (where it is looked at) blurred faces
+    score low."""
 
     box: tuple[float, float, float, float]
     """x, y, width, height in pixels of the frame."""

@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
             try:
                 if error is not None:
                     raise error
-                readings = bundle.classifier.read(mesh.still(read_image(path)))
+                rgb = read_image(path)
+                readings = bundle.classifier.read(mesh.still(rgb), rgb)
             except EdgeError as problem:
                 status = 1
                 result["error"] = str(problem)

@@ -144,7 +144,7 @@ def _disk() -> str:
 def _bundle(settings: Settings) -> str:
     from edge import bundle as bundles
 
-    bundle = bundles.in_use(settings)
+    bundle = bundles.for_camera(settings)
     return f"{bundle.id} in {bundle.folder} gives the right answers here"
 
 

@@ -67,7 +67,7 @@ def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> No
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
     # Models first: a camera that is not going to be used should not light its lamp.
-    bundle = bundles.in_use(settings)
+    bundle = bundles.for_camera(settings)
     models = bundles.mesh_in_use(settings)
     with (
         contextlib.closing(open_face_mesh(settings.mesh, models)) as mesh,

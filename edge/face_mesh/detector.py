@@ -52,8 +52,12 @@ class Detector:
         """
         self._model = Model(path, threads=threads)
         shapes = self._model.output_shapes
-        if self._model.input_shape != (1, SIZE, SIZE, 3) or {s[-1] for s in shapes} != {1, VALUES}:
+        if [each.shape for each in self._model.inputs] != [(1, SIZE, SIZE, 3)] or {s[-1] for s in shapes} != {
+            1,
+            VALUES,
+        }:
             raise ConfigError(f"{path}: not the short-range face detector; run `emotion-edge model fetch --force`")
+        self._input = self._model.inputs[0]
         self._boxes = next(i for i, s in enumerate(shapes) if s[-1] == VALUES)
         self._scores = 1 - self._boxes
         self._anchors = _anchors()
@@ -67,7 +71,7 @@ class Detector:
         letterbox = cv2.warpAffine(
             rgb, np.array([[scale, 0, left], [0, scale, top]]), (SIZE, SIZE), flags=cv2.INTER_LINEAR
         )
-        tensor = self._model.input()
+        tensor = self._input.view()
         np.multiply(letterbox, np.float32(1 / 127.5), out=tensor[0], casting="unsafe")
         tensor -= 1
         del tensor

@@ -37,8 +37,9 @@ class Landmarker:
         points = [i for i, s in enumerate(shapes) if math.prod(s) == LANDMARKS * 3]
         # Of the two single values the one with four axes is the face flag, the other tells of the tongue.
         flags = [i for i, s in enumerate(shapes) if s == (1, 1, 1, 1)]
-        if self._model.input_shape != (1, SIZE, SIZE, 3) or len(points) != 1 or len(flags) != 1:
+        if [each.shape for each in self._model.inputs] != [(1, SIZE, SIZE, 3)] or len(points) != 1 or len(flags) != 1:
             raise ConfigError(f"{path}: not the 478-point face mesh; run `emotion-edge model fetch --force`")
+        self._input = self._model.inputs[0]
         self._points, self._flag = points[0], flags[0]
 
     def __call__(self, rgb: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
@@ -60,7 +61,7 @@ class Landmarker:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        np.multiply(crop, np.float32(1 / 255), out=self._model.input()[0], casting="unsafe")
+        np.multiply(crop, np.float32(1 / 255), out=self._input.view()[0], casting="unsafe")
         self._model.invoke()
         points = self._model.output(self._points).reshape(LANDMARKS, 3)
         flag = float(self._model.output(self._flag).item())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from edge import bundle as bundles
 from edge import mesh_models
 from edge.camera.demo import DemoCamera
 from edge.errors import ConfigError
@@ -27,6 +29,15 @@ def models() -> mesh_models.MeshModels:
         return mesh_models.find([mesh_models.cache_folder()])
     except ConfigError as error:
         pytest.fail(f"{error} (make test does it)")
+
+
+@pytest.fixture(scope="session")
+def landmark_bundle() -> Path:
+    """Folder of a bundle of the checkout that reads landmarks alone."""
+    for manifest in sorted(bundles.CHECKOUT.parent.glob(f"*/{bundles.MANIFEST}")):
+        if json.loads(manifest.read_text())["inputs"] == ["landmarks"]:
+            return manifest.parent
+    return pytest.fail(f"no bundle in {bundles.CHECKOUT.parent} reads landmarks alone")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -12,10 +13,15 @@ import pytest
 
 from edge import bundle as bundles
 from edge.errors import ConfigError
+from edge.features import Features
+from edge.patch import Patch
+from edge.settings import CameraSettings, ModelSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+pytest_plugins = ["tests.edge.crop_bundles"]
 
 
 @pytest.fixture
@@ -35,6 +41,14 @@ def declare(folder: Path, name: str) -> None:
     change_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
 
 
+def change_golden(folder: Path, change: Callable[[dict], None]) -> None:
+    with np.load(folder / bundles.GOLDEN) as file:
+        golden = dict(file)
+    change(golden)
+    np.savez(folder / bundles.GOLDEN, **golden)
+    declare(folder, bundles.GOLDEN)
+
+
 def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
     bundle = bundles.load(bundles.CHECKOUT)
     assert set(bundle.labels) == {
@@ -45,7 +59,7 @@ def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
 def test_probabilities_of_real_faces_are_a_distribution():
     bundle = bundles.load(bundles.CHECKOUT)
     with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
-        shares = bundle.classifier.probabilities(golden["landmarks"])
+        shares = bundle.classifier.probabilities(golden["landmarks"], golden.get("patches"))
     assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (shares >= 0).all()
 
@@ -122,6 +136,13 @@ def test_other_inputs_are_refused(folder):
         bundles.load(folder)
 
 
+@pytest.mark.parametrize("inputs", [[], ["crop", "landmarks"], ["landmarks", "landmarks"], [["crop"]], [1]])
+def test_inputs_are_of_the_three_known_kinds(folder, inputs):
+    change_manifest(folder, lambda manifest: manifest.update(inputs=inputs))
+    with pytest.raises(ConfigError, match="a kind that this version does not know"):
+        bundles.load(folder)
+
+
 @pytest.mark.parametrize("labels", [[["neutral"], ["happiness"]], ["neutral", "neutral"], ["neutral"], [1, 2]])
 def test_a_list_of_labels_that_is_none_is_refused(folder, labels):
     change_manifest(folder, lambda manifest: manifest.update(labels=labels))
@@ -143,19 +164,13 @@ def test_labels_that_do_not_fit_the_network_are_refused(folder):
 
 
 def test_other_answers_than_where_it_was_made_are_refused(folder):
-    with np.load(folder / bundles.GOLDEN) as golden:
-        landmarks, probabilities = golden["landmarks"], golden["probabilities"]
-    np.savez(folder / bundles.GOLDEN, landmarks=landmarks, probabilities=np.roll(probabilities, 1, axis=1))
-    declare(folder, bundles.GOLDEN)
+    change_golden(folder, lambda golden: golden.update(probabilities=np.roll(golden["probabilities"], 1, axis=1)))
     with pytest.raises(ConfigError, match="other probabilities here"):
         bundles.load(folder)
 
 
 def test_golden_vectors_that_are_not_numbers_are_refused(folder):
-    with np.load(folder / bundles.GOLDEN) as golden:
-        landmarks, probabilities = golden["landmarks"], golden["probabilities"]
-    np.savez(folder / bundles.GOLDEN, landmarks=landmarks * np.nan, probabilities=probabilities)
-    declare(folder, bundles.GOLDEN)
+    change_golden(folder, lambda golden: golden.update(landmarks=golden["landmarks"] * np.nan))
     with pytest.raises(ConfigError, match="damaged"):
         bundles.load(folder)
 
@@ -165,3 +180,141 @@ def test_a_network_that_is_none_is_refused(folder):
     declare(folder, bundles.NETWORK)
     with pytest.raises(ConfigError, match="cannot load this model"):
         bundles.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("landmarks_crop", ("landmarks", "crop")),
+        ("crop_landmarks", ("landmarks", "crop")),
+        ("crop", ("crop",)),
+        ("crop_float", ("crop",)),
+    ],
+)
+def test_a_bundle_that_reads_a_patch_is_accepted(crop_bundle, name, inputs):
+    bundle = bundles.load(crop_bundle(name))
+    assert bundle.inputs == inputs
+    assert bundle.network_bytes == (bundle.folder / bundles.NETWORK).stat().st_size
+
+
+@pytest.mark.parametrize("inputs", [["landmarks"], ["crop"]])
+def test_a_manifest_that_names_other_inputs_than_the_features_is_refused(crop_bundle, inputs):
+    folder = crop_bundle("landmarks_crop")
+    change_manifest(folder, lambda manifest: manifest.update(inputs=inputs))
+    with pytest.raises(ConfigError, match="do not agree on what it reads"):
+        bundles.load(folder)
+
+
+def test_another_patch_than_that_of_the_contract_is_refused(crop_bundle):
+    folder = crop_bundle("crop")
+    features = Features.load(folder / bundles.FEATURES)
+    dataclasses.replace(features, patch=Patch(64)).save(folder / bundles.FEATURES)
+    declare(folder, bundles.FEATURES)
+    with pytest.raises(ConfigError, match="features are not the ones"):
+        bundles.load(folder)
+
+
+def test_a_network_that_reads_something_else_is_refused(crop_bundle):
+    both, alone = crop_bundle("landmarks_crop"), crop_bundle("crop")
+    shutil.copy(both / bundles.NETWORK, alone / bundles.NETWORK)
+    declare(alone, bundles.NETWORK)
+    with pytest.raises(ConfigError, match="the bundle says"):
+        bundles.load(alone)
+
+
+@pytest.mark.parametrize(
+    "patches",
+    [
+        lambda patches: patches[:-1],
+        lambda patches: patches[:, :40, :40],
+        lambda patches: patches[..., None],
+        lambda patches: patches.astype(np.float32),
+        lambda patches: patches.astype(np.int8),
+    ],
+)
+def test_golden_patches_of_another_form_are_refused(crop_bundle, patches):
+    folder = crop_bundle("landmarks_crop")
+    change_golden(folder, lambda golden: golden.update(patches=patches(golden["patches"])))
+    with pytest.raises(ConfigError, match="does not hold a patch of each face"):
+        bundles.load(folder)
+
+
+def test_missing_golden_patches_are_refused(crop_bundle):
+    folder = crop_bundle("crop")
+    change_golden(folder, lambda golden: golden.pop("patches"))
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+def test_golden_patches_take_part_in_the_self_test(crop_bundle):
+    folder = crop_bundle("crop")
+    change_golden(folder, lambda golden: golden.update(patches=255 - golden["patches"]))
+    with pytest.raises(ConfigError, match="other probabilities here"):
+        bundles.load(folder)
+
+
+def test_golden_faces_of_another_mesh_are_refused(folder):
+    change_golden(folder, lambda golden: golden.update(landmarks=golden["landmarks"][:, :468]))
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Empty folders in place of the device's models and of the checkout's."""
+    device, checkout = tmp_path / "device", tmp_path / "model"
+    device.mkdir()
+    checkout.mkdir()
+    monkeypatch.setattr(bundles, "INSTALLED", device / "current")
+    monkeypatch.setattr(bundles, "CHECKOUT", checkout / "emotion")
+    return device, checkout
+
+
+def settings(source: str, bundle: Path | str = "") -> Settings:
+    return Settings(camera=CameraSettings(source=source), model=ModelSettings(bundle=str(bundle)))
+
+
+@pytest.mark.parametrize(("home", "first"), [(0, "current"), (1, "emotion")])
+def test_a_recording_is_read_with_the_bundle_for_landmarks(crop_bundle, landmark_bundle, homes, home, first):
+    shutil.copytree(crop_bundle("landmarks_crop"), homes[home] / first)
+    shutil.copytree(landmark_bundle, homes[home] / "landmarks")
+    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[home] / "landmarks"
+    assert bundles.for_camera(settings("demo")).folder == homes[home] / first
+
+
+def test_a_recording_is_read_with_the_default_bundle_where_that_reads_landmarks(landmark_bundle, homes):
+    shutil.copytree(landmark_bundle, homes[1] / "emotion")
+    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[1] / "emotion"
+
+
+def test_a_recording_is_not_read_with_a_bundle_for_pictures(crop_bundle, homes):
+    shutil.copytree(crop_bundle("crop"), homes[1] / "emotion")
+    with pytest.raises(ConfigError, match=r"reads the picture .* set model\.bundle"):
+        bundles.for_camera(settings("recording:a.landmarks"))
+
+
+def test_a_configured_bundle_is_not_passed_over_for_a_recording(crop_bundle, landmark_bundle, homes):
+    shutil.copytree(landmark_bundle, homes[1] / "landmarks")
+    with pytest.raises(ConfigError, match="reads the picture"):
+        bundles.for_camera(settings("recording:a.landmarks", crop_bundle("crop")))
+
+
+def test_every_bundle_at_hand_is_found_once_and_the_one_in_use_first(crop_bundle, landmark_bundle, homes):
+    device, checkout = homes
+    shutil.copytree(landmark_bundle, checkout / "emotion")
+    shutil.copytree(crop_bundle("crop"), device / "b")
+    shutil.copytree(device / "b", device / "a")
+    (device / "current").symlink_to("b")
+    (device / "a" / bundles.NETWORK).unlink()
+    (checkout / "keypoints").mkdir()
+    found = bundles.at_hand(settings("demo"))
+    assert [folder for folder, _ in found] == [device / "current", device / "a", checkout / "emotion"]
+    assert [isinstance(bundle, bundles.Bundle) for _, bundle in found] == [True, False, True]
+    assert "cannot be read" in str(found[1][1])
+
+
+@pytest.mark.usefixtures("homes")
+def test_a_configured_bundle_leads_the_list_even_if_it_is_not_there(tmp_path):
+    ((folder, bundle),) = bundles.at_hand(settings("demo", tmp_path / "none"))
+    assert folder == tmp_path / "none"
+    assert isinstance(bundle, ConfigError)

@@ -16,7 +16,7 @@ from edge import bundle as bundles
 from edge.camera.demo import DemoCamera
 from edge.settings import CameraSettings, Settings, template
 
-pytest_plugins = ["tests.edge.broker"]
+pytest_plugins = ["tests.edge.broker", "tests.edge.crop_bundles"]
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("models")
@@ -225,6 +225,68 @@ def test_model_verify_accepts_what_ships_and_refuses_what_is_none(tmp_path):
     assert "manifest.json" in refused("model", "verify", tmp_path, status=78)
 
 
+@pytest.fixture
+def use(tmp_path):
+    """Options that configure a bundle."""
+
+    def options(bundle: Path) -> tuple[str, str]:
+        (tmp_path / "bundle.toml").write_text(f"[model]\nbundle = '{bundle}'\n")
+        return "--config", str(tmp_path / "bundle.toml")
+
+    return options
+
+
+def test_model_list_shows_the_bundles_at_hand(crop_bundle, use):
+    folder = crop_bundle("landmarks_crop")
+    done = emotion_edge("model", "list", "--json", *use(folder))
+    assert done.returncode == 0, done.stderr
+    first, *others = map(json.loads, done.stdout.splitlines())
+    assert first == {
+        "folder": str(folder),
+        "in_use": True,
+        "id": "landmarks_crop",
+        "inputs": ["landmarks", "crop"],
+        "labels": ["neutral", "happiness", "surprise"],
+        "metrics": {"accuracy": 0.5, "macro_f1": 0.25},
+        "network_bytes": (folder / "emotion.tflite").stat().st_size,
+    }
+    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert not any(other["in_use"] for other in others)
+    text = emotion_edge("model", "list", *use(folder)).stdout
+    assert f"{folder} (in use): landmarks_crop" in text
+    assert "reads landmarks and crop" in text
+    assert "accuracy 0.500, macro-F1 0.250" in text
+
+
+def test_model_list_shows_a_damaged_bundle_with_what_is_wrong(crop_bundle, use):
+    folder = crop_bundle("crop")
+    (folder / "golden.npz").unlink()
+    done = emotion_edge("model", "list", *use(folder))
+    assert done.returncode == 1
+    assert "golden.npz cannot be read" in done.stdout.splitlines()[0]
+    assert f"{bundles.CHECKOUT}: " in done.stdout, "the others are listed all the same"
+    assert done.stderr == ""
+
+
+def test_classify_with_a_bundle_that_reads_pictures(smile, crop_bundle, use):
+    done = emotion_edge("classify", "--json", *use(crop_bundle("landmarks_crop")), smile)
+    assert done.returncode == 0, done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert set(face["probabilities"]) == {"neutral", "happiness", "surprise"}
+    assert face["quality"] > 0.8
+
+
+def test_a_recording_is_not_for_a_bundle_that_reads_pictures(smile, crop_bundle, use, tmp_path):
+    file, options = tmp_path / "smile.landmarks", use(crop_bundle("crop"))
+    assert emotion_edge("record", "--camera", f"images:{smile.parent}", *options, file).returncode == 0
+    line = refused("run", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER, status=78)
+    assert "model.bundle" in line
+    findings = emotion_edge("doctor", "--json", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER).stdout
+    (bundle,) = [each for each in map(json.loads, findings.splitlines()) if each["check"] == "bundle"]
+    assert "recording" in bundle["line"]
+    assert not bundle["ok"]
+
+
 def test_doctor_finds_nothing_wrong_but_the_broker():
     done = emotion_edge("doctor", "--json", "--camera", "demo", "--mqtt", NO_BROKER)
     checks = {finding["check"]: finding for finding in map(json.loads, done.stdout.splitlines())}
@@ -285,8 +347,9 @@ def test_record_does_not_write_over_a_file(smile, tmp_path):
     assert (tmp_path / "old").read_text() == "precious"
 
 
-def test_bench_gives_every_figure():
-    done = emotion_edge("bench", "--json", "--frames", "60", timeout=120)
+def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, use):
+    folder = crop_bundle("landmarks_crop")
+    done = emotion_edge("bench", "--json", "--frames", "60", *use(folder), timeout=120)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {
@@ -294,6 +357,16 @@ def test_bench_gives_every_figure():
     }  # fmt: skip
     assert all(row["p50_ms"] <= row["p95_ms"] for row in report["stages"].values())
     assert {"memory of the daemon, MB", "first event after start, s"} < set(report["figures"])
+    assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a patch"
+    first, *others = report["bundles"]
+    assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
+    assert first["network_bytes"] == (folder / "emotion.tflite").stat().st_size
+    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
+
+
+def test_bench_of_a_bundle_that_is_none_is_a_configuration_error(tmp_path, use):
+    assert "manifest.json" in refused("bench", *use(tmp_path), status=78)
 
 
 def test_the_settings_of_a_checkout_find_its_bundle():

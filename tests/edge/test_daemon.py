@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 import edge
 from tests.edge.broker import Listener, retained, until
 
-pytest_plugins = ["tests.edge.broker"]
+pytest_plugins = ["tests.edge.broker", "tests.edge.crop_bundles"]
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("models")
@@ -58,6 +58,16 @@ def test_a_face_in_front_of_the_demo_becomes_events(start, broker):
     assert (first["type"], first["expression"], first["previous"]) == ("new", "happiness", "none")
     assert last["type"] == "end", "every face ends with the daemon"
     assert listener.seqs() == list(range(1, len(listener.seqs()) + 1))
+
+
+def test_a_bundle_that_reads_pictures_serves_as_well(start, broker, crop_bundle):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        config = f"[model]\nbundle = '{crop_bundle('landmarks_crop')}'\n"
+        start("--camera", "demo", "--mqtt", broker.url, config=config)
+        until(lambda: listener.payloads("event"), "the first event")
+    event = listener.payloads("event")[0]
+    SCHEMAS["event"].validate(event)
+    assert (event["type"], event["model"]) == ("new", "landmarks_crop")
 
 
 def test_everything_that_is_published_is_as_the_schemas_say(start, broker):

@@ -20,7 +20,7 @@ def story(models, demo):
     machine = ExpressionMachine(bundle.labels, settings.expression)
     changes = []
     for frame in demo(0, LOOP_S):
-        changes += machine.step(bundle.classifier.read(mesh.process(frame)), frame.captured_at)
+        changes += machine.step(bundle.classifier.read(mesh.process(frame), frame.rgb), frame.captured_at)
     return changes
 
 
