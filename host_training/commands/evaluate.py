@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from host_training.commands import shared_arguments
+
 if TYPE_CHECKING:
     import argparse
 
     from edge.bundle import Bundle
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
 
 SPLITS = ("test", "validation", "train", "all")
@@ -26,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-train evaluate --bundle model/emotion --data model/keypoints/ferplus.parquet\n"
         "         emotion-train evaluate --bundle model/emotion --data pictures/ --labels neutral,happiness,surprise"
     )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle")
+    shared_arguments.add_bundle(parser)
     parser.add_argument(
         "--data",
         type=Path,
@@ -35,12 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a keypoint table, or a folder with a folder of pictures for each label",
     )
     parser.add_argument("--split", choices=SPLITS, help="the rows of a table that count (default: test)")
+    shared_arguments.add_label(parser, "a folder")
     parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="OLD=LABEL",
-        help="what a folder calls OLD is LABEL; OLD=- leaves it out; repeatable",
+        "--faces", type=Path, metavar="FILE", help="a table's pictures, made by `faces`, for a bundle that sees them"
     )
     parser.add_argument(
         "--labels", metavar="A,B,...", help="choose among these expressions only (default: all that the bundle reads)"
@@ -58,15 +58,21 @@ def run(args: argparse.Namespace) -> int:
     """Judge, and print."""
     from edge import bundle as bundles
     from edge.errors import UsageError
-    from host_training.data import tables
+    from host_training.data import faces, tables
     from host_training.evaluation.evaluate import evaluate
 
     if args.split and args.data.is_dir():
         raise UsageError("--split is for tables: of a folder every picture counts")
     if args.label and not args.data.is_dir():
         raise UsageError("--label is for folders: a table has its labels")
+    if args.faces and args.data.is_dir():
+        raise UsageError("--faces is for tables: a folder has its pictures")
     bundle = bundles.load(args.bundle)
-    table, notes = _measured(args, bundle) if args.data.is_dir() else tables.load(args.data)
+    if args.data.is_dir():
+        table, pictures, notes = _measured(args, bundle)
+    else:
+        table, notes = tables.load(args.data)
+        pictures = faces.read(args.faces, table) if args.faces and bundle.features.patch else None
     for note in notes:
         print(note, file=sys.stderr)
     scores = evaluate(
@@ -75,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         args.split or SPLITS[0],
         labels=None if args.labels is None else args.labels.split(","),
         truth=args.truth,
+        faces=pictures,
         engines=True,
     )
     if args.json:
@@ -86,23 +93,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, list[str]]:
-    """The faces in a folder of pictures, and what there is to say about it, one line each."""
+def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, Faces | None, list[str]]:
+    """The faces in a folder of pictures, cut out where the bundle sees them; and what there is to say of it."""
     import tempfile
 
-    from edge.errors import UsageError
     from edge.mesh_models import cache_folder, find
     from host_training import importers
-    from host_training.data import extract
+    from host_training.data import extract, faces
     from host_training.importers.source import Options
 
     models = find([bundle.folder / "mesh", cache_folder()])
-    for text in args.label:
-        if not all(text.partition("=")):
-            raise UsageError(f"--label {text}: write OLD=LABEL, as in --label smile=happiness")
-    labels = dict(text.split("=", 1) for text in args.label)
-    source = importers.load("folder", args.data, Options(labels=labels, split=SPLITS[0]))
+    source = importers.load("folder", args.data, Options(labels=shared_arguments.labels(args), split=SPLITS[0]))
     with tempfile.TemporaryDirectory() as parts:
         table, dropped = extract.measure(source, models, parts=Path(parts), workers=-1)
     reasons = [f"left out {count} pictures: {reason}" for reason, count in (source.dropped + dropped).items()]
-    return table, [*source.notes, *reasons]
+    pictures = {f"{source.name}/{row.source}": row.picture for row in source.rows}
+    of_rows = {row: pictures[name] for row, name in enumerate(table.ids.tolist())}
+    seen = bundle.features.patch and table.found.any()
+    return table, faces.build(table, of_rows) if seen else None, [*source.notes, *reasons]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from host_training.commands import shared_arguments
+
 if TYPE_CHECKING:
     import argparse
 
@@ -13,14 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
         "Write what is known of a bundle as one HTML page without scripts: figures with their intervals, confusion,\n"
-        "calibration, slices, worst mistakes, data, recipe, limits. What `validate`, `search` and `compare` found is\n"
-        "on it too if it lies beside the bundle's folder as cross-validation.json, trials.json and comparison.json."
+        "calibration, slices, worst mistakes, data, recipe, limits. What `validate`, `search`, `compare` and\n"
+        "`distort` found is on it too if it lies beside the bundle's folder: as NAME.cross-validation.json and\n"
+        "NAME.trials.json, NAME being the folder's, and as comparison.json and distortions.json."
     )
     parser.epilog = (
         "example: emotion-train report --bundle model/emotion --table model/keypoints/ferplus.parquet "
         "--out build/report.html"
     )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="made by `train`")
+    shared_arguments.add_bundle(parser)
     parser.add_argument(
         "--table", type=Path, metavar="TABLE", help="the rows it was judged on, to draw its worst mistakes"
     )

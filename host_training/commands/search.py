@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: emotion-train search --table model/keypoints/ferplus.parquet --trials 20 --out build/trials.json"
     )
-    recipe_arguments.add(parser)
+    recipe_arguments.add(parser, faces=True)
     parser.add_argument("--space", type=Path, metavar="FILE", help="TOML: knob = [values] (default: the kit's)")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)")
@@ -45,9 +45,15 @@ def run(args: argparse.Namespace) -> int:
     known = {search.key_of(each["settings"]) for each in trials}
     ahead = [each for each in search.drawn(values, args.trials, settings.seed) if search.key_of(each) not in known]
     table, _ = tables.load(args.table)
-    fixed: dict[str, Any] = {"labels": list(settings.labels), "truth": settings.truth, "seed": settings.seed}
+    fixed: dict[str, Any] = {
+        "labels": list(settings.labels),
+        "inputs": list(settings.inputs),
+        "truth": settings.truth,
+        "seed": settings.seed,
+    }
+    faces = recipe_arguments.faces(args, settings, table)
     command = f"emotion-train search {recipe_arguments.spelled(args)} --trials {args.trials}"
-    for trial in search.run(table, args.settings, fixed, ahead, workers=args.workers):
+    for trial in search.run(table, args.settings, fixed, ahead, faces=faces, workers=args.workers):
         trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
         write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")
     for trial in trials[:SHOWN]:

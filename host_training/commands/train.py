@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-train train --table model/keypoints/ferplus.parquet --out model/emotion\n"
         "         emotion-train settings > mine.toml"
     )
-    recipe_arguments.add(parser)
+    recipe_arguments.add(parser, faces=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle; replaced if there")
 
 
@@ -30,5 +30,7 @@ def run(args: argparse.Namespace) -> int:
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
     command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
-    print(train.run(table, settings, args.out, train.Origin(args.table, command, tuple(notes))))
+    faces = recipe_arguments.faces(args, settings, table)
+    origin = train.Origin(args.table, command, tuple(notes), args.faces if faces else None)
+    print(train.run(table, settings, args.out, origin, faces))
     return 0

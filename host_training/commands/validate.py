@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the fold after the one that is judged stops the training. The test rows take no part."
     )
     parser.epilog = "example: emotion-train validate --table model/keypoints/ferplus.parquet --folds 5 --out cv.json"
-    recipe_arguments.add(parser)
+    recipe_arguments.add(parser, faces=True)
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
 
@@ -39,9 +39,10 @@ def run(args: argparse.Namespace) -> int:
 
     settings = recipe_arguments.settings(args)
     table, _ = tables.load(args.table)
+    faces = recipe_arguments.faces(args, settings, table)
     targets = targets_of(table, settings.labels, settings.truth)
     folds = []
-    for rows, probabilities in cross_validated(table, targets, settings, args.folds):
+    for rows, probabilities in cross_validated(table, targets, settings, args.folds, faces):
         part = take(table, rows)
         truth = targets_of(part, settings.labels, settings.truth)
         seen = probabilities[truth.judged[part.found]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.data.votes import VOTES
 from host_training.training.recipe import fit
@@ -19,8 +21,8 @@ def ours(settings: TrainSettings) -> Contender:
     def train(lesson: Lesson, seed: int) -> Trained:
         fitted = fit(lesson.table, lesson.targets, dataclasses.replace(settings, seed=seed), label="ours")
         return Trained(
-            lambda table: fitted.probabilities(table.landmarks),
-            sum(layer.kernel.size + layer.bias.size for layer in fitted.layers),
+            lambda table: fitted.probabilities(fitted.seen(table, np.arange(len(table)))),
+            fitted.network.parameters,
         )
 
     hidden = ", ".join(map(str, settings.network.hidden))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.bundle import Bundle
-    from host_training.training.network import Layer
+    from host_training.data.seen import Seen
 
 FLOAT_SHA256 = "float_sha256"
 """Where a manifest's provenance has the hash of the float network."""
@@ -44,49 +43,12 @@ class Engine:
 
 
 def float_path(folder: Path) -> Path:
-    """Where a bundle's float network lies: beside its folder, because no device needs it."""
+    """Where a bundle's float network lies, a TFLite file: beside its folder, because no device needs it."""
     whole = folder.absolute()
-    return whole.with_name(f"{whole.name}.float.npz")
+    return whole.with_name(f"{whole.name}.float.tflite")
 
 
-def save_float(layers: list[Layer], path: Path) -> None:
-    """Write a float network as `kernel_0`, `bias_0` and so on; the same layers always give the same bytes."""
-    arrays: dict[str, Any] = {}
-    for index, layer in enumerate(layers):
-        arrays[f"kernel_{index}"] = np.asarray(layer.kernel, "<f4")
-        arrays[f"bias_{index}"] = np.asarray(layer.bias, "<f4")
-    with path.open("wb") as file:  # np.savez would add its own suffix to a name that has another
-        np.savez(file, **arrays)
-
-
-def load_float(path: Path) -> list[Layer]:
-    """Read what `save_float` wrote.
-
-    Raises:
-        NoInputError: the file cannot be read.
-        DataError: it holds no network.
-    """
-    from host_training.training.network import Layer
-
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            count = len(data.files) // 2
-            layers = [
-                Layer(data[f"kernel_{index}"].astype(np.float32), data[f"bias_{index}"].astype(np.float32))
-                for index in range(count)
-            ]
-        fit = all(before.kernel.shape[1] == after.kernel.shape[0] for before, after in pairwise(layers))
-        if not layers or not fit or any(layer.bias.shape != layer.kernel.shape[1:] for layer in layers):
-            raise ValueError("its arrays do not fit each other")  # noqa: TRY301 - one message for all damage
-    except OSError as error:
-        raise NoInputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:
-        # A damaged zip raises from deep inside zipfile, zlib or NumPy.
-        raise DataError(f"{path}: not a float network ({error}); train again") from error
-    return layers
-
-
-def float_of(bundle: Bundle) -> list[Layer]:
+def float_of(bundle: Bundle) -> Path:
     """The float network that a bundle was quantised from.
 
     Raises:
@@ -103,41 +65,34 @@ def float_of(bundle: Bundle) -> list[Layer]:
         raise NoInputError(f"{path.name} is not beside the bundle ({error.strerror})") from error
     if actual != expected:
         raise DataError(f"{path.name} is not the float network of {bundle.id}")
-    return load_float(path)
+    return path
 
 
 def compare(
-    bundle: Bundle,
-    layers: list[Layer],
-    landmarks: NDArray[np.float32],
-    label: NDArray[np.intp],
-    columns: list[int],
+    bundle: Bundle, seen: Seen, found: NDArray[np.bool_], label: NDArray[np.intp], columns: list[int]
 ) -> tuple[Engine, ...]:
     """Judge the float network, TensorFlow's reference interpreter and the edge's, in this order.
 
     Args:
-        bundle: the network in question.
-        layers: its float form, from `float_of`.
-        landmarks: float32[N, 478, 3] px of the rows that are judged; NaN where no face was found.
+        bundle: the network in question; its float form lies beside it.
+        seen: what it sees of the M faces that were found.
+        found: bool[N], whether a face was found in a row that is judged; M are.
         label: int[N], an index into `columns`.
         columns: which of the bundle's labels can be said.
 
     Raises:
-        DataError: there is nothing to compare on.
+        NoInputError, DataError: see `float_of`; or there is nothing to compare on.
     """
-    from host_training.training.network import logits
-
-    found = np.isfinite(landmarks[:, 0, 0])
     if not found.any():
         raise DataError("no face was found")
-    vectors, _ = bundle.features(landmarks[found])
     path = bundle.folder / NETWORK
-    model = classifier.network(path, bundle.features.size, len(bundle.labels))
-    kind = model.input_dtype.name
+    labels = len(bundle.labels)
+    model, whole = (classifier.network(file, bundle.features, labels) for file in (path, float_of(bundle)))
+    kind = model.inputs[0].dtype.name
     by_name = {
-        "float": logits(layers, vectors),
-        f"{kind}, TensorFlow's interpreter": by_reference(path, vectors),
-        f"{kind}, the edge's interpreter ({runtime_name()})": classifier.logits(model, vectors),
+        "float": classifier.logits(whole, seen.vectors, seen.patches),
+        f"{kind}, TensorFlow's interpreter": by_reference(path, seen),
+        f"{kind}, the edge's interpreter ({runtime_name()})": classifier.logits(model, seen.vectors, seen.patches),
     }
     answers = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
     edges = list(answers.values())[-1]
@@ -151,9 +106,10 @@ def compare(
     return tuple(engines)
 
 
-def by_reference(path: Path, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits, float32[N, C], of TensorFlow's reference kernels, plain loops without any tuning, to float32[N, F]."""
+def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
+    """Logits, float32[N, C], of TensorFlow's reference kernels, plain loops without any tuning."""
     from host_training.quiet import quiet
+    from host_training.training.crop_network import as_input
 
     with quiet(), warnings.catch_warnings(action="ignore"):  # it recommends the edge's interpreter instead of itself
         import tensorflow as tf
@@ -161,20 +117,30 @@ def by_reference(path: Path, vectors: NDArray[np.float32]) -> NDArray[np.float32
         resolver = tf.lite.experimental.OpResolverType.BUILTIN_REF
         interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
-    inside, outside = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outside = interpreter.get_output_details()[0]
+    given = []
+    for inside in interpreter.get_input_details():
+        values = seen.vectors
+        if seen.patches is not None and len(inside["shape"]) != classifier.VECTOR_AXES:
+            values = as_input(seen.patches)
+        given.append((inside["index"], _as_told(values, inside)))
     rows = []
-    for row in _quantised(vectors, *inside["quantization"]) if inside["dtype"] == np.int8 else vectors:
-        interpreter.set_tensor(inside["index"], row[None])
+    for index in range(len(seen)):
+        for tensor, values in given:
+            interpreter.set_tensor(tensor, values[index : index + 1])
         interpreter.invoke()
         rows.append(interpreter.get_tensor(outside["index"])[0])
-    values = np.array(rows, np.float32).reshape(len(vectors), outside["shape"][1])
+    said = np.array(rows, np.float32).reshape(len(seen), outside["shape"][1])
     if outside["dtype"] == np.int8:
         scale, zero = outside["quantization"]
-        values = (values - zero) * np.float32(scale)
-    return values
+        said = (said - zero) * np.float32(scale)
+    return said
 
 
-def _quantised(vectors: NDArray[np.float32], scale: float, zero: int) -> NDArray[np.int8]:
-    """int8[N, F]: rounded and cut off as the specification of TFLite's quantisation says."""
-    steps = np.rint(vectors / np.float32(scale)) + zero
+def _as_told(values: NDArray[np.float32], inside: dict[str, Any]) -> NDArray[Any]:
+    """Values for an input tensor: rounded and cut off as the specification of TFLite's quantisation says."""
+    if inside["dtype"] != np.int8:
+        return values
+    scale, zero = inside["quantization"]
+    steps = np.rint(values / np.float32(scale)) + zero
     return np.asarray(np.clip(steps, -128, 127), np.int8)

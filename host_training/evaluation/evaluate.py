@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, DataError, NoInputError, UsageError
 from host_training.data.keypoints import SPLITS, TEST, take
+from host_training.data.seen import NO_FACES, see
 from host_training.data.splits import units
 from host_training.data.votes import LABELS, OWN, VOTES, checked_labels, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics, scores_text, slices
-from host_training.evaluation.engines import Engine, compare, float_of
+from host_training.evaluation.engines import Engine, compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from edge.bundle import Bundle
     from edge.classifier import Classifier
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.evaluation.metrics import Bin, Interval, Point
     from host_training.evaluation.slices import Slice
-    from host_training.training.network import Layer
 
 PROTOCOLS = {
     VOTES: "FER+ majority: lone votes are dropped; a row takes part if an expression has more than half of the votes "
@@ -131,8 +132,8 @@ def evaluate(
     *,
     labels: Sequence[str] | None = None,
     truth: str = VOTES,
+    faces: Faces | None = None,
     engines: bool = False,
-    layers: list[Layer] | None = None,
 ) -> Scores:
     """Judge a bundle on a table.
 
@@ -143,30 +144,32 @@ def evaluate(
         labels: expressions in question, of those that the bundle reads; None: all of them. The others'
             probabilities are taken away and the rest scaled to a sum of 1; rows of the others are not judged.
         truth: one of `votes.TARGETS`.
-        engines: compare the edge's interpreter with others; needs TensorFlow.
-        layers: the float network for that; None: the one beside the bundle.
+        faces: the pictures of the table's rows, for a bundle that sees a patch.
+        engines: compare the edge's interpreter with others; needs TensorFlow, and the float network beside the bundle.
 
     Raises:
         ConfigError: the bundle reads something that is no label of the kit.
-        UsageError: a label, the split or the truth is unknown.
+        UsageError: a label, the split or the truth is unknown, or the bundle sees a patch and there are no pictures.
         TableError: no row can be judged.
     """
+    if bundle.features.patch and faces is None and table.found.any():
+        raise UsageError(NO_FACES)
     known = _labels_of(bundle, labels)
     targets = targets_of(table, known, truth)
     rows = judged_rows(table, targets, split)
-    landmarks = table.landmarks[rows]
-    faces = landmarks[table.found[rows]]
+    found = table.found[rows]
+    landmarks = table.landmarks[rows[found]]
+    seen = see(bundle.features, table, rows[found], faces)
     columns = [bundle.labels.index(name) for name in known]
-    probabilities = classify(bundle.classifier, faces, len(bundle.labels))[:, columns]
+    probabilities = classify(bundle.classifier, landmarks, seen.patches, len(bundle.labels))[:, columns]
     # A network that is sure of another label leaves next to nothing for these.
     probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    scores = score(
-        probabilities, table, targets, split, truth=truth, frontality=slices.frontality_of(bundle.features, faces)
-    )
+    frontality = slices.frontality_of(bundle.features, landmarks)
+    scores = score(probabilities, table, targets, split, truth=truth, frontality=frontality)
     if not engines:
         return scores
     try:
-        compared = compare(bundle, layers or float_of(bundle), landmarks, targets.hard[rows], columns)
+        compared = compare(bundle, seen, found, targets.hard[rows], columns)
     except (NoInputError, DataError) as error:
         return dataclasses.replace(scores, engines_missing=str(error))
     return dataclasses.replace(scores, engines=compared)
@@ -202,12 +205,15 @@ def judged_rows(table: Table, targets: Targets, split: str) -> NDArray[np.intp]:
     return rows
 
 
-def classify(classifier: Classifier, landmarks: NDArray[np.float32], labels: int) -> NDArray[np.float32]:
-    """Probabilities, float32[N, labels], of faces, float32[N, 478, 3] px, as a device computes them."""
+def classify(
+    classifier: Classifier, landmarks: NDArray[np.float32], patches: NDArray[np.uint8] | None, labels: int
+) -> NDArray[np.float32]:
+    """What a device says, float32[N, labels], of faces, float32[N, 478, 3] px, and their patches, uint8[N, S, S]."""
     parts = [np.zeros((0, labels), np.float32)]
     with tqdm(total=len(landmarks), desc="classifying", unit=" faces", leave=False) as bar:
         for start in range(0, len(landmarks), CHUNK):
-            parts.append(classifier.probabilities(landmarks[start : start + CHUNK]))
+            part = slice(start, start + CHUNK)
+            parts.append(classifier.probabilities(landmarks[part], None if patches is None else patches[part]))
             bar.update(len(parts[-1]))
     return np.concatenate(parts)
 

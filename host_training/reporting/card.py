@@ -44,6 +44,14 @@ _BLIND = (
     "the errors fall."
 )
 _POSED = "The pictures were found by searching for words of emotion. Everyday faces are subtler."
+_GEOMETRY = "Geometry leaves out what is no shape: wrinkles, colour, tears. A network on pixels does better there."
+_SMALL = "It sees small grey pictures: what shows in colour, or in finer detail, is lost on it."
+_APPEARANCE = (
+    "A network that sees skin, hair and glasses can be wrong because of them; one that sees landmarks alone can't. "
+    "Whether this one is could not be measured: nothing is known of the people in the pictures."
+)
+CROP = "crop"
+"""The input that is a patch of the picture, as manifests have it."""
 _FIGURES = (
     ("accuracy, missed faces are errors", "accuracy"),
     ("accuracy of always the most frequent label", "majority_baseline"),
@@ -72,13 +80,35 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     told = ["Rare expressions are read worst: see the table."]
     if rare:
         told[0] += f" There are few test rows of {joined(rare)}, and a figure from so few is itself uncertain."
-    told.append("Geometry leaves out what is no shape: wrinkles, colour, tears. A network on pixels does better there.")
+    told += [_SMALL, _APPEARANCE] if CROP in inputs(report) else [_GEOMETRY]
     if test.get("truth", VOTES) == VOTES:
         told.append("The votes are opinions of people who saw a picture without its story; even they often disagree.")
     if "fer2013" in data_sets(report):
         told += [_BLIND, _POSED]
     told.append("The confidence is calibrated on such pictures too. Elsewhere it may promise too much.")
     return told
+
+
+def inputs(report: Mapping[str, Any]) -> list[str]:
+    """What the model sees, as manifests have it."""
+    seen: list[str] = report.get("inputs", ["landmarks"])
+    return seen
+
+
+def reads(report: Mapping[str, Any]) -> str:
+    """What the model sees, in words."""
+    mesh, patch = "the 478 landmarks of MediaPipe's face mesh", "a small grey patch of the picture, cut out along"
+    if CROP not in inputs(report):
+        return mesh
+    return f"{mesh} and {patch} them" if "landmarks" in inputs(report) else f"{patch} {mesh}"
+
+
+def kind(report: Mapping[str, Any]) -> str:
+    """What kind of network it is."""
+    parts = {"landmarks": "a multi-layer perceptron on the landmarks", "crop": "a convolutional network on the patch"}
+    named = [parts[name] for name in inputs(report)]
+    text = f"the sum of {named[0]} and {named[1]}" if len(named) > 1 else named[0]
+    return text[0].upper() + text[1:]
 
 
 def data_sets(report: Mapping[str, Any]) -> list[str]:
@@ -118,6 +148,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return keys
 
 
+def recipe(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that took part in making the model, by dotted key."""
+    keys = flat(report.get("settings", {}))
+    return {key: value for key, value in keys.items() if CROP in inputs(report) or not key.startswith(f"{CROP}.")}
+
+
 def joined(names: Sequence[str], word: str = "and") -> str:
     """As in `a, b or c`."""
     return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -142,19 +178,19 @@ def parity_line(report: Mapping[str, Any]) -> str:
 
 
 def _head(report: Mapping[str, Any]) -> list[str]:
-    reads = f"one of {joined(report['evaluation']['test']['labels'], 'or')}. {READS}"
-    kind = f"{report['kind']} from end to end, {report['bytes'] / 1000:.0f} kB"
+    what = f"one of {joined(report['evaluation']['test']['labels'], 'or')}. {READS}"
+    size = f"{report['parameters']:,} parameters, {report['kind']} from end to end, {report['bytes'] / 1000:.0f} kB"
     return [
         f"# Model card: {report['id']}",
-        f"Reads a facial *expression* from the 478 landmarks of MediaPipe's face mesh: {reads}",
-        f"A multi-layer perceptron of {report['parameters']:,} parameters, {kind}. {parity_line(report)}",
+        f"Reads a facial *expression* from {reads(report)}: {what}",
+        f"{kind(report)}: {size}. {parity_line(report)}",
     ]
 
 
 def _quality(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
     test, validation = (report["evaluation"][split] for split in ("test", "validation"))
     about = (
-        f"{test['rows']:,} test pictures that neither training nor any choice has seen, nor a byte-equal copy of them. "
+        f"{test['rows']:,} test pictures that neither training nor any choice has seen, nor {_copies(report)}. "
         f"{report['protocol']} The {report['kind']} file was run by the interpreter that runs it on a device. In "
         "brackets: 95 % intervals, by bootstrap over persons or pictures."
     )
@@ -170,7 +206,14 @@ def _quality(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[s
         *_by_label(test),
         *_coverage(test),
         *_slices(test),
+        *_distortions(report),
     ]
+
+
+def _copies(report: Mapping[str, Any]) -> str:
+    """Which copies of the test pictures were kept out of training."""
+    found = any("same photo" in note for note in report.get("notes", ()))
+    return "another copy of the same photo, as far as one was found" if found else "a byte-equal copy of them"
 
 
 def _by_label(test: Mapping[str, Any]) -> list[str]:
@@ -194,13 +237,42 @@ def _coverage(test: Mapping[str, Any]) -> list[str]:
 
 def _slices(test: Mapping[str, Any]) -> list[str]:
     tables = []
-    for words, dimension in (("pose", "pose"), ("distance between the irises", "size")):
+    for words, dimension in (("pose", "pose"), ("distance between the irises", "size"), ("brightness", "brightness")):
         rows = [
             (each["name"], str(each["rows"]), f"{each['accuracy']:.3f} ({_range(each['interval'])})")
             for each in test.get("slices", {}).get(dimension, ())
         ]
         tables += [_table((words, "test rows", "accuracy"), rows)] if rows else []
     return tables
+
+
+def distortions(found: Mapping[str, Any], mine: str) -> dict[str, Any]:
+    """What `emotion-train distort` found, by kind of distortion, with bundle `mine` first where it took part.
+
+    Returns:
+        `rows`, how many pictures; `bundles`, ids; `kinds`, for each its summary and the figures of every bundle.
+    """
+    ids = sorted(found["bundles"], key=lambda each: each != mine)
+    kinds = [(words, [found["bundles"][each][name] for each in ids]) for name, words in found["distortions"].items()]
+    return {"command": found["command"], "rows": found["rows"], "bundles": ids, "kinds": kinds}
+
+
+def _distortions(report: Mapping[str, Any]) -> list[str]:
+    """What bad pictures cost, beside the other bundles that were judged on the same ones."""
+    found = report.get("distortions")
+    if not found:
+        return []
+    view = distortions(found, report["id"])
+    rows = []
+    for words, each in view["kinds"]:
+        accuracies = [f"{of['accuracy']:.3f} ({_range(of['accuracy_interval'])})" for of in each]
+        rows.append((words, *accuracies, f"{each[0]['found']:.3f}"))
+    about = (
+        f"{view['rows']:,} of these pictures, distorted, and read the way a device reads pictures. A missed face is an "
+        "error."
+    )
+    table = _table(("accuracy on pictures", *view["bundles"], "share of faces found"), rows)
+    return [about, table, f"    {view['command']}"]
 
 
 def _folds(report: Mapping[str, Any]) -> list[str]:
@@ -224,8 +296,8 @@ def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]
     learnt = "each row's votes as a distribution, or its label where nobody voted" if truth == VOTES else "its label"
     golden = (
         "The pictures are not part of this bundle. `golden.npz` holds the landmarks of a few of them: coordinates, "
-        "from which the picture cannot be had back."
-    )
+        "from which the picture cannot be had back"
+    ) + ("; and patches that are the mean of many faces." if CROP in inputs(report) else ".")
     mesh = provenance["landmarker_sha256"][:12]
     facts = [
         *(f"Pictures: {origin}" for origin in origins(report)),
@@ -234,13 +306,13 @@ def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]
         f"Made with {', '.join(f'{name} {version}' for name, version in provenance['libraries'].items())}.",
         *report.get("notes", ()),
     ]
-    recipe = "\n".join(f"    {key} = {json.dumps(value)}" for key, value in flat(report["settings"]).items())
+    knobs = "\n".join(f"    {key} = {json.dumps(value)}" for key, value in recipe(report).items())
     return [
         "## What it learned from",
         f"{rows} The network's targets were {learnt}.",
         _listed(facts),
         "The recipe; in a file, these lines are what `emotion-train train --settings` takes:",
-        recipe,
+        knobs,
     ]
 
 

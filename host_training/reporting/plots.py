@@ -45,11 +45,12 @@ STYLE = {
 SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
-def learning_curves(losses: Mapping[str, Sequence[float]]) -> str:
+def learning_curves(losses: Mapping[str, Sequence[float]], name: str = "network") -> str:
     """Loss by epoch, on the training and on the validation rows.
 
     Args:
         losses: `loss` and `val_loss`, one value an epoch.
+        name: of what was trained; two figures of a page want two names.
     """
     train, validation = losses["loss"], losses["val_loss"]
     best = min(range(len(validation)), key=validation.__getitem__)
@@ -66,7 +67,7 @@ def learning_curves(losses: Mapping[str, Sequence[float]]) -> str:
         axes.legend()
         return _inline(
             figure,
-            "losses",
+            f"losses-{name}",
             f"Learning curves over {len(train)} epochs. Training loss goes from {train[0]:.3f} to {train[-1]:.3f}, "
             f"validation loss from {validation[0]:.3f} to its best, {validation[best]:.3f}, in epoch {epochs[best]}.",
         )

@@ -7,12 +7,12 @@ import json
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
+from jinja2 import TemplateError
 
 from edge import bundle as edge_bundle
 from edge.errors import DataError, NoInputError
 from host_training.output import write_text
-from host_training.reporting import card, mesh_drawing, plots
+from host_training.reporting import card, mesh_drawing, page, plots
 from host_training.training.bundle import REPORT
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-FOLDS, TRIALS, COMPARISON = "cross-validation.json", "trials.json", "comparison.json"
-"""What `emotion-train validate`, `search` and `compare` found; looked for beside the bundle's folder."""
+FOLDS, TRIALS = "cross-validation.json", "trials.json"
+"""What `emotion-train validate` and `search` found for a bundle's recipe; looked for beside its folder, under names
+that begin with the folder's, as in `emotion.trials.json`."""
+COMPARISON, DISTORTIONS = "comparison.json", "distortions.json"
+"""What `emotion-train compare` and `distort` found for all of them; looked for beside the bundle's folder."""
 FACE = 132
 """px, the side of a drawn face."""
 SPLITS = ("test", "validation")
@@ -58,7 +61,7 @@ def write(
 ) -> None:
     """Write the page, and the model card with what was found since; each appears whole or not at all.
 
-    `FOLDS`, `TRIALS` and `COMPARISON` are on it if they lie beside the bundle's folder, or are in its report.
+    `FOLDS`, `TRIALS`, `COMPARISON` and `DISTORTIONS` are on it if they lie where they are looked for.
 
     Args:
         bundle_folder: a bundle made by `emotion-train train`.
@@ -81,15 +84,17 @@ def write(
         raise NoInputError(f"{path}: is not there; bundles with a report are made by `emotion-train train`")
     if comparison and not comparison.exists():
         raise NoInputError(f"{comparison}: is not there; it is made by `emotion-train compare`")
+    folds, trials = (f"{bundle_folder.absolute().name}.{name}" for name in (FOLDS, TRIALS))
     values: Json = {
         "manifest": bundle.manifest,
         "provenance": bundle.manifest["provenance"],
-        "files": (FOLDS, TRIALS, COMPARISON),
+        "files": (folds, trials, COMPARISON, DISTORTIONS),
     }
     for name, view, source in (
-        ("cross_validation", _cross_validation, beside / FOLDS),
-        ("trials", _trials, beside / TRIALS),
+        ("cross_validation", _cross_validation, beside / folds),
+        ("trials", _trials, beside / trials),
         ("comparison", _comparison, comparison or beside / COMPARISON),
+        ("distortions", lambda found: card.distortions(found, bundle.id), beside / DISTORTIONS),
     ):
         lies_beside = _read(source)
         with _form_of(path if lies_beside is None else source):
@@ -131,13 +136,7 @@ def _form_of(path: Path) -> Iterator[None]:
 
 
 def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("host_training.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page.environment()
     environment.globals["joined"] = card.joined
     environment.filters |= {
         "share": _share,
@@ -148,7 +147,7 @@ def _template() -> Any:
         "range": _range,
         "shown": lambda value: json.dumps(value, ensure_ascii=False),
     }
-    return environment.get_template("report.html")
+    return environment.get_template("reporting/templates/report.html")
 
 
 def _share(value: float) -> str:
@@ -181,13 +180,14 @@ def _views(report: Json, table: Table | None) -> Json:
         "scores": scores,
         "test": test,
         "reads": card.READS,
+        "from": card.reads(report),
         "fits": card.FITS,
         "forbidden": card.FORBIDDEN,
         "flatters": card.FLATTERS,
         "limits": card.limits(report),
         "origins": card.origins(report),
         "parity": card.parity_line(report) if "parity" in report else None,
-        "settings": card.flat(report.get("settings", {})),
+        "settings": card.recipe(report),
         "headlines": _headlines(scores),
         "classes": classes,
         "most": max(seen, key=itemgetter("rows"), default=None),
@@ -254,9 +254,7 @@ def _confusion(scores: Json) -> Json:
 
 def _figures(report: Json, scores: Json) -> Json:
     """The drawn ones, as SVG."""
-    drawn = {}
-    if report.get("losses", {}).get("val_loss"):
-        drawn["losses"] = plots.learning_curves(report["losses"])
+    drawn: Json = {"losses": [plots.learning_curves(each, name) for name, each in report.get("losses", {}).items()]}
     test = scores.get("test", {})
     if test.get("reliability"):
         drawn["reliability"] = plots.reliability(test["reliability"])

@@ -20,7 +20,7 @@ from edge import classifier
 from edge.errors import ConfigError
 from edge.mesh_models import LANDMARKER, MEMBERS
 from host_training.errors import BundleWriteError
-from host_training.evaluation.engines import float_path
+from host_training.evaluation.engines import FLOAT_SHA256, float_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +63,11 @@ def write_model(
     folder: Path,
     *,
     network: bytes,
+    whole: bytes,
     features: Features,
     temperature: float,
     labels: tuple[str, ...],
-    golden: NDArray[np.float32],
+    golden: tuple[NDArray[np.float32], NDArray[np.uint8] | None],
     name: str,
 ) -> edge_bundle.Bundle:
     """Write the files that a device runs, and load them the way a device does.
@@ -74,17 +75,24 @@ def write_model(
     Args:
         folder: empty, from `staging`.
         network: the TFLite file.
+        whole: its float form, which goes beside the folder.
         features: the feature contract.
         temperature: from `calibrate`.
         labels: in the order of the network's outputs.
-        golden: float32[G, 478, 3] px, landmarks whose probabilities are written down.
+        golden: landmarks, float32[G, 478, 3] px, and patches, uint8[G, S, S], where the network sees them, whose
+            probabilities are written down.
         name: first part of the id.
     """
     (folder / edge_bundle.NETWORK).write_bytes(network)
     features.save(folder / edge_bundle.FEATURES)
-    model = classifier.network(folder / edge_bundle.NETWORK, features.size, len(labels))
-    probabilities = classifier.Classifier(model, features, temperature).probabilities(golden)
-    np.savez_compressed(folder / edge_bundle.GOLDEN, landmarks=golden, probabilities=probabilities)
+    float_path(folder).write_bytes(whole)
+    model = classifier.network(folder / edge_bundle.NETWORK, features, len(labels))
+    landmarks, patches = golden
+    probabilities = classifier.Classifier(model, features, temperature).probabilities(landmarks, patches)
+    arrays: dict[str, Any] = {"landmarks": landmarks, "probabilities": probabilities}
+    if patches is not None:
+        arrays["patches"] = patches
+    np.savez_compressed(folder / edge_bundle.GOLDEN, **arrays)
     content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()
     created = datetime.now(UTC).replace(microsecond=0)
     manifest = {
@@ -93,14 +101,14 @@ def write_model(
         "created": created.isoformat().replace("+00:00", "Z"),
         # Rises from bundle to bundle, so that an old one can be told from a new one.
         "counter": int(created.timestamp()),
-        "inputs": ["landmarks"],
+        "inputs": list(features.inputs),
         "labels": list(labels),
         "temperature": temperature,
         "feature_contract": features.contract_hash,
         "landmarker_sha256": MEMBERS[LANDMARKER],
         "least_edge_version": edge.__version__,
         "files": _hashes(folder),
-        "provenance": {"metrics": {}},
+        "provenance": {"metrics": {}, FLOAT_SHA256: hashlib.sha256(whole).hexdigest()},
     }
     _write_manifest(folder, manifest)
     return edge_bundle.load(folder)
@@ -110,7 +118,8 @@ def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], r
     """Add what people read, and the provenance."""
     (folder / REPORT).write_text(report, "utf-8")
     (folder / CARD).write_text(card, "utf-8")
-    _write_manifest(folder, {**manifest, "files": _hashes(folder), "provenance": provenance})
+    whole = {**manifest["provenance"], **provenance}
+    _write_manifest(folder, {**manifest, "files": _hashes(folder), "provenance": whole})
 
 
 def shown(path: Path) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.training.settings import TrainSettings
@@ -26,7 +27,7 @@ LEAST_FOLDS = 3
 
 
 def cross_validated(
-    table: Table, targets: Targets, settings: TrainSettings, count: int = FOLDS
+    table: Table, targets: Targets, settings: TrainSettings, count: int = FOLDS, faces: Faces | None = None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
     """Train a network for each fold on all the others but one, which stops it.
 
@@ -37,6 +38,7 @@ def cross_validated(
         targets: what they teach.
         settings: the recipe.
         count: K.
+        faces: the pictures of the table's rows, where the network sees a patch.
 
     Yields:
         The rows of a fold, int[N], and for those with a face found, in their order, the probabilities,
@@ -55,8 +57,8 @@ def cross_validated(
         learnt = np.setdiff1d(rows, np.concatenate([fold, watched]))
         learnt, watched, seen = (part[table.found[part]] for part in (learnt, watched, fold))
         label = f"fold {number + 1} of {count}"
-        fitted = fit(table, targets, settings, training=learnt, validation=watched, label=label)
-        yield fold, fitted.probabilities(table.landmarks[seen])
+        fitted = fit(table, targets, settings, faces, training=learnt, validation=watched, label=label)
+        yield fold, fitted.probabilities(fitted.seen(table, seen, faces))
 
 
 def out_of_fold(table: Table, targets: Targets, settings: TrainSettings) -> NDArray[np.float32]:

@@ -58,7 +58,8 @@ def within_reach(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def seed_everything(seed: int) -> None:
-    """Make what follows give the same weights every time."""
+    """Make what follows give the same weights every time, and the same names, which stand in the files made of them."""
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.features import CROP, VECTOR
 from host_training.quiet import quiet
-from host_training.training.network import REACH, logits, within_reach
+from host_training.training.crop_network import as_input
+from host_training.training.network import REACH, within_reach
 
 with quiet():
     import tensorflow as tf
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.training.network import Layer
+    from host_training.data.seen import Seen
+    from host_training.training.fused import Network
 
 MIN_AGREEMENT = 0.99
 """Share of the validation rows on which int8 and float must name the same label."""
@@ -63,45 +66,33 @@ def compare(by_float: NDArray[np.float32], by_int8: NDArray[np.float32], label: 
     )
 
 
-def representatives(
-    layers: list[Layer], vectors: NDArray[np.float32], seed: int, trim: float = TRIMS[0]
-) -> NDArray[np.float32]:
-    """Rows that stand for the training rows, float32[N, F], when a network's ranges are measured; see `TRIMS`."""
-    chosen = np.random.default_rng(seed).choice(len(vectors), min(REPRESENTATIVES, len(vectors)), replace=False)
-    sample = within_reach(vectors[np.sort(chosen)])
-    said = logits(layers, sample)
+def representatives(network: Network, seen: Seen, seed: int, trim: float = TRIMS[0]) -> Seen:
+    """Faces that stand for the training rows when a network's ranges are measured; see `TRIMS`."""
+    chosen = np.random.default_rng(seed).choice(len(seen), min(REPRESENTATIVES, len(seen)), replace=False)
+    sample = seen[np.sort(chosen)]
+    said = network.logits(sample)
     low, high = said.min(axis=1), said.max(axis=1)
-    return sample[(low >= np.percentile(low, trim)) & (high <= np.percentile(high, 100 - trim))]
+    return sample[np.flatnonzero((low >= np.percentile(low, trim)) & (high <= np.percentile(high, 100 - trim)))]
 
 
-def to_tflite(layers: list[Layer], sample: NDArray[np.float32] | None) -> bytes:
-    """The network as a TFLite file, [1, F] -> [1, C].
+def to_tflite(network: Network, sample: Seen | None) -> bytes:
+    """The network as a TFLite file: [1, F], [1, S, S, 1] or both -> [1, C].
 
     Args:
-        layers: from `network.train`.
-        sample: float32[N, F] from `representatives`: int8 in, out and within. None: float32.
+        network: the float one.
+        sample: from `representatives`: int8 in, out and within. None: float32.
     """
-    size = layers[0].kernel.shape[0]
-
-    def run(values: Any) -> Any:
-        if sample is None:
-            values = tf.clip_by_value(values, -REACH, REACH)
-        for layer in layers[:-1]:
-            values = tf.nn.relu6(tf.matmul(values, layer.kernel) + layer.bias)
-        return tf.matmul(values, layers[-1].kernel) + layers[-1].bias
-
-    signature = [tf.TensorSpec([1, size], tf.float32, name="landmarks")]
     # The converter warns of ranges that it was not given, though it measures them itself.
     with quiet(), warnings.catch_warnings(action="ignore"):
         holder = tf.Module()
-        holder.run = tf.function(run, input_signature=signature)
+        holder.run = _graph(network, clip=sample is None)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([holder.run.get_concrete_function()], holder)
         if sample is not None:
             rows = sample
 
             def each() -> Iterator[list[NDArray[np.float32]]]:
-                for row in rows:
-                    yield [row[None]]
+                for index in range(len(rows)):
+                    yield _inputs(rows[slice(index, index + 1)])
 
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = each
@@ -109,3 +100,44 @@ def to_tflite(layers: list[Layer], sample: NDArray[np.float32] | None) -> bytes:
             converter.inference_input_type = converter.inference_output_type = tf.int8
         converted: bytes = converter.convert()
     return converted
+
+
+def _graph(network: Network, *, clip: bool) -> Any:
+    """What the network computes, as TensorFlow sees it; `clip` where no range of an input does it."""
+    layers, crop = network.layers, network.crop
+    signature = []
+    # As constants: the converter does not look into Keras' variables.
+    weights = (
+        []
+        if crop is None
+        else [list(map(tf.constant, each)) for each in (crop.trainable_variables, crop.non_trainable_variables)]
+    )
+    if layers is not None:
+        signature.append(tf.TensorSpec([1, layers[0].kernel.shape[0]], tf.float32, name=VECTOR))
+    if crop is not None:
+        signature.append(tf.TensorSpec([1, *crop.input_shape[1:]], tf.float32, name=CROP))
+
+    def run(*given: Any) -> Any:
+        said = []
+        if layers is not None:
+            values = tf.clip_by_value(given[0], -REACH, REACH) if clip else given[0]
+            for layer in layers[:-1]:
+                values = tf.nn.relu6(tf.matmul(values, layer.kernel) + layer.bias)
+            said.append(tf.matmul(values, layers[-1].kernel) + layers[-1].bias)
+        if crop is not None:
+            # Not tf.reverse: interpreters of several years can gather int8.
+            mirrored = tf.gather(given[-1], list(range(crop.input_shape[2]))[::-1], axis=2)
+            both, _ = crop.stateless_call(*weights, tf.concat([given[-1], mirrored], axis=0), training=False)
+            said.append(tf.reduce_mean(both, axis=0, keepdims=True))
+        return sum(said[1:], said[0])
+
+    return tf.function(run, input_signature=signature)
+
+
+def _inputs(seen: Seen) -> list[NDArray[np.float32]]:
+    given = []
+    if seen.vectors.size:
+        given.append(within_reach(seen.vectors))
+    if seen.patches is not None:
+        given.append(as_input(seen.patches))
+    return given

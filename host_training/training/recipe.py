@@ -1,4 +1,4 @@
-"""The core of training: rows of a table -> feature contract, float network, temperature."""
+"""The core of training: rows of a table, and their pictures -> feature contract, float network, temperature."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.classifier import softmax
-from edge.features import Features
+from edge.errors import UsageError
+from edge.features import CROP, VECTOR, Features
+from edge.patch import Patch
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.landmark_sets import mirrored, points_of
+from host_training.data.seen import NO_FACES, see
 from host_training.errors import TableError
-from host_training.training import calibrate, network
+from host_training.training import calibrate, crop_network, network
 from host_training.training.balance import class_weights, sample
-from host_training.training.network import Layer, Rows
+from host_training.training.fused import Network, fuse
+from host_training.training.network import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
+    from host_training.data.seen import Seen
     from host_training.data.votes import Targets
     from host_training.training.settings import TrainSettings
 
@@ -29,15 +35,20 @@ class Fitted:
     """A trained float network with everything that goes before and after it."""
 
     features: Features
-    layers: list[Layer]
+    network: Network
     temperature: float
-    losses: dict[str, list[float]]
-    """`loss` and `val_loss`, by epoch."""
+    losses: dict[str, dict[str, list[float]]]
+    """`loss` and `val_loss` by epoch, of the network on each input."""
+    crop_share: float | None = None
+    """How much of the sum the patch's network is; None: there is no sum."""
 
-    def probabilities(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[N, C], calibrated on the validation rows, of faces, float32[N, 478, 3] px."""
-        vectors, _ = self.features(landmarks)
-        return softmax(network.logits(self.layers, vectors), self.temperature)
+    def seen(self, table: Table, rows: NDArray[np.intp], faces: Faces | None = None) -> Seen:
+        """What the network sees of some rows, int[N], in which a face was found."""
+        return see(self.features, table, rows, faces)
+
+    def probabilities(self, seen: Seen) -> NDArray[np.float32]:
+        """float32[N, C], calibrated on the validation rows."""
+        return softmax(self.network.logits(seen), self.temperature)
 
 
 def rows_of(table: Table, targets: Targets, split: str) -> NDArray[np.intp]:
@@ -49,6 +60,7 @@ def fit(
     table: Table,
     targets: Targets,
     settings: TrainSettings,
+    faces: Faces | None = None,
     *,
     training: NDArray[np.intp] | None = None,
     validation: NDArray[np.intp] | None = None,
@@ -60,13 +72,17 @@ def fit(
         table: the rows.
         targets: what they teach.
         settings: the recipe.
+        faces: the pictures of the table's rows, where the network sees a patch.
         training: int[M], the rows to learn from; None: those of the training split.
         validation: int[V], the rows that stop it and set its temperature; None: those of the validation split.
         label: what the progress bar says.
 
     Raises:
         TableError: there is nothing to learn from, or nothing to watch it on.
+        UsageError: the network sees a patch, and there are no pictures.
     """
+    if CROP in settings.inputs and faces is None:
+        raise UsageError(NO_FACES)
     mine = rows_of(table, targets, TRAIN) if training is None else training
     theirs = rows_of(table, targets, VALIDATION) if validation is None else validation
     judged = theirs[targets.judged[theirs]]
@@ -74,12 +90,24 @@ def fit(
         if not len(rows):
             raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
     features, learnt = prepare(table, targets, mine, settings)
-    vectors, _ = features(table.landmarks[theirs])
-    watched = Rows(vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
-    layers, losses = network.train(learnt, watched, features, settings, label=label)
-    vectors, _ = features(table.landmarks[judged])
-    temperature = calibrate.temperature(network.logits(layers, vectors), targets.hard[judged])
-    return Fitted(features, layers, temperature, losses)
+    watched = see(features, table, theirs, faces)
+    layers = crop = share = None
+    losses: dict[str, dict[str, list[float]]] = {}
+    if VECTOR in settings.inputs:
+        watch = Rows(watched.vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
+        layers, losses[VECTOR] = network.train(learnt, watch, features, settings, label=label)
+    if faces is not None and watched.patches is not None:
+        weights = class_weights(targets.soft[mine], settings.balance.class_weight_power)
+        lessons = crop_network.Lessons(mine, targets.soft[mine], weights)
+        crop, losses[CROP] = crop_network.train(
+            lessons, faces, (watched.patches, targets.soft[theirs]), settings, label=f"{label}, patches"
+        )
+    clear = watched[targets.judged[theirs]]
+    if layers and crop:
+        whole, share = fuse(layers, crop, clear, targets.hard[judged])
+    else:
+        whole = Network(layers, crop)
+    return Fitted(features, whole, calibrate.temperature(whole.logits(clear), targets.hard[judged]), losses, share)
 
 
 def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: TrainSettings) -> tuple[Features, Rows]:
@@ -88,7 +116,8 @@ def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: Tr
     landmarks = table.landmarks[rows]
     # Mirror images make the reference and the statistics even-handed too.
     both = np.concatenate([landmarks, mirrored(landmarks)]) if settings.augmentation.mirror else landmarks
-    features = Features.fit(both, points_of(settings.features.regions))
+    points = points_of(settings.features.regions if VECTOR in settings.inputs else ())
+    features = Features.fit(both, points, Patch(settings.crop.size) if CROP in settings.inputs else None)
     chosen = sample(soft, up=balance.up_sampling, down=balance.down_sampling, seed=settings.seed)
     weights = class_weights(soft[chosen], balance.class_weight_power)
     sides = len(both) // len(landmarks)

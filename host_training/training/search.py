@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
 
 FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece", "negative_log_likelihood")
@@ -72,7 +73,13 @@ def key_of(knobs: Knobs) -> str:
 
 
 def run(
-    table: Table, base: Path | None, overrides: Knobs, trials: list[Knobs], *, workers: int
+    table: Table,
+    base: Path | None,
+    overrides: Knobs,
+    trials: list[Knobs],
+    *,
+    faces: Faces | None = None,
+    workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Train and judge every trial; the test rows take no part.
 
@@ -81,18 +88,19 @@ def run(
         base: the settings file that the trials differ from.
         overrides: knobs that are the same for all.
         trials: from `drawn`.
+        faces: the pictures of the table's rows, where networks see a patch.
         workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
 
     Yields:
         `settings` and `validation` of each, in the order in which they were drawn.
     """
-    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}) for knobs in trials)
+    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}, faces) for knobs in trials)
     done = Parallel(n_jobs=workers, return_as="generator")(jobs)
     for knobs, figures in zip(trials, tqdm(done, total=len(trials), desc="trials"), strict=True):
         yield {"settings": knobs, "validation": figures}
 
 
-def _judge(table: Table, base: Path | None, knobs: Knobs) -> dict[str, float]:
+def _judge(table: Table, base: Path | None, knobs: Knobs, faces: Faces | None) -> dict[str, float]:
     from host_training.data.keypoints import VALIDATION
     from host_training.data.votes import targets_of
     from host_training.evaluation.evaluate import score
@@ -100,11 +108,10 @@ def _judge(table: Table, base: Path | None, knobs: Knobs) -> dict[str, float]:
 
     settings = settings_module.load(base, knobs)
     targets = targets_of(table, settings.labels, settings.truth)
-    fitted = recipe.fit(table, targets, settings)
+    fitted = recipe.fit(table, targets, settings, faces)
     rows = targets.judged & table.found & (table.split == VALIDATION)
-    scores = score(
-        fitted.probabilities(table.landmarks[rows]), table, targets, VALIDATION, truth=settings.truth
-    ).as_dict()
+    said = fitted.probabilities(fitted.seen(table, np.flatnonzero(rows), faces))
+    scores = score(said, table, targets, VALIDATION, truth=settings.truth).as_dict()
     return {name: scores[name] for name in FIGURES}
 
 

@@ -10,6 +10,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from edge.errors import ConfigError, NoInputError, UsageError
+from edge.features import CROP, VECTOR
+from edge.patch import SIZES
 from host_training.data.landmark_sets import REGIONS
 from host_training.data.votes import TARGETS, checked_labels
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = "training.toml"
+INPUTS = ((VECTOR,), (CROP,), (VECTOR, CROP))
+"""What a network may see, as manifests have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,25 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CropSettings:
+    """`[crop]`."""
+
+    size: int
+    channels: tuple[int, ...]
+    dropout: float
+    distorted: float
+    cut_out: float
+    mix_up: float
+    turn_degrees: float
+    scale: float
+    shift: float
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
 class OptimiserSettings:
     """`[optimiser]`."""
 
@@ -71,12 +94,14 @@ class TrainSettings:
     name: str
     seed: int
     labels: tuple[str, ...]
+    inputs: tuple[str, ...]
     truth: str
     features: FeatureSettings
     balance: BalanceSettings
     augmentation: AugmentationSettings
     network: NetworkSettings
     optimiser: OptimiserSettings
+    crop: CropSettings
 
 
 def template() -> str:
@@ -173,8 +198,11 @@ def _check(settings: TrainSettings) -> None:
     unknown = [name for name in regions if name not in REGIONS]
     if unknown or not regions:
         raise ConfigError(f"features.regions: {(*unknown, 'nothing')[0]} is no region; there are {', '.join(REGIONS)}")
-    if not settings.network.hidden or min(settings.network.hidden) < 1:
-        raise ConfigError("network.hidden: give at least one layer, of at least one unit")
+    if settings.inputs not in INPUTS:
+        raise ConfigError(f"inputs: choose {' or '.join(','.join(each) for each in INPUTS)}")
+    for key, sizes in (("network.hidden", settings.network.hidden), ("crop.channels", settings.crop.channels)):
+        if not sizes or min(sizes) < 1:
+            raise ConfigError(f"{key}: give at least one layer, of at least one unit")
     if not settings.name or not settings.name.replace("-", "").isalnum():
         raise ConfigError("name: use letters, digits and hyphens")
     if settings.truth not in TARGETS:
@@ -198,6 +226,18 @@ def _check(settings: TrainSettings) -> None:
         ("optimiser.batch", 1, inf),
         ("optimiser.epochs", 1, inf),
         ("optimiser.patience", 1, inf),
+        ("crop.size", SIZES[0], SIZES[-1]),
+        ("crop.dropout", 0, below_one),
+        ("crop.distorted", 0, 1),
+        ("crop.cut_out", 0, 1),
+        ("crop.mix_up", 0, inf),
+        ("crop.turn_degrees", 0, 90),
+        ("crop.scale", 0, 1),
+        ("crop.shift", 0, 1),
+        ("crop.learning_rate", smallest, inf),
+        ("crop.weight_decay", 0, inf),
+        ("crop.batch", 2, inf),
+        ("crop.epochs", 1, inf),
     ):
         table, name = key.split(".")
         value = getattr(getattr(settings, table), name)

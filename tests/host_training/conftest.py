@@ -1,4 +1,4 @@
-"""A small table of real faces, and a bundle trained on it."""
+"""Small tables of real faces, one with drawings of them, and bundles trained on these."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 
 from host_training.data import keypoints
+from host_training.data.extract import fingerprint
+from host_training.data.faces import Faces, build
 from host_training.data.keypoints import MESH, SPLITS, Table
+from host_training.data.landmark_sets import REGIONS
 from host_training.data.votes import COLUMNS, LABELS
+from host_training.importers.source import Pixels
 from host_training.training import train
 from host_training.training.settings import TrainSettings, load
 from host_training.training.train import Origin
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parent / "faces.npz"
 COPIES = {"train": 12, "validation": 6, "test": 6}
+MARGIN = 20
+"""px of a drawing round its face."""
+DARK, BRIGHT = 50, 230
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +105,67 @@ def bundle_folder(
 ) -> Path:
     folder = tmp_path_factory.mktemp("model") / "emotion"
     train.run(table, settings, folder, origin)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> Faces:
+    """The faces of the small table with other labels, and a drawing of each.
+
+    There are eight labels. The landmarks tell one of four pairs; in the drawing brows and lips are dark or bright,
+    which tells another pair and which of it. So each alone leaves two labels to choose from, and both together none.
+    """
+    rng = np.random.default_rng(0)
+    face = np.concatenate([np.repeat(np.arange(16), COPIES[name]) for name in SPLITS])
+    shape, lips = face // 4, rng.integers(0, 2, len(face))
+    label, votes = (shape * 2 + lips).astype(np.int8), np.zeros_like(measured.votes)
+    votes[np.arange(len(votes)), label] = 10
+    landmarks, group = measured.landmarks.copy(), measured.group.copy()
+    landmarks[:, :, :2] += MARGIN - landmarks[:, :, :2].min(axis=1, keepdims=True)
+    pictures = {}
+    for row in np.flatnonzero(measured.found).tolist():
+        pictures[row] = Pixels(drawing(landmarks[row], bright_brows=shape[row] % 2 > 0, bright_lips=lips[row] > 0))
+        group[row] = fingerprint(pictures[row].load())
+    path = tmp_path_factory.mktemp("drawn") / "drawn.parquet"
+    keypoints.write(dataclasses.replace(measured, landmarks=landmarks, group=group, votes=votes, label=label), path)
+    return build(keypoints.read(path), pictures)
+
+
+def drawing(landmarks: NDArray[np.float32], *, bright_brows: bool, bright_lips: bool) -> NDArray[np.uint8]:
+    """uint8[H, W], grey: a plain face with its brows and lips."""
+    points = landmarks[:, :2].round().astype(np.int32)
+    picture = np.full(points.max(axis=0)[::-1] + MARGIN, 90, np.uint8)
+    halves = [np.array(REGIONS["brows"])[:10], np.array(REGIONS["brows"])[10:]]
+    parts = [(np.array(REGIONS["oval"]), 140)]
+    parts += [(half, BRIGHT if bright_brows else DARK) for half in halves]
+    parts += [(np.array(REGIONS["lips"]), BRIGHT if bright_lips else DARK)]
+    for part, shade in parts:
+        cv2.fillConvexPoly(picture, cv2.convexHull(points[part]), shade)
+    return picture
+
+
+@pytest.fixture(scope="session")
+def both(settings: TrainSettings) -> TrainSettings:
+    """The recipe of a network that sees landmarks and patch, and learns in seconds."""
+    crop = {"size": 24, "channels": (8, 12), "batch": 8, "epochs": 6, "learning_rate": 0.01, "distorted": 0.3}
+    return dataclasses.replace(
+        settings, inputs=("landmarks", "crop"), crop=dataclasses.replace(settings.crop, **crop, dropout=0.1)
+    )
+
+
+@pytest.fixture(scope="session")
+def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that reads landmarks and patch."""
+    folder = tmp_path_factory.mktemp("both") / "emotion"
+    train.run(store.table, both, folder, origin, store)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crop_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that reads the patch alone."""
+    folder = tmp_path_factory.mktemp("crop") / "emotion"
+    train.run(store.table, dataclasses.replace(both, inputs=("crop",)), folder, origin, store)
     return folder
 
 

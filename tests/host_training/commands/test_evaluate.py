@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edge import bundle as bundles
 from edge import mesh_models
+from edge.camera.images import read_image
 from edge.errors import ConfigError
+from edge.face_mesh import open_face_mesh
+from edge.settings import MeshSettings
 from host_training.cli import main
 from host_training.data import keypoints
 from host_training.data.votes import LABELS
@@ -138,6 +142,34 @@ def test_a_folder_may_have_names_of_its_own(evaluated: Callable, pictures: Path)
     assert (figures["rows"], figures["support"]["surprise"]) == (1, 1)
 
 
+def test_a_bundle_that_sees_the_picture_is_judged_on_a_folder_as_on_a_device(
+    crop_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+):
+    (pictures / "happy" / "too").mkdir()
+    shutil.copy(pictures / "happy" / PORTRAIT.name, pictures / "happy" / "too")
+
+    assert main(["evaluate", "--bundle", str(crop_folder), "--data", str(pictures), "--json"]) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    (row,) = (row for row in figures["confusion"] if sum(row) == 2)
+    rgb = read_image(pictures / "happy" / PORTRAIT.name)
+    mesh = open_face_mesh(MeshSettings(max_faces=1), mesh_models.find([mesh_models.cache_folder()]))
+    (reading,) = bundles.load(crop_folder).classifier.read(mesh.still(rgb), rgb)
+    assert (figures["rows"], figures["found"]) == (3, 2)
+    assert row[reading.probabilities.argmax()] == 2
+
+
+def test_a_bundle_that_sees_the_picture_may_find_no_face_in_a_folder(
+    crop_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.rmtree(pictures / "happy")
+
+    assert main(["evaluate", "--bundle", str(crop_folder), "--data", str(pictures), "--json"]) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["rows"], figures["found"], figures["accuracy"]) == (1, 0, 0)
+
+
 # Bad input
 
 
@@ -202,6 +234,13 @@ def test_a_name_wants_a_label(refused: Callable, pictures: Path, label: str):
 
     assert status == os.EX_USAGE
     assert "write OLD=LABEL" in said
+
+
+def test_a_name_has_one_label(refused: Callable, pictures: Path):
+    status, said = refused(pictures, "--label", "a=fear", "--label", "a=anger")
+
+    assert status == os.EX_USAGE
+    assert "gives 'a' twice, as fear and as anger" in said
 
 
 def test_a_table_has_its_labels(refused: Callable, table_path: Path):

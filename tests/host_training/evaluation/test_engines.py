@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +11,19 @@ import pytest
 from edge import bundle as edge_bundle
 from edge import classifier
 from edge.errors import DataError, NoInputError
-from host_training.evaluation.engines import by_reference, compare, float_of, float_path, load_float, save_float
+from host_training.data.seen import Seen, see
+from host_training.evaluation.engines import FLOAT_SHA256, by_reference, compare, float_of, float_path
+from host_training.training import quantise
+from host_training.training.fused import Network
 from host_training.training.network import Layer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from edge.bundle import Bundle
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
 
 
@@ -29,87 +35,34 @@ def bundle(bundle_folder: Path, tmp_path: Path) -> Bundle:
     return edge_bundle.load(tmp_path / "emotion")
 
 
-def small_network() -> list[Layer]:
-    rng = np.random.default_rng(0)
-    shapes = ((5, 4), (4, 3))
-    return [Layer(rng.random(shape, np.float32), rng.random(shape[1], np.float32)) for shape in shapes]
-
-
-# The file
-
-
-def test_a_float_network_comes_back_as_it_was(tmp_path: Path):
-    save_float(small_network(), tmp_path / "net.npz")
-
-    for before, after in zip(small_network(), load_float(tmp_path / "net.npz"), strict=True):
-        np.testing.assert_array_equal(before.kernel, after.kernel)
-        np.testing.assert_array_equal(before.bias, after.bias)
-        assert after.kernel.dtype == after.bias.dtype == np.float32
-
-
-def test_the_same_network_is_the_same_file_whenever_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    save_float(small_network(), tmp_path / "one.npz")
-    later = time.localtime(time.time() + 1e6)
-    monkeypatch.setattr(time, "localtime", lambda *_: later)
-
-    save_float(small_network(), tmp_path / "other.npz")
-
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
-
-
 def test_a_float_network_lies_beside_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert float_path(tmp_path / "emotion") == tmp_path / "emotion.float.npz"
+    assert float_path(tmp_path / "emotion") == tmp_path / "emotion.float.tflite"
     (tmp_path / "emotion").mkdir()
     monkeypatch.chdir(tmp_path / "emotion")
 
-    assert float_path(type(tmp_path)()) == tmp_path / "emotion.float.npz"
-
-
-def test_a_missing_file_is_no_input(tmp_path: Path):
-    with pytest.raises(NoInputError, match=r"no\.npz: No such file"):
-        load_float(tmp_path / "no.npz")
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {},
-        {"kernel_0": np.ones((5, 4))},
-        {"kernel_0": np.ones((5, 4)), "bias_0": np.ones(3)},
-        {"kernel_0": np.ones((5, 4)), "bias_0": np.ones(4), "kernel_1": np.ones((5, 3)), "bias_1": np.ones(3)},
-        {"weights": np.ones(5), "bias_0": np.ones(3)},
-        {"kernel_0": np.array(["a"]), "bias_0": np.array(["b"])},
-    ],
-)
-def test_a_file_of_something_else_is_refused(tmp_path: Path, arrays: dict):
-    np.savez(tmp_path / "net.npz", **arrays)
-
-    with pytest.raises(DataError, match="not a float network"):
-        load_float(tmp_path / "net.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and no more"])
-def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes):
-    (tmp_path / "net.npz").write_bytes(content)
-
-    with pytest.raises(DataError, match="not a float network"):
-        load_float(tmp_path / "net.npz")
+    assert float_path(type(tmp_path)()) == tmp_path / "emotion.float.tflite"
 
 
 # Whose network it is
 
 
 def test_the_float_network_of_a_bundle_fits_it(bundle: Bundle):
-    layers = float_of(bundle)
+    model = classifier.network(float_of(bundle), bundle.features, len(bundle.labels))
 
-    assert layers[0].kernel.shape[0] == bundle.features.size
-    assert layers[-1].bias.shape == (len(bundle.labels),)
+    assert model.dtype == np.float32
 
 
 def test_the_float_network_of_another_bundle_is_refused(bundle: Bundle):
-    save_float(small_network(), float_path(bundle.folder))
+    float_path(bundle.folder).write_bytes(b"of another one")
 
-    with pytest.raises(DataError, match=r"emotion\.float\.npz is not the float network of tiny-"):
+    with pytest.raises(DataError, match=r"emotion\.float\.tflite is not the float network of tiny-"):
+        float_of(bundle)
+
+
+def test_a_missing_one_is_no_input(bundle: Bundle):
+    float_path(bundle.folder).unlink()
+
+    with pytest.raises(NoInputError, match=r"emotion\.float\.tflite is not beside the bundle \(No such file"):
         float_of(bundle)
 
 
@@ -124,57 +77,80 @@ def test_a_bundle_that_was_packed_without_one_has_none(bundle: Bundle):
 # What it says
 
 
+def faces_of(bundle: Bundle, table: Table, store: Faces | None = None) -> tuple[Seen, NDArray[np.intp]]:
+    """What the bundle sees of the test rows in which a face was found, and their labels."""
+    rows = np.flatnonzero(table.found & (table.split == "test"))
+    return see(bundle.features, table, rows, store), table.votes[rows].argmax(axis=1)
+
+
+def all_of(seen: Seen) -> NDArray[np.bool_]:
+    return np.ones(len(seen), bool)
+
+
 def test_the_reference_says_what_the_edge_says(bundle: Bundle, table: Table):
-    vectors, _ = bundle.features(table.landmarks[table.found])
+    seen = see(bundle.features, table, np.flatnonzero(table.found))
     path = bundle.folder / edge_bundle.NETWORK
-    model = classifier.network(path, bundle.features.size, len(bundle.labels))
+    model = classifier.network(path, bundle.features, len(bundle.labels))
     step = model.output_quantisation[0] or 1e-4
 
-    difference = np.abs(by_reference(path, vectors) - classifier.logits(model, vectors))
+    difference = np.abs(by_reference(path, seen) - classifier.logits(model, seen.vectors))
 
     assert difference.max() <= 2 * step + 1e-6
     assert difference.mean() < step / 4
 
 
 def test_a_network_that_says_something_else_is_told_by_its_agreement(bundle: Bundle, table: Table):
-    layers = float_of(bundle)
-    found = table.found & (table.split == "test")
-    label = table.votes[found].argmax(axis=1)
-    last = layers[-1]
-    turned = [*layers[:-1], Layer(np.roll(last.kernel, 1, axis=1), np.roll(last.bias, 1))]
+    seen, label = faces_of(bundle, table)
+    # Whatever it sees, it says the first label.
+    layer = Layer(np.zeros((bundle.features.size, 8), np.float32), np.eye(8, dtype=np.float32)[0])
+    stubborn = quantise.to_tflite(Network([layer], None), None)
+    float_path(bundle.folder).write_bytes(stubborn)
+    bundle.manifest["provenance"][FLOAT_SHA256] = hashlib.sha256(stubborn).hexdigest()
 
-    wrong, _, edges = compare(bundle, turned, table.landmarks[found], label, list(range(8)))
+    wrong, _, edges = compare(bundle, seen, all_of(seen), label, list(range(8)))
 
     assert edges.accuracy > 0.5
     assert wrong.accuracy < 0.2
-    assert wrong.agreement < 0.1
+    assert wrong.agreement < 0.2
 
 
 def test_only_the_labels_in_question_can_be_said(bundle: Bundle, table: Table):
-    found = table.found & (table.split == "test")
-    label = np.zeros(found.sum(), np.intp)
+    seen, label = faces_of(bundle, table)
 
-    engines = compare(bundle, float_of(bundle), table.landmarks[found], label, [2, 3])
+    engines = compare(bundle, seen, all_of(seen), np.zeros_like(label), [2, 3])
 
-    said_2 = bundle.classifier.probabilities(table.landmarks[found])[:, [2, 3]].argmax(axis=1) == 0
+    landmarks = table.landmarks[table.found & (table.split == "test")]
+    said_2 = bundle.classifier.probabilities(landmarks)[:, [2, 3]].argmax(axis=1) == 0
     assert engines[-1].accuracy == pytest.approx(said_2.mean())
     assert engines[-1].agreement == 1
 
 
 def test_a_missed_face_is_an_error_of_every_engine(bundle: Bundle, table: Table):
-    found = np.flatnonzero(table.found & (table.split == "test"))
-    label = table.votes[found].argmax(axis=1)
-    landmarks = np.concatenate([table.landmarks[found], np.full((len(found), 478, 3), np.nan, np.float32)])
+    seen, label = faces_of(bundle, table)
+    half = np.repeat([True, False], len(seen))
 
-    seen = compare(bundle, float_of(bundle), table.landmarks[found], label, list(range(8)))
-    half_missed = compare(bundle, float_of(bundle), landmarks, np.tile(label, 2), list(range(8)))
+    every = compare(bundle, seen, all_of(seen), label, list(range(8)))
+    half_missed = compare(bundle, seen, half, np.tile(label, 2), list(range(8)))
 
-    assert [each.accuracy for each in half_missed] == pytest.approx([each.accuracy / 2 for each in seen])
-    assert [each.agreement for each in half_missed] == [each.agreement for each in seen]
+    assert [each.accuracy for each in half_missed] == pytest.approx([each.accuracy / 2 for each in every])
+    assert [each.agreement for each in half_missed] == [each.agreement for each in every]
 
 
-def test_without_a_face_there_is_nothing_to_compare_on(bundle: Bundle):
-    landmarks = np.full((3, 478, 3), np.nan, np.float32)
+def test_without_a_face_there_is_nothing_to_compare_on(bundle: Bundle, table: Table):
+    seen = faces_of(bundle, table)[0][slice(0)]
 
     with pytest.raises(DataError, match="no face was found"):
-        compare(bundle, float_of(bundle), landmarks, np.zeros(3, np.intp), list(range(8)))
+        compare(bundle, seen, np.zeros(3, bool), np.zeros(3, np.intp), list(range(8)))
+
+
+@pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
+def test_they_agree_on_patches_too(request: pytest.FixtureRequest, name: str, store: Faces):
+    bundle = edge_bundle.load(request.getfixturevalue(name))
+    seen, label = faces_of(bundle, store.table, store)
+
+    whole, reference, edges = compare(bundle, seen, all_of(seen), label, list(range(8)))
+
+    assert reference.name == "int8, TensorFlow's interpreter"
+    assert edges.accuracy > 0.5
+    assert reference.agreement > 0.97
+    assert whole.agreement > 0.97

@@ -152,6 +152,40 @@ def test_cross_validation_is_told_where_there_was_any(report: dict[str, Any]):
     assert "0.7812 ± 0.0041" in of(report)
 
 
+def test_distorted_pictures_are_told_beside_other_bundles(report: dict[str, Any]):
+    assert "distorted, and read" not in of(report)
+
+    read = {"accuracy": 0.7654, "accuracy_interval": [0.71, 0.81], "found": 0.9876}
+    report["distortions"] = {
+        "command": "emotion-train distort",
+        "rows": 300,
+        "distortions": {"dark": "too little light"},
+        "bundles": {"other": {"dark": {**read, "accuracy": 0.4321}}, report["id"]: {"dark": read}},
+    }
+    assert "| too little light | 0.765 (0.710 to 0.810) | 0.432 (0.710 to 0.810) | 0.988 |" in of(report)
+
+
+def test_it_says_what_the_model_sees_and_what_follows_from_it(report: dict[str, Any]):
+    said = of(report).replace("\n", " ")
+    assert "from the 478 landmarks of MediaPipe's face mesh: one of" in said
+    assert "Geometry leaves out" in said
+
+    report["inputs"] = ["landmarks", "crop"]
+    said = of(report).replace("\n", " ")
+    assert "and a small grey patch of the picture, cut out along them: one of" in said
+    assert "The sum of a multi-layer perceptron on the landmarks and a convolutional network on the patch" in said
+    assert "Geometry leaves out" not in said
+    assert "skin, hair and glasses" in said
+    assert "patches that are the mean of many faces" in said
+
+
+def test_copies_that_were_looked_for_are_told(report: dict[str, Any]):
+    assert "nor a byte-equal copy of them" in of(report).replace("\n", " ")
+
+    report["notes"] = ["faces.decisions.csv: 12 rows: now with the rows of the same photo"]
+    assert "nor another copy of the same photo, as far as one was found" in of(report).replace("\n", " ")
+
+
 def test_what_was_done_to_the_table_is_told(report: dict[str, Any]):
     report["notes"] = ["faces.decisions.csv: 12 rows: left out"]
 

@@ -72,7 +72,22 @@ COMPARISON = {
         },
     ],
 }
-BESIDE = {"cross-validation.json": FOLDS, "trials.json": TRIALS, "comparison.json": COMPARISON}
+READ = {"accuracy": 0.7654, "accuracy_interval": [0.71, 0.81], "found": 0.9876}
+DISTORTIONS = {
+    "command": "emotion-train distort --bundle emotion --data tiny.parquet",
+    "rows": 300,
+    "distortions": {"none": "the picture as it is", "dark": "too little light"},
+    "bundles": {
+        "other-1": {"none": READ, "dark": {**READ, "accuracy": 0.4321}},
+        "this": {"none": READ, "dark": {**READ, "accuracy": 0.5432}},
+    },
+}
+BESIDE = {
+    "emotion.cross-validation.json": FOLDS,
+    "emotion.trials.json": TRIALS,
+    "comparison.json": COMPARISON,
+    "distortions.json": DISTORTIONS,
+}
 
 
 class Page(HTMLParser):
@@ -168,8 +183,9 @@ def whole_folder(bundle_folder: Path, table: Table, tmp_path_factory: pytest.Tem
         engines=[{"name": "float", "accuracy": 0.7811, "macro_f1": 0.6302, "agreement": 0.99354}],
         worst=mistakes(table, 24),
     )
+    mine = json.loads((folder / "manifest.json").read_text())["id"]
     for name, found in BESIDE.items():
-        (folder.parent / name).write_text(json.dumps(found))
+        (folder.parent / name).write_text(json.dumps(found).replace('"this"', f'"{mine}"'))
     return folder
 
 
@@ -214,6 +230,11 @@ def test_every_count_of_the_confusion_matrix_is_on_the_page(whole: Page, whole_f
 def test_slices_and_coverage_are_told(whole: Page):
     assert "Pose: angle between face and line of sight over 45° 61 49.2% 36.1 to 61.7%" in whole.text
     assert "70% on 66.1% 93.5%" in whole.text
+
+
+def test_distorted_pictures_are_told_with_this_bundle_first(whole: Page):
+    assert "too little light 54.3% 71.0 to 81.0% 43.2% 71.0 to 81.0% 98.8%" in whole.text
+    assert DISTORTIONS["command"] in whole.text
 
 
 def test_engines_are_compared(whole: Page):

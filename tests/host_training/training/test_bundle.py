@@ -78,7 +78,7 @@ def test_a_new_bundle_takes_the_place_of_the_one_before(copy: Path, bundle_folde
         bundle.install(folder, copy)
 
     assert {path.name for path in copy.iterdir()} == FILES
-    assert {path.name for path in copy.parent.iterdir()} == {"emotion", "emotion.float.npz"}
+    assert {path.name for path in copy.parent.iterdir()} == {"emotion", "emotion.float.tflite"}
     assert float_path(copy).read_bytes() == float_path(bundle_folder).read_bytes()
 
 

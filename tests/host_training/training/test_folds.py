@@ -61,7 +61,7 @@ def test_a_network_has_not_seen_the_persons_that_it_is_asked_about(
     seen = rows[persons.found[rows]]
     assert len(said) == len(seen)
     np.testing.assert_array_equal(
-        one.probabilities(persons.landmarks[seen]), other.probabilities(persons.landmarks[seen])
+        one.probabilities(one.seen(persons, seen)), other.probabilities(other.seen(persons, seen))
     )
 
 

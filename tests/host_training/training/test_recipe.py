@@ -71,7 +71,7 @@ def test_fitted_probabilities_read_faces_of_the_validation_split(
     fitted = recipe.fit(table, targets, settings)
 
     rows = recipe.rows_of(table, targets, "validation")
-    said = fitted.probabilities(table.landmarks[rows])
+    said = fitted.probabilities(fitted.seen(table, rows))
     assert (said.argmax(axis=1) == targets.hard[rows]).mean() > 0.9
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_the_test_rows_are_not_looked_at(
 
     one, other = (recipe.fit(each, targets, settings) for each in (table, changed(landmarks=landmarks)))
 
-    for first, second in zip(one.layers, other.layers, strict=True):
+    for first, second in zip(one.network.layers, other.network.layers, strict=True):
         np.testing.assert_array_equal(first.kernel, second.kernel)
     assert one.temperature == other.temperature
 

@@ -38,6 +38,7 @@ def test_trials_differ_are_the_same_again_and_never_more_than_there_are():
         ('"network.dropout" = 0.1', "give a list of values"),
         ("[network]\ndropout = [0.1]", "with the key in quotes"),
         ("nonsense", "not a TOML file"),
+        ('inputs = [["landmarks"], ["picture"]]', "inputs: choose landmarks or crop or landmarks,crop"),
     ],
 )
 def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str, complaint: str):

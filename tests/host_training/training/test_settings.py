@@ -66,6 +66,28 @@ def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path)
         ("truth = 'guess'", "truth: choose one of votes, label"),
         ("labels = ['anger', 'glee']", "labels: 'glee' is no label"),
         ("labels = ['anger']", "labels: name at least two"),
+        ("inputs = ['picture']", "inputs: choose landmarks or crop or landmarks,crop"),
+        ("inputs = ['crop', 'landmarks']", "inputs: choose landmarks or crop or landmarks,crop"),
+        ("inputs = []", "inputs: choose landmarks or crop"),
+        ("inputs = 'crop'", "inputs = 'crop' is not of the right type, as in inputs = ['landmarks']"),
+        ("[crop]\nsize = 15", "crop.size = 15: must be at least 16 and at most 256"),
+        ("[crop]\nsize = 257", "crop.size = 257: must be at least 16 and at most 256"),
+        ("[crop]\nchannels = []", "crop.channels: give at least one layer"),
+        ("[crop]\nchannels = [8, 0]", "crop.channels: give at least one layer"),
+        ("[crop]\nchannels = 8", "crop.channels = 8 is not of the right type"),
+        ("[crop]\ndropout = 1", "crop.dropout = 1.0: must be at least 0 and less than 1"),
+        ("[crop]\ndistorted = 1.5", "crop.distorted = 1.5: must be at least 0 and at most 1"),
+        ("[crop]\ncut_out = -0.1", "crop.cut_out = -0.1: must be at least 0 and at most 1"),
+        ("[crop]\nmix_up = -1", "crop.mix_up = -1.0: must be at least 0"),
+        ("[crop]\nmix_up = inf", "crop.mix_up = inf: must be at least 0"),
+        ("[crop]\nturn_degrees = 91", "crop.turn_degrees = 91.0: must be at least 0 and at most 90"),
+        ("[crop]\nscale = 2", "crop.scale = 2.0: must be at least 0 and at most 1"),
+        ("[crop]\nshift = nan", "crop.shift = nan: must be at least 0 and at most 1"),
+        ("[crop]\nlearning_rate = 0", "crop.learning_rate = 0.0: must be more than 0"),
+        ("[crop]\nweight_decay = -1", "crop.weight_decay = -1.0: must be at least 0"),
+        ("[crop]\nbatch = 1", "crop.batch = 1: must be at least 2"),
+        ("[crop]\nepochs = 0", "crop.epochs = 0: must be at least 1"),
+        ("[crop]\npatience = 3", "unknown key 'crop.patience'"),
         ("seed = ", "not a TOML file"),
     ],
 )
@@ -75,6 +97,12 @@ def test_what_cannot_be_trained_is_refused_with_the_key_and_the_file(tmp_path: P
 
     assert "mine.toml: " in str(caught.value)
     assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("inputs", settings.INPUTS)
+def test_each_choice_of_inputs_can_be_trained(inputs: tuple[str, ...]):
+    assert settings.load(None, {"inputs": list(inputs)}).inputs == inputs
 
 
 def test_a_missing_file_is_said(tmp_path: Path):

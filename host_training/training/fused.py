@@ -1,0 +1,74 @@
+"""A float network as a whole: the one on landmarks, the one on the patch, or the sum of what both say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from host_training.training import calibrate, crop_network, network
+from host_training.training.network import Layer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from host_training.data.seen import Seen
+
+SHARES = np.linspace(0, 1, 41).round(3)
+"""Shares of the patch's network that are considered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A trained float network."""
+
+    layers: list[Layer] | None
+    """On the landmarks; None: it does not see them."""
+    crop: Any | None
+    """A Keras model on the patch; None: it does not see it."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt."""
+        dense = sum(layer.kernel.size + layer.bias.size for layer in self.layers or ())
+        return dense + (self.crop.count_params() if self.crop else 0)
+
+    def logits(self, seen: Seen) -> NDArray[np.float32]:
+        """float32[N, C]."""
+        said = []
+        if self.layers is not None:
+            said.append(network.logits(self.layers, seen.vectors))
+        if self.crop is not None and seen.patches is not None:
+            said.append(crop_network.logits(self.crop, seen.patches))
+        return sum(said[1:], said[0])
+
+
+def fuse(layers: list[Layer], crop: Any, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
+    """The weighted sum of two networks that surprises least on the validation faces.
+
+    Both are put to their own temperature first, so that a share of one half is the geometric mean of what they say.
+
+    Args:
+        layers: the network on the landmarks.
+        crop: the one on the patch; its last layer is changed.
+        seen: the validation faces.
+        label: int[N], theirs.
+
+    Returns:
+        The sum, the shares worked into the last layers; and the share of the patch's network.
+    """
+    alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    said = [each / np.float32(calibrate.temperature(each, label)) for each in alone]
+    surprise = []
+    for share in SHARES.tolist():
+        mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
+        surprise.append(calibrate.negative_log_likelihood(mixed, label, calibrate.temperature(mixed, label)))
+    share = float(SHARES[int(np.argmin(surprise))])
+    first, second = (
+        part / calibrate.temperature(each, label) for part, each in zip((1 - share, share), alone, strict=True)
+    )
+    last = layers[-1]
+    crop.layers[-1].set_weights([weights * second for weights in crop.layers[-1].get_weights()])
+    scaled = Layer(last.kernel * np.float32(first), last.bias * np.float32(first))
+    return Network([*layers[:-1], scaled], crop), share

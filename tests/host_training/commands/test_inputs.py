@@ -1,0 +1,190 @@
+"""The second input on the command line: what trains and judges with pictures, and what has no use for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import edge
+from edge import bundle as edge_bundle
+from host_training.cli import main
+from host_training.data import faces, keypoints
+
+if TYPE_CHECKING:
+    from host_training.data.faces import Faces
+
+ROOT = Path(edge.__file__).parents[1]
+RECIPE = """
+name = "tiny"
+[network]
+hidden = [24, 16]
+[optimiser]
+epochs = 8
+batch = 32
+[crop]
+size = 24
+channels = [8, 12]
+batch = 8
+epochs = {epochs}
+learning_rate = 0.01
+distorted = 0.3
+"""
+
+
+@pytest.fixture(scope="session")
+def files(store: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table, its faces and recipes."""
+    folder = tmp_path_factory.mktemp("drawn")
+    keypoints.write(store.table, folder / "t.parquet")
+    faces.write(store, folder / "t.faces.npz")
+    (folder / "quick.toml").write_text(RECIPE.format(epochs=4))
+    (folder / "long.toml").write_text(RECIPE.format(epochs=10000))
+    (folder / "crop.toml").write_text('inputs = ["crop"]')
+    return folder
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]):
+    """The exit status of a command that fails, and its complaint, which must be one line."""
+
+    def run(*words: str | Path):
+        status = main([str(word) for word in words])
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("emotion-train: ")
+        assert said.err.count("\n") == 1
+        return status, said.err
+
+    return run
+
+
+def trained(files: Path, command: str, *more: str) -> list[str]:
+    words = [
+        command,
+        "--table",
+        f"{files}/t.parquet",
+        "--settings",
+        f"{files}/quick.toml",
+        "--inputs",
+        "landmarks,crop",
+    ]
+    return [*words, *more]
+
+
+def test_what_is_trained_with_pictures_is_judged_with_pictures(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    pictures = ("--faces", f"{files}/t.faces.npz")
+
+    assert main([*trained(files, "train", *pictures), "--out", f"{tmp_path}/emotion"]) == 0
+    said = capsys.readouterr().out
+    judge = ["evaluate", "--bundle", f"{tmp_path}/emotion", "--data", f"{files}/t.parquet", "--json", *pictures]
+    assert main(judge) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    bundle = edge_bundle.load(tmp_path / "emotion")
+    assert "over 8 and 4 epochs" in said
+    assert round(figures["accuracy"], 4) == bundle.metrics["accuracy"] > 0.7
+    assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
+    command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
+    assert command == "emotion-train evaluate --bundle emotion --data t.parquet --faces t.faces.npz"
+    assert bundle.manifest["provenance"]["command"] == (
+        "emotion-train train --table t.parquet --settings quick.toml --inputs landmarks,crop --faces t.faces.npz "
+        "--out emotion"
+    )
+
+
+def test_validate_cuts_and_trains_for_every_fold(files: Path, tmp_path: Path):
+    words = trained(
+        files, "validate", "--faces", f"{files}/t.faces.npz", "--folds", "3", "--out", f"{tmp_path}/cv.json"
+    )
+
+    assert main(words) == 0
+
+    told = json.loads((tmp_path / "cv.json").read_text())
+    assert told["command"].endswith("--inputs landmarks,crop --faces t.faces.npz --folds 3")
+    assert told["mean"]["accuracy"] > 0.7  # landmarks alone: a half
+
+
+# Without pictures
+
+
+@pytest.mark.parametrize("command", ["train", "validate", "search"])
+def test_whoever_sees_the_picture_needs_the_faces(files: Path, tmp_path: Path, refused, command: str):
+    status, said = refused(*trained(files, command, "--out", f"{tmp_path}/out"))
+
+    assert status == os.EX_USAGE
+    assert "make a store of them with `emotion-train faces` and give it with --faces FILE" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_that_sees_the_picture_is_not_judged_on_a_table_alone(files: Path, crop_folder: Path, refused):
+    status, said = refused("evaluate", "--bundle", crop_folder, "--data", files / "t.parquet")
+
+    assert status == os.EX_USAGE
+    assert "give it with --faces FILE" in said
+
+
+def test_faces_that_are_not_there_are_66(files: Path, tmp_path: Path, refused):
+    words = trained(files, "train", "--faces", f"{tmp_path}/none.faces.npz", "--out", f"{tmp_path}/out")
+
+    status, said = refused(*words)
+
+    assert status == os.EX_NOINPUT
+    assert "none.faces.npz: No such file" in said
+
+
+# Commands that train on landmarks alone
+
+
+@pytest.mark.parametrize("command", ["compare", "clean"])
+def test_a_command_for_landmarks_alone_refuses_a_recipe_with_pictures(
+    files: Path, tmp_path: Path, refused, command: str
+):
+    status, said = refused(
+        command, "--table", files / "t.parquet", "--settings", files / "crop.toml", "--out", tmp_path / "out"
+    )
+
+    assert status == os.EX_USAGE
+    assert f"{command} trains on landmarks alone: leave crop out of the settings' inputs" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["compare", "clean"])
+def test_it_has_no_option_for_them_either(files: Path, tmp_path: Path, refused, command: str):
+    words = (command, "--table", files / "t.parquet", "--out", tmp_path / "out")
+
+    status, said = refused(*words, "--inputs", "crop")
+
+    assert status == os.EX_USAGE
+    assert "unrecognized arguments: --inputs crop" in said
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_while_it_learns_from_pictures_leaves_nothing(files: Path, tmp_path: Path):
+    words = ["train", "--table", f"{files}/t.parquet", "--settings", f"{files}/long.toml", "--inputs", "crop"]
+    words += ["--faces", f"{files}/t.faces.npz", "--out", f"{tmp_path}/emotion"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "host_training", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said = b""
+    while b"loss=" not in said and (more := run.stderr.read1()):
+        said += more
+
+    run.send_signal(signal.SIGINT)
+    out, rest = run.communicate(timeout=60)
+
+    assert b"patches:" in said
+    assert run.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in rest
+    assert not list(tmp_path.iterdir())

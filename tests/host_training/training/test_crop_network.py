@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge.patch import MIDDLE, SPREAD, Patch
+from host_training.data.votes import targets_of
+from host_training.training import crop_network, recipe
+from host_training.training.crop_network import Lessons, as_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from host_training.data.faces import Faces
+    from host_training.training.settings import TrainSettings
+
+STILL = {"distorted": 0.0, "cut_out": 0.0, "mix_up": 0.0, "turn_degrees": 0.0, "scale": 0.0, "shift": 0.0}
+"""Patches as they are, if the mirror is off too."""
+
+
+@pytest.fixture
+def lessons(store: Faces) -> Lessons:
+    targets = targets_of(store.table)
+    rows = recipe.rows_of(store.table, targets, "train")
+    return Lessons(rows, targets.soft[rows], np.linspace(0.5, 1.5, len(rows)).astype(np.float32))
+
+
+@pytest.fixture
+def batches(lessons: Lessons, store: Faces, both: TrainSettings) -> Callable[..., Any]:
+    """The batches of a recipe that differs in some knobs of [crop]."""
+
+    def make(*, mirror: bool = True, seed: int = 1, **knobs: float) -> Any:
+        crop, augmentation = (
+            dataclasses.replace(both.crop, **knobs),
+            dataclasses.replace(both.augmentation, mirror=mirror),
+        )
+        changed = dataclasses.replace(both, crop=crop, augmentation=augmentation, seed=seed)
+        return crop_network._Batches(lessons, store, changed)
+
+    return make
+
+
+@pytest.fixture
+def plain(lessons: Lessons, store: Faces, both: TrainSettings) -> NDArray[np.float32]:
+    """The patches of the training rows as they are."""
+    patch = Patch(both.crop.size)
+    return as_input(np.array([patch(store.picture(row), store.landmarks(row)) for row in lessons.rows]))
+
+
+def nearest(patches: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float64[N]: how far each of N patches is from the nearest of others, mean absolute difference."""
+    return np.abs(patches[:, None] - to[None]).mean(axis=(2, 3, 4)).min(axis=1)
+
+
+# Batches
+
+
+def test_a_batch_holds_patches_targets_and_weights(batches: Callable, lessons: Lessons):
+    every = batches()
+
+    patches, targets, weights = every[0]
+
+    assert len(every) == len(lessons.rows) // 8
+    assert (patches.shape, targets.shape, weights.shape) == ((8, 24, 24, 1), (8, 8), (8,))
+    assert patches.dtype == targets.dtype == weights.dtype == np.float32
+    assert np.abs(patches).max() <= MIDDLE / SPREAD
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    assert (weights >= 0.5).all()
+    assert (weights <= 1.5).all()
+
+
+def test_as_it_is_a_patch_is_that_of_its_row_with_its_target_and_weight(
+    batches: Callable, plain: NDArray[np.float32], lessons: Lessons
+):
+    every = batches(mirror=False, **STILL)
+    order = np.random.default_rng((1, 0)).permutation(len(lessons.rows))[:8]
+
+    patches, targets, weights = every[0]
+
+    np.testing.assert_array_equal(patches, plain[order])
+    np.testing.assert_array_equal(targets, lessons.targets[order])
+    np.testing.assert_array_equal(weights, lessons.weights[order])
+
+
+def test_every_row_has_its_turn_in_an_epoch(batches: Callable, lessons: Lessons):
+    every = batches(mirror=False, batch=19, **STILL)
+
+    weights = np.concatenate([every[index][2] for index in range(len(every))])
+
+    assert len(every) * 19 > len(lessons.rows) - 19
+    assert len(set(weights.tolist())) == len(weights)
+
+
+def test_the_next_epoch_has_another_order_and_other_patches(batches: Callable):
+    every = batches()
+    first, again = every[0], every[0]
+    every.on_epoch_end()
+    second = every[0]
+
+    np.testing.assert_array_equal(first[0], again[0])
+    assert np.abs(first[0] - second[0]).mean() > 0.1
+    assert not np.array_equal(first[1], second[1])
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(batches: Callable):
+    one, same, other = (batches(seed=seed)[3] for seed in (1, 1, 2))
+
+    for first, second in zip(one, same, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_the_mirror_shows_about_half_of_the_patches(batches: Callable, plain: NDArray[np.float32]):
+    patches = batches(batch=180, **STILL)[0][0]
+
+    apart, mirrored = nearest(patches, plain) > 1e-6, nearest(patches, plain[:, :, ::-1]) <= 1e-6
+    assert 0.3 < apart.mean() < 0.7
+    assert mirrored[apart].all()
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [{"distorted": 1.0}, {"cut_out": 1.0}, {"mix_up": 1.0}, {"turn_degrees": 8.0}, {"scale": 0.2}, {"shift": 0.1}],
+)
+def test_each_knob_changes_the_patches(batches: Callable, plain: NDArray[np.float32], knob: dict[str, float]):
+    patches, targets, _ = batches(mirror=False, batch=180, **(STILL | knob))[0]
+
+    assert (nearest(patches, plain) > 1e-3).mean() > 0.4
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    assert ((targets > 0).sum(axis=1) > 1).any() == ("mix_up" in knob)
+
+
+def test_a_batch_larger_than_the_table_is_the_table(batches: Callable, lessons: Lessons):
+    every = batches(batch=1000)
+
+    assert len(every) == 1
+    assert len(every[0][0]) == len(lessons.rows)
+
+
+# The network
+
+
+def test_the_network_reads_patches_of_any_size_and_gives_logits(both: TrainSettings):
+    model = crop_network.build(dataclasses.replace(both.crop, size=20, channels=(4, 6, 8)), 5)
+
+    assert model.input_shape == (None, 20, 20, 1)
+    assert crop_network.logits(model, np.zeros((3, 20, 20), np.uint8)).shape == (3, 5)
+    assert crop_network.logits(model, np.zeros((0, 20, 20), np.uint8)).shape == (0, 5)
+
+
+def test_a_face_and_its_mirror_image_are_told_the_same(both: TrainSettings, plain: NDArray[np.float32]):
+    model = crop_network.build(both.crop, 8)
+    patches = np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
+
+    said = crop_network.logits(model, patches)
+
+    sides = [np.asarray(model(as_input(each))) for each in (patches, patches[:, :, ::-1])]
+    np.testing.assert_allclose(said, crop_network.logits(model, patches[:, :, ::-1]), atol=1e-5)
+    np.testing.assert_allclose(said, (sides[0] + sides[1]) / 2, atol=1e-5)
+    assert np.abs(sides[0] - sides[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_of_a_few_steps_has_an_end(
+    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], epochs: int
+):
+    crop = dataclasses.replace(both.crop, epochs=epochs, batch=1000, channels=(4,))
+    watched = (np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8), lessons.targets[:5])
+
+    model, losses = crop_network.train(lessons, store, watched, dataclasses.replace(both, crop=crop))
+
+    assert {key: len(values) for key, values in losses.items()} == {"loss": epochs, "val_loss": epochs}
+    assert np.isfinite(crop_network.logits(model, watched[0])).all()
+
+
+def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
+    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], capsys: pytest.CaptureFixture[str]
+):
+    patches = np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
+    wrong = np.roll(lessons.targets, 1, axis=1)  # the more it learns, the more these surprise
+
+    model, losses = crop_network.train(lessons, store, (patches, wrong), both, label="fold 1 of 3, patches")
+
+    said = np.asarray(model(as_input(patches)))
+    surprise = (np.log(np.exp(said).sum(axis=1)) - (said * wrong).sum(axis=1)).mean()
+    assert surprise == pytest.approx(min(losses["val_loss"]), rel=0.02)  # Keras takes the mean of batches
+    assert surprise < 0.9 * losses["val_loss"][-1]
+    bar, steps = capsys.readouterr().err.split("\r")[-1], 6 * (len(lessons.rows) // 8)
+    assert bar.startswith("fold 1 of 3, patches: 100%")
+    assert f"{steps}/{steps} [" in bar
+    assert " batches/s, " in bar
+    assert f"loss={losses['loss'][-1]:.4f}, validation={losses['val_loss'][-1]:.4f}]" in bar

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge.classifier import softmax
+from host_training.data.seen import Seen
+from host_training.training import crop_network, network
+from host_training.training.calibrate import negative_log_likelihood, temperature
+from host_training.training.fused import SHARES, Network, fuse
+from tests.host_training.training.networks import LABELS, SIZE, layers_for, mosaics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from host_training.training.network import Layer
+    from host_training.training.settings import TrainSettings
+
+FACES = 1500
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def seen(rng: np.random.Generator, both: TrainSettings) -> Seen:
+    return Seen(rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, both.crop.size))
+
+
+@pytest.fixture
+def layers(rng: np.random.Generator) -> list[Layer]:
+    return layers_for(rng)
+
+
+@pytest.fixture
+def crop(both: TrainSettings, seen: Seen) -> Any:
+    """As loud as the layers are: an untrained network whispers."""
+    network.seed_everything(1)
+    model = crop_network.build(both.crop, LABELS)
+    kernel, _ = model.layers[-1].get_weights()
+    said = crop_network.logits(model, seen.patches)
+    model.layers[-1].set_weights(
+        [kernel * 5 / said.std(axis=0).mean(), -5 * said.mean(axis=0) / said.std(axis=0).mean()]
+    )
+    return model
+
+
+def drawn(rng: np.random.Generator, logits: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Labels of which these logits know everything that can be known."""
+    return (rng.random((len(logits), 1)) > softmax(logits, 1).cumsum(axis=1)).sum(axis=1).clip(0, LABELS - 1)
+
+
+def surprise(whole: Network, seen: Seen, label: NDArray[np.intp]) -> float:
+    """At the temperature that suits it."""
+    said = whole.logits(seen)
+    return negative_log_likelihood(said, label, temperature(said, label))
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0, 3.0])
+def test_the_share_is_the_one_that_the_labels_were_drawn_with(
+    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen, weight: float
+):
+    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    label = drawn(rng, by_layers / 4 + np.float32(weight) * by_crop / 4)
+    heat = [temperature(each, label) for each in (by_layers, by_crop)]
+
+    _, share = fuse(layers, crop, seen, label)
+
+    # The sum is (1 - share) * by_layers / heat[0] + share * by_crop / heat[1].
+    assert share / heat[1] / ((1 - share) / heat[0]) == pytest.approx(weight, rel=0.35)
+
+
+def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
+    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen
+):
+    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    label = drawn(rng, (by_layers + by_crop) / 4)
+    alone = [surprise(Network(layers, None), seen, label), surprise(Network(None, crop), seen, label)]
+    said = [each / np.float32(temperature(each, label)) for each in (by_layers, by_crop)]
+    by_share = []
+    for share in SHARES.tolist():
+        mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
+        by_share.append(negative_log_likelihood(mixed, label, temperature(mixed, label)))
+
+    whole, share = fuse(layers, crop, seen, label)
+
+    assert surprise(whole, seen, label) < min(alone) - 0.05
+    assert surprise(whole, seen, label) == pytest.approx(min(by_share), abs=1e-4)
+    assert share == SHARES[np.argmin(by_share)]
+
+
+@pytest.mark.parametrize("knowing", [0, 1])
+def test_one_that_knows_nothing_is_hardly_heard(
+    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen, knowing: int
+):
+    alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    label = drawn(rng, alone[knowing] / 4)
+
+    whole, share = fuse(layers, crop, seen, label)
+
+    loudness = (1 - share) / temperature(alone[0], label), share / temperature(alone[1], label)
+    parts = [weight * said.std() for weight, said in zip(loudness, alone, strict=True)]
+    assert parts[1 - knowing] < 0.1 * parts[knowing]
+    assert surprise(whole, seen, label) == pytest.approx(
+        negative_log_likelihood(alone[knowing], label, temperature(alone[knowing], label)), abs=0.01
+    )
+
+
+def test_the_shares_are_worked_into_the_last_layers(
+    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen
+):
+    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    label = drawn(rng, (by_layers + by_crop) / 4)
+    heat = [temperature(each, label) for each in (by_layers, by_crop)]
+
+    whole, share = fuse(layers, crop, seen, label)
+
+    expected = (1 - share) * by_layers / heat[0] + share * by_crop / heat[1]
+    np.testing.assert_allclose(whole.logits(seen), expected, atol=1e-3)
+
+
+def test_both_count_as_parameters(layers: list[Layer], crop: Any):
+    dense = (SIZE * 16 + 16) + (16 * LABELS + LABELS)
+
+    assert Network(layers, None).parameters == dense
+    assert Network(layers, crop).parameters == dense + crop.count_params()
