@@ -10,7 +10,7 @@ PYTHON ?= $(call find_python,3.13 3.12 3.11)
 PYTHON311 ?= $(call find_python,3.11)
 
 # Where your data lie, and what goes to the commands: make run ARGS='--camera video:clip.mp4'
-FER2013 ?= $(firstword $(wildcard fer2013.csv fer2013.npz ../shared/data/fer2013.npz))
+FER2013 ?= $(firstword $(wildcard fer2013.csv fer2013.npz))
 FERPLUS ?= $(wildcard fer2013new.csv)
 ARGS ?=
 
@@ -20,6 +20,7 @@ TFLITE := .venv/test-tflite
 TRAIN := .venv/train
 LINT := .venv/lint
 TABLE ?= model/keypoints/ferplus.parquet
+FACES ?= build/$(basename $(notdir $(TABLE))).faces.npz
 
 # MediaPipe reports usage to its maker, so whatever runs it here gets no network.
 OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
@@ -38,26 +39,46 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 	@$(RUN)/bin/emotion-edge doctor $(ARGS)
 
 ##@ Train
-.PHONY: train evaluate validate compare report keypoints
-train: $(TRAIN)/.done ## Train, quantise and evaluate the classifier on the keypoint table that comes with the project
-	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/emotion $(ARGS)
+.PHONY: train train-fused evaluate validate compare distort report keypoints
+train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the keypoint table that comes with the project
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks $(ARGS)
+	@test -n "$(FER2013)" || echo "The model that also sees the picture, model/emotion, stays as it is: its pictures are not part" \
+	  "of the table. To train it too: make train-fused FER2013=fer2013.csv"
 
-evaluate: $(TRAIN)/.done ## Measure the model in model/emotion on the test rows
-	$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --data $(TABLE) $(ARGS)
+train-fused: $(FACES) ## Train the model that sees landmarks and picture, model/emotion: make train-fused FER2013=fer2013.csv
+	@$(need_pictures)
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --settings host_training/training/fused.toml --faces $(FACES) --out model/emotion $(ARGS)
+
+evaluate: $(TRAIN)/.done $(if $(FER2013),$(FACES)) ## Measure the models on the test rows; the one that sees the picture: make evaluate FER2013=fer2013.csv
+	$(TRAIN)/bin/emotion-train evaluate --bundle model/landmarks --data $(TABLE) $(ARGS)
+	$(if $(FER2013),$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --data $(TABLE) --faces $(FACES) $(ARGS))
 
 validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjoint by person and picture
-	$(TRAIN)/bin/emotion-train validate --table $(TABLE) --out model/cross-validation.json $(ARGS)
+	$(TRAIN)/bin/emotion-train validate --table $(TABLE) --out model/landmarks.cross-validation.json $(ARGS)
 
 compare: $(TRAIN)/.done ## Train other kinds of classifier on the same rows, side by side
 	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model $(ARGS)
 
-report: $(TRAIN)/.done ## Write the report of the model, one HTML page, and its model card
+distort: $(TRAIN)/.done ## Measure the models on dark, blurred, small and covered faces: make distort FER2013=fer2013.csv
+	@$(need_pictures)
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/emotion-train distort --bundle model/emotion --bundle model/landmarks --data $(TABLE) \
+	  --pictures fer2013:$(FER2013) --out model/distortions.json $(ARGS)
+
+report: $(TRAIN)/.done ## Write the reports of the models, an HTML page each, and their model cards
 	$(TRAIN)/bin/emotion-train report --bundle model/emotion --table $(TABLE) --out model/report.html --card model/MODEL_CARD.md $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/report-landmarks.html --card model/MODEL_CARD-landmarks.md $(ARGS)
 
 keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
-	@test -n "$(FER2013)" || { echo "make keypoints: no fer2013.csv here; say where it is: make keypoints FER2013=FILE FERPLUS=fer2013new.csv" >&2; exit 66; }
+	@$(need_pictures)
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
+
+$(FACES): $(TRAIN)/.done $(TABLE)
+	@$(need_pictures)
+	$(TRAIN)/bin/emotion-train faces --table $(TABLE) --pictures fer2013:$(FER2013) --out $@
+
+need_pictures = test -n "$(FER2013)" || { echo "make: no fer2013.csv here; say where it is: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
 
 ##@ Develop
 .PHONY: test test-edge test-tflite test-training lint format bench clean
