@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
+from edge.errors import UsageError
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, take
 
 if TYPE_CHECKING:
@@ -110,11 +111,17 @@ def folds(
         label: int[M], theirs.
         count: K.
         seed: shuffles the units.
+
+    Raises:
+        UsageError: there are so few units, or so uneven ones, that a fold would be empty.
     """
     # Rows and units in the order of the rows' names, so that another order of the table gives the same folds.
     ordered = np.argsort(table.ids[rows])
     rows, label = rows[ordered], label[ordered]
     _, first, number = np.unique(units(table)[rows], return_index=True, return_inverse=True)
     unit = np.argsort(np.argsort(first))[number]
-    for train, held_out in StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, label, unit):
+    dealt = list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, label, unit))
+    if not all(len(held_out) for _, held_out in dealt):
+        raise UsageError(f"{count} folds: too many for these persons or pictures, one would be empty; ask for fewer")
+    for train, held_out in dealt:
         yield np.sort(rows[train]), np.sort(rows[held_out])

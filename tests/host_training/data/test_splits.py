@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
+from edge.errors import UsageError
 from host_training.data import splits
 from host_training.data.keypoints import MESH, SPLITS, TEST, TRAIN, VALIDATION, Table, concatenate, take
 from host_training.data.votes import COLUMNS
@@ -195,6 +196,15 @@ def test_training_gives_way_to_validation_and_both_to_the_test():
     assert sum(dropped.values()) == 2
 
 
+def test_a_fold_without_rows_is_refused():
+    groups = [1, 1, 2, 2, 7, 7, 4, 1, 5]
+    table = table_of([("ann" if index > 6 else "", group, TRAIN) for index, group in enumerate(groups)])
+    table = dataclasses.replace(table, label=(table.group % 3).astype(np.int8))
+
+    with pytest.raises(UsageError, match="4 folds: too many for these persons or pictures"):
+        dealt(table, 4, seed=0)
+
+
 def dealt(table: Table, count: int, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     rows = np.arange(len(table))
     with warnings.catch_warnings():
@@ -212,7 +222,10 @@ def test_folds_are_disjoint_by_unit_hold_each_row_out_once_and_do_not_know_the_o
     table = dataclasses.replace(table, label=(table.group % 3).astype(np.int8))
     assume(np.bincount(table.label).max() >= count)
 
-    folds = dealt(table, count, seed)
+    try:
+        folds = dealt(table, count, seed)
+    except UsageError:
+        reject()  # too few and too uneven units
 
     assert sorted(row for _, held_out in folds for row in held_out.tolist()) == list(range(len(table)))
     for train, held_out in folds:
