@@ -104,7 +104,8 @@ def test_a_released_event_is_not_published_again_after_failed_attempts(run: Call
     script = Script(ACCEPT_NEW, None, None, None, ACCEPT_RESUMED)
     script.breaks = {0: PUBREL}
     publisher = run(script)
-    until(lambda: len(script.packets) == 5 and not publisher.queued, "the hand-over is complete")
+    until(lambda: len(script.packets) == 5 and script.kinds(4), "the last connection hears of it")
+    until(lambda: not publisher.queued, "the hand-over is complete")
     assert script.kinds(0) == [PUBLISH, PUBREL]
     assert script.kinds(4) == [PUBREL]
 
@@ -125,7 +126,8 @@ def test_an_event_that_was_not_released_is_published_anew_in_a_new_session(
     script = Script(ACCEPT_NEW, ACCEPT_NEW)
     script.breaks = {0: PUBLISH}
     publisher = run(script)
-    until(lambda: len(script.packets) == 2 and not publisher.queued, "it is acknowledged")
+    until(lambda: len(script.packets) == 2 and PUBREL in script.kinds(1), "it is published and released")
+    until(lambda: not publisher.queued, "it is acknowledged")
     assert script.kinds(0) == [PUBLISH]
     assert script.kinds(1) == [PUBLISH, PUBREL]
     assert publisher.lost == 0
