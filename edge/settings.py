@@ -46,15 +46,16 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Allows a few words."""
+    """Allows a few values."""
 
-    words: tuple[str, ...]
+    values: tuple[str, ...] | tuple[int, ...]
 
-    def __contains__(self, value: str) -> bool:
-        return value in self.words
+    def __contains__(self, value: str | int) -> bool:
+        return value in self.values
 
     def __str__(self) -> str:
-        return " or ".join(f'"{word}"' for word in self.words)
+        *first, last = (f'"{value}"' if isinstance(value, str) else str(value) for value in self.values)
+        return f"{', '.join(first)} or {last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class CameraSettings:
     """px, asked of the camera."""
     fps: Annotated[float, Between(1, 120, "frames/s")] = 15.0
     """Frames per second that are looked at, at most."""
+    rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
+    """Degrees clockwise by which the picture is turned, for a camera that is mounted on its side or head."""
+    flip: Annotated[str, OneOf(("none", "horizontal", "vertical", "both"))] = "none"
+    """How the turned picture is mirrored."""
     stall_s: Annotated[float, Between(0.5, 60, "s")] = 2.0
     """A camera that is silent for so long is opened again."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
@@ -142,6 +147,16 @@ class ExpressionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """[load]."""
+
+    hot_c: Annotated[float, Between(40, 100, "degrees Celsius")] = 75.0
+    """From this temperature of the processor on, fewer pictures a second are looked at."""
+    least_fps: Annotated[float, Between(0.2, 120, "frames/s")] = 3.0
+    """However hot it is, so many are."""
+
+
+@dataclass(frozen=True, slots=True)
 class MqttSettings:
     """[mqtt]."""
 
@@ -171,6 +186,7 @@ class Settings:
     mesh: MeshSettings = field(default_factory=MeshSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     expression: ExpressionSettings = field(default_factory=ExpressionSettings)
+    load: LoadSettings = field(default_factory=LoadSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     @property

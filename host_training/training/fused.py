@@ -43,6 +43,24 @@ class Network:
             said.append(crop_network.logits(self.crop, seen.patches))
         return sum(said[1:], said[0])
 
+    def adjusted(self, frequency: NDArray[np.float32], power: float, temperature: float) -> Network:
+        """The same with `power` times the log of each label's frequency taken off its logit (Menon et al. 2021).
+
+        Args:
+            frequency: float32[C], the labels' shares of the training rows.
+            power: 0 changes nothing; 1 answers as if all labels were as frequent as each other.
+            temperature: the one that makes probabilities of the logits.
+        """
+        # A label that no row has stays as unlikely as the network thinks it.
+        log = np.log(np.where(frequency > 0, frequency, 1), dtype=np.float32)
+        change = np.float32(-power * temperature) * (log - log.mean())
+        if self.layers is not None:
+            last = self.layers[-1]
+            return Network([*self.layers[:-1], Layer(last.kernel, last.bias + change)], self.crop)
+        kernel, bias = self.crop.layers[-1].get_weights()
+        self.crop.layers[-1].set_weights([kernel, bias + change])
+        return self
+
 
 def fuse(layers: list[Layer], crop: Any, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
     """The weighted sum of two networks that surprises least on the validation faces.
@@ -59,15 +77,14 @@ def fuse(layers: list[Layer], crop: Any, seen: Seen, label: NDArray[np.intp]) ->
         The sum, the shares worked into the last layers; and the share of the patch's network.
     """
     alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
-    said = [each / np.float32(calibrate.temperature(each, label)) for each in alone]
+    heat = [calibrate.temperature(each, label) for each in alone]
+    said = [each / np.float32(one) for each, one in zip(alone, heat, strict=True)]
     surprise = []
     for share in SHARES.tolist():
         mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
         surprise.append(calibrate.negative_log_likelihood(mixed, label, calibrate.temperature(mixed, label)))
     share = float(SHARES[int(np.argmin(surprise))])
-    first, second = (
-        part / calibrate.temperature(each, label) for part, each in zip((1 - share, share), alone, strict=True)
-    )
+    first, second = (1 - share) / heat[0], share / heat[1]
     last = layers[-1]
     crop.layers[-1].set_weights([weights * second for weights in crop.layers[-1].get_weights()])
     scaled = Layer(last.kernel * np.float32(first), last.bias * np.float32(first))

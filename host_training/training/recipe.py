@@ -107,7 +107,11 @@ def fit(
         whole, share = fuse(layers, crop, clear, targets.hard[judged])
     else:
         whole = Network(layers, crop)
-    return Fitted(features, whole, calibrate.temperature(whole.logits(clear), targets.hard[judged]), losses, share)
+    heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
+    if settings.balance.logit_adjustment:
+        whole = whole.adjusted(targets.soft[mine].mean(axis=0), settings.balance.logit_adjustment, heat)
+        heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
+    return Fitted(features, whole, heat, losses, share)
 
 
 def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: TrainSettings) -> tuple[Features, Rows]:

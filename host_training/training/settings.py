@@ -37,6 +37,7 @@ class BalanceSettings:
     class_weight_power: float
     up_sampling: float
     down_sampling: float
+    logit_adjustment: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,7 @@ def _check(settings: TrainSettings) -> None:
         ("balance.class_weight_power", 0, inf),
         ("balance.up_sampling", 0, 1),
         ("balance.down_sampling", 0, 1),
+        ("balance.logit_adjustment", 0, 1),
         ("augmentation.noise", 0, inf),
         ("augmentation.pose_degrees", 0, 90),
         ("augmentation.stretch", 0, 1),

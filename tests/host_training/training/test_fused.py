@@ -123,6 +123,30 @@ def test_the_shares_are_worked_into_the_last_layers(
     np.testing.assert_allclose(whole.logits(seen), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("inputs", ["layers", "crop", "both"])
+def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: Any, seen: Seen, inputs: str):
+    network = Network(None if inputs == "crop" else layers, None if inputs == "layers" else crop)
+    frequency = np.geomspace(0.6, 0.001, LABELS).astype(np.float32)
+    frequency /= frequency.sum()
+    before = softmax(network.logits(seen), 2.0)
+
+    after = softmax(network.adjusted(frequency, 0.5, 2.0).logits(seen), 2.0)
+
+    expected = before / np.sqrt(frequency)
+    np.testing.assert_allclose(after, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], seen: Seen):
+    frequency = np.zeros(LABELS, np.float32)
+    frequency[1:] = 1 / (LABELS - 1)
+    network = Network(layers, None)
+
+    before, after = (softmax(each.logits(seen), 1.0) for each in (network, network.adjusted(frequency, 1.0, 1.0)))
+
+    assert np.isfinite(after).all()
+    assert (after[:, 0] <= before[:, 0]).all()
+
+
 def test_both_count_as_parameters(layers: list[Layer], crop: Any):
     dense = (SIZE * 16 + 16) + (16 * LABELS + LABELS)
 
