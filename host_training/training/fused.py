@@ -57,8 +57,9 @@ class Network:
         if self.layers is not None:
             last = self.layers[-1]
             return Network([*self.layers[:-1], Layer(last.kernel, last.bias + change)], self.crop)
-        kernel, bias = self.crop.layers[-1].get_weights()
-        self.crop.layers[-1].set_weights([kernel, bias + change])
+        crop: Any = self.crop
+        kernel, bias = crop.layers[-1].get_weights()
+        crop.layers[-1].set_weights([kernel, bias + change])
         return self
 
 
