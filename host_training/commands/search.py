@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     recipe_arguments.add(parser, faces=True)
     parser.add_argument("--space", type=Path, metavar="FILE", help="TOML: knob = [values] (default: the kit's)")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    which.add_argument(
+        "--one-by-one", action="store_true", help="draw none: try the recipe, and every value of the space in its place"
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figures, as JSON")
 
@@ -36,14 +40,18 @@ def run(args: argparse.Namespace) -> int:
     from host_training.data import tables
     from host_training.output import write_text
     from host_training.training import search
+    from host_training.training.bundle import shown
 
     if args.trials < 1 or args.workers < 1:
         raise UsageError("--trials and --workers want at least 1")
     settings = recipe_arguments.settings(args)
     values = search.space(args.space)
     trials = search.read(args.out)
+    wanted = (
+        search.one_by_one(values, settings) if args.one_by_one else search.drawn(values, args.trials, settings.seed)
+    )
     known = {search.key_of(each["settings"]) for each in trials}
-    ahead = [each for each in search.drawn(values, args.trials, settings.seed) if search.key_of(each) not in known]
+    ahead = [each for each in wanted if search.key_of(each) not in known]
     table, _ = tables.load(args.table)
     fixed: dict[str, Any] = {
         "labels": list(settings.labels),
@@ -52,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
         "seed": settings.seed,
     }
     faces = recipe_arguments.faces(args, settings, table)
-    command = f"emotion-train search {recipe_arguments.spelled(args)} --trials {args.trials}"
+    space = f" --space {shown(args.space)}" if args.space else ""
+    how = "--one-by-one" if args.one_by_one else f"--trials {args.trials}"
+    command = f"emotion-train search {recipe_arguments.spelled(args)}{space} {how}"
     for trial in search.run(table, args.settings, fixed, ahead, faces=faces, workers=args.workers):
         trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
         write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")

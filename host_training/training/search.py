@@ -1,4 +1,4 @@
-"""Random search over recipes, judged on the validation split (Bergstra and Bengio 2012)."""
+"""Search over recipes, judged on the validation split: at random (Bergstra and Bengio 2012), or a knob at a time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
+    from host_training.training.settings import TrainSettings
 
 FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece", "negative_log_likelihood")
 Knobs = dict[str, Any]
@@ -67,6 +68,13 @@ def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
     return list(drawn_.values())
 
 
+def one_by_one(values: dict[str, list[Any]], settings: TrainSettings) -> list[Knobs]:
+    """The recipe as it is, and then with each value of each knob in turn."""
+    recipe = {key: settings_module.value_of(settings, key) for key in values}
+    changed = ({**recipe, key: choice} for key, choices in values.items() for choice in choices)
+    return list({key_of(knobs): knobs for knobs in (recipe, *changed)}.values())
+
+
 def key_of(knobs: Knobs) -> str:
     """The same for the same knobs."""
     return json.dumps(knobs, sort_keys=True)
@@ -87,12 +95,12 @@ def run(
         table: the rows.
         base: the settings file that the trials differ from.
         overrides: knobs that are the same for all.
-        trials: from `drawn`.
+        trials: from `drawn` or `one_by_one`.
         faces: the pictures of the table's rows, where networks see a patch.
         workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
 
     Yields:
-        `settings` and `validation` of each, in the order in which they were drawn.
+        `settings` and `validation` of each, in the order in which they were given.
     """
     jobs = (delayed(_judge)(table, base, {**overrides, **knobs}, faces) for knobs in trials)
     done = Parallel(n_jobs=workers, return_as="generator")(jobs)

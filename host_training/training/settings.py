@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass
@@ -143,6 +144,11 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> TrainSet
 def as_dict(settings: TrainSettings) -> dict[str, Any]:
     """For the report: nested as in the file."""
     return dataclasses.asdict(settings)
+
+
+def value_of(settings: TrainSettings, key: str) -> Any:
+    """What a dotted key stands for, as a TOML file has it."""
+    return json.loads(json.dumps(_flat(as_dict(settings))[key]))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

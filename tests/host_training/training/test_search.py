@@ -8,7 +8,7 @@ import pytest
 from edge.errors import ConfigError
 from host_training.cli import main
 from host_training.data import keypoints
-from host_training.training import search
+from host_training.training import search, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,19 @@ def test_trials_differ_are_the_same_again_and_never_more_than_there_are():
     assert drawn == search.drawn(SPACE, 4, seed=3)
     assert len({search.key_of(knobs) for knobs in drawn}) == 4
     assert len(search.drawn(SPACE, 100, seed=3)) == 6
+
+
+def test_one_by_one_is_the_recipe_and_then_each_other_value_in_its_place():
+    recipe = settings.load(None, {"network.hidden": [8], "network.dropout": 0.1})
+
+    trials = search.one_by_one(SPACE, recipe)
+
+    assert trials == [
+        {"network.hidden": [8], "network.dropout": 0.1},
+        {"network.hidden": [16], "network.dropout": 0.1},
+        {"network.hidden": [8], "network.dropout": 0.0},
+        {"network.hidden": [8], "network.dropout": 0.2},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +86,17 @@ def test_trials_are_judged_on_validation_written_down_and_not_tried_again(
     assert trials[-1] == first[0]
     assert trials[0]["validation"]["accuracy"] > 0.123
     assert "2 trials in" in capsys.readouterr().out
+
+
+def test_one_by_one_says_what_makes_its_table_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*arguments, "--one-by-one"]) == 0
+
+    found = json.loads((tmp_path / "trials.json").read_text())
+    assert sorted(trial["settings"]["network.hidden"] for trial in found["trials"]) == [[8], [16], [256, 128]]
+    assert found["command"].endswith("space.toml --one-by-one")
+    assert "3 trials in" in capsys.readouterr().out
 
 
 def test_a_file_of_something_else_is_not_overwritten(
