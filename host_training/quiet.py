@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Read by TensorFlow when it is imported. oneDNN picks its kernels, and with them the order of its sums, by
-# the processor it finds: without it the same command gives the same weights on more machines.
+# Read by TensorFlow when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from tqdm import tqdm
 from edge.patch import MIDDLE, SPREAD, Patch
 from host_training.data.distortions import augmented
 from host_training.quiet import quiet
-from host_training.training.network import CEILING, seed_everything
+from host_training.training.network import CEILING, Layer, folded, seed_everything
 
 with quiet():
     import keras
+    import tensorflow as tf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,47 @@ class Lessons:
     """float32[N], how much a row counts; 1 on average."""
 
 
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """`values * kernel + bias`, with zeros around the values."""
+
+    kernel: NDArray[np.float32]
+    """float32[side, side, in, out]."""
+    bias: NDArray[np.float32]
+    """float32[out]."""
+    strides: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatchNetwork:
+    """A trained network: plain arrays, whatever library they were trained with; computed by TensorFlow."""
+
+    size: int
+    """px, the side of its patches."""
+    convolutions: list[Convolution]
+    """Three for each stage; see `build`."""
+    last: Layer
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt."""
+        layers: list[Convolution | Layer] = [*self.convolutions, self.last]
+        return sum(each.kernel.size + each.bias.size for each in layers)
+
+    def __call__(self, values: Any) -> Any:
+        """tf.Tensor float[N, S, S, 1], from `as_input` -> logits, float[N, C]."""
+
+        def convolved(values: Any, layer: Convolution) -> Any:
+            return tf.nn.conv2d(values, layer.kernel, layer.strides, "SAME") + layer.bias
+
+        # min and max would do the same, but this is what TFLite fuses into the convolution.
+        for at in range(0, len(self.convolutions), 3):
+            first, second, third = self.convolutions[at : at + 3]
+            values = tf.nn.relu6(convolved(values, first))
+            values = tf.nn.relu6(values + convolved(tf.nn.relu6(convolved(values, second)), third))
+        return tf.reduce_mean(values, axis=(1, 2)) @ self.last.kernel + self.last.bias
+
+
 def as_input(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32[N, S, S, 1], what the network sees of patches, uint8[N, S, S]."""
     values = (patches.astype(np.float32) - np.float32(MIDDLE)) / np.float32(SPREAD)
@@ -55,7 +97,7 @@ def train(
     settings: TrainSettings,
     *,
     label: str = "training",
-) -> tuple[Any, dict[str, list[float]]]:
+) -> tuple[PatchNetwork, dict[str, list[float]]]:
     """Fit a network; it keeps the weights with which the watched patches were least surprising.
 
     Args:
@@ -66,7 +108,7 @@ def train(
         label: what the progress bar says.
 
     Returns:
-        A Keras model, float32[N, S, S, 1] -> logits, float32[N, C]; and the losses by epoch.
+        It, batch normalisation folded in, and the losses by epoch.
     """
     seed_everything(settings.seed)
     recipe = settings.crop
@@ -98,18 +140,25 @@ def train(
             ],
             verbose=0,
         )
-    return model, {key: [float(value) for value in values] for key, values in history.history.items()}
+    return folded_patch(model), {key: [float(value) for value in values] for key, values in history.history.items()}
 
 
-def logits(model: Any, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+def folded_patch(model: Any) -> PatchNetwork:
+    """What `build` made, as arrays, each batch normalisation worked into the weights before it."""
+    *convolutions, (kernel, bias, _) = folded(model)
+    return PatchNetwork(model.input_shape[1], [Convolution(*each) for each in convolutions], Layer(kernel, bias))
+
+
+def logits(model: PatchNetwork, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the float network says, float32[N, C], to patches, uint8[N, S, S]: the mean of a face and its mirror image.
 
     That costs time on the device, but no room.
     """
-    said = [np.zeros((0, model.output_shape[1]), np.float32)]
+    said: list[NDArray[np.float32]] = [np.zeros((0, len(model.last.bias)), np.float32)]
     for at in range(0, len(patches), CHUNK):
         inputs = as_input(patches[at : at + CHUNK])
-        said.append((np.asarray(model(inputs)) + np.asarray(model(inputs[:, :, ::-1]))) / np.float32(2))
+        both = model(inputs) + model(inputs[:, :, ::-1])
+        said.append(np.asarray(both / 2, np.float32))
     return np.concatenate(said)
 
 

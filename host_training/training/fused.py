@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from host_training.training import calibrate, crop_network, network
-from host_training.training.network import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.data.seen import Seen
+    from host_training.training.crop_network import PatchNetwork
+    from host_training.training.network import Layer
 
 SHARES = np.linspace(0, 1, 41).round(3)
 """Shares of the patch's network that are considered."""
@@ -25,14 +26,14 @@ class Network:
 
     layers: list[Layer] | None
     """On the landmarks; None: it does not see them."""
-    crop: Any | None
-    """A Keras model on the patch; None: it does not see it."""
+    crop: PatchNetwork | None
+    """On the patch; None: it does not see it."""
 
     @property
     def parameters(self) -> int:
         """How many numbers it has learnt."""
         dense = sum(layer.kernel.size + layer.bias.size for layer in self.layers or ())
-        return dense + (self.crop.count_params() if self.crop else 0)
+        return dense + (self.crop.parameters if self.crop else 0)
 
     def logits(self, seen: Seen) -> NDArray[np.float32]:
         """float32[N, C]."""
@@ -55,22 +56,18 @@ class Network:
         log = np.log(np.where(frequency > 0, frequency, 1), dtype=np.float32)
         change = np.float32(-power * temperature) * (log - log.mean())
         if self.layers is not None:
-            last = self.layers[-1]
-            return Network([*self.layers[:-1], Layer(last.kernel, last.bias + change)], self.crop)
-        crop: Any = self.crop
-        kernel, bias = crop.layers[-1].get_weights()
-        crop.layers[-1].set_weights([kernel, bias + change])
-        return self
+            return Network([*self.layers[:-1], self.layers[-1].shifted(change)], self.crop)
+        return Network(None, self.crop and replace(self.crop, last=self.crop.last.shifted(change)))
 
 
-def fuse(layers: list[Layer], crop: Any, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
+def fuse(layers: list[Layer], crop: PatchNetwork, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
     """The weighted sum of two networks that surprises least on the validation faces.
 
     Both are put to their own temperature first, so that a share of one half is the geometric mean of what they say.
 
     Args:
         layers: the network on the landmarks.
-        crop: the one on the patch; its last layer is changed.
+        crop: the one on the patch.
         seen: the validation faces.
         label: int[N], theirs.
 
@@ -86,7 +83,5 @@ def fuse(layers: list[Layer], crop: Any, seen: Seen, label: NDArray[np.intp]) ->
         surprise.append(calibrate.negative_log_likelihood(mixed, label, calibrate.temperature(mixed, label)))
     share = float(SHARES[int(np.argmin(surprise))])
     first, second = (1 - share) / heat[0], share / heat[1]
-    last = layers[-1]
-    crop.layers[-1].set_weights([weights * second for weights in crop.layers[-1].get_weights()])
-    scaled = Layer(last.kernel * np.float32(first), last.bias * np.float32(first))
-    return Network([*layers[:-1], scaled], crop), share
+    mine, other = layers[-1].scaled(first), replace(crop, last=crop.last.scaled(second))
+    return Network([*layers[:-1], mine], other), share

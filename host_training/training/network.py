@@ -12,7 +12,6 @@ from host_training.quiet import quiet
 
 with quiet():
     import keras
-    import tensorflow as tf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +50,14 @@ class Layer:
     bias: NDArray[np.float32]
     """float32[out]."""
 
+    def scaled(self, factor: float) -> Layer:
+        """The same, times a number."""
+        return Layer(self.kernel * np.float32(factor), self.bias * np.float32(factor))
+
+    def shifted(self, change: NDArray[np.float32]) -> Layer:
+        """The same, plus float32[out]."""
+        return Layer(self.kernel, self.bias + change)
+
 
 def within_reach(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors, float32[N, F], as the network sees them; an int8 one does this by the range of its input."""
@@ -61,7 +68,10 @@ def seed_everything(seed: int) -> None:
     """Make what follows give the same weights every time, and the same names, which stand in the files made of them."""
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 def train(
@@ -108,7 +118,7 @@ def train(
             verbose=0,
         )
     losses = {key: [float(value) for value in values] for key, values in history.history.items()}
-    return _centred(_folded(model)), losses
+    return _centred([Layer(kernel, bias) for kernel, bias, _ in folded(model)]), losses
 
 
 def logits(layers: list[Layer], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -175,16 +185,20 @@ def _centred(layers: list[Layer]) -> list[Layer]:
     ]
 
 
-def _folded(model: Any) -> list[Layer]:
-    """The dense layers, each with the batch normalisation after it worked into its weights."""
-    folded: list[Layer] = []
+def folded(model: Any) -> list[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
+    """Kernel, bias and strides of each dense or convolutional layer of a Keras model, in their order.
+
+    The batch normalisation that comes after one is worked into its weights.
+    """
+    layers: list[tuple[NDArray[np.float32], NDArray[np.float32], int]] = []
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
+        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
             kernel, *bias = layer.get_weights()
-            folded.append(Layer(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)))
+            strides = layer.strides[0] if isinstance(layer, keras.layers.Conv2D) else 1
+            layers.append((kernel, bias[0] if bias else np.zeros(kernel.shape[-1], np.float32), strides))
         elif isinstance(layer, keras.layers.BatchNormalization):
             gamma, beta, mean, variance = layer.get_weights()
             scale = gamma / np.sqrt(variance + layer.epsilon)
-            before = folded.pop()
-            folded.append(Layer(before.kernel * scale, beta + (before.bias - mean) * scale))
-    return folded
+            kernel, bias, strides = layers.pop()
+            layers.append((kernel * scale, beta + (bias - mean) * scale, strides))
+    return layers

@@ -106,16 +106,10 @@ def _graph(network: Network, *, clip: bool) -> Any:
     """What the network computes, as TensorFlow sees it; `clip` where no range of an input does it."""
     layers, crop = network.layers, network.crop
     signature = []
-    # As constants: the converter does not look into Keras' variables.
-    weights = (
-        []
-        if crop is None
-        else [list(map(tf.constant, each)) for each in (crop.trainable_variables, crop.non_trainable_variables)]
-    )
     if layers is not None:
         signature.append(tf.TensorSpec([1, layers[0].kernel.shape[0]], tf.float32, name=VECTOR))
     if crop is not None:
-        signature.append(tf.TensorSpec([1, *crop.input_shape[1:]], tf.float32, name=CROP))
+        signature.append(tf.TensorSpec([1, crop.size, crop.size, 1], tf.float32, name=CROP))
 
     def run(*given: Any) -> Any:
         said = []
@@ -126,8 +120,8 @@ def _graph(network: Network, *, clip: bool) -> Any:
             said.append(tf.matmul(values, layers[-1].kernel) + layers[-1].bias)
         if crop is not None:
             # Not tf.reverse: interpreters of several years can gather int8.
-            mirrored = tf.gather(given[-1], list(range(crop.input_shape[2]))[::-1], axis=2)
-            both, _ = crop.stateless_call(*weights, tf.concat([given[-1], mirrored], axis=0), training=False)
+            mirrored = tf.gather(given[-1], list(range(crop.size))[::-1], axis=2)
+            both = crop(tf.concat([given[-1], mirrored], axis=0))
             said.append(tf.reduce_mean(both, axis=0, keepdims=True))
         return sum(said[1:], said[0])
 

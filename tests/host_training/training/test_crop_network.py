@@ -9,7 +9,7 @@ import pytest
 from edge.patch import MIDDLE, SPREAD, Patch
 from host_training.data.votes import targets_of
 from host_training.training import crop_network, recipe
-from host_training.training.crop_network import Lessons, as_input
+from host_training.training.crop_network import Lessons, as_input, folded_patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,15 +146,15 @@ def test_a_batch_larger_than_the_table_is_the_table(batches: Callable, lessons: 
 
 
 def test_the_network_reads_patches_of_any_size_and_gives_logits(both: TrainSettings):
-    model = crop_network.build(dataclasses.replace(both.crop, size=20, channels=(4, 6, 8)), 5)
+    model = folded_patch(crop_network.build(dataclasses.replace(both.crop, size=20, channels=(4, 6, 8)), 5))
 
-    assert model.input_shape == (None, 20, 20, 1)
+    assert model.size == 20
     assert crop_network.logits(model, np.zeros((3, 20, 20), np.uint8)).shape == (3, 5)
     assert crop_network.logits(model, np.zeros((0, 20, 20), np.uint8)).shape == (0, 5)
 
 
 def test_a_face_and_its_mirror_image_are_told_the_same(both: TrainSettings, plain: NDArray[np.float32]):
-    model = crop_network.build(both.crop, 8)
+    model = folded_patch(crop_network.build(both.crop, 8))
     patches = np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
 
     said = crop_network.logits(model, patches)
@@ -163,6 +163,20 @@ def test_a_face_and_its_mirror_image_are_told_the_same(both: TrainSettings, plai
     np.testing.assert_allclose(said, crop_network.logits(model, patches[:, :, ::-1]), atol=1e-5)
     np.testing.assert_allclose(said, (sides[0] + sides[1]) / 2, atol=1e-5)
     assert np.abs(sides[0] - sides[1]).max() > 1e-4
+
+
+def test_folded_it_says_what_keras_says(both: TrainSettings, plain: NDArray[np.float32]):
+    model = crop_network.build(both.crop, 8)
+    rng = np.random.default_rng(0)
+    # As after a training: an untrained normalisation does next to nothing.
+    model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
+
+    small = folded_patch(model)
+
+    said, by_keras = np.asarray(small(plain)), model.predict(plain, verbose=0)
+    np.testing.assert_allclose(said, by_keras, atol=1e-4 * np.abs(by_keras).max())
+    assert np.ptp(by_keras, axis=0).min() > 1e-3
+    assert small.parameters < model.count_params()
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.host_training.training.networks import LABELS, SIZE, layers_for, mosa
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from host_training.training.crop_network import PatchNetwork
     from host_training.training.network import Layer
     from host_training.training.settings import TrainSettings
 
@@ -37,16 +39,12 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 
 
 @pytest.fixture
-def crop(both: TrainSettings, seen: Seen) -> Any:
+def crop(both: TrainSettings, seen: Seen) -> PatchNetwork:
     """As loud as the layers are: an untrained network whispers."""
     network.seed_everything(1)
-    model = crop_network.build(both.crop, LABELS)
-    kernel, _ = model.layers[-1].get_weights()
+    model = crop_network.folded_patch(crop_network.build(both.crop, LABELS))
     said = crop_network.logits(model, seen.patches)
-    model.layers[-1].set_weights(
-        [kernel * 5 / said.std(axis=0).mean(), -5 * said.mean(axis=0) / said.std(axis=0).mean()]
-    )
-    return model
+    return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(5 / said.std(axis=0).mean()))
 
 
 def drawn(rng: np.random.Generator, logits: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -62,7 +60,7 @@ def surprise(whole: Network, seen: Seen, label: NDArray[np.intp]) -> float:
 
 @pytest.mark.parametrize("weight", [0.3, 1.0, 3.0])
 def test_the_share_is_the_one_that_the_labels_were_drawn_with(
-    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen, weight: float
+    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen, weight: float
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, by_layers / 4 + np.float32(weight) * by_crop / 4)
@@ -75,7 +73,7 @@ def test_the_share_is_the_one_that_the_labels_were_drawn_with(
 
 
 def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
-    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, (by_layers + by_crop) / 4)
@@ -95,7 +93,7 @@ def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
 
 @pytest.mark.parametrize("knowing", [0, 1])
 def test_one_that_knows_nothing_is_hardly_heard(
-    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen, knowing: int
+    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen, knowing: int
 ):
     alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, alone[knowing] / 4)
@@ -111,7 +109,7 @@ def test_one_that_knows_nothing_is_hardly_heard(
 
 
 def test_the_shares_are_worked_into_the_last_layers(
-    rng: np.random.Generator, layers: list[Layer], crop: Any, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, (by_layers + by_crop) / 4)
@@ -124,7 +122,7 @@ def test_the_shares_are_worked_into_the_last_layers(
 
 
 @pytest.mark.parametrize("inputs", ["layers", "crop", "both"])
-def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: Any, seen: Seen, inputs: str):
+def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: PatchNetwork, seen: Seen, inputs: str):
     network = Network(None if inputs == "crop" else layers, None if inputs == "layers" else crop)
     frequency = np.geomspace(0.6, 0.001, LABELS).astype(np.float32)
     frequency /= frequency.sum()
@@ -147,8 +145,8 @@ def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], seen: 
     assert (after[:, 0] <= before[:, 0]).all()
 
 
-def test_both_count_as_parameters(layers: list[Layer], crop: Any):
+def test_both_count_as_parameters(layers: list[Layer], crop: PatchNetwork):
     dense = (SIZE * 16 + 16) + (16 * LABELS + LABELS)
 
     assert Network(layers, None).parameters == dense
-    assert Network(layers, crop).parameters == dense + crop.count_params()
+    assert Network(layers, crop).parameters == dense + crop.parameters

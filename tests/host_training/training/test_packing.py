@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,10 +100,9 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
 def test_a_network_on_patches_that_256_steps_cannot_carry_stays_float_too(
     tmp_path: Path, rng: np.random.Generator, both: TrainSettings
 ):
-    crop = crop_network.build(both.crop, LABELS)
-    kernel, bias = crop.layers[-1].get_weights()
-    crop.layers[-1].set_weights([kernel + 1000, bias])  # what all labels share swallows what tells them apart
-    whole = Network(None, crop)
+    crop = crop_network.folded_patch(crop_network.build(both.crop, LABELS))
+    # What all labels share swallows what tells them apart.
+    whole = Network(None, replace(crop, last=replace(crop.last, kernel=crop.last.kernel + np.float32(1000))))
     seen = patches_alone(mosaics(rng, 60, both.crop.size))
     model = Fitted(crop_features(both.crop.size), whole, 1.0, {})
     label = whole.logits(seen).argmax(axis=1)
