@@ -13,7 +13,7 @@ import numpy as np
 import edge
 from edge.classifier import Classifier, network
 from edge.errors import ConfigError
-from edge.features import CROP, VECTOR, Features
+from edge.features import CROP, INPUTS, Features
 from edge.mesh_models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
 from edge.values import LANDMARKS
 
@@ -30,9 +30,6 @@ CHECKOUT = Path(edge.__file__).parent.parent / "model" / "emotion"
 """The one that comes with a checkout of the project."""
 LANDMARKS_ALONE = "landmarks"
 """Folder, beside either of the two, of a bundle that reads no picture."""
-
-KINDS = ([VECTOR], [CROP], [VECTOR, CROP])
-"""What the classifier of a bundle may read."""
 
 GOLDEN_TOLERANCE = 0.02
 """The two interpreters may round an int8 value to neighbours. On an uncertain face that moves a probability by
@@ -194,7 +191,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     for key, kind in wanted.items():
         if not isinstance(manifest.get(key), kind):
             raise _refused(folder, f"{MANIFEST} lacks a proper {key!r}")
-    if manifest["schema"] != SCHEMA or manifest["inputs"] not in KINDS:
+    if manifest["schema"] != SCHEMA or tuple(manifest["inputs"]) not in INPUTS:
         raise _refused(folder, "it is of a kind that this version does not know; update emotion-edge")
     if _version(manifest["least_edge_version"]) > _version(edge.__version__):
         raise _refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")

@@ -28,6 +28,8 @@ CONTRACT_VERSION = 1
 
 VECTOR, CROP = "landmarks", "crop"
 """What a classifier may read: the vector of the landmarks, and the patch cut out of the picture."""
+INPUTS = ((VECTOR,), (CROP,), (VECTOR, CROP))
+"""One of the two, or both in this order, as manifests have it."""
 
 RIGID_POINTS = (
     *(10, 151, 9, 8, 67, 297, 109, 338, 54, 284, 103, 332, 21, 251),  # forehead

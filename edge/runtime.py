@@ -115,6 +115,10 @@ class Model:
         """Of what goes in."""
         return self.inputs[0].dtype
 
+    def reads_only(self, *shape: int) -> bool:
+        """Whether it has one input, and that of this shape."""
+        return [each.shape for each in self.inputs] == [shape]
+
     def invoke(self) -> None:
         """Run the model on what is in its inputs."""
         self._interpreter.invoke()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
+import struct
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.cli import add_settings_arguments, load_settings
 from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
+from edge.system import ROOT
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -22,9 +26,15 @@ if TYPE_CHECKING:
     from edge.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
+BITS = 64
 FREE_MB = 100
 """Less free space than this cannot hold a bundle beside the one in use, and starves the journal."""
 
+STATE = "var/lib/emotion-edge"
+PASSWORD = "etc/emotion-edge/mqtt-password"  # noqa: S105  the file that holds it, which the service loads
+UNIT = "emotion-edge"
+SYSTEMD_S = 5.0
+"""How long systemd may take to answer."""
 
 BROKER_S = 5.0
 """How long a broker may take to answer a greeting."""
@@ -65,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _examine(load: Callable[[], Settings]) -> Iterator[Finding]:
+def _examine(load: Callable[[], Settings], root: Path = ROOT) -> Iterator[Finding]:
+    """Look at everything there is: what only a Raspberry Pi or a service has is left out elsewhere."""
+    from edge import raspberry_pi
+
     yield _check("python", _python)
     yield _check("libraries", _libraries)
     settings: list[Settings] = []
@@ -77,12 +90,20 @@ def _examine(load: Callable[[], Settings]) -> Iterator[Finding]:
     yield _check("settings", settings_line)
     if not settings:
         return
-    yield _check("permissions", _permissions)
-    yield _check("disk", _disk)
+    yield _check("permissions", lambda: _permissions(root))
+    yield _check("disk", lambda: _disk(root))
     yield _check("bundle", lambda: _bundle(settings[0]))
     yield _check("models", lambda: _mesh_models(settings[0]))
-    yield _check("camera", lambda: _camera(settings[0]))
-    yield _check("broker", lambda: _broker(settings[0]))
+    service = _service(root)
+    if service:
+        yield _check("service", lambda: _service_line(service))
+    if raspberry_pi.is_raspberry_pi(root):
+        yield _check("power", lambda: raspberry_pi.power(root))
+        yield _check("heat", lambda: raspberry_pi.heat(root))
+        if settings[0].camera.source.strip().startswith(("auto", "picamera2")):
+            yield _check("pi camera", lambda: _pi_camera(settings[0], root))
+    yield _check("camera", lambda: _camera(settings[0], root, service))
+    yield _check("broker", lambda: _broker(settings[0], root))
     yield _check("clock", _clock)
 
 
@@ -99,9 +120,15 @@ def _python() -> str:
     found = f"{platform.python_version()} on {system.machine()}"
     if sys.version_info < OLDEST_PYTHON:
         raise UnavailableError(f"{found}: 3.11 or later is needed")
-    if sys.maxsize < 2**32:
-        raise UnavailableError(f"{found} is a 32-bit Python: install the 64-bit Raspberry Pi OS")
+    _check_bits(platform.machine(), 8 * struct.calcsize("P"))
     return found
+
+
+def _check_bits(kernel: str, bits: int) -> None:
+    """`kernel` as in `uname -m`; a 64-bit one often runs the programs of a 32-bit system."""
+    if bits != BITS:
+        kind = f"the kernel is 64-bit, but the system on it is {bits}-bit" if "64" in kernel else f"{bits}-bit system"
+        raise UnavailableError(f"{kind}, for which there is no LiteRT: write the 64-bit Raspberry Pi OS to the card")
 
 
 def _libraries() -> str:
@@ -115,10 +142,10 @@ def _libraries() -> str:
     )
 
 
-def _permissions() -> str:
+def _permissions(root: Path) -> str:
     from edge.camera.v4l2 import devices
 
-    found = devices()
+    found = devices(root / "dev")
     refused = [device for device in found if not os.access(device, os.R_OK | os.W_OK)]
     if refused:
         raise PermissionRefusedError(
@@ -128,17 +155,18 @@ def _permissions() -> str:
     return f"{len(found)} video devices may be opened" if found else "nothing is refused (there is no video device)"
 
 
-def _disk() -> str:
+def _disk(root: Path) -> str:
     from edge.mesh_models import cache_folder
 
-    folder = cache_folder()
-    while not folder.exists():
-        folder = folder.parent
-    space = os.statvfs(folder)
-    free_mb = space.f_bavail * space.f_frsize / 1e6
+    free: list[tuple[float, Path]] = []
+    for folder in (cache_folder(), root / STATE):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        space = os.statvfs(there)
+        free.append((space.f_bavail * space.f_frsize / 1e6, there))
+    free_mb, there = min(free)
     if free_mb < FREE_MB:
-        raise UnavailableError(f"{free_mb:.0f} MB free at {folder}: free at least {FREE_MB} MB")
-    return f"{free_mb / 1000:.1f} GB free at {folder}"
+        raise UnavailableError(f"{free_mb:.0f} MB free at {there}: free at least {FREE_MB} MB")
+    return f"{free_mb / 1000:.1f} GB free at {there}"
 
 
 def _bundle(settings: Settings) -> str:
@@ -157,10 +185,53 @@ def _mesh_models(settings: Settings) -> str:
     return f"face mesh in {models.folder} is as published and runs on {settings.mesh.backend}"
 
 
-def _camera(settings: Settings) -> str:
+def _service(root: Path) -> dict[str, str]:
+    """What systemd says of the service; nothing where there is no systemd or no such unit."""
+    try:
+        answer = subprocess.run(
+            [root / "usr/bin/systemctl", "show", UNIT, "-p", "LoadState,ActiveState,SubState,Result,StatusText"],
+            capture_output=True, text=True, timeout=SYSTEMD_S, check=False,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    state = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    return state if state.get("LoadState") == "loaded" else {}
+
+
+def _service_line(state: dict[str, str]) -> str:
+    if state["ActiveState"] == "failed" or state["SubState"] == "auto-restart":
+        raise UnavailableError(
+            f"the service does not stay up (result: {state['Result']}): `journalctl -u {UNIT} -n 20` says why"
+        )
+    if state["ActiveState"] == "inactive":
+        return f"the service is stopped; `sudo systemctl start {UNIT}` starts it"
+    return f"the service is {state['ActiveState']}: {state['StatusText']}".rstrip(": ")
+
+
+def _pi_camera(settings: Settings, root: Path) -> str:
+    from edge import raspberry_pi
+    from edge.camera import v4l2
+
+    cameras = raspberry_pi.picamera2(root)
+    if cameras:
+        return f"libcamera lists {cameras}"
+    if settings.camera.source.strip() == "auto" and any(map(v4l2.may_be_camera, v4l2.devices(root / "dev"))):
+        return "none is connected to the board, so a USB camera is used"
+    raise UnavailableError(raspberry_pi.no_camera(root))
+
+
+def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
+    from edge import raspberry_pi
     from edge.camera import open_camera
 
-    camera = open_camera(settings.camera)
+    runs = service.get("ActiveState") in {"active", "reloading"}
+    try:
+        # Nobody sets up a Pi for the demo, and the service refuses to show it.
+        camera = open_camera(settings.camera, allow_demo=not runs and not raspberry_pi.is_raspberry_pi(root))
+    except UnavailableError:
+        if runs:
+            return "in the hands of the service, which runs"
+        raise
     try:
         frame = camera.read(timeout_s=5.0)
     finally:
@@ -175,12 +246,13 @@ def _camera(settings: Settings) -> str:
     return f"{camera.name} delivers {width}x{height}"
 
 
-def _broker(settings: Settings) -> str:
+def _broker(settings: Settings, root: Path) -> str:
     from edge.broker_address import BrokerAddress
     from edge.mqtt_client import REFUSALS, V5, V311
 
     mqtt = settings.mqtt
-    address = BrokerAddress.parse(mqtt.url, username=mqtt.username, password_file=mqtt.password_file)
+    password_file = mqtt.password_file or _password_of_service(root)
+    address = BrokerAddress.parse(mqtt.url, username=mqtt.username, password_file=password_file)
     code: int | None = None
     for protocol, name in ((V5, "MQTT 5"), (V311, "MQTT 3.1.1")):
         code = _knock(address, protocol)
@@ -191,6 +263,16 @@ def _broker(settings: Settings) -> str:
                 f"{address} refuses {address.user}: check mqtt.username and mqtt.password_file"
             )
     raise UnavailableError(f"{address} takes connections but does not speak MQTT: check mqtt.url")
+
+
+def _password_of_service(root: Path) -> str:
+    """The file that systemd hands to the service, where it holds a password."""
+    file = root / PASSWORD
+    if not file.is_file() or not file.stat().st_size:
+        return ""
+    if not os.access(file, os.R_OK):
+        raise PermissionRefusedError(f"the password in {file} is root's alone: run `sudo emotion-edge doctor`")
+    return str(file) if file.read_bytes().strip() else ""
 
 
 def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
@@ -213,7 +295,7 @@ def _clock() -> str:
 
     if not system.clock_synchronised():
         raise ConfigError(
-            "the clock is not set from a time server, so events may carry a wrong time: "
-            "run `sudo timedatectl set-ntp true`"
+            "the clock is not set from a time server, so events may carry a wrong time: run `sudo timedatectl set-ntp "
+            "true` where there is a network; where there is none, `sudo date -s 'YYYY-MM-DD hh:mm'` after each start"
         )
     return "set from a time server"

@@ -52,10 +52,7 @@ class Detector:
         """
         self._model = Model(path, threads=threads)
         shapes = self._model.output_shapes
-        if [each.shape for each in self._model.inputs] != [(1, SIZE, SIZE, 3)] or {s[-1] for s in shapes} != {
-            1,
-            VALUES,
-        }:
+        if not self._model.reads_only(1, SIZE, SIZE, 3) or {s[-1] for s in shapes} != {1, VALUES}:
             raise ConfigError(f"{path}: not the short-range face detector; run `emotion-edge model fetch --force`")
         self._input = self._model.inputs[0]
         self._boxes = next(i for i, s in enumerate(shapes) if s[-1] == VALUES)

@@ -37,7 +37,7 @@ class Landmarker:
         points = [i for i, s in enumerate(shapes) if math.prod(s) == LANDMARKS * 3]
         # Of the two single values the one with four axes is the face flag, the other tells of the tongue.
         flags = [i for i, s in enumerate(shapes) if s == (1, 1, 1, 1)]
-        if [each.shape for each in self._model.inputs] != [(1, SIZE, SIZE, 3)] or len(points) != 1 or len(flags) != 1:
+        if not self._model.reads_only(1, SIZE, SIZE, 3) or len(points) != 1 or len(flags) != 1:
             raise ConfigError(f"{path}: not the 478-point face mesh; run `emotion-edge model fetch --force`")
         self._input = self._model.inputs[0]
         self._points, self._flag = points[0], flags[0]

@@ -7,6 +7,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from edge.features import CROP, VECTOR
 from host_training.data.votes import VOTES
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ _APPEARANCE = (
     "A network that sees skin, hair and glasses can be wrong because of them; one that sees landmarks alone can't. "
     "Whether this one is could not be measured: nothing is known of the people in the pictures."
 )
-CROP = "crop"
-"""The input that is a patch of the picture, as manifests have it."""
 _FIGURES = (
     ("accuracy, missed faces are errors", "accuracy"),
     ("accuracy of always the most frequent label", "majority_baseline"),
@@ -91,7 +90,7 @@ def limits(report: Mapping[str, Any]) -> list[str]:
 
 def inputs(report: Mapping[str, Any]) -> list[str]:
     """What the model sees, as manifests have it."""
-    seen: list[str] = report.get("inputs", ["landmarks"])
+    seen: list[str] = report.get("inputs", [VECTOR])
     return seen
 
 
@@ -100,12 +99,12 @@ def reads(report: Mapping[str, Any]) -> str:
     mesh, patch = "the 478 landmarks of MediaPipe's face mesh", "a small grey patch of the picture, cut out along"
     if CROP not in inputs(report):
         return mesh
-    return f"{mesh} and {patch} them" if "landmarks" in inputs(report) else f"{patch} {mesh}"
+    return f"{mesh} and {patch} them" if VECTOR in inputs(report) else f"{patch} {mesh}"
 
 
 def kind(report: Mapping[str, Any]) -> str:
     """What kind of network it is."""
-    parts = {"landmarks": "a multi-layer perceptron on the landmarks", "crop": "a convolutional network on the patch"}
+    parts = {VECTOR: "a multi-layer perceptron on the landmarks", CROP: "a convolutional network on the patch"}
     named = [parts[name] for name in inputs(report)]
     text = f"the sum of {named[0]} and {named[1]}" if len(named) > 1 else named[0]
     return text[0].upper() + text[1:]

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from edge.errors import ConfigError, NoInputError, UsageError
-from edge.features import CROP, VECTOR
+from edge.features import INPUTS
 from edge.patch import SIZES
 from host_training.data.landmark_sets import REGIONS
 from host_training.data.votes import TARGETS, checked_labels
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = "training.toml"
-INPUTS = ((VECTOR,), (CROP,), (VECTOR, CROP))
-"""What a network may see, as manifests have it."""
 
 
 @dataclass(frozen=True, slots=True)
