@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,9 @@ from edge.errors import ConfigError
 
 PORT = 1883
 """Registered with IANA for MQTT without TLS."""
+
+CREDENTIAL = "mqtt-password"
+"""Name of the credential in which systemd hands the password over (systemd.exec(5), LoadCredential=)."""
 
 _NAME_MAX = 200
 """Bytes of a device name or base: any topic then stays far below MQTT's limit of 65,535."""
@@ -40,7 +44,8 @@ class BrokerAddress:
         Args:
             url: the address; a user and a password in it may be percent-encoded.
             username: used where the URL names no user.
-            password_file: file whose first line is the password; used where the URL has none.
+            password_file: file whose first line is the password; used where the URL has none. Empty: the
+                credential of the service, if there is one and it is not empty.
 
         Raises:
             ConfigError: the URL is not of that form, or the password file cannot be read.
@@ -59,8 +64,8 @@ class BrokerAddress:
             raise ConfigError(hint)
         user = unquote(parts.username or "") or username or None
         password = unquote(parts.password) if parts.password is not None else None
-        if password is None and password_file:
-            password = _read_password(password_file)
+        if password is None:
+            password = _read_password(password_file) if password_file else _credential()
         if password is not None and user is None:
             raise ConfigError("a password for the broker is set, but no mqtt.username to go with it")
         return cls(host, port, user, password)
@@ -103,8 +108,15 @@ def _read_password(path: str) -> str:
         lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"mqtt.password_file {path} cannot be read: {reason}") from None
+        raise ConfigError(f"the password file {path} cannot be read: {reason}; see mqtt.password_file") from None
     return lines[0] if lines else ""
+
+
+def _credential() -> str | None:
+    """The password that the service was given; an empty one is none: the installer makes it so."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder or "", CREDENTIAL)
+    return (_read_password(str(path)) or None) if folder and path.exists() else None
 
 
 def _without_password(url: str) -> str:

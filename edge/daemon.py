@@ -6,7 +6,6 @@ import logging
 import platform
 import secrets
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,20 +13,19 @@ import numpy as np
 import paho.mqtt
 
 import edge
-from edge import messages, system
-from edge.errors import EndOfStreamError
+from edge import messages, service, system
+from edge.errors import EdgeError, EndOfStreamError
 from edge.expression import ExpressionMachine
-from edge.face_mesh import faces_in
+from edge.gauges import Gauges
+from edge.governor import Governor
 from edge.mqtt import Publisher
 from edge.runtime import runtime_name
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from edge.bundle import Bundle
-    from edge.camera import Camera
-    from edge.face_mesh import FaceMesh
+    from edge.pipeline import Pipeline
+    from edge.service import Requests, Systemd
     from edge.settings import Settings
     from edge.values import Change, Frame
 
@@ -37,45 +35,16 @@ STARTUP_S = 3.0
 """By then every part has run, and what has not been used since is start-up code."""
 
 READ_TIMEOUT_S = 0.2
-"""How long a silent camera keeps the loop from looking at the clock and at the stop signal."""
+"""How long a silent camera, or a pause, keeps the loop from looking at the clock and at what signals ask."""
 
+SILENT_FRAMES = 2
+"""A camera is silent, and no face is seen, when it has missed so many frames; before, the next is only late."""
 
-class Gauges:
-    """What one health interval has seen."""
+SENSORS_S = 5.0
+"""Between two looks at temperature and throttling: it takes a processor longer to become hot."""
 
-    def __init__(self, now: float) -> None:
-        self._since = now
-        # A day's interval at 60 fps would be five million; the newest ten thousand tell as much.
-        self._ages: deque[float] = deque(maxlen=10_000)
-        self._latencies: deque[float] = deque(maxlen=10_000)
-        self._frames = 0
-
-    def frame(self, captured_at: float, started: float, finished: float) -> None:
-        """Note one finished frame; times in monotonic s."""
-        self._ages.append((finished - captured_at) * 1000)
-        self._latencies.append((finished - started) * 1000)
-        self._frames += 1
-
-    def fps(self, now: float) -> float:
-        """Finished frames per second."""
-        return self._frames / max(now - self._since, 1e-6)
-
-    @property
-    def ages_ms(self) -> messages.Percentiles:
-        """From the capture of a frame to its result."""
-        return _percentiles(self._ages)
-
-    @property
-    def latencies_ms(self) -> messages.Percentiles:
-        """Processing alone."""
-        return _percentiles(self._latencies)
-
-
-def _percentiles(values: Sequence[float]) -> messages.Percentiles:
-    if not values:
-        return messages.Percentiles(None, None)
-    p50, p95 = np.percentile(np.fromiter(values, float), (50, 95)).tolist()
-    return messages.Percentiles(p50, p95)
+STATUS_S = 1.0
+"""Between two lines for `systemctl status`."""
 
 
 class Daemon:
@@ -84,9 +53,9 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        bundle: Bundle,
-        camera: Camera,
-        mesh: FaceMesh,
+        pipeline: Pipeline,
+        systemd: Systemd,
+        load: Callable[[], Settings],
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -95,9 +64,9 @@ class Daemon:
 
         Args:
             settings: of everything.
-            bundle: verified.
-            camera: open; who opened it closes it.
-            mesh: open; who opened it closes it.
+            pipeline: open; who opened it closes it.
+            systemd: who started us, if so.
+            load: reads the settings again.
             clock: monotonic s, the clock of `Frame.captured_at`.
             wall: Unix time, s.
 
@@ -105,79 +74,183 @@ class Daemon:
             ConfigError: the MQTT settings are not usable.
         """
         self._settings = settings
-        self._bundle = bundle
-        self._camera = camera
-        self._mesh = mesh
+        self._pipeline = pipeline
+        self._systemd = systemd
+        self._load = load
         self._clock = clock
         self._wall = wall
-        self._machine = ExpressionMachine(bundle.labels, settings.expression)
+        self._model, self._labels = pipeline.bundle.id, pipeline.bundle.labels
+        self._machine = ExpressionMachine(self._labels, settings.expression)
+        self._governor = Governor(settings.camera.fps, settings.load)
         self._publisher = Publisher(settings.mqtt, settings.device_name)
+        self._lost_before = 0
         self._run = secrets.token_hex(4)
         self._seq = 0
-        self._started = clock()
-        self._gauges = Gauges(self._started)
+        self._ready = False
+        self._due = float("-inf")
+        self._started = self._heard_at = self._sensors_at = self._health_at = clock()
+        self._status_at = float("inf")
+        self._gauges, self._lately = Gauges(self._started), Gauges(self._started)
         self._state_at = float("-inf")
         self._wall_clock = self._read_wall_clock()
+        self._temperature_c: float | None = None
+        self._throttled: bool | None = None
+        self._under_voltage: bool | None = None
 
-    def run(self, stop: threading.Event) -> None:
-        """Read expressions until `stop` is set or the camera has no more frames.
+    def run(self, requests: Requests) -> None:
+        """Read expressions until a signal asks to stop or the camera has no more frames.
 
         Whatever ends it, every face gets its `end`, and the broker is told `offline`.
 
         Raises:
             EdgeError: a finite source is damaged, or the broker refuses us on the first connection.
         """
+        log.info("%s", self._description())
         self._publisher.start()
-        self._publisher.info(messages.info(self._info()))
+        self._publish_info()
         self._publish_state(self._clock())
-        health_at = self._clock() + self._settings.mqtt.health_interval_s
         release_at = self._clock() + STARTUP_S
         try:
-            while not stop.is_set():
+            while not requests.stop:
                 if (problem := self._publisher.problem) is not None:
                     raise problem
+                if requests.reload:
+                    requests.reload = False
+                    self._reload()
                 try:
-                    frame = self._camera.read(READ_TIMEOUT_S)
+                    self._turn()
                 except EndOfStreamError:
-                    log.info("%s has ended", self._camera.name)
+                    log.info("%s has ended", self._pipeline.camera.name)
                     break
-                self._step(frame)
                 now = self._clock()
                 if now >= release_at:
                     system.release_startup_code()
                     release_at = float("inf")
-                if now >= health_at:
+                if now >= self._sensors_at:
+                    self._read_sensors(now)
+                if now >= self._status_at:
+                    self._tell_status(now)
+                if now - self._health_at >= self._settings.mqtt.health_interval_s:
                     self._publish_health(now)
-                    health_at = now + self._settings.mqtt.health_interval_s
         finally:
             self._close()
 
+    def _turn(self) -> None:
+        """Look at the next frame, if it is due and comes soon."""
+        camera = self._pipeline.camera
+        pause = self._due - self._clock()
+        if pause > 0:
+            time.sleep(min(pause, READ_TIMEOUT_S))
+            well = True
+        else:
+            frame = camera.read(READ_TIMEOUT_S)
+            self._step(frame)
+            # Files are played at their own pace, and however slow that is, it is no fault.
+            well = frame is not None or not camera.live
+        if well and self._publisher.alive:
+            self._systemd.watchdog()
+
     def _step(self, frame: Frame | None) -> None:
         started = self._clock()
-        if frame is None:
+        changes: list[Change] = []
+        if frame is not None:
+            changes = self._machine.step(self._pipeline.read(frame), frame.captured_at)
+            self._heard_at = started
+        elif started - self._heard_at >= SILENT_FRAMES / self._governor.fps:
             changes = self._machine.step((), started)
-        else:
-            readings = self._bundle.classifier.read(faces_in(frame, self._mesh), frame.rgb)
-            changes = self._machine.step(readings, frame.captured_at)
         for change in changes:
             self._publish_event(change)
         finished = self._clock()
         if frame is not None:
-            self._gauges.frame(frame.captured_at, started, finished)
+            for gauges in (self._gauges, self._lately):
+                gauges.frame(frame.captured_at, started, finished)
+            self._plan_next(started)
+            if not self._ready:
+                self._ready = True
+                self._systemd.ready()
+                self._lately, self._status_at = Gauges(finished), finished + STATUS_S
         due = self._machine.shown() and finished - self._state_at >= self._settings.mqtt.state_interval_s
         if changes or due:
             self._publish_state(finished)
 
+    def _plan_next(self, now: float) -> None:
+        """Where fewer frames are to be looked at than a live camera gives, the next has to wait for its time."""
+        if self._governor.full or not self._pipeline.camera.live:
+            self._due = float("-inf")
+        else:
+            self._due = max(self._due + 1 / self._governor.fps, now)
+
+    def _read_sensors(self, now: float) -> None:
+        self._sensors_at = now + SENSORS_S
+        self._temperature_c = system.cpu_temperature_c()
+        self._throttled, self._under_voltage = system.throttling()
+        was_full = self._governor.full
+        fps = self._governor.step(now, self._temperature_c, self._throttled)
+        if was_full and not self._governor.full:
+            why = "slowed down by the firmware" if self._throttled else f"at {self._temperature_c:.0f} degrees Celsius"
+            log.warning("the processor is %s: fewer pictures a second are looked at, now %.3g", why, fps)
+        elif self._governor.full and not was_full:
+            log.info("the processor is cool again: %.3g pictures a second are looked at", fps)
+
+    def _tell_status(self, now: float) -> None:
+        self._status_at = now + STATUS_S
+        shown = self._machine.shown()
+        expression = shown[0].expression if shown else "no face"
+        broker = "broker connected" if self._publisher.connected else "no broker"
+        self._systemd.status(f"{self._lately.fps(now):.1f} fps, {expression}, {broker}")
+        self._lately = Gauges(now)
+
+    def _reload(self) -> None:
+        """Take settings and bundle over as they are now; if they are not usable, all goes on as before."""
+        self._systemd.reloading()
+        try:
+            settings = self._load()
+            publisher = self._publisher
+            if not publisher.serves(settings.mqtt, settings.device_name):
+                publisher = Publisher(settings.mqtt, settings.device_name)
+            anew = self._pipeline.reload(settings)
+        except EdgeError as error:
+            reason = " ".join(str(error).split())
+            log.warning("reload refused, all goes on as before: %s", reason, extra=service.fields(service.REFUSED))
+            self._publish_info(problem=reason)
+        else:
+            self._adopt(settings, publisher, anew=anew)
+            log.info("reloaded: %s", self._description(), extra=service.fields(service.RELOADED))
+        if self._ready:
+            self._systemd.ready()
+
+    def _adopt(self, settings: Settings, publisher: Publisher, *, anew: bool) -> None:
+        before, self._settings = self._settings, settings
+        labels = self._pipeline.bundle.labels
+        rules_differ = settings.expression != before.expression or labels != self._labels
+        if anew or rules_differ or publisher is not self._publisher:
+            self._end_faces()
+        if rules_differ:
+            self._machine = ExpressionMachine(labels, settings.expression)
+        if (settings.camera.fps, settings.load) != (before.camera.fps, before.load):
+            self._governor, self._due = Governor(settings.camera.fps, settings.load), float("-inf")
+        if publisher is not self._publisher:
+            log.info("other settings for the broker or the device: connecting anew, as %r", settings.device_name)
+            self._publisher.stop()
+            self._lost_before += self._publisher.lost + self._publisher.queued
+            self._publisher = publisher
+            publisher.start()
+            self._publish_state(self._clock())
+        self._model, self._labels = self._pipeline.bundle.id, labels
+        self._publish_info()
+
     def _publish_event(self, change: Change) -> None:
         self._seq += 1
-        payload = messages.event(change, run=self._run, seq=self._seq, clock=self._wall_clock, model=self._bundle.id)
+        payload = messages.event(change, run=self._run, seq=self._seq, clock=self._wall_clock, model=self._model)
         self._publisher.event(payload, change.since)
+        fields = {key.upper(): payload[key] for key in ("track", "expression", "previous", "confidence")}
         log.info(
             "face %d: %s %s (%.2f)",
             change.track_id,
             change.kind,
             change.expression or change.previous,
             change.confidence,
+            extra=service.fields(service.CHANGED, **fields),
         )
 
     def _publish_state(self, now: float) -> None:
@@ -185,20 +258,21 @@ class Daemon:
         self._publisher.state(messages.state(self._machine.shown(), at=now, clock=self._wall_clock))
 
     def _publish_health(self, now: float) -> None:
+        self._health_at = now
         # The wall clock may have been set meanwhile; events in between keep one offset, so their order holds.
         self._wall_clock = self._read_wall_clock()
-        throttled, under_voltage = system.throttling()
         values = messages.Health(
             fps=self._gauges.fps(now),
+            target_fps=self._governor.fps,
             frame_age_ms=self._gauges.ages_ms,
             latency_ms=self._gauges.latencies_ms,
-            cpu_temperature_c=system.cpu_temperature_c(),
-            throttled=throttled,
-            under_voltage=under_voltage,
+            cpu_temperature_c=self._temperature_c,
+            throttled=self._throttled,
+            under_voltage=self._under_voltage,
             rss_mb=system.rss_mb() or 0.0,
-            dropped=self._camera.dropped,
+            dropped=self._pipeline.dropped,
             queued=self._publisher.queued,
-            lost_events=self._publisher.lost,
+            lost_events=self._lost_before + self._publisher.lost,
             uptime_s=now - self._started,
             mesh_backend=self._settings.mesh.backend,
         )
@@ -208,22 +282,33 @@ class Daemon:
     def _read_wall_clock(self) -> messages.WallClock:
         return messages.WallClock(self._wall() - self._clock(), system.clock_synchronised())
 
-    def _info(self) -> messages.Info:
-        return messages.Info(
+    def _publish_info(self, problem: str | None = None) -> None:
+        bundle = self._pipeline.bundle
+        values = messages.Info(
             device=self._settings.device_name,
             versions=library_versions(),
-            model_id=self._bundle.id,
-            model_name=str(self._bundle.manifest.get("name", self._bundle.id)),
-            metrics=self._bundle.metrics,
-            camera=self._camera.name,
-            labels=self._bundle.labels,
+            model_id=bundle.id,
+            model_name=str(bundle.manifest.get("name", bundle.id)),
+            metrics=bundle.metrics,
+            camera=self._pipeline.camera.name,
+            labels=bundle.labels,
+            problem=problem,
         )
+        self._publisher.info(messages.info(values))
 
-    def _close(self) -> None:
+    def _description(self) -> str:
+        camera, mesh, device = self._pipeline.camera.name, self._settings.mesh.backend, self._settings.device_name
+        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}"
+
+    def _end_faces(self) -> None:
         now = self._clock()
         for change in self._machine.close(now):
             self._publish_event(change)
         self._publish_state(now)
+
+    def _close(self) -> None:
+        self._systemd.stopping()
+        self._end_faces()
         self._publisher.stop()
 
 

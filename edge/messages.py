@@ -69,6 +69,8 @@ class Health:
 
     fps: float
     """Frames per second that were finished."""
+    target_fps: float
+    """Frames per second that may be looked at now: `camera.fps`, or less while the processor is hot."""
     frame_age_ms: Percentiles
     """From the capture of a frame to its result."""
     latency_ms: Percentiles
@@ -78,7 +80,7 @@ class Health:
     under_voltage: bool | None
     """These three are None where the machine does not tell."""
     rss_mb: float
-    """Resident memory in MiB."""
+    """Resident memory in MB of 10^6 bytes."""
     dropped: int
     """Frames that were replaced by a newer one before anyone looked at them."""
     queued: int
@@ -161,6 +163,7 @@ def health(values: Health, *, at: float, clock: WallClock) -> Payload:
         "schema": SCHEMA,
         "time": clock.date(at),
         "fps": _amount(values.fps),
+        "target_fps": _amount(values.target_fps),
         "frame_age_ms": _percentiles(values.frame_age_ms),
         "latency_ms": _percentiles(values.latency_ms),
         "cpu_temperature_c": _known(values.cpu_temperature_c),

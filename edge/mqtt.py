@@ -6,6 +6,7 @@ One thread of its own owns the connection. The daemon only fills an outbox, so i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import random
 import socket
@@ -47,6 +48,15 @@ same: with MQTT 3.1.1, and of mosquitto 2.0.11, that is all one gets to see."""
 _TURN_S = 0.5
 """The longest wait for the network; keepalive and a stop are looked at in between."""
 
+TURN_LIMIT_S = 10.0
+"""A turn waits for `_TURN_S` at most and then works without waiting. One that takes twenty times as long hangs,
+however busy the machine is."""
+
+CONNECT_LIMIT_S = 300.0
+"""An attempt to connect waits for others, without a word in between. The name takes longest: glibc asks up to 3
+servers twice, for 5 s each, and that for the name itself and with each of up to 6 search domains (resolv.conf(5)):
+210 s. Then come CONNECT_TIMEOUT_S for each address, and ANSWER_S with MQTT 3.1.1."""
+
 
 class Publisher:
     """The MQTT side of the daemon. Every method but `stop` returns at once, whatever the broker does."""
@@ -64,9 +74,7 @@ class Publisher:
         self._settings = settings
         self._device = check_device(device)
         self._prefix = f"{check_base(settings.base)}/{device}/"
-        self._address = BrokerAddress.parse(
-            settings.url, username=settings.username, password_file=settings.password_file
-        )
+        self._address = _address(settings)
         self._outbox = Outbox(size=settings.queue, life_s=settings.expiry_s)
         self._link = self._new_link(V5)
         self._problem: EdgeError | None = None
@@ -83,6 +91,8 @@ class Publisher:
         """Connections without an answer since the last good one; a broker may still find their ghosts."""
         self._closed = 0
         self._down_since = time.monotonic()
+        self._turns_by = float("inf")
+        """When the thread has turned again at the latest, if it is well; s, monotonic."""
         self._told: set[str] = set()
         """What the log knows about this outage, so that it hears it once."""
 
@@ -106,8 +116,28 @@ class Publisher:
         """Why it is no use to go on; None while there is hope."""
         return self._problem
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread turns, or waits for something that may take its time; False: it hangs."""
+        return time.monotonic() < self._turns_by
+
+    def serves(self, settings: MqttSettings, device: str) -> bool:
+        """Whether other settings lead to the very session that this publisher has.
+
+        Raises:
+            ConfigError: they are not usable.
+        """
+        ours = self._settings
+        # These two are the daemon's: the session knows nothing of them.
+        same = dataclasses.replace(
+            settings, state_interval_s=ours.state_interval_s, health_interval_s=ours.health_interval_s
+        )
+        address = _address(settings)  # read again: the password may be another in the same file
+        return (same, device, address) == (ours, self._device, self._address)
+
     def start(self) -> None:
         """Start to connect, in the background."""
+        self._turns_within(TURN_LIMIT_S)
         self._thread.start()
 
     def event(self, payload: Payload, at: float) -> None:
@@ -174,14 +204,18 @@ class Publisher:
         while not self._stopping.is_set() and self._problem is None:
             answer_s = ANSWER_S if self._link.begun else min(ANSWER_S, FIRST_ANSWER_S * (1 + self._unanswered))
             try:
+                self._turns_within(CONNECT_LIMIT_S)
                 self._link.connect(answer_s)
+                self._turns_within(TURN_LIMIT_S)
                 end = self._serve(answer_s)
                 other = not self._link.begun and end.code is None
             except OSError as error:
                 end, other = End(error.strerror or str(error)), False
                 self._closed = 0
             if not self._stopping.is_set():
-                self._stopping.wait(self._recover(end, other_protocol=other))
+                pause = self._recover(end, other_protocol=other)
+                self._turns_within(pause + TURN_LIMIT_S)
+                self._stopping.wait(pause)
 
     def _serve(self, answer_s: float) -> End:
         """Work on one connection until it ends."""
@@ -212,6 +246,10 @@ class Publisher:
         self._link.turn(timeout_s, self._wake_receiver.fileno())
         with contextlib.suppress(BlockingIOError):
             self._wake_receiver.recv(4096)
+        self._turns_within(TURN_LIMIT_S)
+
+    def _turns_within(self, limit_s: float) -> None:
+        self._turns_by = time.monotonic() + limit_s
 
     def _greet(self, link: Link) -> None:
         """Start every connection with `online`, and with all that a broker may have forgotten."""
@@ -316,3 +354,7 @@ class Publisher:
         if what not in self._told:
             log.warning("%s", line)
         self._told.add(what)
+
+
+def _address(settings: MqttSettings) -> BrokerAddress:
+    return BrokerAddress.parse(settings.url, username=settings.username, password_file=settings.password_file)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
 from edge.cli import add_settings_arguments, load_settings
+from edge.service import Requests, Systemd, log_to_journal
 
 if TYPE_CHECKING:
     import argparse
@@ -35,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until a signal or the end of the source."""
+    """Run until a signal or the end of the source; SIGHUP makes it read settings and bundle again."""
     if args.print_config:
         print(settings_module.template(), end="")
         return 0
+    log_to_journal()
     settings = load_settings(args)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    requests = Requests()
+    requests.listen()
     with contextlib.ExitStack() as stack:
         if args.local_broker:
             from edge.local_broker import ensure_broker
@@ -52,29 +52,20 @@ def run(args: argparse.Namespace) -> int:
         if args.watch:
             logging.getLogger().setLevel(logging.WARNING)
             stack.enter_context(_watching(settings))
-        _serve(settings, stop, allow_demo=not args.no_demo)
+        _serve(args, settings, requests)
     return 0
 
 
-def _serve(settings: Settings, stop: threading.Event, *, allow_demo: bool) -> None:
+def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> None:
     import cv2
 
-    from edge import bundle as bundles
-    from edge.camera import open_lasting_camera
     from edge.daemon import Daemon
-    from edge.face_mesh import open_face_mesh
+    from edge.pipeline import Pipeline
 
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
-    # Models first: a camera that is not going to be used should not light its lamp.
-    bundle = bundles.for_camera(settings)
-    models = bundles.mesh_in_use(settings)
-    with (
-        contextlib.closing(open_face_mesh(settings.mesh, models)) as mesh,
-        contextlib.closing(open_lasting_camera(settings.camera, allow_demo=allow_demo)) as camera,
-    ):
-        log.info("%s on %s, device %r, model %s", camera.name, settings.mesh.backend, settings.device_name, bundle.id)
-        Daemon(settings, bundle, camera, mesh).run(stop)
+    with contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo)) as pipeline:
+        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args)).run(requests)
 
 
 @contextlib.contextmanager

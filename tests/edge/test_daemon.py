@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from jsonschema import Draft202012Validator
 
 import edge
-from tests.edge.broker import Listener, retained, until
+from edge.camera.demo import DemoCamera
+from edge.settings import CameraSettings
+from tests.edge.broker import Listener, Mosquitto, retained, until
 
 pytest_plugins = ["tests.edge.broker", "tests.edge.crop_bundles"]
 
@@ -32,13 +35,34 @@ def start(tmp_path):
     def run(*arguments: str, config: str = "") -> subprocess.Popen:
         (tmp_path / "own.toml").write_text(f'[device]\nname = "test"\n{config}')
         command = [sys.executable, "-m", "edge", "run", "--config", str(tmp_path / "own.toml"), *arguments]
-        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY))
+        running.append(
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        )
         return running[-1]
 
     yield run
     for daemon in running:
         daemon.kill()
         daemon.communicate()
+
+
+@pytest.fixture
+def reload(tmp_path):
+    """Give a daemon other settings."""
+
+    def hang_up(daemon: subprocess.Popen, config: str, name: str = "test") -> None:
+        (tmp_path / "own.toml").write_text(f'[device]\nname = "{name}"\n{config}')
+        daemon.send_signal(signal.SIGHUP)
+
+    return hang_up
+
+
+def kinds(listener: Listener) -> list[str]:
+    return [event["type"] for event in listener.payloads("event")]
+
+
+def connections(broker: Mosquitto) -> int:
+    return sum(" as emotion-edge-test" in line for line in broker.log.read_text().splitlines())
 
 
 def finish(daemon: subprocess.Popen, number: signal.Signals) -> tuple[int, str]:
@@ -80,6 +104,7 @@ def test_everything_that_is_published_is_as_the_schemas_say(start, broker):
             schema.validate(payload)
     health = listener.payloads("health")[0]
     assert health["fps"] > 1
+    assert health["target_fps"] == 15
     assert health["latency_ms"]["p50"] > 1
     assert health["rss_mb"] > 20
 
@@ -134,8 +159,176 @@ def test_a_video_ends_cleanly(start, broker, media):
         _, complaints = daemon.communicate(timeout=30)
         until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
     assert daemon.returncode == 0, complaints
-    kinds = [event["type"] for event in listener.payloads("event")]
-    assert kinds[0] == "new"
-    assert kinds[-1] == "end"
-    assert kinds.count("new") == kinds.count("end")
+    assert kinds(listener)[0] == "new"
+    assert kinds(listener)[-1] == "end"
+    assert kinds(listener).count("new") == kinds(listener).count("end")
     assert "happiness" in [event["expression"] for event in listener.payloads("event")], "the clip ends in a smile"
+
+
+def test_a_face_does_not_leave_between_two_pictures_that_are_shown_slowly(start, broker, tmp_path):
+    smile = DemoCamera(CameraSettings()).draw(1.0)
+    (tmp_path / "pictures").mkdir()
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), smile[:, :, ::-1])
+    with Listener(broker.port, "emotion/test/#") as listener:
+        config = "[camera]\nfps = 1.0\n[expression]\nhold_s = 0.2\n"
+        daemon = start("--camera", f"images:{tmp_path / 'pictures'}", "--mqtt", broker.url, config=config)
+        assert daemon.wait(20) == 0
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert kinds(listener) == ["new", "end"]
+
+
+def test_a_reload_that_changes_nothing_ends_nothing(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, "[mqtt]\nstate_interval_s = 0.1\n")
+        until(lambda: len(listener.payloads("info")) >= 2, "info is published again")
+        states = len(listener.payloads("state"))
+        until(lambda: len(listener.payloads("state")) > states + 10, "the state comes ten times a second", 3)
+        until(lambda: len(kinds(listener)) >= 2, "the next event")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    assert kinds(listener)[:2] == ["new", "update"], "the face goes on"
+    assert listener.payloads("availability") == ["online", "offline"]
+    assert connections(broker) == 1
+    assert listener.seqs() == list(range(1, len(listener.seqs()) + 1))
+    assert "INFO reloaded: demo on litert, device 'test'" in complaints
+
+
+@pytest.mark.parametrize(
+    ("config", "first_track"),
+    [
+        ("[expression]\ndwell_s = 0.1\n", 1),
+        ("[camera]\nwidth = 480\nheight = 360\n", 2),
+        ("[mesh]\nmax_faces = 1\n", 2),
+    ],
+)
+def test_where_other_settings_follow_faces_anew_each_ends_first(start, reload, broker, config, first_track):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, config)
+        until(lambda: kinds(listener).count("new") >= 2, "the face is new again")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    events = listener.payloads("event")
+    again = kinds(listener).index("new", 1)
+    assert kinds(listener)[again - 1] == "end"
+    assert events[again]["track"] == first_track, "a track of another mesh has another number"
+    assert kinds(listener).count("new") == kinds(listener).count("end")
+    assert listener.seqs() == list(range(1, len(events) + 1))
+    assert len({event["id"].rpartition("-")[0] for event in events}) == 1, "it is one run"
+    assert connections(broker) == 1
+
+
+def test_a_reload_takes_over_another_bundle(start, reload, broker, crop_bundle):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, f"[model]\nbundle = '{crop_bundle('landmarks_crop')}'\n")
+        until(lambda: kinds(listener).count("new") >= 2, "the face is new again")
+        until(lambda: len(listener.payloads("info")) >= 2, "info is published again")
+    before, after = listener.payloads("info")
+    events = listener.payloads("event")
+    again = kinds(listener).index("new", 1)
+    assert {event["model"] for event in events[:again]} == {before["model"]["id"]}, "it decided what ends, too"
+    assert events[again]["model"] == after["model"]["id"] == "landmarks_crop"
+    assert after["labels"] == ["neutral", "happiness", "surprise"]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("[mqqt]\n", "mqqt"),
+        ("[model]\nbundle = '/nowhere'\n", "manifest.json"),
+        ("[mesh]\nmodels = '/nowhere'\n", "/nowhere"),
+        ("[mqtt]\nbase = '#'\n", "mqtt.base"),
+        ("[camera]\nsource = 'v4l2:/dev/video99'\n", "/dev/video99"),
+    ],
+)
+def test_what_cannot_be_taken_over_is_said_and_all_goes_on(start, reload, broker, config, reason):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--mqtt", broker.url, config="[camera]\nsource = 'demo'\n")
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, config if "camera" in config else f"[camera]\nsource = 'demo'\n{config}")
+        until(lambda: len(listener.payloads("info")) >= 2, "info tells it")
+        until(lambda: len(kinds(listener)) >= 2, "the next event")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    (line,) = [line for line in complaints.splitlines() if "reload" in line]
+    assert line.startswith("WARNING reload refused, all goes on as before: ")
+    assert reason in line
+    before, after = listener.payloads("info")
+    assert before["problem"] is None
+    assert reason in after["problem"]
+    assert kinds(listener)[:2] == ["new", "update"], "the face goes on"
+    assert connections(broker) == 1
+
+
+def test_a_reload_can_follow_one_that_was_refused(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, "[mqqt]\n")
+        until(lambda: [info for info in listener.payloads("info") if info["problem"]], "info tells it")
+        reload(daemon, "")
+        until(lambda: len(listener.payloads("info")) >= 3, "info is published again")
+    assert listener.payloads("info")[-1]["problem"] is None
+
+
+def test_another_device_name_needs_another_connection(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as old, Listener(broker.port, "emotion/other/#") as new:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: old.payloads("event"), "the first event")
+        reload(daemon, "", name="other")
+        until(lambda: new.payloads("event"), "the face is new there")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: new.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    assert "connecting anew, as 'other'" in complaints
+    assert (kinds(old)[0], kinds(old)[-1]) == ("new", "end")
+    assert (kinds(new)[0], kinds(new)[-1]) == ("new", "end")
+    assert old.payloads("availability") == new.payloads("availability") == ["online", "offline"]
+    assert old.payloads("state")[-1]["faces"] == []
+    assert old.seqs() + new.seqs() == list(range(1, len(old.seqs()) + len(new.seqs()) + 1)), "seq goes on"
+    assert new.payloads("info")[0]["device"] == "other"
+
+
+HOT = """
+import functools, pathlib, sys
+from edge import system
+for name in ("cpu_temperature_c", "throttling"):
+    setattr(system, name, functools.partial(getattr(system, name), root=pathlib.Path(sys.argv[1])))
+from edge.cli import main
+sys.exit(main(["run", *sys.argv[2:]]))
+"""
+"""The program, on a machine whose /sys is a folder of the test."""
+
+
+def test_a_hot_processor_looks_at_fewer_pictures(broker, tmp_path):
+    sensor = tmp_path / "sys/class/thermal/thermal_zone0/temp"
+    sensor.parent.mkdir(parents=True)
+    sensor.write_text("81000\n")
+    (tmp_path / "own.toml").write_text(
+        '[device]\nname = "test"\n[load]\nleast_fps = 4.0\n[mqtt]\nhealth_interval_s = 3.0\n'
+    )
+    command = ["--config", str(tmp_path / "own.toml"), "--camera", "demo", "--mqtt", broker.url]
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = subprocess.Popen(
+            [sys.executable, "-c", HOT, str(tmp_path), *command], stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        try:
+            until(lambda: len(listener.payloads("health")) >= 2, "health, twice")
+        finally:
+            _, complaints = finish(daemon, signal.SIGTERM)
+    health = listener.payloads("health")[1]
+    SCHEMAS["health"].validate(health)
+    assert (health["target_fps"], health["cpu_temperature_c"]) == (12, 81)
+    assert health["fps"] == pytest.approx(12, abs=1)
+    (line,) = [line for line in complaints.splitlines() if "pictures a second" in line]
+    assert line == "WARNING the processor is at 81 degrees Celsius: fewer pictures a second are looked at, now 12"
+    assert kinds(listener).count("new") == 1, "a face is not lost in the pauses"

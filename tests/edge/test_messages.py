@@ -47,7 +47,7 @@ percentiles = st.builds(Percentiles, st.none() | numbers, st.none() | numbers)
 counts = st.integers(min_value=0)
 maybe = st.none() | st.booleans()
 healths = st.builds(
-    Health, numbers, percentiles, percentiles, st.none() | numbers, maybe, maybe, numbers,
+    Health, numbers, numbers, percentiles, percentiles, st.none() | numbers, maybe, maybe, numbers,
     counts, counts, counts, numbers, st.just("litert"),
 )  # fmt: skip
 infos = st.builds(

@@ -47,6 +47,36 @@ def test_the_password_comes_from_the_first_line_of_its_file(tmp_path: Path):
     assert (address.username, address.password) == ("anna", "gehe im")
 
 
+@pytest.fixture
+def credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where systemd puts the service's password."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    return tmp_path / "mqtt-password"
+
+
+def test_the_password_comes_from_the_credential_of_the_service(credential: Path):
+    credential.write_text("gehe im\n")
+    assert BrokerAddress.parse("mqtt://anna@pi") == BrokerAddress("pi", 1883, "anna", "gehe im")
+
+
+def test_a_password_that_is_configured_stands_above_the_credential(credential: Path, tmp_path: Path):
+    credential.write_text("of the service")
+    (tmp_path / "own").write_text("own")
+    addresses = [
+        BrokerAddress.parse("mqtt://anna:url@pi"),
+        BrokerAddress.parse("mqtt://anna@pi", password_file=str(tmp_path / "own")),
+    ]
+    assert [address.password for address in addresses] == ["url", "own"]
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_an_empty_or_missing_credential_is_no_password(credential: Path, content: str | None):
+    if content is not None:
+        credential.write_text(content)
+    assert BrokerAddress.parse("mqtt://pi").password is None
+    assert BrokerAddress.parse("mqtt://anna@pi").password is None
+
+
 def test_a_missing_password_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match="nowhere cannot be read: No such file"):
         BrokerAddress.parse("mqtt://pi", username="anna", password_file=str(tmp_path / "nowhere"))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import edge
-from edge import messages
+from edge import messages, mqtt
+from edge.errors import ConfigError
 from edge.mqtt import TAKEN_OVER_PAUSE_S, Publisher
 from edge.mqtt_client import SESSION_TAKEN_OVER, V5, V311, End
-from edge.mqtt_link import WINDOW
+from edge.mqtt_link import WINDOW, Link
 from edge.settings import MqttSettings
 from edge.values import Change, Shown
 from tests.edge.broker import WAIT_S, Listener, Mosquitto, free_port, retained, until
@@ -137,6 +139,66 @@ def test_a_clean_stop_is_not_the_last_will(broker: Mosquitto, device: Callable[.
         until(lambda: "Client emotion-edge-dev disconnected." in broker.log.read_text(), "a clean disconnect")
         until(lambda: "offline" in listener.payloads("availability"), "offline is heard")
         assert listener.payloads("availability") == ["online", "offline"]
+
+
+def test_a_publisher_is_alive_whatever_the_broker_does(
+    new_broker: Callable[..., Mosquitto], device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(mqtt, "TURN_LIMIT_S", 1.5)
+    broker = new_broker()
+    one = device(broker.url, retry_max_s=3.0)
+
+    def stays_alive(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while one.publisher.alive and time.monotonic() < end:
+            time.sleep(0.05)
+        return one.publisher.alive
+
+    one.publisher.start()
+    assert stays_alive(4), "nobody there: long pauses"
+    broker.start()
+    until(lambda: one.publisher.connected, "the publisher is connected")
+    assert stays_alive(3), "nothing to say: short turns"
+    broker.signal(signal.SIGSTOP)
+    assert stays_alive(2 * KEEPALIVE_S + 3), "a frozen broker: the keepalive, then no answer"
+
+
+@pytest.mark.parametrize("where", ["turn", "connect"])
+def test_a_publisher_that_hangs_is_not_alive(
+    broker: Mosquitto, device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch, where: str
+):
+    monkeypatch.setattr(mqtt, "TURN_LIMIT_S", 1.5)
+    monkeypatch.setattr(mqtt, "CONNECT_LIMIT_S", 3.0)
+    go_on = threading.Event()
+    original = getattr(Link, where)
+
+    def hangs(*arguments: Any) -> None:
+        go_on.wait()
+        original(*arguments)
+
+    one = device(broker.url)
+    monkeypatch.setattr(Link, where, hangs)
+    one.publisher.start()
+    assert one.publisher.alive
+    until(lambda: not one.publisher.alive, "it is not alive", 5)
+    go_on.set()
+    until(lambda: one.publisher.alive and one.publisher.connected, "it is alive again")
+
+
+def test_a_session_serves_settings_that_lead_to_it(broker: Mosquitto, tmp_path: Path):
+    password = tmp_path / "password"
+    password.write_text("old")
+    ours = MqttSettings(url=broker.url, username="anna", password_file=str(password))
+    publisher = Publisher(ours, "dev")
+    assert publisher.serves(ours, "dev")
+    assert publisher.serves(replace(ours, state_interval_s=9.0, health_interval_s=9.0), "dev"), "the daemon's own"
+    assert not publisher.serves(ours, "another")
+    assert not publisher.serves(replace(ours, keepalive_s=9), "dev")
+    assert not publisher.serves(replace(ours, url="mqtt://elsewhere"), "dev")
+    with pytest.raises(ConfigError, match=r"mqtt\.url"):
+        publisher.serves(replace(ours, url="http://elsewhere"), "dev")
+    password.write_text("new")
+    assert not publisher.serves(ours, "dev"), "another password in the same file"
 
 
 def test_stop_is_quick_when_the_broker_is_away(device: Callable[..., Device]):
@@ -294,7 +356,7 @@ def test_what_arrives_is_what_the_schemas_promise(broker: Mosquitto, device: Cal
     now, ms = time.monotonic(), messages.Percentiles(1.0, 2.0)
     change = Change(1, "fear", None, 0.7, now, 0.0)
     shown = Shown(1, "fear", 0.7, now, {"fear": 0.7, "anger": 0.3}, 90.0)
-    health = messages.Health(9.9, ms, ms, None, None, None, 80.0, 0, 0, 0, 1.0, "litert")
+    health = messages.Health(9.9, 15.0, ms, ms, None, None, None, 80.0, 0, 0, 0, 1.0, "litert")
     one = device(broker.url)
     with Listener(broker.port) as listener:
         one.connect()

@@ -90,7 +90,7 @@ def test_a_device_that_left_has_no_state():
 
 def test_health_and_info_are_dim_and_only_told_when_they_change():
     view = View(colour=True)
-    values = Health(14.9, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert")
+    values = Health(14.9, 15.0, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert")
     health = messages.encode(messages.health(values, at=0.0, clock=CLOCK))
     info = messages.encode(messages.info(Info("pi", {"emotion_edge": "1"}, "m1", None, {}, "demo", [], "bad bundle")))
     line = read(view, "pi/health", health) or ""

@@ -1,0 +1,97 @@
+"""Camera, face mesh and classifier, as the settings choose them: what turns the world into readings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from edge import bundle as bundles
+from edge.camera import open_lasting_camera
+from edge.face_mesh import faces_in, open_face_mesh
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.camera import Camera
+    from edge.settings import Settings
+    from edge.values import Frame, Reading
+
+
+class Pipeline:
+    """Opens the three, exchanges them when the settings change, and closes them."""
+
+    def __init__(self, settings: Settings, *, allow_demo: bool = True) -> None:
+        """Load the models, then open the camera.
+
+        Args:
+            settings: of camera, mesh and model.
+            allow_demo: whether the camera `auto` may end at the demo where no camera is found.
+
+        Raises:
+            ConfigError: bundle, mesh models or camera are not usable as configured.
+            EdgeError: see `open_camera` and `open_face_mesh`.
+        """
+        self._settings = settings
+        self._allow_demo = allow_demo
+        self._dropped_before = 0
+        self._first_track = 0
+        self._last_track = 0
+        # Models first: a camera that is not going to be used should not light its lamp.
+        self.bundle: Bundle = bundles.for_camera(settings)
+        self._mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
+        try:
+            self.camera: Camera = open_lasting_camera(settings.camera, allow_demo=allow_demo)
+        except BaseException:
+            self._mesh.close()
+            raise
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody looked at in time, over all cameras."""
+        return self._dropped_before + self.camera.dropped
+
+    def read(self, frame: Frame) -> list[Reading]:
+        """What the classifier says about the faces of the next frame; a track is never used twice."""
+        found = faces_in(frame, self._mesh)
+        faces = tuple(dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found)
+        self._last_track = max((face.track_id for face in faces), default=self._last_track)
+        return self.bundle.classifier.read(faces, frame.rgb)
+
+    def reload(self, settings: Settings) -> bool:
+        """Load the bundle again, and open again what other settings ask for.
+
+        Returns:
+            Whether faces are followed anew: no track goes on.
+
+        Raises:
+            EdgeError: something is not usable; then everything is as it was.
+        """
+        bundle, models = bundles.for_camera(settings), bundles.mesh_in_use(settings)
+        anew = (settings.camera, settings.mesh) != (self._settings.camera, self._settings.mesh)
+        if anew:
+            # Another camera shows another scene, and a mesh would look there for the faces of this one.
+            mesh = open_face_mesh(settings.mesh, models)
+            try:
+                self._exchange_camera(settings)
+            except BaseException:
+                mesh.close()
+                raise
+            self._mesh.close()
+            self._mesh, self._first_track = mesh, self._last_track
+        self.bundle, self._settings = bundle, settings
+        return anew
+
+    def close(self) -> None:
+        """Close the camera, then the mesh."""
+        self.camera.close()
+        self._mesh.close()
+
+    def _exchange_camera(self, settings: Settings) -> None:
+        if settings.camera == self._settings.camera:
+            return
+        before = self.camera
+        if before.live:
+            # Nobody else can open a device that we hold. If it comes to nothing, it opens itself when it is read.
+            before.close()
+        self.camera = open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
+        self._dropped_before += before.dropped
+        before.close()
