@@ -1,0 +1,348 @@
+#!/usr/bin/env bash
+# Puts emotion-edge on this Raspberry Pi as a service, or brings what is there up to date; `--help` tells how.
+#
+#   /opt/emotion-edge/releases/RELEASE/     a virtual environment above the distribution's Python and NumPy
+#   /opt/emotion-edge/current               the release in use
+#   /var/lib/emotion-edge/models/ID/        a model bundle with its face mesh; `current` and `landmarks` name two of them
+#   /etc/emotion-edge/                      settings and the broker's password: made once, then yours
+#   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with what it may reach
+#
+# A release and a bundle are made beside their place, tested, and moved there by one rename; what runs is changed in
+# the last second, by renames. Ctrl-C, a lost connection or a power cut leaves the old one or the new one.
+set -euo pipefail
+umask 022
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+
+SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+OPT=/opt/emotion-edge RELEASES=/opt/emotion-edge/releases
+STATE=/var/lib/emotion-edge MODELS=/var/lib/emotion-edge/models
+ETC=/etc/emotion-edge
+UNIT=emotion-edge.service UNITS=/etc/systemd/system
+COMMAND=/usr/local/bin/emotion-edge
+PYTHON=/usr/bin/python3
+PACKAGES=(python3-venv python3-numpy python3-systemd)
+PICAMERA2=python3-picamera2 # only in the archive of Raspberry Pi OS
+
+usage() {
+    cat <<'TEXT'
+usage: sudo ./deploy/install.sh [--check] [--wheels DIR]
+       sudo ./deploy/install.sh --uninstall
+
+Installs this checkout as the service emotion-edge and starts it. Run it again after an update, after changing the
+broker in the settings, or to repair: settings are kept, and where all is as it should be it does nothing.
+
+  --check       only say what would be done
+  --wheels DIR  take Python packages, and face_landmarker.task, from this folder instead of the network
+  --uninstall   stop the service and remove everything but the settings in /etc/emotion-edge
+TEXT
+}
+
+fail() { # STATUS LINE: statuses are those of sysexits.h
+    echo "install.sh: $2" >&2
+    exit "$1"
+}
+
+step() { # LINE COMMAND...: say it and do it, or with --check only say it
+    changed=yes
+    if [ "$mode" = check ]; then
+        echo "would do: $1"
+    else
+        echo "$1"
+        "${@:2}"
+    fi
+}
+
+quietly() { # STATUS COMMAND...: where it fails, its own reason is shown
+    "${@:2}" >"$scratch/log" 2>&1 || fail "$1" "$(last_words "$scratch/log")"
+}
+
+last_words() { # LOG
+    { grep -E '^ *(ERROR|E|emotion-edge): ' "$1" || grep -v '^ *$' "$1" || echo "no reason given"; } |
+        tail -n 1 | sed -E 's/^ *(ERROR|E|emotion-edge): //'
+}
+
+put() { # FILE TARGET: the target has the old content or the new one, never half of it
+    mkdir -p "$(dirname "$2")"
+    install -m 644 "$1" "$2.new"
+    mv -T "$2.new" "$2"
+}
+
+point() { # LINK TARGET, likewise
+    ln -sfn "$2" "$1.new"
+    mv -T "$1.new" "$1"
+}
+
+# ------------------------------------------------------------------------------------------------ machine and packages
+
+check_machine() {
+    [ "$(id -u)" = 0 ] || fail 77 "only root may install a service: sudo ./deploy/install.sh"
+    if [ ! -d /run/systemd/system ] || ! command -v apt-get >/dev/null; then
+        fail 69 "this needs a running Raspberry Pi OS, or another Debian with systemd"
+    fi
+    local architecture
+    architecture=$(dpkg --print-architecture)
+    case $architecture in
+    arm64 | amd64) ;;
+    *) fail 69 "this is a 32-bit system ($architecture): install the 64-bit Raspberry Pi OS" ;;
+    esac
+    $PYTHON -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail 69 "$($PYTHON --version) is too old: 3.11 is needed, which Raspberry Pi OS has since Bookworm"
+}
+
+go_alone() {
+    exec 9>/run/emotion-edge-install.lock
+    flock --nonblock 9 || fail 75 "another installation is going on: wait for its end"
+}
+
+installed() { # PACKAGE
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+install_packages() {
+    local package missing=() lists
+    for package in "${PACKAGES[@]}"; do
+        installed "$package" || missing+=("$package")
+    done
+    lists=$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -print -quit)
+    if [ ${#missing[@]} -gt 0 ] || { [ -z "$lists" ] && ! installed $PICAMERA2; }; then
+        step "packages: updating the lists" quietly 69 apt-get -qq update
+    fi
+    if installed $PICAMERA2; then
+        :
+    elif [ -n "$(apt-cache madison $PICAMERA2)" ]; then
+        missing+=("$PICAMERA2")
+    elif [ ! -e $OPT ]; then
+        echo "packages: $PICAMERA2 is not in this system's archive, so the service can only use USB cameras"
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        export DEBIAN_FRONTEND=noninteractive
+        # Without what they recommend: picamera2 would bring a desktop.
+        step "packages: installing ${missing[*]}" \
+            quietly 69 apt-get -qq install --yes --no-install-recommends "${missing[@]}"
+    fi
+}
+
+# ------------------------------------------------------------------------------------------------------------- release
+
+release_name() { # the version, and a fingerprint of everything that a release is made from
+    local version
+    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$SOURCE/edge/__init__.py")
+    {
+        $PYTHON -c 'import sys, numpy; print(sys.version_info[:2], numpy.__version__)'
+        cd "$SOURCE"
+        find pyproject.toml deploy/constraints/device.txt edge host_training model/emotion model/landmarks \
+            -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    } | sha256sum | sed "s/^\(........\).*/$version-\1/"
+}
+
+build_release() {
+    local new=$RELEASES/.new
+    rm -rf "$new"
+    mkdir -p $RELEASES
+    quietly 69 $PYTHON -m venv --system-site-packages "$new"
+    # A copy, because the build leaves files where it works, and they would be root's.
+    mkdir "$new/source"
+    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE NOTICE edge host_training "$new/source")
+    # The compiled parts of picamera2 belong to the distribution's NumPy, so there must be no other.
+    $PYTHON -c 'import numpy; print(f"numpy=={numpy.__version__}")' >"$new/numpy.txt"
+    quietly 69 "$new/bin/python" -m pip install --no-input --only-binary=:all: --constraint "$new/numpy.txt" \
+        --constraint "$SOURCE/deploy/constraints/device.txt" "$new/source[litert]"
+    rm -r "$new/source"
+    # The scripts know the way to their Python, and that is about to change.
+    grep -rlIF "$new" "$new/bin" "$new/pyvenv.cfg" | xargs sed -i "s|$new|$RELEASES/$release|g"
+    printf '%s\n' "current $emotion" "landmarks $landmarks" >"$new/bundles"
+    sync # what is renamed has to be on the disk
+    mv -T "$new" "$RELEASES/$release"
+}
+
+remove_old_releases() { # PREVIOUS: all but this one and the one before, with the bundles that only they came with
+    local folder id
+    for folder in "$RELEASES"/*; do
+        case ${folder##*/} in "$release" | "$1") continue ;; esac
+        while read -r _ id; do
+            if ! grep -qs " $id\$" "$RELEASES/$release/bundles" "$RELEASES/$1/bundles" &&
+                ! readlink "$MODELS/current" "$MODELS/landmarks" | grep -q "$id\$"; then
+                rm -rf "${MODELS:?}/$id"
+            fi
+        done <"$folder/bundles"
+        rm -rf "$folder"
+    done
+}
+
+# ------------------------------------------------------------------------------------------------------------- bundles
+
+bundle_id() { # FOLDER
+    $PYTHON -c 'import json, sys; print(json.load(open(sys.argv[1]))["id"])' "$1/manifest.json" 2>/dev/null ||
+        fail 66 "$1 is no model bundle: run this from a whole checkout of the project"
+}
+
+bundle_installed() { # FOLDER ID: with the files that it has here
+    diff -rq --exclude=mesh "$1" "$MODELS/$2" >/dev/null 2>&1 && [ -d "$MODELS/$2/mesh" ]
+}
+
+install_bundle() { # FOLDER ID
+    local new=$MODELS/.new task from=()
+    rm -rf "$new"
+    mkdir -p $MODELS
+    cp -r "$1" "$new"
+    for task in "$MODELS"/*/mesh/face_landmarker.task "$wheels/face_landmarker.task"; do
+        [ ! -f "$task" ] || from=(--from "$task")
+    done
+    quietly 69 "$RELEASES/$release/bin/emotion-edge" model fetch --to "$new/mesh" "${from[@]}"
+    self_test "$new"
+    sync
+    rm -rf "${MODELS:?}/$2" # another one under this name is a damaged one
+    mv -T "$new" "$MODELS/$2"
+}
+
+self_test() { # BUNDLE: is it whole, does it read its golden faces right, and a picture from end to end?
+    printf '[model]\nbundle = "%s"\n' "$1" >"$scratch/self-test.toml"
+    quietly 78 "$RELEASES/$release/bin/emotion-edge" classify --json --config "$scratch/self-test.toml" \
+        "$SOURCE/edge/assets/demo-portrait.jpg"
+    grep -q '"expression"' "$scratch/log" || fail 78 "the face mesh in $1 finds no face in the picture of the demo"
+}
+
+chosen_by_somebody() { # LINK: it leads to a bundle that the release in use did not come with
+    [ -e "$MODELS/$1" ] && ! grep -qsx "$1 $(basename "$(readlink "$MODELS/$1")")" $OPT/current/bundles
+}
+
+# --------------------------------------------------------------------------------------------------- settings and unit
+
+write_settings() {
+    mkdir -p $ETC
+    "$RELEASES/$release/bin/emotion-edge" run --print-config >"$scratch/settings"
+    put "$scratch/settings" $ETC/emotion-edge.toml
+}
+
+allow_broker() { # to $scratch/broker.conf; this is also where settings that are wrong are noticed
+    local status=0
+    CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/allow_broker.py" \
+        >"$scratch/broker.conf" 2>"$scratch/log" || status=$?
+    [ $status = 0 ] || fail $status "$(last_words "$scratch/log")"
+    sed 's/^/install.sh: /' "$scratch/log" >&2
+}
+
+start() {
+    local status
+    systemctl daemon-reload
+    systemctl reset-failed $UNIT 2>/dev/null || true
+    systemctl --quiet enable $UNIT
+    # Comes back when the service has said that it is ready, or has failed for the first time.
+    systemctl restart $UNIT 2>/dev/null || {
+        status=$(systemctl show --property=ExecMainStatus --value $UNIT)
+        [ "$status" -ge 64 ] || status=70
+        fail "$status" "emotion-edge $release is installed, but does not run: $(why_not)"
+    }
+}
+
+why_not() { # the last words of the service
+    journalctl --sync
+    journalctl --quiet --unit=$UNIT --identifier=emotion-edge --output=cat --lines=20 >"$scratch/log"
+    last_words "$scratch/log"
+}
+
+# ------------------------------------------------------------------------------------------------------------ the whole
+
+install_all() {
+    local previous name id target
+    check_machine
+    go_alone
+    install_packages
+    if [ "$mode" = check ] && ! $PYTHON -c 'import numpy' 2>/dev/null; then
+        step "release, model bundles, settings and service: installing"
+        return
+    fi
+    emotion=$(bundle_id "$SOURCE/model/emotion")
+    landmarks=$(bundle_id "$SOURCE/model/landmarks")
+    release=$(release_name)
+    previous=$(readlink $OPT/current || true)
+    previous=${previous##*/}
+
+    [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
+    bundle_installed "$SOURCE/model/emotion" "$emotion" ||
+        step "model bundle $emotion: installing" install_bundle "$SOURCE/model/emotion" "$emotion"
+    bundle_installed "$SOURCE/model/landmarks" "$landmarks" ||
+        step "model bundle $landmarks: installing" install_bundle "$SOURCE/model/landmarks" "$landmarks"
+    [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
+    [ -e $ETC/mqtt-password ] ||
+        step "settings: making $ETC/mqtt-password, empty" install -m 600 /dev/null $ETC/mqtt-password
+    [ ! -d "$RELEASES/$release" ] || allow_broker
+    for name in current landmarks; do
+        [ $name = current ] && id=$emotion || id=$landmarks
+        if ! chosen_by_somebody $name; then
+            links["$MODELS/$name"]=$id
+        elif [ "$previous" != "$release" ]; then
+            target=$(readlink -f $MODELS/$name)
+            step "model bundle $target: testing, since you have made it $name" self_test "$target"
+        fi
+    done
+    links["$OPT/current"]=releases/$release
+    links["$COMMAND"]=$OPT/current/bin/emotion-edge
+
+    trap '' INT TERM HUP # from here on what runs is changed, all or nothing
+    for name in $MODELS/current $MODELS/landmarks $OPT/current $COMMAND; do
+        target=${links[$name]-}
+        [ -z "$target" ] || [ "$(readlink "$name")" = "$target" ] ||
+            step "in use: $name -> $target" point "$name" "$target"
+    done
+    cmp -s "$SOURCE/deploy/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/$UNIT" $UNITS/$UNIT
+    cmp -s "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf ||
+        step "service: allowing it to reach the broker of the settings" put "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf
+    trap - INT TERM HUP
+
+    if [ "$changed" = no ] && systemctl --quiet is-active $UNIT && systemctl --quiet is-enabled $UNIT; then
+        echo "emotion-edge $release is installed and runs: nothing to do"
+        return
+    fi
+    [ "$previous" = "$release" ] || [ "$mode" = check ] || remove_old_releases "$previous"
+    step "service: starting" start
+    [ "$mode" = check ] || echo "emotion-edge $release runs; what it does: journalctl --follow --unit emotion-edge"
+}
+
+uninstall() {
+    [ "$(id -u)" = 0 ] || fail 77 "only root may remove a service: sudo ./deploy/install.sh --uninstall"
+    go_alone
+    if [ ! -e $OPT ] && [ ! -e $UNITS/$UNIT ] && [ ! -e $STATE ]; then
+        echo "emotion-edge is not installed: nothing to do"
+        return
+    fi
+    systemctl --quiet disable --now $UNIT 2>/dev/null || true
+    rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/broker.conf"
+    [ ! -d $UNITS/$UNIT.d ] || rmdir --ignore-fail-on-non-empty $UNITS/$UNIT.d
+    systemctl daemon-reload
+    systemctl reset-failed $UNIT 2>/dev/null || true
+    echo "emotion-edge is removed; your settings are still in $ETC, and Debian's packages where they were"
+}
+
+interrupted() {
+    fail 130 "interrupted; what ran before still runs"
+}
+
+declare -A links
+mode=install wheels='' changed=no emotion='' landmarks='' release=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --check) mode=check ;;
+    --uninstall) mode=uninstall ;;
+    --wheels)
+        [ -d "${2-}" ] || fail 66 "--wheels ${2-}: there is no such folder"
+        wheels=$(realpath "$2")
+        shift
+        ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *) fail 64 "unknown argument $1; see deploy/install.sh --help" ;;
+    esac
+    shift
+done
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch" $RELEASES/.new $MODELS/.new' EXIT
+trap interrupted INT TERM HUP
+export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+if [ -n "$wheels" ]; then
+    export PIP_NO_INDEX=1 PIP_FIND_LINKS="file://${wheels// /%20}"
+fi
+if [ "$mode" = uninstall ]; then uninstall; else install_all; fi
