@@ -81,8 +81,8 @@ $(FACES): $(TRAIN)/.done $(TABLE)
 need_pictures = test -n "$(FER2013)" || { echo "make: no fer2013.csv here; say where it is: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
 
 ##@ Develop
-.PHONY: test test-edge test-tflite test-training lint format bench clean
-test: test-edge test-tflite test-training ## All tests
+.PHONY: test test-edge test-tflite test-training test-systemd lint format bench clean
+test: test-edge test-tflite test-training test-systemd ## All tests
 
 test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
 	@$(TEST)/bin/emotion-edge model fetch
@@ -100,6 +100,10 @@ endif
 test-training: $(TRAIN)/.done ## The training kit's tests
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
+
+test-systemd: $(TEST)/.done ## The service in a container with systemd and a virtual Pi camera; only as root
+	@$(TEST)/bin/emotion-edge model fetch
+	$(TEST)/bin/python -m pytest tests/testbed $(ARGS)
 
 lint: $(LINT)/.done ## ruff and strict mypy
 	$(LINT)/bin/ruff check

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from edge.camera.orientation import oriented
 from edge.errors import CameraLostError, EdgeError
 
 if TYPE_CHECKING:
+    from edge.settings import CameraSettings
     from edge.values import Frame
 
 CLOSE_TIMEOUT_S = 2.0
@@ -42,11 +45,12 @@ class LatestFrame:
     never a growing queue. A driver call that hangs keeps the thread, never the reader.
     """
 
-    def __init__(self, driver: Driver, *, name: str, open_timeout_s: float) -> None:
+    def __init__(self, driver: Driver, settings: CameraSettings, *, name: str, open_timeout_s: float) -> None:
         """Open the device and wait for its first frame.
 
         Args:
             driver: the device.
+            settings: how the camera is mounted.
             name: what people see.
             open_timeout_s: s, how long opening and the first frame may take together.
 
@@ -58,6 +62,7 @@ class LatestFrame:
         self.dropped = 0
         """Frames that were replaced by a newer one before anybody read them."""
         self._driver = driver
+        self._settings = settings
         self._changed = threading.Condition()
         self._latest: Frame | None = None
         self._delivered = False
@@ -77,7 +82,7 @@ class LatestFrame:
             )
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Wait for a frame newer than the last one returned.
+        """Wait for a frame newer than the last one returned, and turn it upright.
 
         Args:
             timeout_s: s, how long to wait at most.
@@ -90,7 +95,11 @@ class LatestFrame:
             frame, self._latest = self._latest, None
             if frame is None and self._error is not None:
                 raise self._error
-            return frame
+        if frame is None:
+            return None
+        # Only now: frames that nobody looks at need not be turned.
+        upright = oriented(frame.rgb, self._settings)
+        return frame if upright is frame.rgb else replace(frame, rgb=upright)
 
     def close(self) -> None:
         """Stop the thread; a driver call that does not return is left behind."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,32 +17,37 @@ from edge.errors import UnavailableError
 from edge.values import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from edge.settings import CameraSettings
 
-OPEN_TIMEOUT_S = 10.0
-"""For opening and the first frame: libcamera loads its tuning files first."""
+OPEN_TIMEOUT_S = 5.0
+"""For opening and the first frame, once the library is loaded."""
+
+BUFFERS = 4
+"""One is converted and one is being filled; with two more no frame is lost to a moment's delay."""
 
 _FORMAT = "BGR888"
 """Asked for. picamera2 names the bytes from the last to the first: in memory this is red, green, blue."""
 
-_TO_RGB: dict[str, int | None] = {
-    "BGR888": None,
-    "RGB888": cv2.COLOR_BGR2RGB,
-    "XBGR8888": cv2.COLOR_RGBA2RGB,
-    "XRGB8888": cv2.COLOR_BGRA2RGB,
-    "YUV420": cv2.COLOR_YUV2RGB_I420,
-    "YVU420": cv2.COLOR_YUV2RGB_YV12,
-    "NV12": cv2.COLOR_YUV2RGB_NV12,
-    "NV21": cv2.COLOR_YUV2RGB_NV21,
+_PACKED: dict[str, tuple[int, int | None]] = {
+    "BGR888": (3, None),
+    "RGB888": (3, cv2.COLOR_BGR2RGB),
+    "XBGR8888": (4, cv2.COLOR_RGBA2RGB),
+    "XRGB8888": (4, cv2.COLOR_BGRA2RGB),
 }
-"""OpenCV's conversion for each format that the camera may give instead."""
+"""Bytes per pixel, and OpenCV's conversion, for formats that have a pixel's bytes side by side."""
 
-_PLANAR = frozenset({"YUV420", "YVU420", "NV12", "NV21"})
-"""Formats with a full luma plane and two quarter ones behind it: H * 3/2 rows of one byte per pixel."""
+_THREE_PLANES = {"YUV420": cv2.COLOR_YUV2RGB_I420, "YVU420": cv2.COLOR_YUV2RGB_YV12}
+"""A full luma plane, and behind it two chroma planes of half the width and height."""
+
+_TWO_PLANES = {"NV12": cv2.COLOR_YUV2RGB_NV12, "NV21": cv2.COLOR_YUV2RGB_NV21}
+"""A full luma plane, and behind it one plane of half the height where the two chromas take turns."""
+
+FORMATS = (*_PACKED, *_THREE_PLANES, *_TWO_PLANES)
+"""What can be read, should libcamera give something else than was asked for."""
 
 
 def installed() -> bool:
@@ -57,7 +65,7 @@ class Picamera2Camera:
 
         Args:
             number: as `rpicam-hello --list-cameras` counts them, from 0.
-            settings: the size and rate asked of the camera.
+            settings: the size and rate asked of the camera, and how it is mounted.
             clock: monotonic s.
 
         Raises:
@@ -65,7 +73,9 @@ class Picamera2Camera:
             CameraLostError: it opens but delivers no frame.
         """
         self.name = f"picamera2:{number}"
-        self._frames = LatestFrame(_Driver(number, settings, clock), name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
+        # Here, where it may take its time: from a slow card it is loaded for several seconds.
+        driver = _Driver(_import(), number, settings, clock)
+        self._frames = LatestFrame(driver, settings, name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
 
     @property
     def dropped(self) -> int:
@@ -88,7 +98,9 @@ class Picamera2Camera:
 class _Driver:
     """What the capture thread does with the camera."""
 
-    def __init__(self, number: int, settings: CameraSettings, clock: Callable[[], float]) -> None:
+    def __init__(self, library: Any, number: int, settings: CameraSettings, clock: Callable[[], float]) -> None:
+        self._library = library
+        self._name = f"picamera2:{number}"
         self._number = number
         self._settings = settings
         self._clock = clock
@@ -96,20 +108,23 @@ class _Driver:
         self._format = _FORMAT
         self._size = (0, 0)
         self._stride = 0
+        self._patience_s = OPEN_TIMEOUT_S
 
     def open(self) -> None:
-        api = _import()
-        cameras = api.global_camera_info()
+        cameras = self._library.Picamera2.global_camera_info()
         if self._number >= len(cameras):
             raise UnavailableError(
-                f"camera picamera2:{self._number} is not there: libcamera lists {len(cameras)}; check the "
+                f"camera {self._name} is not there: libcamera lists {len(cameras)}; check the "
                 "ribbon cable and rpicam-hello --list-cameras, or choose another with --camera"
             )
         try:
-            self._camera = api(self._number)
+            self._camera = self._library.Picamera2(self._number)
             self._camera.configure(
                 self._camera.create_video_configuration(
+                    # One stream, scaled by the camera's own processor; the sensor's raw picture is not asked for.
                     main={"size": (self._settings.width, self._settings.height), "format": _FORMAT},
+                    raw=None,
+                    buffer_count=BUFFERS,
                     # No more frames than are looked at: the sensor and its pipeline save the power.
                     controls={"FrameRate": self._settings.fps},
                 )
@@ -118,31 +133,44 @@ class _Driver:
         except Exception as error:
             # picamera2 raises RuntimeError, IndexError or libcamera's own, as it comes.
             raise UnavailableError(
-                f"camera picamera2:{self._number} cannot be opened: {' '.join(str(error).split())}; "
-                "close the program that uses it"
+                f"camera {self._name} cannot be opened: {' '.join(str(error).split())}; close the program that uses it"
             ) from error
         # What was asked for and what came may differ: libcamera aligns sizes and substitutes formats.
         main = self._camera.camera_configuration()["main"]
         self._format, self._size = str(main["format"]), (int(main["size"][0]), int(main["size"][1]))
-        self._stride = int(main.get("stride", self._size[0]))
-        if self._format not in _TO_RGB:
+        self._stride = int(main["stride"])
+        if self._format not in FORMATS:
             raise UnavailableError(
-                f"camera picamera2:{self._number} gives the format {self._format}, which is not one of "
-                + ", ".join(_TO_RGB)
+                f"camera {self._name} gives the format {self._format}, which is not one of {', '.join(FORMATS)}"
             )
 
     def grab(self) -> Frame | None:
-        request = self._camera.capture_request()
         try:
-            if self._format in _PLANAR:
-                rgb = planar_to_rgb(request.make_buffer("main"), self._format, self._size, self._stride)
-            else:
-                rgb = packed_to_rgb(request.make_array("main"), self._format)
-            taken_ns = request.get_metadata().get("SensorTimestamp")
+            with self._captured_request() as request, self._mapped(request) as mapped:
+                rgb = to_rgb(mapped.array, self._format, self._size, self._stride)
+                taken_ns = request.get_metadata().get("SensorTimestamp")
+        except TimeoutError:
+            return None
+        self._patience_s = self._settings.stall_s
+        return Frame(rgb=rgb, captured_at=self._captured_at(taken_ns))
+
+    @contextlib.contextmanager
+    def _captured_request(self) -> Iterator[Any]:
+        """As `Picamera2.captured_request`, which picamera2 0.3.18 does not have yet; this one does not wait for ever.
+
+        Raises:
+            TimeoutError: the camera fell silent.
+        """
+        request = self._camera.capture_request(wait=False).get_result(timeout=self._patience_s)
+        try:
+            yield request
         finally:
             # A request that is not given back is a buffer less for the camera.
             request.release()
-        return Frame(rgb=rgb, captured_at=self._captured_at(taken_ns))
+
+    def _mapped(self, request: Any) -> Any:
+        """A view of the picture's bytes in the camera's memory, without a copy."""
+        return self._library.MappedArray(request, "main", reshape=False, write=False)
 
     def _captured_at(self, taken_ns: int | None) -> float:
         """The sensor's time on our clock; it counts from boot, through sleep, as CLOCK_BOOTTIME does."""
@@ -157,46 +185,49 @@ class _Driver:
             self._camera.close()
 
 
-def packed_to_rgb(picture: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """A copy of a picture of three or four bytes per pixel, as RGB.
+def to_rgb(buffer: NDArray[np.uint8], name: str, size: tuple[int, int], stride: int) -> NDArray[np.uint8]:
+    """A picture in the camera's memory, as RGB in memory of its own: the camera's is used for the next frame.
 
     Args:
-        picture: uint8[H, W, 3 or 4], as the camera gives it; its memory is reused for the next frame.
-        name: the format's name in picamera2.
-
-    Returns:
-        uint8[H, W, 3].
-    """
-    conversion = _TO_RGB[name]
-    return picture.copy() if conversion is None else np.asarray(cv2.cvtColor(picture, conversion), np.uint8)
-
-
-def planar_to_rgb(buffer: NDArray[np.uint8], name: str, size: tuple[int, int], stride: int) -> NDArray[np.uint8]:
-    """A picture with separate luma and chroma planes, as RGB.
-
-    Args:
-        buffer: uint8[N], the bytes as they lie in memory.
-        name: the format's name in picamera2.
+        buffer: uint8[N], the bytes as they lie there.
+        name: the format's name in picamera2, one of `FORMATS`.
         size: width and height in px.
-        stride: bytes from one row to the next, at least the width.
+        stride: bytes from one row to the next; the rows may be padded.
 
     Returns:
         uint8[H, W, 3].
     """
     width, height = size
-    conversion = _TO_RGB[name]
-    if conversion is None:
-        raise ValueError(name)
-    rows = np.ascontiguousarray(buffer).reshape(-1)[: stride * height * 3 // 2].reshape(height * 3 // 2, stride)
-    return np.asarray(cv2.cvtColor(rows, conversion), np.uint8)[:, :width].copy()
+    rgb: Any
+    if name in _PACKED:
+        depth, conversion = _PACKED[name]
+        rows = buffer[: height * stride].reshape(height, stride)
+        picture = rows[:, : width * depth].reshape(height, width, depth)
+        rgb = picture.copy() if conversion is None else cv2.cvtColor(picture, conversion)
+    elif name in _TWO_PLANES:
+        rows = buffer[: height * stride * 3 // 2].reshape(height * 3 // 2, stride)[:, :width]
+        chroma = rows[height:].reshape(height // 2, width // 2, 2)
+        rgb = cv2.cvtColorTwoPlane(rows[:height], chroma, _TWO_PLANES[name])
+    else:
+        rows = buffer[: height * stride * 3 // 2].reshape(height * 3 // 2, stride)
+        rgb = np.ascontiguousarray(cv2.cvtColor(rows, _THREE_PLANES[name])[:, :width])
+    return np.asarray(rgb, np.uint8)
 
 
 def _import() -> Any:
+    """The library.
+
+    Raises:
+        UnavailableError: it is missing.
+    """
+    # Its lines about every opening would stand among ours; warnings and errors still come.
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "WARN")
+    logging.getLogger("picamera2").setLevel(logging.WARNING)
     try:
-        from picamera2 import Picamera2
+        import picamera2
     except ImportError as error:
         raise UnavailableError(
             "picamera2 is missing: sudo apt install python3-picamera2, and give the virtual environment "
             "--system-site-packages; or choose another camera with --camera"
         ) from error
-    return Picamera2
+    return picamera2

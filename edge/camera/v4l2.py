@@ -89,7 +89,7 @@ class V4l2Camera:
 
         Args:
             path: `/dev/video0`.
-            settings: the size and rate asked of the camera; it may give another.
+            settings: the size and rate asked of the camera, which may give another, and how it is mounted.
             clock: monotonic s.
 
         Raises:
@@ -100,7 +100,8 @@ class V4l2Camera:
         """
         self.name = f"v4l2:{path}"
         _check(path)
-        self._frames = LatestFrame(_Driver(path, settings, clock), name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
+        driver = _Driver(path, settings, clock)
+        self._frames = LatestFrame(driver, settings, name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
 
     @property
     def dropped(self) -> int:
@@ -142,6 +143,8 @@ class _Driver:
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._settings.width)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
+        # A rate that the camera does not have is replaced by one that it has; `grab` does the rest.
+        capture.set(cv2.CAP_PROP_FPS, self._settings.fps)
         # One buffer: an older frame in a queue would be shown late.
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 

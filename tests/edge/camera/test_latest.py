@@ -10,6 +10,7 @@ import pytest
 from edge.camera import latest
 from edge.camera.latest import LatestFrame
 from edge.errors import CameraLostError, UnavailableError
+from edge.settings import CameraSettings
 from edge.values import Frame
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Driver:
         self.released = threading.Event()
 
     def push(self, number: float | None):
-        self.frames.append(None if number is None else Frame(rgb=np.zeros((1, 1, 3), np.uint8), captured_at=number))
+        self.frames.append(None if number is None else Frame(rgb=np.zeros((2, 1, 3), np.uint8), captured_at=number))
         self.more.release()
 
     def open(self):
@@ -51,7 +52,7 @@ def driver(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def frames(driver: Driver):
-    frames = LatestFrame(driver, name="test", open_timeout_s=5)
+    frames = LatestFrame(driver, CameraSettings(), name="test", open_timeout_s=5)
     yield frames
     driver.push(None)
     frames.close()
@@ -81,6 +82,25 @@ def test_no_frame_is_returned_twice(frames: LatestFrame):
     assert frames.read(0.01) is None
 
 
+def test_a_frame_that_needs_no_turning_is_passed_on_as_it_is(frames: LatestFrame, driver: Driver):
+    frame = Frame(rgb=np.zeros((2, 1, 3), np.uint8), captured_at=1)
+    driver.frames.append(frame)
+    driver.more.release()
+    wait_for(lambda: frames.dropped == 1)
+    assert frames.read(0) is frame
+
+
+def test_a_frame_is_turned_when_it_is_read(driver: Driver):
+    driver.push(1)
+    frames = LatestFrame(driver, CameraSettings(rotation=90), name="test", open_timeout_s=5)
+    wait_for(lambda: frames.dropped == 1)
+    frame = frames.read(0)
+    assert frame.captured_at == 1
+    assert frame.rgb.shape == (1, 2, 3)
+    driver.push(None)
+    frames.close()
+
+
 def test_a_driver_that_hangs_does_not_hang_the_reader(frames: LatestFrame):
     frames.read(0)
     before = time.monotonic()
@@ -100,24 +120,24 @@ def test_a_driver_that_fails_is_a_lost_camera(frames: LatestFrame, driver: Drive
 def test_whatever_a_driver_raises_becomes_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 1.0)
     with pytest.raises(CameraLostError, match="camera test failed: no such register"):
-        LatestFrame(Driver(error=RuntimeError("no such\nregister")), name="test", open_timeout_s=5)
+        LatestFrame(Driver(error=RuntimeError("no such\nregister")), CameraSettings(), name="test", open_timeout_s=5)
 
 
 def test_the_drivers_own_reason_is_kept():
     with pytest.raises(UnavailableError, match="busy"):
-        LatestFrame(Driver(error=UnavailableError("busy")), name="test", open_timeout_s=5)
+        LatestFrame(Driver(error=UnavailableError("busy")), CameraSettings(), name="test", open_timeout_s=5)
 
 
 def test_a_device_that_opens_but_stays_dark(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 0.05)
     dark = Driver()
     with pytest.raises(CameraLostError, match=r"opened but delivered no frame within 0\.05 s"):
-        LatestFrame(dark, name="test", open_timeout_s=0.05)
+        LatestFrame(dark, CameraSettings(), name="test", open_timeout_s=0.05)
     dark.push(None)  # let its thread go
 
 
 def test_closing_releases_the_device(driver: Driver):
-    frames = LatestFrame(driver, name="test", open_timeout_s=5)
+    frames = LatestFrame(driver, CameraSettings(), name="test", open_timeout_s=5)
     driver.push(1)
     threading.Timer(0.01, driver.push, [2]).start()
     frames.close()

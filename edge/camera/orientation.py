@@ -1,0 +1,34 @@
+"""Turning and mirroring the pictures of a camera that is mounted on its side, on its head or behind a mirror."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.settings import CameraSettings
+
+_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
+"""OpenCV's flip codes: around the vertical axis, the horizontal one, both."""
+
+
+def oriented(picture: NDArray[np.uint8], settings: CameraSettings) -> NDArray[np.uint8]:
+    """A picture turned clockwise by `settings.rotation`, and then mirrored by `settings.flip`.
+
+    Args:
+        picture: uint8[H, W, 3].
+        settings: how the camera is mounted.
+
+    Returns:
+        uint8[H, W, 3], or uint8[W, H, 3] for a quarter turn; the picture itself where nothing is to be done.
+    """
+    if settings.rotation:
+        picture = np.asarray(cv2.rotate(picture, _ROTATIONS[settings.rotation]), np.uint8)
+    if settings.flip != "none":
+        picture = np.asarray(cv2.flip(picture, _FLIPS[settings.flip]), np.uint8)
+    return picture
