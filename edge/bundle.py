@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edge
+from edge import signature
 from edge.classifier import Classifier, network
 from edge.errors import ConfigError
 from edge.features import CROP, INPUTS, Features
 from edge.mesh_models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
+from edge.signature import refused
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
     from edge.patch import Patch
     from edge.settings import Settings
+    from edge.signature import TrustedKeys
 
 SCHEMA = 1
-MANIFEST, NETWORK, FEATURES, GOLDEN = "manifest.json", "emotion.tflite", "features.npz", "golden.npz"
+MANIFEST = signature.MANIFEST
+NETWORK, FEATURES, GOLDEN = "emotion.tflite", "features.npz", "golden.npz"
 
 INSTALLED = Path("/var/lib/emotion-edge/models/current")
 """The bundle in use on a device."""
@@ -84,7 +87,7 @@ def in_use(settings: Settings) -> Bundle:
     Raises:
         ConfigError: see `load`.
     """
-    return load(locate(settings.model.bundle))
+    return load(locate(settings.model.bundle), signature.trusted_keys(settings.model.trusted_keys))
 
 
 def for_camera(settings: Settings) -> Bundle:
@@ -99,7 +102,8 @@ def for_camera(settings: Settings) -> Bundle:
         return in_use(settings)
     folder = locate(settings.model.bundle)
     beside = folder.parent / LANDMARKS_ALONE
-    bundle = load(folder if settings.model.bundle or not beside.exists() else beside)
+    keys = signature.trusted_keys(settings.model.trusted_keys)
+    bundle = load(folder if settings.model.bundle or not beside.exists() else beside, keys)
     if CROP in bundle.inputs:
         raise ConfigError(
             f"model bundle {bundle.folder} reads the picture of a face, which a recording does not hold: "
@@ -112,19 +116,29 @@ def at_hand(settings: Settings) -> list[tuple[Path, Bundle | ConfigError]]:
     """Every bundle that can be found here, loaded or with what is wrong with it; the first is the one in use.
 
     They are the configured one, the device's, and those of the checkout.
+
+    Raises:
+        ConfigError: the trusted keys cannot be read.
     """
+    keys = signature.trusted_keys(settings.model.trusted_keys)
     folders = [locate(settings.model.bundle)]
     for home in (INSTALLED.parent, CHECKOUT.parent):
-        folders += sorted(manifest.parent for manifest in home.glob(f"*/{MANIFEST}"))
+        folders += stored(home)
     distinct: dict[Path, Path] = {}
     for folder in folders:  # `current` is another name for one of its neighbours
         distinct.setdefault(folder.resolve(), folder)
-    return [(folder, _attempt(folder)) for folder in distinct.values()]
+    return [(folder, _attempt(folder, keys)) for folder in distinct.values()]
 
 
-def _attempt(folder: Path) -> Bundle | ConfigError:
+def stored(home: Path) -> list[Path]:
+    """The bundles in a folder, by name: not the links to them, and not one that is just being put there."""
+    folders = sorted(manifest.parent for manifest in home.glob(f"*/{MANIFEST}"))
+    return [folder for folder in folders if not folder.is_symlink() and not folder.name.startswith(".")]
+
+
+def _attempt(folder: Path, keys: TrustedKeys | None) -> Bundle | ConfigError:
     try:
-        return load(folder)
+        return load(folder, keys)
     except ConfigError as error:
         return error
 
@@ -137,43 +151,70 @@ def mesh_in_use(settings: Settings) -> MeshModels:
     """
     if settings.mesh.models:
         return find([Path(settings.mesh.models)])
-    return find([locate(settings.model.bundle) / "mesh", cache_folder()])
+    return find([locate(settings.model.bundle) / signature.MESH, cache_folder()])
 
 
-def load(folder: Path) -> Bundle:
+def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
     """Read, verify and self-test a bundle.
 
+    Args:
+        folder: where it lies.
+        keys: from `signature.trusted_keys`; one of them must have signed it. None: nobody has to.
+
     Raises:
-        ConfigError: something is missing, altered, too new, or gives other answers here than where it was made.
+        ConfigError: something is missing, altered, too new, not signed as asked for, or gives other answers here than
+            where it was made.
+        UnavailableError: it cannot be checked on this machine, since a library is missing.
     """
-    manifest = _manifest(folder)
-    _verify_files(folder, manifest["files"])
+    manifest = verified(folder, keys)
     features = Features.load(folder / FEATURES)
     if features.contract_hash != manifest["feature_contract"]:
-        raise _refused(folder, "its features are not the ones that this version computes")
+        raise refused(folder, "its features are not the ones that this version computes")
     if manifest["landmarker_sha256"] != MEMBERS[LANDMARKER]:
-        raise _refused(folder, "it was trained on the landmarks of another face mesh")
+        raise refused(folder, "it was trained on the landmarks of another face mesh")
     labels = manifest["labels"]
     if manifest["inputs"] != list(features.inputs):
-        raise _refused(folder, f"{MANIFEST} and {FEATURES} do not agree on what it reads")
+        raise refused(folder, f"{MANIFEST} and {FEATURES} do not agree on what it reads")
     model = network(folder / NETWORK, features, len(labels))
     classifier = Classifier(model, features, float(manifest["temperature"]))
     _self_test(folder, classifier, features.patch, len(labels))
     return Bundle(folder, manifest, features, classifier)
 
 
-def _refused(folder: Path, reason: str) -> ConfigError:
-    return ConfigError(f"model bundle {folder}: {reason}; install another bundle or set model.bundle")
+def verified(folder: Path, keys: TrustedKeys | None = None) -> dict[str, Any]:
+    """The manifest of a bundle whose files are all as they were made; nothing of it has been run yet.
+
+    Raises:
+        ConfigError, UnavailableError: see `load`.
+    """
+    manifest = _read(folder)
+    # Before anything else is believed or looked at: an interpreter may crash, or worse, on a crafted network.
+    if keys is not None:
+        signature.verify(folder, manifest, keys, signature.today())
+    _check(folder, manifest)
+    files = manifest["files"]
+    if missing := {NETWORK, FEATURES, GOLDEN} - files.keys():
+        raise refused(folder, f"{MANIFEST} does not list {', '.join(sorted(missing))}")
+    if keys is not None:
+        signature.verify_names(folder, files)
+    signature.verify_hashes(folder, files)
+    return manifest
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise _refused(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise _refused(folder, f"{MANIFEST} is damaged ({error})") from error
+        raise refused(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise refused(folder, f"{MANIFEST} is damaged ({error})") from error
+    if not isinstance(manifest, dict):
+        raise refused(folder, f"{MANIFEST} is no manifest")
+    return manifest
+
+
+def _check(folder: Path, manifest: dict[str, Any]) -> None:
     wanted = {
         "schema": int,
         "id": str,
@@ -186,41 +227,23 @@ def _manifest(folder: Path) -> dict[str, Any]:
         "files": dict,
         "provenance": dict,
     }
-    if not isinstance(manifest, dict):
-        raise _refused(folder, f"{MANIFEST} is no manifest")
     for key, kind in wanted.items():
         if not isinstance(manifest.get(key), kind):
-            raise _refused(folder, f"{MANIFEST} lacks a proper {key!r}")
+            raise refused(folder, f"{MANIFEST} lacks a proper {key!r}")
     if manifest["schema"] != SCHEMA or tuple(manifest["inputs"]) not in INPUTS:
-        raise _refused(folder, "it is of a kind that this version does not know; update emotion-edge")
+        raise refused(folder, "it is of a kind that this version does not know; update emotion-edge")
     if _version(manifest["least_edge_version"]) > _version(edge.__version__):
-        raise _refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")
+        raise refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")
     labels = manifest["labels"]
     if not all(isinstance(label, str) for label in labels) or not 1 < len(labels) == len(set(labels)):
-        raise _refused(folder, f"{MANIFEST} has no proper list of labels")
+        raise refused(folder, f"{MANIFEST} has no proper list of labels")
     metrics = manifest["provenance"].get("metrics")
     if not isinstance(metrics, dict) or not all(isinstance(value, int | float) for value in metrics.values()):
-        raise _refused(folder, f"{MANIFEST} has no proper metrics in its provenance")
-    return manifest
+        raise refused(folder, f"{MANIFEST} has no proper metrics in its provenance")
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _verify_files(folder: Path, files: dict[str, str]) -> None:
-    missing = {NETWORK, FEATURES, GOLDEN} - files.keys()
-    if missing:
-        raise _refused(folder, f"{MANIFEST} does not list {', '.join(sorted(missing))}")
-    for name, expected in files.items():
-        if Path(name).name != name:
-            raise _refused(folder, f"{MANIFEST} names {name!r}, which is not a file of the bundle")
-        try:
-            actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        except OSError as error:
-            raise _refused(folder, f"{name} cannot be read ({error.strerror})") from error
-        if actual != expected:
-            raise _refused(folder, f"{name} is not the file that the manifest describes (sha256 {actual[:12]}…)")
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def _self_test(folder: Path, classifier: Classifier, patch: Patch | None, labels: int) -> None:
@@ -233,15 +256,15 @@ def _self_test(folder: Path, classifier: Classifier, patch: Patch | None, labels
             if patch is not None:
                 patches = golden["patches"]
     except Exception as error:
-        raise _refused(folder, f"{GOLDEN} is damaged ({error})") from error
+        raise refused(folder, f"{GOLDEN} is damaged ({error})") from error
     if landmarks.shape[1:] != (LANDMARKS, 3) or not np.isfinite(landmarks).all():
-        raise _refused(folder, f"{GOLDEN} is damaged (not all of it are landmarks)")
+        raise refused(folder, f"{GOLDEN} is damaged (not all of it are landmarks)")
     if not len(landmarks) or expected.shape != (len(landmarks), labels):
-        raise _refused(folder, f"{GOLDEN} does not fit the labels")
+        raise refused(folder, f"{GOLDEN} does not fit the labels")
     if patch is not None and (
         patches is None or patches.dtype != np.uint8 or patches.shape != (len(landmarks), patch.size, patch.size)
     ):
-        raise _refused(folder, f"{GOLDEN} does not hold a patch of each face")
+        raise refused(folder, f"{GOLDEN} does not hold a patch of each face")
     off = float(np.abs(classifier.probabilities(landmarks, patches) - expected).max())
     if not off <= GOLDEN_TOLERANCE:
-        raise _refused(folder, f"it gives other probabilities here than where it was made (off by {off:.3f})")
+        raise refused(folder, f"it gives other probabilities here than where it was made (off by {off:.3f})")

@@ -26,7 +26,7 @@ COMMANDS = {
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",
     "record": "write the landmarks of a camera to a file, without pictures",
-    "model": "fetch the face mesh models, verify a model bundle",
+    "model": "list, verify, install and roll back model bundles, fetch the face mesh models",
 }
 """Each is a module of `edge.commands` with `add_arguments(parser)` and `run(args) -> exit status`."""
 

@@ -84,12 +84,13 @@ def find(candidates: Iterable[Path]) -> MeshModels:
 
 
 def verify(folder: Path) -> None:
-    """Check that both models are there, byte for byte as published.
+    """Check that both models are there, byte for byte as published, and so is the task where there is one.
 
     Raises:
         ConfigError: a file is missing, unreadable or altered.
     """
-    for name, expected in MEMBERS.items():
+    task = {TASK_NAME: TASK_SHA256} if (folder / TASK_NAME).exists() else {}
+    for name, expected in {**MEMBERS, **task}.items():
         path = folder / name
         try:
             actual = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -126,6 +126,8 @@ class ModelSettings:
 
     bundle: Folder = ""
     """Folder of the classifier's bundle; empty: the installed one."""
+    trusted_keys: Annotated[str, Text("a file", optional=True)] = ""
+    """The public keys of which one must have signed it; empty: `signature.TRUSTED_KEYS`, if it is there."""
 
 
 @dataclass(frozen=True, slots=True)

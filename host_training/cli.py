@@ -24,6 +24,7 @@ COMMANDS = {
     "distort": "judge bundles on dark, blurred, small and half-covered test pictures",
     "compare": "train other kinds of classifier on the same rows, side by side",
     "report": "write the report of a bundle as one HTML page",
+    "bundle": "sign a bundle, so that devices can tell whose it is",
 }
 """Each is a module of `host_training.commands` with `add_arguments(parser)` and `run(args) -> exit status`."""
 

@@ -218,7 +218,7 @@ def _import() -> Any:
     """The library.
 
     Raises:
-        UnavailableError: it is missing.
+        UnavailableError: it is missing, or does not fit the NumPy that is there.
     """
     # Its lines about every opening would stand among ours; warnings and errors still come.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "WARN")
@@ -229,5 +229,10 @@ def _import() -> Any:
         raise UnavailableError(
             "picamera2 is missing: sudo apt install python3-picamera2, and give the virtual environment "
             "--system-site-packages; or choose another camera with --camera"
+        ) from error
+    except ValueError as error:  # what NumPy says to parts that were compiled for another one
+        raise UnavailableError(
+            f"picamera2 does not fit this NumPy, {np.__version__} ({error}): install emotion-edge with "
+            "deploy/install.sh, which keeps the distribution's NumPy"
         ) from error
     return picamera2

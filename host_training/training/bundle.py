@@ -21,6 +21,7 @@ from edge.errors import ConfigError
 from edge.mesh_models import LANDMARKER, MEMBERS
 from host_training.errors import BundleWriteError
 from host_training.evaluation.engines import FLOAT_SHA256, float_path
+from host_training.training.signing import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def write_model(
         "feature_contract": features.contract_hash,
         "landmarker_sha256": MEMBERS[LANDMARKER],
         "least_edge_version": edge.__version__,
-        "files": _hashes(folder),
+        "files": hashes(folder),
         "provenance": {"metrics": {}, FLOAT_SHA256: hashlib.sha256(whole).hexdigest()},
     }
     _write_manifest(folder, manifest)
@@ -119,7 +120,7 @@ def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], r
     (folder / REPORT).write_text(report, "utf-8")
     (folder / CARD).write_text(card, "utf-8")
     whole = {**manifest["provenance"], **provenance}
-    _write_manifest(folder, {**manifest, "files": _hashes(folder), "provenance": whole})
+    _write_manifest(folder, {**manifest, "files": hashes(folder), "provenance": whole})
 
 
 def shown(path: Path) -> str:
@@ -156,11 +157,6 @@ def install(folder: Path, out: Path) -> edge_bundle.Bundle:
     except OSError as error:
         raise BundleWriteError(f"{float_path(out)}: cannot be replaced ({error.strerror})") from error
     return edge_bundle.load(out)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    names = sorted(path.name for path in folder.iterdir() if path.name != edge_bundle.MANIFEST)
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

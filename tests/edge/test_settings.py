@@ -130,7 +130,7 @@ def test_the_device_is_called_by_its_host_name_unless_it_is_named(monkeypatch: p
         ("enter = 0.5", "unknown key 'enter'; it belongs in [expression]"),
         ("[zzz]", "unknown section [zzz]; known are device, camera, mesh, model, expression, load, mqtt"),
         ('["a\\nb"]', "unknown section [a\\nb]; known are device, camera, mesh, model, expression, load, mqtt"),
-        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; known are bundle"),
+        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; known are bundle, trusted_keys"),
         ("camera = 'auto'", "'camera' is a section, not a key; write [camera] and its keys below"),
         ("[[camera]]", "'camera' is a section, not a key; write [camera] and its keys below"),
     ],

@@ -216,6 +216,16 @@ def test_a_missing_library_is_named_with_its_package(monkeypatch: pytest.MonkeyP
         Picamera2Camera(0, settings)
 
 
+def test_one_that_was_compiled_for_another_numpy_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: CameraSettings
+):
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnavailableError, match=r"does not fit this NumPy, .*size changed.*: install emotion-edge with"):
+        Picamera2Camera(0, settings)
+
+
 def test_installed_tells_whether_it_can_be_imported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(picamera2.importlib.util, "find_spec", lambda name: None if name == "picamera2" else 1)
     assert not picamera2.installed()

@@ -63,7 +63,7 @@ def test_the_edge_refuses_other_features_with_matching_hashes(copy: Path):
     features.mean[0] += 1
     features.save(copy / "features.npz")
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"] = bundle._hashes(copy)
+    manifest["files"] = bundle.hashes(copy)
     (copy / "manifest.json").write_text(json.dumps(manifest))
 
     with pytest.raises(ConfigError, match="features"):

@@ -1,0 +1,79 @@
+"""Changes to files and folders that are there whole or not at all, whenever the process or the power ends."""
+
+from __future__ import annotations
+
+import ctypes
+import filecmp
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""renameat2(2)."""
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders of one file system swap their names, at one moment.
+
+    Raises:
+        OSError: they cannot, as on a network's file system.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, f"folders cannot swap their names here: {os.strerror(number)}", str(one))
+
+
+def point(link: Path, target: str) -> None:
+    """Let a link, which need not be there yet, lead to something else."""
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(link)
+    sync(link.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, "utf-8")
+    sync(new)
+    new.replace(path)
+    sync(path.parent)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy what is in a folder of plain files to another, which is there, so that everybody can read it."""
+    for path in source.rglob("*"):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(exist_ok=True)
+            copy.chmod(0o755)
+        else:
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(0o644)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files."""
+    names = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (one, other)]
+    files = [name for name in names[0] if (one / name).is_file()]
+    return names[0] == names[1] and not any(filecmp.cmpfiles(one, other, files, shallow=False)[1:])
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all that is in a folder is on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
