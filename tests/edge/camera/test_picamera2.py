@@ -20,6 +20,8 @@ from edge.camera.picamera2 import FORMATS, Picamera2Camera, to_rgb
 from edge.errors import CameraLostError, UnavailableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from edge.settings import CameraSettings
