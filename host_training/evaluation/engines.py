@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from edge import classifier
 from edge.bundle import NETWORK
@@ -125,7 +126,7 @@ def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
             values = as_input(seen.patches)
         given.append((inside["index"], _as_told(values, inside)))
     rows = []
-    for index in range(len(seen)):
+    for index in tqdm(range(len(seen)), "classifying with TensorFlow's interpreter", unit=" faces", leave=False):
         for tensor, values in given:
             interpreter.set_tensor(tensor, values[index : index + 1])
         interpreter.invoke()

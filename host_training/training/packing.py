@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from edge import classifier
 from edge.patch import even
@@ -102,7 +103,7 @@ def choose(
     by_device = _OnDevice(fitted.features, by_float.shape[1], folder)
     heat = calibrate.temperature(by_float, label)
     tried: list[tuple[quantise.Parity, bytes]] = []
-    for trim in quantise.TRIMS:
+    for trim in tqdm(quantise.TRIMS, "quantising", unit=" attempts"):
         small = quantise.to_tflite(fitted.network, quantise.representatives(fitted.network, training, seed, trim))
         by_int8 = by_device(small, validation)
         parity = quantise.compare(classifier.softmax(by_float, heat), classifier.softmax(by_int8, heat), label)
