@@ -21,7 +21,7 @@ from edge.camera.demo_portrait import Pose
 LOOP_S = 26.0
 
 HAPPY = Expression()
-NEUTRAL = Expression(relax=1.8, close=1)
+NEUTRAL = Expression(relax=1.8, close=1, corners_down=0.55)
 SURPRISED = Expression(relax=1, jaw_drop=1, brows_up=1, corners_down=0.2)
 SAD = Expression(relax=1, close=1, corners_down=1.3, inner_brows_up=1.3)
 ANGRY = Expression(relax=1.4, close=1, corners_down=0.8, brows_down=2.0)
