@@ -125,7 +125,7 @@ def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], r
 
 def shown(path: Path) -> str:
     """A path as a report may tell it: folders of this machine concern nobody else."""
-    return path.name if path.is_absolute() else str(path)
+    return path.name if path.is_absolute() or ".." in path.parts else str(path)
 
 
 def install(folder: Path, out: Path) -> edge_bundle.Bundle:

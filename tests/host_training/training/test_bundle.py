@@ -123,3 +123,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
 
     with pytest.raises(BundleWriteError, match="cannot be written"), bundle.staging(tmp_path / "file" / "emotion"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("/home/me/a.csv", "a.csv"), ("../data/a.csv", "a.csv"), ("model/a", "model/a")]
+)
+def test_a_report_tells_nobody_of_folders_of_this_machine(path: str, told: str):
+    assert bundle.shown(Path(path)) == told
