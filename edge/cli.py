@@ -182,4 +182,7 @@ def _internal(program: str, error: Exception) -> int:
 
 
 def _complain(program: str, message: str) -> None:
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    from edge.service import stderr_is_journal
+
+    priority = "<3>" if stderr_is_journal() else ""  # an error, for journalctl -p err
+    print(f"{priority}{program}: {' '.join(message.split())}", file=sys.stderr)

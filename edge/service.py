@@ -121,13 +121,18 @@ class JournalHandler(logging.StreamHandler[Any]):
         return "\n".join(f"<{_priority(record)}>{line}" for line in super().format(record).splitlines())
 
 
-def log_to_journal() -> None:
-    """Send the log to the journal if stderr leads there, as JOURNAL_STREAM tells (systemd.exec(5))."""
+def stderr_is_journal() -> bool:
+    """Whether stderr leads to the journal, as JOURNAL_STREAM tells (systemd.exec(5))."""
     try:
         stderr = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):  # closed, or none at all
-        return
-    if os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}":
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
+def log_to_journal() -> None:
+    """Send the log to the journal if stderr leads there."""
+    if stderr_is_journal():
         level, handler = logging.getLogger().level, JournalHandler(sys.stderr)
         logging.basicConfig(level=level, format="%(message)s", handlers=[handler], force=True)
 

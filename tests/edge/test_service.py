@@ -383,6 +383,7 @@ def test_a_missing_camera_and_bad_settings_are_never_ready(unit):
     unit.start(config="[cammera]\n")
     status, lines = unit.end()
     assert (status, len(lines)) == (78, 1), lines
+    assert lines[0].startswith("<3>emotion-edge: ")  # an error, as journald reads it
     assert "cammera" in lines[0]
     assert unit.notify.all() == []
 
