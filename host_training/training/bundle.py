@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from edge.features import Features
 
 CARD, REPORT = "MODEL_CARD.md", "report.json"
+GOLDEN_CONFIDENCE = 0.9
+"""Probability that a golden face should have. Interpreters may round a logit to neighbouring int8 steps: halfway
+between two labels that moves a probability by more than a golden one may be off; where the model is sure it hardly
+does."""
 ID_DIGITS = 8
 """Hexadecimal digits of the model's hash in its id."""
 
@@ -81,7 +85,7 @@ def write_model(
         temperature: from `calibrate`.
         labels: in the order of the network's outputs.
         golden: landmarks, float32[G, 478, 3] px, and patches, uint8[G, S, S], where the network sees them, whose
-            probabilities are written down.
+            probabilities are written down; those that the network is not sure of are left out, if it is of any.
         name: first part of the id.
     """
     (folder / edge_bundle.NETWORK).write_bytes(network)
@@ -93,6 +97,9 @@ def write_model(
     arrays: dict[str, Any] = {"landmarks": landmarks, "probabilities": probabilities}
     if patches is not None:
         arrays["patches"] = patches
+    sure = probabilities.max(axis=1) >= GOLDEN_CONFIDENCE
+    if sure.any():  # with a mean patch it may be in doubt after all
+        arrays = {name: values[sure] for name, values in arrays.items()}
     np.savez_compressed(folder / edge_bundle.GOLDEN, **arrays)
     content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()
     created = datetime.now(UTC).replace(microsecond=0)

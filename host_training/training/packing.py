@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from host_training.training.settings import TrainSettings
 
 GOLDEN_PER_LABEL = 2
-GOLDEN_CONFIDENCE = 0.9
-"""Probability of its label that a golden face should have."""
 LEAST_IN_MEAN = 8
 """Faces that a golden patch is the mean of, at least: of its label those that the model is sure of, or else all that
 the label has, or else all that there are."""
@@ -116,9 +114,6 @@ def choose(
 def golden_rows(label: NDArray[np.intp], probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
     """Which of some faces, int[G], to keep as golden ones: a few of every label that the model is sure of.
 
-    Interpreters may round a logit to neighbouring int8 steps. Halfway between two labels that moves a probability
-    by more than a golden one may be off; where the model is sure it hardly does.
-
     Args:
         label: int[M].
         probabilities: float32[M, C], what the model says.
@@ -127,7 +122,7 @@ def golden_rows(label: NDArray[np.intp], probabilities: NDArray[np.float32]) -> 
     for index in range(probabilities.shape[1]):
         mine = np.flatnonzero(label == index)
         sure = probabilities[mine, index]
-        first = mine[sure >= GOLDEN_CONFIDENCE][:GOLDEN_PER_LABEL]
+        first = mine[sure >= bundle.GOLDEN_CONFIDENCE][:GOLDEN_PER_LABEL]
         surest = mine[np.argsort(-sure, kind="stable")][:GOLDEN_PER_LABEL]
         chosen.append(first if len(first) == GOLDEN_PER_LABEL else surest)
     return np.concatenate(chosen)
