@@ -16,9 +16,9 @@ import fcntl
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import syslog
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,16 +223,9 @@ class BundleStore:
     @staticmethod
     def _told(message: str, name: str, before: str) -> str:
         """The message, which is now in the journal too, where there is one: `journalctl -t emotion-edge`."""
-        entry = {
-            "MESSAGE": message,
-            "MESSAGE_ID": SWITCHED,
-            "PRIORITY": "5",
-            "SYSLOG_IDENTIFIER": service.IDENTIFIER,
-            "BUNDLE": name,
-            "BUNDLE_BEFORE": before,
-        }
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
-            journal.sendto(service.encoded(entry), service.JOURNAL)
+        service.tell_journal(
+            message, syslog.LOG_NOTICE, {"MESSAGE_ID": SWITCHED, "BUNDLE": name, "BUNDLE_BEFORE": before}
+        )
         return message
 
 

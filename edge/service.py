@@ -113,7 +113,7 @@ class JournalHandler(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
         extra: Mapping[str, str] | None = getattr(record, "journal", None)
-        if extra is None or not _send(record, extra):
+        if extra is None or not tell_journal(record.getMessage(), _priority(record), extra):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -172,14 +172,20 @@ def _watchdog_s() -> float:
     return microseconds / 1e6 if process == os.getpid() else 0.0
 
 
-def _send(record: logging.LogRecord, extra: Mapping[str, str]) -> bool:
-    """Write an entry with fields to the journal; whether it was taken."""
-    entry = {"PRIORITY": str(_priority(record)), "SYSLOG_IDENTIFIER": IDENTIFIER, **extra}
+def tell_journal(message: str, priority: int, extra: Mapping[str, str]) -> bool:
+    """Write an entry with fields of its own to the journal; whether it was taken.
+
+    Args:
+        message: a line.
+        priority: as in syslog(3).
+        extra: the fields, by name, in capitals.
+    """
+    entry = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER, **extra}
     try:
         if (library := _library("systemd.journal")) is not None:
-            library.send(record.getMessage(), **entry)
+            library.send(message, **entry)
         else:
-            _datagram(JOURNAL, encoded({"MESSAGE": record.getMessage(), **entry}))
+            _datagram(JOURNAL, encoded({"MESSAGE": message, **entry}))
     except OSError:
         return False
     return True

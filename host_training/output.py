@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from edge import durable
 from edge.errors import OutputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # before the new name, or a power cut could leave that with nothing behind it
+        durable.sync(partial)  # before the new name, or a power cut could leave that with nothing behind it
         partial.replace(path)
     except OSError as error:
         raise OutputError(

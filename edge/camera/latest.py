@@ -39,11 +39,13 @@ class Driver(Protocol):
 
 
 class LatestFrame:
-    """Reads a driver in a thread of its own.
+    """A live camera: reads a driver in a thread of its own.
 
     The latest frame wins: whoever looks at frames more slowly than the camera makes them sees fresh ones,
     never a growing queue. A driver call that hangs keeps the thread, never the reader.
     """
+
+    live = True
 
     def __init__(self, driver: Driver, settings: CameraSettings, *, name: str, open_timeout_s: float) -> None:
         """Open the device and wait for its first frame.

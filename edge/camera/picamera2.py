@@ -55,10 +55,8 @@ def installed() -> bool:
     return importlib.util.find_spec("picamera2") is not None
 
 
-class Picamera2Camera:
+class Picamera2Camera(LatestFrame):
     """A camera on the Pi's camera connector, read in a thread of its own: the latest frame wins."""
-
-    live = True
 
     def __init__(self, number: int, settings: CameraSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the camera and wait for its first frame.
@@ -72,27 +70,9 @@ class Picamera2Camera:
             UnavailableError: picamera2 is missing, the camera is not connected or busy.
             CameraLostError: it opens but delivers no frame.
         """
-        self.name = f"picamera2:{number}"
         # Here, where it may take its time: from a slow card it is loaded for several seconds.
         driver = _Driver(_import(), number, settings, clock)
-        self._frames = LatestFrame(driver, settings, name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
-
-    @property
-    def dropped(self) -> int:
-        """Frames that nobody read in time."""
-        return self._frames.dropped
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame not yet returned; None: none came in time.
-
-        Raises:
-            CameraLostError: the camera stopped delivering.
-        """
-        return self._frames.read(timeout_s)
-
-    def close(self) -> None:
-        """Release the camera."""
-        self._frames.close()
+        super().__init__(driver, settings, name=f"picamera2:{number}", open_timeout_s=OPEN_TIMEOUT_S)
 
 
 class _Driver:

@@ -79,10 +79,8 @@ def describes_camera(capability: bytes) -> bool:
     return bool(own & _VIDEO_CAPTURE) and not name.startswith(_PIPELINE_DRIVERS)
 
 
-class V4l2Camera:
+class V4l2Camera(LatestFrame):
     """A Video4Linux camera, read in a thread of its own: the latest frame wins."""
-
-    live = True
 
     def __init__(self, path: Path, settings: CameraSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the device and wait for its first frame.
@@ -98,27 +96,9 @@ class V4l2Camera:
             UnavailableError: it is busy, or no camera.
             CameraLostError: it opens but delivers no frame.
         """
-        self.name = f"v4l2:{path}"
         _check(path)
         driver = _Driver(path, settings, clock)
-        self._frames = LatestFrame(driver, settings, name=self.name, open_timeout_s=OPEN_TIMEOUT_S)
-
-    @property
-    def dropped(self) -> int:
-        """Frames that nobody read in time."""
-        return self._frames.dropped
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame not yet returned; None: none came in time.
-
-        Raises:
-            CameraLostError: the device stopped delivering.
-        """
-        return self._frames.read(timeout_s)
-
-    def close(self) -> None:
-        """Release the device."""
-        self._frames.close()
+        super().__init__(driver, settings, name=f"v4l2:{path}", open_timeout_s=OPEN_TIMEOUT_S)
 
 
 class _Driver:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import numpy as np
 
 import edge
 from edge import bundle as edge_bundle
-from edge import classifier
+from edge import classifier, durable
 from edge.errors import ConfigError
 from edge.mesh_models import LANDMARKER, MEMBERS
 from host_training.errors import BundleWriteError
@@ -169,5 +168,4 @@ def install(folder: Path, out: Path) -> edge_bundle.Bundle:
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     path = folder / edge_bundle.MANIFEST
     path.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    durable.sync(path)

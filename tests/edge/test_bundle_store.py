@@ -319,6 +319,7 @@ def test_a_full_disk_loses_nothing(root, keys, signed):
 
 def test_the_journal_tells_of_every_switch(store, signed, tmp_path, monkeypatch):
     monkeypatch.setattr(service, "JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.setattr(service, "_library", lambda _name: None)  # that of systemd-python is always the real one
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(service.JOURNAL)
         journal.settimeout(5)
