@@ -23,6 +23,8 @@ COMMANDS = {
     "run": "read expressions from a camera and publish them over MQTT",
     "classify": "read the expressions in pictures",
     "watch": "show what devices publish, live in the terminal",
+    "status": "show all devices in one table: model, speed, temperature, problems",
+    "forget": "take a device that is gone off the broker, and out of Home Assistant",
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",
     "record": "write the landmarks of a camera to a file, without pictures",

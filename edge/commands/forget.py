@@ -1,0 +1,61 @@
+"""`emotion-edge forget`: take a device that is gone off the broker."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edge.cli import add_settings_arguments, load_settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from edge.broker_address import BrokerAddress
+
+ANSWER_S = 10.0
+"""How long the broker may take to acknowledge."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "example: emotion-edge forget --mqtt mqtt://homeassistant.local livingroom"
+    add_settings_arguments(parser, mqtt=True)
+    parser.add_argument("device", nargs="?", default="", help="its name (default: that of the settings)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Empty every retained topic of a device; Home Assistant forgets its entities, too."""
+    from edge import home_assistant
+    from edge.broker_address import BrokerAddress, check_base, check_device
+    from edge.mqtt_link import DELIVERY
+
+    settings = load_settings(args)
+    mqtt, device = settings.mqtt, check_device(args.device or settings.device_name)
+    prefix = f"{check_base(mqtt.base)}/{device}"
+    retained = [f"{prefix}/{topic}" for topic, (_, retain) in DELIVERY.items() if retain and topic != "discovery"]
+    if mqtt.discovery:
+        # First: without its other topics Home Assistant would only wonder.
+        retained.insert(0, home_assistant.topic(mqtt.discovery, device))
+    _clear(BrokerAddress.of(mqtt), retained)
+    print(f"{device!r} is forgotten; if it still runs, it comes back with its next message")
+    return 0
+
+
+def _clear(address: BrokerAddress, topics: Sequence[str]) -> None:
+    from edge.errors import UnavailableError
+    from edge.mqtt_client import V311, new_client, turn
+    from edge.mqtt_subscriber import connect
+
+    client = new_client(address, V311)
+    connect(client, address)
+    try:
+        waiting = {client.publish(topic, b"", qos=1, retain=True).mid for topic in topics}
+        client.on_publish = lambda _client, _data, mid, _reason, _properties: waiting.discard(mid)
+        deadline = time.monotonic() + ANSWER_S
+        while waiting and time.monotonic() < deadline and turn(client, 0.2):
+            pass
+    finally:
+        client.disconnect()
+    if waiting:
+        raise UnavailableError(f"{address} has not acknowledged everything: try again")

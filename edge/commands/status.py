@@ -1,0 +1,69 @@
+"""`emotion-edge status`: one table of all devices, from what their broker retains."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from edge.cli import add_settings_arguments, load_settings
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 3.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "example: emotion-edge status --mqtt mqtt://homeassistant.local\n"
+        "         emotion-edge status --json livingroom kitchen"
+    )
+    add_settings_arguments(parser, mqtt=True)
+    parser.add_argument("device", nargs="*", metavar="DEVICE", help="name of a device (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a device and line")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=WAIT_S,
+        metavar="S",
+        help=f"seconds that the broker may be silent while it still has to answer (default: {WAIT_S:g})",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; 1 if nothing was heard of a device that is named."""
+    from edge.broker_address import BrokerAddress, check_base, check_device
+    from edge.fleet import device_status
+    from edge.fleet_reader import read
+    from edge.fleet_view import table
+
+    if not args.wait > 0:
+        raise UsageError(f"--wait is {args.wait:g}, but must be a number of seconds above 0")
+    mqtt = load_settings(args).mqtt
+    address = BrokerAddress.of(mqtt)
+    heard, complete = read(
+        address, check_base(mqtt.base), [check_device(name) for name in args.device], wait_s=args.wait
+    )
+    rows = [device_status(device, payloads) for device, payloads in sorted(heard.items())]
+    if args.json:
+        lines = [json.dumps(asdict(row)) for row in rows]
+    else:
+        terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        colour = terminal and not os.environ.get("NO_COLOR")
+        lines = table(rows, now=datetime.now().astimezone(), colour=colour) if rows else []
+    for line in lines:
+        print(line)
+    if not complete:
+        log.warning("%s did not tell all within %g s: ask again with a longer --wait", address, args.wait)
+    elif not rows:
+        log.warning("%s has heard of no device under %s/ that %s may read", address, mqtt.base, address.user)
+    return int(any(not row.known for row in rows))
