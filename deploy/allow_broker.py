@@ -23,7 +23,7 @@ def main() -> int:
     try:
         mqtt = settings.load(None).mqtt
         # With its password, although it is not needed here: what the service would refuse is refused now.
-        broker = BrokerAddress.parse(mqtt.url, username=mqtt.username, password_file=mqtt.password_file)
+        broker = BrokerAddress.of(mqtt)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_status

@@ -1,19 +1,28 @@
-"""Where the broker is and who we are to it: URL, credentials, and names that MQTT can carry."""
+"""Where the broker is and who we are to it: URL, credentials, certificates, and names that MQTT can carry."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import ssl
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from edge.errors import ConfigError
 
-PORT = 1883
-"""Registered with IANA for MQTT without TLS."""
+if TYPE_CHECKING:
+    from edge.settings import MqttSettings
 
-CREDENTIAL = "mqtt-password"
-"""Name of the credential in which systemd hands the password over (systemd.exec(5), LoadCredential=)."""
+PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+"""Registered with IANA, by scheme: plain, with TLS, and both over websockets."""
+WEBSOCKET_PATH = "/mqtt"
+"""Where brokers take websockets unless told otherwise."""
+
+PASSWORD_CREDENTIAL, KEY_CREDENTIAL = "mqtt-password", "mqtt-client-key"
+"""Names of the credentials in which systemd hands secrets over (systemd.exec(5), LoadCredential=)."""
 
 _NAME_MAX = 200
 """Bytes of a device name or base: any topic then stays far below MQTT's limit of 65,535."""
@@ -24,51 +33,102 @@ class BrokerAddress:
     """A broker and the credentials for it; prints without the password."""
 
     host: str
-    port: int = PORT
+    port: int = PORTS["mqtt"]
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    scheme: str = "mqtt"
+    path: str = ""
+    """Of a websocket."""
+    certificates: str = field(default="", repr=False)
+    """A hash of the certificates and the key, so that renewed ones make another address."""
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """What checks the broker's certificate and has ours; None: the connection is not encrypted."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     @property
     def user(self) -> str:
         """How a person calls the user."""
         return f"user {self.username!r}" if self.username else "a client without a user name"
 
+    @property
+    def transport(self) -> Literal["tcp", "websockets"]:
+        """What carries MQTT."""
+        return "websockets" if self.scheme in {"ws", "wss"} else "tcp"
+
     @classmethod
-    def parse(cls, url: str, *, username: str = "", password_file: str = "") -> BrokerAddress:
-        """Read `mqtt://[user[:password]@]host[:port]`.
+    def of(cls, settings: MqttSettings) -> BrokerAddress:
+        """The broker of the settings.
+
+        Raises:
+            ConfigError: see `parse`.
+        """
+        return cls.parse(
+            settings.url,
+            username=settings.username,
+            password_file=settings.password_file,
+            ca_file=settings.ca_file,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
+        )
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        username: str = "",
+        password_file: str = "",
+        ca_file: str = "",
+        cert_file: str = "",
+        key_file: str = "",
+    ) -> BrokerAddress:
+        """Read `mqtt://[user[:password]@]host[:port]`, or the same with mqtts, ws or wss, the latter with a path.
 
         Args:
             url: the address; a user and a password in it may be percent-encoded.
             username: used where the URL names no user.
             password_file: file whose first line is the password; used where the URL has none. Empty: the
                 credential of the service, if there is one and it is not empty.
+            ca_file: certificates that vouch for the broker's; empty: those of the system.
+            cert_file: our own certificate, for brokers that ask for one; empty: none.
+            key_file: its key. Empty: the credential of the service, if there is one and it is not empty.
 
         Raises:
-            ConfigError: the URL is not of that form, or the password file cannot be read.
+            ConfigError: the URL is not of that form, a file cannot be used, or everybody can read a secret.
         """
-        hint = f"mqtt.url is {_without_password(url)!r}, but must look like mqtt://[user[:password]@]host[:port]"
+        hint = f"mqtt.url is {without_password(url)!r}, but must look like mqtt://[user[:password]@]host[:port]"
         try:
             parts = urlsplit(url)
-            port = parts.port or PORT
+            port = parts.port or PORTS.get(parts.scheme, 0)
             host = parts.hostname or ""
             host.encode("idna")
         except ValueError as error:
             raise ConfigError(f"{hint} ({error})") from None
-        if parts.scheme in {"mqtts", "ssl", "ws", "wss"}:
-            raise ConfigError(f"{hint}: {parts.scheme}:// is not supported, only mqtt://")
-        if parts.scheme != "mqtt" or not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        if parts.scheme not in PORTS:
+            raise ConfigError(f"{hint}; it may begin with {', '.join(PORTS)}")
+        websocket = parts.scheme in {"ws", "wss"}
+        if not host or parts.query or parts.fragment or not (websocket or parts.path in {"", "/"}):
             raise ConfigError(hint)
         user = unquote(parts.username or "") or username or None
         password = unquote(parts.password) if parts.password is not None else None
         if password is None:
-            password = _read_password(password_file) if password_file else _credential()
+            password = read_secret(password_file, "mqtt.password_file") if password_file else _credential()
         if password is not None and user is None:
             raise ConfigError("a password for the broker is set, but no mqtt.username to go with it")
-        return cls(host, port, user, password)
+        path = (parts.path.rstrip("/") or WEBSOCKET_PATH) if websocket else ""
+        if parts.scheme in {"mqtt", "ws"}:
+            if ca_file or cert_file or key_file:
+                raise ConfigError(
+                    f"certificates are set, but mqtt.url is {without_password(url)!r}, which is not encrypted: "
+                    "let it begin with mqtts or wss, or take mqtt.ca_file, cert_file and key_file away"
+                )
+            return cls(host, port, user, password, parts.scheme, path)
+        key = key_file or _credential_file(KEY_CREDENTIAL)
+        tls = _tls(ca_file, cert_file, key)
+        return cls(host, port, user, password, parts.scheme, path, _fingerprint(ca_file, cert_file, key), tls)
 
 
 def check_device(name: str) -> str:
@@ -81,17 +141,21 @@ def check_device(name: str) -> str:
     return name
 
 
-def check_base(base: str) -> str:
-    """The start of every topic: one level or several, separated by `/`.
+def check_base(base: str, key: str = "mqtt.base") -> str:
+    """The start of topics: one level or several, separated by `/`.
+
+    Args:
+        base: these levels.
+        key: the setting that they come from.
 
     Raises:
         ConfigError: a level is empty, or it has characters that MQTT gives another meaning.
     """
-    _check("mqtt.base", base, "+#")
+    _check(key, base, "+#")
     if not all(base.split("/")):
-        raise ConfigError(f"mqtt.base is {base!r}, but must not start or end with / or have an empty level")
+        raise ConfigError(f"{key} is {base!r}, but must not start or end with / or have an empty level")
     if base.startswith("$"):
-        raise ConfigError(f"mqtt.base is {base!r}, but topics that start with $ belong to the broker")
+        raise ConfigError(f"{key} is {base!r}, but topics that start with $ belong to the broker")
     return base
 
 
@@ -103,23 +167,94 @@ def _check(key: str, name: str, forbidden: str) -> None:
         raise ConfigError(f"{key} must have 1 to {_NAME_MAX} bytes")
 
 
-def _read_password(path: str) -> str:
+def refuse_if_world_readable(path: Path, what: str) -> None:
+    """Make sure that a secret is one.
+
+    Args:
+        path: of a file.
+        what: stands in it, for the message.
+
+    Raises:
+        ConfigError: everybody on this machine can read it.
+        OSError: it is not there.
+    """
+    if path.stat().st_mode & stat.S_IROTH:
+        raise ConfigError(f"{what} {path} can be read by everybody on this machine; run: chmod o= {path}")
+
+
+def read_secret(name: str, key: str) -> str:
+    """The first line of a file that holds a secret.
+
+    Args:
+        name: of the file.
+        key: where it was named, for the message.
+
+    Raises:
+        ConfigError: it cannot be read, or everybody can.
+    """
+    path = Path(name).expanduser()
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        refuse_if_world_readable(path, "the secret in")
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"the password file {path} cannot be read: {reason}; see mqtt.password_file") from None
+        raise ConfigError(f"{name} cannot be read: {reason}; see {key}") from None
     return lines[0] if lines else ""
 
 
 def _credential() -> str | None:
-    """The password that the service was given; an empty one is none: the installer makes it so."""
+    """The password that the service was given."""
+    name = _credential_file(PASSWORD_CREDENTIAL)
+    return (read_secret(name, "mqtt.password_file") or None) if name else None
+
+
+def _credential_file(name: str) -> str:
+    """Where the service finds a secret; empty: it was given none, or an empty one, as the installer makes it."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder or "", CREDENTIAL)
-    return (_read_password(str(path)) or None) if folder and path.exists() else None
+    path = Path(folder or "", name)
+    try:
+        return str(path) if folder and path.stat().st_size else ""
+    except OSError:
+        return ""
 
 
-def _without_password(url: str) -> str:
+def _tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
+    """Ready to connect; without a CA the system's are trusted."""
+    names = {"mqtt.ca_file": ca_file, "mqtt.cert_file": cert_file, "mqtt.key_file": key_file}
+    paths = {key: Path(name).expanduser() for key, name in names.items() if name}
+    for key, path in paths.items():
+        try:
+            path.read_bytes()
+            if key == "mqtt.key_file":
+                refuse_if_world_readable(path, "the key")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}; see {key}") from None
+    try:
+        context = ssl.create_default_context(cafile=paths.get("mqtt.ca_file"))
+    except ssl.SSLError:
+        raise ConfigError(f"{ca_file} holds no certificate in PEM form; see mqtt.ca_file") from None
+    if not cert_file:
+        return context
+
+    def no_passphrase() -> str:
+        raise ConfigError(f"the key {key_file or cert_file} asks for a passphrase, and nobody types it here: remove it")
+
+    try:
+        context.load_cert_chain(paths["mqtt.cert_file"], paths.get("mqtt.key_file"), no_passphrase)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"{cert_file} and {key_file or 'the key in it'} are no certificate in PEM form with its key; "
+            "see mqtt.cert_file and mqtt.key_file"
+        ) from None
+    return context
+
+
+def _fingerprint(*names: str) -> str:
+    contents = [Path(name).expanduser().read_bytes() if name else b"" for name in names]
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
+
+
+def without_password(url: str) -> str:
     """A URL that may be shown: what stands between `:` and `@` is left out."""
     head, at, tail = url.rpartition("@")
     if not at:

@@ -19,7 +19,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
-from edge.broker_address import PORT, BrokerAddress
+from edge.broker_address import PORTS, BrokerAddress
 from edge.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ def ensure_broker(url: str) -> Iterator[bool]:
     """See to it that a broker answers at `url` while the context lasts.
 
     Yields:
-        True where one had to be started; False where one answers, or the host is another machine's.
+        True where one had to be started; False where one answers, the host is another machine's, or more is asked
+        for than a plain connection.
 
     Raises:
         ConfigError: the URL is not usable.
         UnavailableError: a broker is missing here and cannot be started.
     """
     address = BrokerAddress.parse(url)
-    if _answers(address) or not _is_here(address.host):
+    if _answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
         yield False
         return
     if importlib.util.find_spec("amqtt") is None:
@@ -110,9 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m edge.local_broker",
         description="A small MQTT broker on loopback. It ends when its standard input does (Ctrl-D).",
-        epilog=f"Example: python -m edge.local_broker --port {PORT}",
+        epilog=f"Example: python -m edge.local_broker --port {PORTS['mqtt']}",
     )
-    parser.add_argument("--port", type=int, default=PORT, help="TCP port (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=PORTS["mqtt"], help="TCP port (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         serve(options.port)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import select
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, WebsocketConnectionError
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -25,6 +26,9 @@ V311: Final = MQTTProtocolVersion.MQTTv311
 
 CONNECT_TIMEOUT_S = 5.0
 """For the TCP connection, per address of the host."""
+
+PACKET_MAX = 16_384
+"""Bytes of a packet that a broker with MQTT 5 may send us; all that we wait for are commands."""
 
 UNSUPPORTED_PROTOCOL = 0x84
 SESSION_TAKEN_OVER = 0x8E
@@ -53,7 +57,7 @@ def new_client(
     """A client that has the credentials and is not connected yet.
 
     Args:
-        address: the broker, for its credentials.
+        address: the broker, for its credentials and certificates.
         protocol: V5 or V311.
         client_id: empty: any.
         clean: for V311, whether the session ends with the connection.
@@ -63,8 +67,13 @@ def new_client(
         client_id=client_id,
         clean_session=clean if protocol is V311 else None,
         protocol=protocol,
+        transport=address.transport,
         reconnect_on_failure=False,  # otherwise paho goes on to MQTT 3.1 by itself
     )
+    if address.transport == "websockets":
+        client.ws_set_options(address.path)
+    if address.tls is not None:
+        client.tls_set_context(address.tls)
     client.connect_timeout = CONNECT_TIMEOUT_S
     if address.username is not None:
         client.username_pw_set(address.username, address.password)
@@ -75,6 +84,7 @@ def connect_properties(session_expiry_s: int) -> Properties:
     """MQTT 5: the session outlives its connection by so many seconds."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = session_expiry_s
+    properties.MaximumPacketSize = PACKET_MAX
     return properties
 
 
@@ -127,13 +137,15 @@ def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
     sock = client.socket()
     if sock is None:
         return False
+    # What TLS has decrypted already is no longer to be seen at the socket.
+    pending = getattr(sock, "pending", int)() > 0
     poller = select.poll()
     poller.register(sock.fileno(), _READABLE | (select.POLLOUT if client.want_write() else 0))
     if wake is not None:
         poller.register(wake, select.POLLIN)
-    happened = dict(poller.poll(timeout_s * 1000)).get(sock.fileno(), 0)
+    happened = dict(poller.poll(0 if pending else timeout_s * 1000)).get(sock.fileno(), 0)
     try:
-        if happened & _READABLE:
+        if pending or happened & _READABLE:
             client.loop_read()
         if happened & select.POLLOUT:
             client.loop_write()
@@ -143,3 +155,15 @@ def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
         log.debug("what came from the broker is not MQTT", exc_info=error)
         return False
     return client.socket() is not None
+
+
+def why_not(error: OSError) -> str:
+    """Why a connection could not be made, in words that say what to do where that is known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; see mqtt.ca_file"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return f"TLS failed: {reason}; check the port in mqtt.url, and mqtt.cert_file if the broker asks for one"
+    if isinstance(error, WebsocketConnectionError):
+        return f"no websocket: {error}; check port and path in mqtt.url"
+    return error.strerror or str(error)

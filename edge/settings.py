@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
+from edge.broker_address import refuse_if_world_readable, without_password
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class ModelSettings:
 
     bundle: Folder = ""
     """Folder of the classifier's bundle; empty: the installed one."""
+    shadow: Folder = ""
+    """Folder of a bundle that reads beside it and acts on nothing; empty: see `bundle.locate_shadow`."""
     trusted_keys: Annotated[str, Text("a file", optional=True)] = ""
     """The public keys of which one must have signed it; empty: `signature.TRUSTED_KEYS`, if it is there."""
 
@@ -164,8 +167,14 @@ class MqttSettings:
 
     url: Annotated[str, Text("an address")] = "mqtt://localhost:1883"
     base: Annotated[str, Text("a topic")] = "emotion"
+    discovery: Annotated[str, Text("a topic", optional=True)] = "homeassistant"
+    """Where Home Assistant looks for new devices; empty: it is not told of this one."""
     username: Annotated[str, Text("a name", optional=True)] = ""
     password_file: Annotated[str, Text("a file", optional=True)] = ""
+    ca_file: Annotated[str, Text("a file", optional=True)] = ""
+    """Who vouches for the broker's certificate; empty: whom the system trusts."""
+    cert_file: Annotated[str, Text("a file", optional=True)] = ""
+    key_file: Annotated[str, Text("a file", optional=True)] = ""
     keepalive_s: Annotated[int, Between(5, 65535, "s")] = 15
     """The broker reports the device offline after one and a half times this."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
@@ -206,10 +215,13 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
             `{"camera.source": "demo"}`.
 
     Raises:
-        ConfigError: The file cannot be read or is not TOML, or a key is unknown, or a value is not allowed.
+        ConfigError: The file cannot be read or is not TOML, or a key is unknown, or a value is not allowed, or
+            everybody can read a password in it.
     """
     file = path or SYSTEM_FILE
     settings = _merge(Settings(), _read(file, optional=path is None), str(file))
+    if without_password(settings.mqtt.url) != settings.mqtt.url:
+        refuse_if_world_readable(file, "mqtt.url has a password in it, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
         settings = _merge(settings, {section: {key: value} if dot else value}, COMMAND_LINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -31,7 +32,7 @@ FREE_MB = 100
 """Less free space than this cannot hold a bundle beside the one in use, and starves the journal."""
 
 STATE = "var/lib/emotion-edge"
-PASSWORD = "etc/emotion-edge/mqtt-password"  # noqa: S105  the file that holds it, which the service loads
+PASSWORD, CLIENT_KEY = "etc/emotion-edge/mqtt-password", "etc/emotion-edge/mqtt-client-key"
 UNIT = "emotion-edge"
 SYSTEMD_S = 5.0
 """How long systemd may take to answer."""
@@ -251,8 +252,9 @@ def _broker(settings: Settings, root: Path) -> str:
     from edge.mqtt_client import REFUSALS, V5, V311
 
     mqtt = settings.mqtt
-    password_file = mqtt.password_file or _password_of_service(root)
-    address = BrokerAddress.parse(mqtt.url, username=mqtt.username, password_file=password_file)
+    password_file = mqtt.password_file or _secret_of_service(root / PASSWORD)
+    key_file = mqtt.key_file or _secret_of_service(root / CLIENT_KEY)
+    address = BrokerAddress.of(dataclasses.replace(mqtt, password_file=password_file, key_file=key_file))
     code: int | None = None
     for protocol, name in ((V5, "MQTT 5"), (V311, "MQTT 3.1.1")):
         code = _knock(address, protocol)
@@ -265,13 +267,12 @@ def _broker(settings: Settings, root: Path) -> str:
     raise UnavailableError(f"{address} takes connections but does not speak MQTT: check mqtt.url")
 
 
-def _password_of_service(root: Path) -> str:
-    """The file that systemd hands to the service, where it holds a password."""
-    file = root / PASSWORD
+def _secret_of_service(file: Path) -> str:
+    """The file that systemd hands to the service, where it holds anything."""
     if not file.is_file() or not file.stat().st_size:
         return ""
     if not os.access(file, os.R_OK):
-        raise PermissionRefusedError(f"the password in {file} is root's alone: run `sudo emotion-edge doctor`")
+        raise PermissionRefusedError(f"{file} is root's alone: run `sudo emotion-edge doctor`")
     return str(file) if file.read_bytes().strip() else ""
 
 

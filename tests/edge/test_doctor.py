@@ -361,6 +361,7 @@ def test_the_password_of_the_service_opens_the_broker(tmp_path, new_broker):
     guarded = new_broker(settings=f"password_file {passwords}")
     guarded.start()
     anna = settings(url=guarded.url, username="anna")
+    password.touch(0o600)
     password.write_text("right\n")
     assert "accepts user 'anna'" in doctor._broker(anna, tmp_path)
     password.write_text("wrong\n")
@@ -371,6 +372,7 @@ def test_the_password_of_the_service_opens_the_broker(tmp_path, new_broker):
 def test_an_empty_password_file_as_the_installer_makes_it_is_none(tmp_path, broker, text):
     password = tmp_path / doctor.PASSWORD
     password.parent.mkdir(parents=True)
+    password.touch(0o600)
     password.write_text(text)
     assert "a client without a user name" in doctor._broker(settings(url=broker.url), tmp_path)
 

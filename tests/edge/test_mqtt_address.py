@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         ("mqtt://[::1]:1884/", BrokerAddress("::1", 1884)),
         ("mqtt://anna@pi", BrokerAddress("pi", 1883, "anna")),
         ("mqtt://anna:p%40ss@pi", BrokerAddress("pi", 1883, "anna", "p@ss")),
+        ("ws://pi", BrokerAddress("pi", 80, scheme="ws", path="/mqtt")),
+        ("ws://pi:9001/broker/", BrokerAddress("pi", 9001, scheme="ws", path="/broker")),
     ],
 )
 def test_an_address_is_read(url: str, expected: BrokerAddress):
@@ -29,7 +31,7 @@ def test_an_address_is_read(url: str, expected: BrokerAddress):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "pi.local", "mqtts://pi", "http://pi", "mqtt://", "mqtt://pi:port", "mqtt://pi:99999",
+    ["", "pi.local", "http://pi", "mqtts://", "mqtts://pi/topic", "ws://pi/?a=b", "mqtt://", "mqtt://pi:port", "mqtt://pi:99999",
      "mqtt://pi/topic",
      "mqtt://a..b", "mqtt://[::1", "mqtt://:secret@pi"],
 )  # fmt: skip
@@ -42,6 +44,7 @@ def test_any_other_address_is_an_error_of_one_line(url: str):
 
 def test_the_password_comes_from_the_first_line_of_its_file(tmp_path: Path):
     file = tmp_path / "password"
+    file.touch(0o600)
     file.write_text("gehe im\nnot this\n")
     address = BrokerAddress.parse("mqtt://pi", username="anna", password_file=str(file))
     assert (address.username, address.password) == ("anna", "gehe im")
@@ -55,13 +58,15 @@ def credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_password_comes_from_the_credential_of_the_service(credential: Path):
+    credential.touch(0o600)
     credential.write_text("gehe im\n")
     assert BrokerAddress.parse("mqtt://anna@pi") == BrokerAddress("pi", 1883, "anna", "gehe im")
 
 
 def test_a_password_that_is_configured_stands_above_the_credential(credential: Path, tmp_path: Path):
-    credential.write_text("of the service")
-    (tmp_path / "own").write_text("own")
+    for path, text in ((credential, "of the service"), (tmp_path / "own", "own")):
+        path.touch(0o600)
+        path.write_text(text)
     addresses = [
         BrokerAddress.parse("mqtt://anna:url@pi"),
         BrokerAddress.parse("mqtt://anna@pi", password_file=str(tmp_path / "own")),
@@ -72,6 +77,7 @@ def test_a_password_that_is_configured_stands_above_the_credential(credential: P
 @pytest.mark.parametrize("content", [None, "", "\n"])
 def test_an_empty_or_missing_credential_is_no_password(credential: Path, content: str | None):
     if content is not None:
+        credential.touch(0o600)
         credential.write_text(content)
     assert BrokerAddress.parse("mqtt://pi").password is None
     assert BrokerAddress.parse("mqtt://anna@pi").password is None
@@ -85,7 +91,7 @@ def test_a_missing_password_file_is_named(tmp_path: Path):
 def test_a_password_is_never_shown():
     address = BrokerAddress.parse("mqtt://anna:secret@pi")
     with pytest.raises(ConfigError) as error:
-        BrokerAddress.parse("wss://anna:secret@pi")
+        BrokerAddress.parse("http://anna:secret@pi")
     assert "secret" not in f"{address} {address!r} {error.value}"
 
 

@@ -130,7 +130,7 @@ def test_the_device_is_called_by_its_host_name_unless_it_is_named(monkeypatch: p
         ("enter = 0.5", "unknown key 'enter'; it belongs in [expression]"),
         ("[zzz]", "unknown section [zzz]; known are device, camera, mesh, model, expression, load, mqtt"),
         ('["a\\nb"]', "unknown section [a\\nb]; known are device, camera, mesh, model, expression, load, mqtt"),
-        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; known are bundle, trusted_keys"),
+        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; known are bundle, shadow, trusted_keys"),
         ("camera = 'auto'", "'camera' is a section, not a key; write [camera] and its keys below"),
         ("[[camera]]", "'camera' is a section, not a key; write [camera] and its keys below"),
     ],
@@ -317,3 +317,16 @@ def test_a_setting_prints_what_it_allows_as_people_write_it():
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExpressionSettings().enter = 0.1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o640, False), (0o600, False)])
+def test_a_password_in_a_file_that_everybody_can_read_is_refused(tmp_path, mode, refused):
+    file = tmp_path / "settings.toml"
+    file.write_text('[mqtt]\nurl = "mqtt://anna:secret@pi"\n')
+    file.chmod(mode)
+    if not refused:
+        assert edge_settings.load(file).mqtt.url.endswith("@pi")
+        return
+    with pytest.raises(ConfigError, match=f"run: chmod o= {file}") as error:
+        edge_settings.load(file)
+    assert "secret" not in str(error.value)
