@@ -33,6 +33,8 @@ CHECKOUT = Path(edge.__file__).parent.parent / "model" / "emotion"
 """The one that comes with a checkout of the project."""
 LANDMARKS_ALONE = "landmarks"
 """Folder, beside either of the two, of a bundle that reads no picture."""
+SHADOW = "shadow"
+"""Link, beside the device's, to a bundle that is only tried out."""
 
 GOLDEN_TOLERANCE = 0.02
 """The two interpreters may round an int8 value to neighbours. On an uncertain face that moves a probability by
@@ -98,18 +100,53 @@ def for_camera(settings: Settings) -> Bundle:
     Raises:
         ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
     """
-    if not settings.camera.source.strip().startswith("recording:"):
+    if not _is_recording(settings):
         return in_use(settings)
     folder = locate(settings.model.bundle)
     beside = folder.parent / LANDMARKS_ALONE
     keys = signature.trusted_keys(settings.model.trusted_keys)
     bundle = load(folder if settings.model.bundle or not beside.exists() else beside, keys)
     if CROP in bundle.inputs:
-        raise ConfigError(
-            f"model bundle {bundle.folder} reads the picture of a face, which a recording does not hold: "
-            "set model.bundle to one that reads landmarks alone (`emotion-edge model list` shows what each reads)"
-        )
+        raise _reads_pictures(bundle, "model.bundle")
     return bundle
+
+
+def locate_shadow(settings: Settings, in_use: Bundle) -> Path | None:
+    """The folder of the bundle that is to run as the shadow of the one in use; None: there is none.
+
+    It is that of `model.shadow`; else, where `model.bundle` names no other than the device's, the one that
+    `emotion-edge model install --shadow` has put there. A bundle is no shadow of itself.
+    """
+    if settings.model.shadow:
+        folder = Path(settings.model.shadow).resolve()
+    elif not settings.model.bundle and (INSTALLED.parent / SHADOW).is_symlink():
+        folder = (INSTALLED.parent / SHADOW).resolve()
+    else:
+        return None
+    return None if folder == in_use.folder.resolve() else folder
+
+
+def load_shadow(settings: Settings, folder: Path) -> Bundle:
+    """The bundle that `locate_shadow` has found.
+
+    Raises:
+        ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
+    """
+    bundle = load(folder, signature.trusted_keys(settings.model.trusted_keys))
+    if CROP in bundle.inputs and _is_recording(settings):
+        raise _reads_pictures(bundle, "model.shadow")
+    return bundle
+
+
+def _is_recording(settings: Settings) -> bool:
+    return settings.camera.source.strip().startswith("recording:")
+
+
+def _reads_pictures(bundle: Bundle, key: str) -> ConfigError:
+    return ConfigError(
+        f"model bundle {bundle.folder} reads the picture of a face, which a recording does not hold: "
+        f"set {key} to one that reads landmarks alone (`emotion-edge model list` shows what each reads)"
+    )
 
 
 def at_hand(settings: Settings) -> list[tuple[Path, Bundle | ConfigError]]:

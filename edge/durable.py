@@ -57,9 +57,12 @@ def copy_tree(source: Path, target: Path) -> None:
             copy.chmod(0o644)
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files."""
-    names = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (one, other)]
+def same(one: Path, other: Path, *, but: str = "") -> bool:
+    """Whether two folders hold the same files, but for those in one of their own folders."""
+    names = [
+        sorted(path for path in (path.relative_to(folder) for path in folder.rglob("*")) if path.parts[0] != but)
+        for folder in (one, other)
+    ]
     files = [name for name in names[0] if (one / name).is_file()]
     return names[0] == names[1] and not any(filecmp.cmpfiles(one, other, files, shallow=False)[1:])
 

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge.broker_address import BrokerAddress, check_base, check_device
 from edge.errors import PermissionRefusedError
-from edge.mqtt_client import V311, new_client, turn
+from edge.mqtt_client import V311, new_client, turn, why_not
+from edge.shadow_view import ShadowView
 from edge.watch_view import CLEAR, View, raw
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
 
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
+
+    from edge.settings import MqttSettings
 
 RETRY_S = 1.0
 """Between two attempts to connect: somebody sits and waits."""
@@ -33,40 +37,37 @@ _REFUSED = frozenset({0x86, 0x87})
 
 
 def watch(
-    url: str,
-    base: str = "emotion",
+    mqtt: MqttSettings,
     device: str = "+",
     *,
     out: TextIO | None = None,
     stop_event: threading.Event | None = None,
     raw_lines: bool = False,
-    username: str = "",
-    password_file: str = "",
+    shadow: bool = False,
 ) -> None:
     """Print what arrives until `stop_event` is set, Ctrl-C, or nobody reads `out` any more.
 
     A broker that is away is waited for, with one line that says so.
 
     Args:
-        url: as in mqtt.url.
-        base: as in mqtt.base.
+        mqtt: say where the broker is, and below which topic devices publish.
         device: the device to watch; `+` for all.
         out: where to print; standard output where None. On a terminal the states stay in the last line.
         stop_event: ends it from another thread.
-        raw_lines: print topic and payload as they are, one message a line.
-        username: as in mqtt.username.
-        password_file: as in mqtt.password_file.
+        raw_lines: print topic and payload as they are, one message a line; of shadows, their counts as JSON.
+        shadow: compare shadows with the bundles in use; at the end a line for each device says how far they agree.
 
     Raises:
         ConfigError: an argument is not usable.
         PermissionRefusedError: the broker refuses the user.
     """
-    address = BrokerAddress.parse(url, username=username, password_file=password_file)
-    topic = f"{check_base(base)}/{device if device == '+' else check_device(device)}/+"
-    screen = _Screen(out or sys.stdout, raw_lines=raw_lines)
+    address = BrokerAddress.of(mqtt)
+    prefix = f"{check_base(mqtt.base)}/{device if device == '+' else check_device(device)}"
+    topics = [f"{prefix}/{kind}" for kind in (("info", "shadow/state") if shadow else ("+",))]
+    screen = _Screen(out or sys.stdout, raw_lines=raw_lines, shadow=shadow)
     with suppress(KeyboardInterrupt, BrokenPipeError):
         try:
-            _receive(address, topic, screen, stop_event)
+            _receive(address, topics, screen, stop_event)
         finally:
             screen.close()
 
@@ -74,17 +75,21 @@ def watch(
 class _Screen:
     """A terminal or a file: lines go up, and on a terminal the states stay below them."""
 
-    def __init__(self, out: TextIO, *, raw_lines: bool) -> None:
+    def __init__(self, out: TextIO, *, raw_lines: bool, shadow: bool) -> None:
         self._out = out
         self._raw = raw_lines
         self._terminal = out.isatty() and not raw_lines and os.environ.get("TERM") != "dumb"
-        self._view = View(colour=self._terminal and not os.environ.get("NO_COLOR"))
+        colour = self._terminal and not os.environ.get("NO_COLOR")
+        self._shadows = ShadowView() if shadow else None
+        self._view: View | ShadowView = self._shadows or View(colour=colour)
         self._status = ""
 
     def show(self, topic: str, payload: bytes) -> None:
         """Show a message."""
         if self._raw:
-            self.line(raw(topic, payload))
+            text = raw(topic, payload) if self._shadows is None else self._shadows.as_json(topic, payload)
+            if text is not None:
+                self.line(text)
             return
         line = self._view.read(topic, payload, now=datetime.now().astimezone(), live_state=self._terminal)
         if line is not None:
@@ -100,10 +105,13 @@ class _Screen:
             print(text, file=self._out, flush=True)
 
     def close(self) -> None:
-        """Leave the cursor at the start of an empty line."""
-        if self._status:
-            with suppress(OSError, ValueError):
+        """Leave the cursor at the start of an empty line, below the result of a comparison."""
+        with suppress(OSError, ValueError):
+            if self._status:
                 print(CLEAR, end="", file=self._out, flush=True)
+            if self._shadows is not None and not self._raw:
+                for line in self._shadows.summary():
+                    print(line, file=self._out, flush=True)
 
     def _draw(self, line: str | None) -> None:
         status = self._view.status(shutil.get_terminal_size().columns - 1)
@@ -114,17 +122,19 @@ class _Screen:
         print(f"{CLEAR}{above}{status}", end="", file=self._out, flush=True)
 
 
-def _receive(address: BrokerAddress, topic: str, screen: _Screen, stop_event: threading.Event | None) -> None:
+def _receive(
+    address: BrokerAddress, topics: Sequence[str], screen: _Screen, stop_event: threading.Event | None
+) -> None:
     """Connect again and again until stopped."""
     waiting = False
     while stop_event is None or not stop_event.is_set():
         refusals: list[ReasonCode] = []
-        client = _client(address, topic, screen, refusals)
+        client = _client(address, topics, screen, refusals)
         try:
             client.connect(address.host, address.port, KEEPALIVE_S)
             reason = "it does not answer"
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = why_not(error)
         else:
             deadline = time.monotonic() + ANSWER_S
             while turn(client, 0.2) and not (stop_event and stop_event.is_set()):
@@ -144,14 +154,14 @@ def _receive(address: BrokerAddress, topic: str, screen: _Screen, stop_event: th
         (stop_event.wait if stop_event else time.sleep)(RETRY_S)
 
 
-def _client(address: BrokerAddress, topic: str, screen: _Screen, refusals: list[ReasonCode]) -> Client:
+def _client(address: BrokerAddress, topics: Sequence[str], screen: _Screen, refusals: list[ReasonCode]) -> Client:
     client = new_client(address, V311)
 
     def on_connect(client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
         if reason.is_failure:
             refusals.append(reason)
         else:
-            client.subscribe(topic)
+            client.subscribe([(topic, 0) for topic in topics])
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
         try:

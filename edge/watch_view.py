@@ -67,25 +67,25 @@ class View:
             if text == "offline":
                 self._states.pop(device, None)
             return self._changed(topic, text, self._paint(f"{clock}  {device}  {text}", _DIM))
-        values = _read_object(payload)
+        values = read_object(payload)
         if values is None:
             return self._changed(
                 topic, "unreadable", self._paint(f"{clock}  {device}  {printable(kind)}: unreadable", _DIM)
             )
         if kind == "event":
-            return f"{_clock(values, clock)}  {device}  {self._event(values)}"
+            return f"{time_of(values, clock)}  {device}  {self._event(values)}"
         if kind == "state":
             phrase = self._state(values)
             self._states[device] = f"{device}: {phrase}"
             key = " ".join(f"{track}={expression}" for track, expression, _ in _faces(values))
-            line = self._changed(topic, key, f"{_clock(values, clock)}  {device}  now {phrase}")
+            line = self._changed(topic, key, f"{time_of(values, clock)}  {device}  now {phrase}")
             return None if live_state else line
         text = {"health": _health, "info": _info}.get(kind, _other)(values)
         return self._changed(topic, text, self._paint(f"{clock}  {device}  {printable(kind)}  {text}", _DIM))
 
     def _event(self, values: dict[str, Any]) -> str:
-        kind, track = _text(values, "type"), _text(values, "track")
-        expression, previous = _text(values, "expression"), _text(values, "previous")
+        kind, track = text_of(values, "type"), text_of(values, "track")
+        expression, previous = text_of(values, "expression"), text_of(values, "previous")
         bar = confidence_bar(_number(values, "confidence"))
         painted = self._paint(f"{expression:<10}", _COLOURS.get(expression))
         if kind == "end":
@@ -126,7 +126,8 @@ def printable(text: str, limit: int | None = _TEXT_MAX) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _read_object(payload: bytes) -> dict[str, Any] | None:
+def read_object(payload: bytes) -> dict[str, Any] | None:
+    """The JSON object in a payload; None: it is none, or far too large for one of ours."""
     if len(payload) > PAYLOAD_MAX:
         return None
     try:
@@ -136,7 +137,8 @@ def _read_object(payload: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _text(values: dict[str, Any], key: str) -> str:
+def text_of(values: dict[str, Any], key: str) -> str:
+    """A value as a person may see it; `?` where it is missing."""
     value = values.get(key, "?")
     return printable(str(value)) if isinstance(value, str | int | float) else "?"
 
@@ -150,10 +152,10 @@ def _number(values: dict[str, Any], key: str) -> float:
     return number if number == number else 0.0  # noqa: PLR0124 - NaN is not equal to itself
 
 
-def _clock(values: dict[str, Any], fallback: str) -> str:
+def time_of(values: dict[str, Any], fallback: str) -> str:
     """The message's own time, as the watch on the reader's wrist shows it."""
     try:
-        return f"{datetime.fromisoformat(_text(values, 'time')).astimezone():%H:%M:%S}"
+        return f"{datetime.fromisoformat(text_of(values, 'time')).astimezone():%H:%M:%S}"
     except (ValueError, OverflowError, OSError):
         return fallback
 
@@ -162,7 +164,7 @@ def _faces(values: dict[str, Any]) -> Iterable[tuple[str, str, float]]:
     faces = values.get("faces")
     for face in faces[:10] if isinstance(faces, list) else []:
         if isinstance(face, dict):
-            yield _text(face, "track"), _text(face, "expression"), _number(face, "confidence")
+            yield text_of(face, "track"), text_of(face, "expression"), _number(face, "confidence")
 
 
 def _health(values: dict[str, Any]) -> str:
@@ -174,7 +176,7 @@ def _health(values: dict[str, Any]) -> str:
         parts.append(f"{_number(values, 'cpu_temperature_c'):.0f} °C")
     parts += [name.replace("_", "-") for name in ("throttled", "under_voltage") if values.get(name) is True]
     parts += [
-        f"{name} {_text(values, key)}"
+        f"{name} {text_of(values, key)}"
         for name, key in (("queued", "queued"), ("lost", "lost_events"))
         if values.get(key)
     ]
@@ -183,13 +185,17 @@ def _health(values: dict[str, Any]) -> str:
 
 def _info(values: dict[str, Any]) -> str:
     model, versions = values.get("model"), values.get("versions")
-    parts = [f"camera {_text(values, 'camera')}"]
+    parts = [f"camera {text_of(values, 'camera')}"]
     if isinstance(versions, dict):
-        parts.insert(0, f"emotion-edge {_text(versions, 'emotion_edge')}")
+        parts.insert(0, f"emotion-edge {text_of(versions, 'emotion_edge')}")
     if isinstance(model, dict):
-        parts.append(f"model {_text(model, 'id')}")
+        parts.append(f"model {text_of(model, 'id')}")
+    if values.get("shadow"):
+        parts.append(f"shadow {text_of(values, 'shadow')}")
     if values.get("problem"):
-        parts.append(f"PROBLEM: {_text(values, 'problem')}")
+        parts.append(f"PROBLEM: {text_of(values, 'problem')}")
+    if values.get("shadow_problem"):
+        parts.append(f"PROBLEM: no shadow, {text_of(values, 'shadow_problem')}")
     return ", ".join(parts)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import bundle, bundle_store, mesh_models, signature
 from edge.cli import add_settings_arguments, load_settings
+from edge.trial import TRIAL_S
 
 if TYPE_CHECKING:
-    import argparse
-
     from edge.bundle import Bundle
     from edge.errors import ConfigError
+    from edge.settings import Settings
+    from edge.signature import TrustedKeys
+
+LONGEST_TRIAL_S = 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "         emotion-edge model verify model/emotion\n"
         "         emotion-edge model list\n"
         "         sudo emotion-edge model install model/emotion && sudo systemctl reload emotion-edge\n"
+        "         sudo emotion-edge model install --shadow model/mine && sudo systemctl reload emotion-edge\n"
         "         sudo emotion-edge model rollback && sudo systemctl reload emotion-edge"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -41,6 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings_arguments(install)
     install.add_argument("bundle", metavar="DIR", help="the folder of the bundle")
+    install.add_argument(
+        "--trial",
+        type=_seconds,
+        default=TRIAL_S,
+        metavar="SECONDS",
+        help="how long it works on trial beside the one in use, whose speed it has to reach but for a fifth; "
+        "0: not at all (default: %(default)g)",
+    )
+    install.add_argument(
+        "--shadow", action="store_true", help="let it run beside the one in use, without acting on what it says"
+    )
+    install.add_argument("--check", action="store_true", help="test it, say what would be done, and change nothing")
+    shadow_off = actions.add_parser("shadow-off", help="let no model bundle run beside the one in use")
+    add_settings_arguments(shadow_off)
     rollback = actions.add_parser("rollback", help="switch to a model bundle that was installed before")
     add_settings_arguments(rollback)
     rollback.add_argument("id", metavar="ID", nargs="?", default="", help="default: the one before the one in use")
@@ -68,9 +87,27 @@ def run(args: argparse.Namespace) -> int:
         loaded = bundle.load(bundle.locate(args.bundle), keys)
         print(f"{loaded.folder}: {loaded.id} is whole and gives the right answers on this machine")
     else:
-        store = bundle_store.BundleStore(bundle.INSTALLED.parent, keys)
-        print(store.install(Path(args.bundle)) if args.action == "install" else store.rollback(args.id))
+        print(_changed(args, settings, keys))
     return 0
+
+
+def _changed(args: argparse.Namespace, settings: Settings, keys: TrustedKeys | None) -> str:
+    """What was done to the bundles of this device, or with --check would be."""
+    trial_s = args.trial if args.action == "install" else TRIAL_S
+    store = bundle_store.BundleStore(bundle.INSTALLED.parent, keys, trial_s=trial_s, mesh=settings.mesh.models)
+    if args.action == "rollback":
+        return store.rollback(args.id)
+    if args.action == "shadow-off":
+        return store.shadow_off()
+    return (store.check if args.check else store.install)(Path(args.bundle), shadow=args.shadow)
+
+
+def _seconds(text: str) -> float:
+    """Of a trial; a number of seconds that does not end is none."""
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_TRIAL_S:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to {LONGEST_TRIAL_S}")
+    return seconds
 
 
 def _described(folder: Path, found: Bundle | ConfigError, *, in_use: bool) -> dict[str, Any]:

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.epilog = "example: emotion-edge watch --mqtt mqtt://homeassistant.local livingroom"
+    parser.epilog = (
+        "example: emotion-edge watch --mqtt mqtt://homeassistant.local livingroom\n"
+        "         emotion-edge watch --shadow    # until Ctrl-C; how far shadows agree with the bundles in use"
+    )
     add_settings_arguments(parser, mqtt=True)
     parser.add_argument("device", nargs="?", default="+", help="name of a device (default: all)")
     parser.add_argument("--json", action="store_true", help="print topic and payload as they are, a line each")
+    parser.add_argument(
+        "--shadow",
+        action="store_true",
+        help="compare bundles that run as shadows with those in use; with --json, the counts after each state",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C."""
     from edge.watch import watch
 
-    mqtt = load_settings(args).mqtt
-    watch(
-        mqtt.url,
-        mqtt.base,
-        args.device,
-        raw_lines=args.json,
-        username=mqtt.username,
-        password_file=mqtt.password_file,
-    )
+    watch(load_settings(args).mqtt, args.device, raw_lines=args.json, shadow=args.shadow)
     return 0

@@ -1,6 +1,8 @@
-"""Kills an installation or a rollback before each of its steps in turn, and tells what each leaves behind.
+"""Kills what changes a store of bundles before each of its steps in turn, and tells what each leaves behind.
 
     python kill_sweep.py STORE KEYS install DIR
+    python kill_sweep.py STORE KEYS shadow DIR
+    python kill_sweep.py STORE KEYS shadow-off ''
     python kill_sweep.py STORE KEYS rollback ID
 
 Every attempt works in a copy of STORE. One JSON object a line: `step`, what the process was killed before, or null
@@ -48,8 +50,10 @@ def main(template: str, keys: str, action: str, what: str) -> None:
     trusted = signature.trusted_keys(keys)
 
     def act(root: Path) -> str:
-        store = BundleStore(root, trusted)
-        return store.install(Path(what)) if action == "install" else store.rollback(what)
+        store = BundleStore(root, trusted, trial_s=0)  # it is one of the steps, however long it lasts
+        if action == "rollback":
+            return store.rollback(what)
+        return store.shadow_off() if action == "shadow-off" else store.install(Path(what), shadow=action == "shadow")
 
     root, number, step = Path(template).with_name("attempt"), 0, ""
     while step is not None:

@@ -33,7 +33,7 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def store(root, keys) -> BundleStore:
-    return BundleStore(root, keys[0].trusted)
+    return BundleStore(root, keys[0].trusted, trial_s=0)
 
 
 def names(root: Path) -> set[str]:
@@ -151,6 +151,15 @@ def test_where_no_counter_is_written_down_the_bundle_in_use_has_it(store, root, 
         store.install(signed("b", 6))
 
 
+def test_going_back_where_no_counter_is_written_down_opens_no_door(store, root, signed):
+    store.install(signed("a", 1))
+    store.install(signed("b", 7))
+    (root / "counter").unlink()
+    store.rollback()
+    with pytest.raises(ConfigError, match="its counter, 6, is below that of one installed before, 7"):
+        store.install(signed("c", 6))
+
+
 def test_a_damaged_counter_is_not_taken_for_none(store, root, signed):
     store.install(signed("a", 1))
     (root / "counter").write_text("seven")
@@ -167,7 +176,7 @@ def test_a_counter_that_is_none_is_refused(store, signed, sign_by_hand, counter)
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "a/b", ".a", "current", "previous", "landmarks", "counter", "a b", "a" * 101]
+    "name", ["", "..", "a/b", ".a", "current", "previous", "shadow", "landmarks", "counter", "a b", "a" * 101]
 )
 def test_a_name_that_no_folder_should_have_is_refused(store, root, signed, sign_by_hand, name):
     folder = signed("a")
@@ -305,7 +314,7 @@ def test_a_full_disk_loses_nothing(root, keys, signed):
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", root], check=False).returncode:
         pytest.skip("only root may mount the small disk that this fills")
     try:
-        store = BundleStore(root, keys[0].trusted)
+        store = BundleStore(root, keys[0].trusted, trial_s=0)
         store.install(signed("a", 1))
         free = shutil.disk_usage(root).free
         (root / "ballast").write_bytes(bytes(free - 20_000))
@@ -338,8 +347,9 @@ def device(root, monkeypatch, keys, tmp_path):
     settings = tmp_path / "settings.toml"
     settings.write_text(f"[model]\ntrusted_keys = '{keys[0].public}'\n")
 
-    def model(action: str, *arguments: object) -> int:
-        return cli.main(["model", action, "--config", str(settings), *map(str, arguments)])
+    def model(action: str, *arguments: object, trial: str = "0") -> int:
+        options = ["--trial", trial] if action == "install" else []
+        return cli.main(["model", action, "--config", str(settings), *options, *map(str, arguments)])
 
     return model
 
@@ -366,18 +376,146 @@ def test_the_commands(device, root, signed, keys, capsys):
     assert [word in line for word, line in zip(("below", keys[1].id, "no model bundle x"), errors, strict=True)]
 
 
+def test_the_commands_for_a_shadow(device, root, signed, capsys):
+    device("install", signed("a", 1))
+    folder = signed("b", 2)
+    assert device("install", folder, "--shadow", "--check") == 0
+    assert device("install", folder, "--shadow") == 0
+    assert device("install", folder, "--check") == 0
+    assert device("shadow-off") == 0
+    assert device("shadow-off") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "would install model bundle b as the shadow of a",
+        "model bundle b is installed as the shadow of a",
+        "would install model bundle b, after a",
+        "model bundle b is no shadow any more",
+        "no model bundle runs as a shadow: nothing to do",
+    ]
+    assert links(root) == {"current": "a"}
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "4s"])
+def test_a_trial_that_does_not_end_is_refused(device, root, signed, seconds, capsys):
+    assert device("install", signed("a"), trial=seconds) == os.EX_USAGE
+    assert "--trial" in capsys.readouterr().err
+    assert not root.exists()
+
+
 def test_the_list_marks_what_is_in_use_and_what_was(device, root, signed, capsys):
     device("install", signed("a", 1))
     device("install", signed("b", 2))
+    device("install", signed("c", 3), "--shadow")
     capsys.readouterr()
     device("list", "--json")
-    first, second, *_ = map(json.loads, capsys.readouterr().out.splitlines())
+    first, second, third, *_ = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["folder"], first["in_use"], first["roles"]) == (str(root / "current"), True, ["current"])
     assert (second["folder"], second["in_use"], second["roles"]) == (str(root / "a"), False, ["previous"])
+    assert (third["folder"], third["in_use"], third["roles"]) == (str(root / "c"), False, ["shadow"])
     device("list")
     lines = capsys.readouterr().out.splitlines()
     assert f"{root / 'current'} (in use, current): b" in lines
     assert f"{root / 'a'} (previous): a" in lines
+
+
+def test_a_shadow_is_tested_and_kept_and_changes_nothing_else(store, root, signed):
+    store.install(signed("a", 1))
+    assert store.install(signed("b", 2), shadow=True) == "model bundle b is installed as the shadow of a"
+    assert links(root) == {"current": "a", "shadow": "b"}
+    assert (root / "counter").read_text() == "1\n", "it has not been in use"
+    for i, name in enumerate("cdef", 3):
+        store.install(signed(name, i))
+    assert links(root) == {"current": "f", "previous": "e", "shadow": "b"}
+    assert names(root) >= {"b", "d", "e", "f"}
+    assert "a" not in names(root)
+
+
+def test_what_is_refused_becomes_no_shadow(store, root, signed, crashing):
+    store.install(signed("a", 5))
+    for folder in (crashing, signed("b", 4)):
+        with pytest.raises(ConfigError):
+            store.install(folder, shadow=True)
+    assert links(root) == {"current": "a"}
+
+
+def test_a_shadow_needs_a_bundle_in_use_and_is_another_than_that(store, root, signed):
+    with pytest.raises(NoInputError, match="no bundle is in use, so there is nothing to be a shadow of"):
+        store.install(signed("a"), shadow=True)
+    store.install(signed("b", 2))
+    assert store.install(signed("b", 3), shadow=True).endswith("cannot be its own shadow: nothing to do")
+    assert links(root) == {"current": "b"}
+
+
+@pytest.fixture
+def shadowed(store, signed) -> Path:
+    """A store with bundle a in use and b, whose counter is higher, as its shadow; the folder that b came from."""
+    folder = signed("b", 2)
+    store.install(signed("a", 1))
+    store.install(folder, shadow=True)
+    return folder
+
+
+def test_the_same_shadow_again_is_nothing_to_do(store, root, shadowed):
+    assert store.install(shadowed, shadow=True) == "model bundle b is installed and the shadow: nothing to do"
+    assert links(root) == {"current": "a", "shadow": "b"}
+
+
+def test_a_shadow_that_is_installed_is_in_use_and_a_shadow_no_more(store, root, shadowed):
+    assert store.install(shadowed) == "model bundle b is installed, after a"
+    assert links(root) == {"current": "b", "previous": "a"}
+    assert (root / "counter").read_text() == "2\n"
+
+
+def test_a_shadow_may_come_into_use_by_its_name(store, root, shadowed, signed):
+    assert shadowed
+    assert store.rollback("b") == "back to model bundle b, after a, as asked for"
+    assert links(root) == {"current": "b", "previous": "a"}
+    with pytest.raises(ConfigError, match="its counter, 1, is below that of one installed before, 2"):
+        store.install(signed("c", 1))
+
+
+def test_a_shadow_ends(store, root, shadowed):
+    assert shadowed
+    assert store.shadow_off() == "model bundle b is no shadow any more"
+    assert links(root) == {"current": "a"}
+    assert store.shadow_off() == "no model bundle runs as a shadow: nothing to do"
+
+
+def test_check_says_what_would_be_done_and_does_nothing(store, root, signed, shadowed):
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
+    said = [
+        store.check(signed("c", 3)),
+        store.check(signed("d", 3), shadow=True),
+        store.check(shadowed),
+        store.check(shadowed, shadow=True),
+        store.check(root.parent / "signed" / "a-1"),
+        store.check(signed("a", 4)),
+    ]
+    assert said == [
+        "would install model bundle c, after a",
+        "would install model bundle d as the shadow of a",
+        "would install model bundle b, after a",
+        "model bundle b is installed and the shadow: nothing to do",
+        "model bundle a is installed and in use: nothing to do",
+        "would install model bundle a anew",
+    ]
+    with pytest.raises(ConfigError, match="its counter, 0, is below"):
+        store.check(signed("e", 0))
+    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_check_makes_no_store(store, root, signed, crashing):
+    assert store.check(signed("a")) == "would install model bundle a, after none"
+    with pytest.raises(ConfigError, match=r"the interpreter crashes on it \(SIG|cannot load this model"):
+        store.check(crashing)
+    assert not root.exists()
+
+
+def test_check_asks_for_no_right_to_change_anything(store, root, signed):
+    store.install(signed("a"))
+    folder = signed("b", 2)
+    with (root / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert store.check(folder) == "would install model bundle b, after a"
 
 
 def sweep(root: Path, public: Path, action: str, what: object) -> list[dict]:
@@ -440,3 +578,40 @@ def test_a_rollback_killed_at_any_step_leaves_the_one_or_the_other(used, keys):
     for attempt in attempts:
         assert set(attempt["left"]) == LEFT | {"o", "a", "b"}
         assert (attempt["left"]["current"], attempt["left"]["previous"]) == ("a", "b")
+
+
+def test_a_shadow_killed_at_any_step_is_there_or_not_and_the_bundle_in_use_stays(used, signed, keys):
+    attempts = sweep(used, keys[0].public, "shadow", signed("c", 3))
+    steps = [attempt["step"] for attempt in attempts[:-1]]
+    assert {"os.symlink", "os.rename", "subprocess.Popen"} <= {step.split()[0] for step in steps}
+    assert {tuple(attempt["in_use"]) for attempt in attempts} == {("b", 2)}
+    for attempt in attempts:
+        assert attempt["again"].endswith(("nothing to do", "c is installed as the shadow of b"))
+        assert attempt["counter"] == "2\n"
+        assert set(attempt["left"]) == LEFT | {"a", "b", "c", "shadow"} | (set(attempt["left"]) & {"o"})
+        assert [attempt["left"][name] for name in ("current", "previous", "shadow")] == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("action", ["install", "rollback"])
+def test_a_shadow_that_comes_into_use_killed_at_any_step_leaves_the_old_or_the_new(store, used, signed, keys, action):
+    folder = signed("c", 3)
+    store.install(folder, shadow=True)
+    attempts = sweep(used, keys[0].public, action, folder if action == "install" else "c")
+    in_use = [attempt["in_use"] for attempt in attempts]
+    switched = in_use.index(["c", 3])
+    assert in_use == [["b", 2]] * switched + [["c", 3]] * (len(in_use) - switched)
+    for attempt in attempts:
+        left = attempt["left"]
+        assert attempt["counter"] == "3\n"
+        assert (left["current"], left["previous"]) == ("c", "b")
+        assert "shadow" not in left
+        assert {name for name in left if name.startswith(".")} <= {".lock"}
+
+
+def test_a_shadow_that_ends_killed_at_any_step_is_there_or_not(store, used, signed, keys):
+    store.install(signed("c", 3), shadow=True)
+    attempts = sweep(used, keys[0].public, "shadow-off", "")
+    assert len(attempts) > 2
+    for attempt in attempts:
+        assert attempt["in_use"] == ["b", 2]
+        assert "shadow" not in attempt["left"]

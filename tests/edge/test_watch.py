@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from edge import messages
 from edge.errors import ConfigError, PermissionRefusedError
 from edge.messages import Health, Info, Percentiles, WallClock
+from edge.settings import MqttSettings
+from edge.shadow_view import ShadowView
 from edge.values import Change, Shown
 from edge.watch import watch
 from edge.watch_view import View, confidence_bar, raw
@@ -42,7 +44,7 @@ def state(*faces: Shown, at: float = 0.0) -> bytes:
     return messages.encode(messages.state(faces, at=at, clock=CLOCK))
 
 
-def read(view: View, topic: str, payload: bytes, *, live_state: bool = False) -> str | None:
+def read(view: View | ShadowView, topic: str, payload: bytes, *, live_state: bool = False) -> str | None:
     return view.read(f"emotion/{topic}", payload, now=NOW, live_state=live_state)
 
 
@@ -90,7 +92,9 @@ def test_a_device_that_left_has_no_state():
 
 def test_health_and_info_are_dim_and_only_told_when_they_change():
     view = View(colour=True)
-    values = Health(14.9, 15.0, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert")
+    values = Health(
+        14.9, 15.0, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert", "m1"
+    )
     health = messages.encode(messages.health(values, at=0.0, clock=CLOCK))
     info = messages.encode(messages.info(Info("pi", {"emotion_edge": "1"}, "m1", None, {}, "demo", [], "bad bundle")))
     line = read(view, "pi/health", health) or ""
@@ -120,6 +124,97 @@ def test_a_hostile_payload_is_no_more_than_a_short_line(payload: bytes):
     assert len(read(View(colour=False), "pi/state", payload) or "") < 200
 
 
+def compared(*pairs: tuple[str, str], models: tuple[str, str] = ("m2", "m1"), at: float = 0.0) -> bytes:
+    """What a shadow publishes, for faces 1, 2, ...: what the bundle in use shows, and what the shadow would."""
+    sides = zip(*pairs, strict=True) if pairs else ((), ())
+    in_use, shadow = ([Shown(i, label, 0.9, 0.0) for i, label in enumerate(side, 1)] for side in sides)
+    return messages.encode(messages.shadow_state(shadow, in_use, models=models, at=at, clock=CLOCK))
+
+
+SAME, OTHER = ("neutral", "neutral"), ("neutral", "sadness")
+
+
+def test_agreement_is_counted_for_each_face_and_state():
+    view = ShadowView()
+    for payload in (compared(SAME), compared(SAME, OTHER), compared(), compared(("fear", "surprise")), compared(OTHER)):
+        read(view, "pi/shadow/state", payload)
+    read(view, "attic/shadow/state", compared(SAME))
+    assert view.summary() == [
+        "attic: 100.0 % of 1 states agree  (m2 as the shadow of m1)",
+        "pi: 40.0 % of 5 states agree; neutral -> sadness 2, fear -> surprise 1  (m2 as the shadow of m1)",
+    ]
+    assert view.status(60) == "attic: 100.0 % of 1 states agree  ·  pi: 40.0 % of 5 states…"
+
+
+def test_a_disagreement_is_a_line_when_it_begins():
+    view = ShadowView()
+    lines = [
+        read(view, "pi/shadow/state", compared(*pairs)) for pairs in ((SAME,), (OTHER,), (OTHER, SAME), (SAME, OTHER))
+    ]
+    assert lines[0] is lines[2] is None
+    assert (lines[1] or "").endswith("pi  face 1 neutral, the shadow says sadness")
+    assert (lines[3] or "").endswith("pi  face 2 neutral, the shadow says sadness")
+
+
+def test_a_face_that_only_the_shadow_still_holds_is_not_compared():
+    view = ShadowView()
+    shown = [Shown(1, "fear", 0.9, 0.0)]
+    payload = messages.shadow_state(shown, [], models=("m2", "m1"), at=0.0, clock=CLOCK)
+    read(view, "pi/shadow/state", messages.encode(payload))
+    assert view.summary() == ["pi: no face yet  (m2 as the shadow of m1)"]
+
+
+def test_other_bundles_are_counted_from_the_start():
+    view = ShadowView()
+    read(view, "pi/shadow/state", compared(OTHER))
+    read(view, "pi/shadow/state", compared(SAME, models=("m3", "m1")))
+    assert view.summary() == ["pi: 100.0 % of 1 states agree  (m3 as the shadow of m1)"]
+
+
+@pytest.mark.parametrize(
+    ("shadow", "problem", "line"),
+    [("m2", None, "m2 is the shadow of m1"), (None, None, "no shadow"), (None, "bad bundle", "no shadow: bad bundle")],
+)
+def test_who_is_a_shadow_is_told_once(shadow: str | None, problem: str | None, line: str):
+    view = ShadowView()
+    info = messages.info(Info("pi", {}, "m1", None, {}, "demo", [], None, shadow, problem))
+    assert (read(view, "pi/info", messages.encode(info)) or "").endswith(f"  pi  {line}")
+    assert read(view, "pi/info", messages.encode(info)) is None
+
+
+def test_the_counts_are_to_be_had_as_json():
+    view = ShadowView()
+    view.as_json("emotion/pi/shadow/state", compared(SAME))
+    counts = json.loads(view.as_json("emotion/pi/shadow/state", compared(OTHER)) or "")
+    assert counts == {
+        "device": "pi", "model": "m2", "in_use": "m1", "states": 2, "agreed": 1, "share": 0.5,
+        "otherwise": [{"in_use": "neutral", "shadow": "sadness", "states": 1}],
+    }  # fmt: skip
+    assert view.as_json("emotion/pi/info", b"{}") is None
+
+
+@pytest.mark.parametrize("kind", ["info", "shadow/state"])
+@given(payload=st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from([*KEYS, "model", "in_use", "shadow", "id"]), inner),
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_no_payload_breaks_the_comparison(kind: str, payload: bytes):
+    view = ShadowView()
+    line = read(view, f"pi\x1b[2J/{kind}", payload) or ""
+    text = (
+        line + view.status(200) + "".join(view.summary()) + (view.as_json(f"emotion/pi\x1b[2J/{kind}", payload) or "")
+    )
+    assert text.isprintable()
+
+
+def test_made_up_expressions_do_not_fill_the_memory():
+    view = ShadowView()
+    for i in range(500):
+        read(view, "pi/shadow/state", compared(*((str(i), f"not {i}"),) * 2))
+    assert len(view.as_json("pi/shadow/state", compared()) or "") < 20_000
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -129,7 +224,10 @@ def seen(broker: Mosquitto, out: io.StringIO, last: str, *published: tuple[str, 
     """What `watch` printed, once `last` is part of it."""
     stop = threading.Event()
     watcher = threading.Thread(
-        target=watch, args=(broker.url,), kwargs={"out": out, "stop_event": stop, **options}, daemon=True
+        target=watch,
+        args=(MqttSettings(url=broker.url),),
+        kwargs={"out": out, "stop_event": stop, **options},
+        daemon=True,
     )
     watcher.start()
     with Listener(broker.port) as publisher:
@@ -158,6 +256,35 @@ def test_watch_prints_raw_lines_on_request(broker: Mosquitto):
     assert second == "emotion/pi/x \\x00\\nend"
 
 
+def test_watch_compares_shadows_and_ends_with_the_result(broker: Mosquitto):
+    info = messages.encode(messages.info(Info("pi", {}, "m1", None, {}, "demo", [], None, "m2")))
+    published = (
+        ("emotion/pi/state", state(FACE)),
+        ("emotion/pi/info", info),
+        ("emotion/pi/shadow/state", compared(SAME)),
+    )
+    text = seen(broker, io.StringIO(), "sadness", *published, ("emotion/pi/shadow/state", compared(OTHER)), shadow=True)
+    first, second, last = text.splitlines()
+    assert first.endswith("pi  m2 is the shadow of m1")
+    assert second.endswith("pi  face 1 neutral, the shadow says sadness")
+    assert last == "pi: 50.0 % of 2 states agree; neutral -> sadness 1  (m2 as the shadow of m1)"
+
+
+def test_watch_shows_how_far_shadows_agree_below_on_a_terminal(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    published = [("emotion/pi/shadow/state", compared(SAME, at=second)) for second in (1.0, 2.0)]
+    text = seen(broker, Terminal(), "of 2 states", *published, shadow=True)
+    assert text.endswith("\r\x1b[Kpi: 100.0 % of 2 states agree  (m2 as the shadow of m1)\n")
+
+
+def test_watch_prints_the_counts_of_shadows_as_json(broker: Mosquitto):
+    published = ("emotion/pi/info", b"{}"), ("emotion/pi/shadow/state", compared(SAME))
+    text = seen(broker, io.StringIO(), "states", *published, raw_lines=True, shadow=True)
+    (line,) = text.splitlines()
+    assert json.loads(line)["share"] == 1.0
+
+
 def test_watch_redraws_one_line_on_a_terminal(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -176,7 +303,9 @@ def test_watch_respects_no_color(broker: Mosquitto, monkeypatch: pytest.MonkeyPa
 def test_watch_waits_for_a_broker_that_is_away_and_says_so_once(broker: Mosquitto):
     broker.stop()
     out, stop = io.StringIO(), threading.Event()
-    watcher = threading.Thread(target=watch, args=(broker.url,), kwargs={"out": out, "stop_event": stop})
+    watcher = threading.Thread(
+        target=watch, args=(MqttSettings(url=broker.url),), kwargs={"out": out, "stop_event": stop}
+    )
     watcher.start()
     until(lambda: "waiting for the broker" in out.getvalue(), "it says that it waits")
     broker.start()
@@ -189,11 +318,12 @@ def test_watch_waits_for_a_broker_that_is_away_and_says_so_once(broker: Mosquitt
 def test_watch_ends_when_the_broker_refuses_the_user(new_broker: Callable[..., Mosquitto]):
     broker = new_broker(settings="allow_anonymous false")
     broker.start()
+    url = broker.url.replace("//", "//anna:wrong@")
     with pytest.raises(PermissionRefusedError, match=r"refuses user 'anna'") as error:
-        watch(broker.url.replace("//", "//anna:wrong@"), out=io.StringIO(), stop_event=threading.Event())
+        watch(MqttSettings(url=url), out=io.StringIO(), stop_event=threading.Event())
     assert error.value.exit_status == 77
 
 
 def test_watch_refuses_a_device_that_is_a_pattern():
     with pytest.raises(ConfigError):
-        watch("mqtt://localhost", device="#", out=io.StringIO())
+        watch(MqttSettings(), device="#", out=io.StringIO())

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 POINTS, LABELS, SIDE, CELL = 4, 3, 48, 6
+LARGE, CHANNELS = 240, 16
+"""Side of the picture, and its channels, on which the slow network spends its time."""
 FACES = 300
 """Random ones, that the int8 ranges come from."""
 
@@ -31,6 +33,16 @@ def main() -> None:
     # Of one grey each in every cell, so that averages reach the ends of the range.
     grey = generator.integers(0, 256, (FACES, 1, SIDE // CELL, SIDE // CELL, 1)).repeat(CELL, 2).repeat(CELL, 3)
     crops = ((grey - 128) / 48).astype(np.float32)
+    into, within = (
+        tf.constant(generator.normal(0, 0.2, (3, 3, channels, CHANNELS)), tf.float32) for channels in (1, CHANNELS)
+    )
+
+    def slowly(values: tf.Tensor) -> tf.Tensor:
+        """142 million multiplications with hardly a weight: much work in a small file."""
+        large = tf.nn.conv2d(tf.image.resize(values, [LARGE, LARGE]), into, 1, "SAME")
+        small = tf.image.resize(tf.nn.conv2d(large, within, 1, "SAME"), [SIDE, SIDE])
+        return from_crop(tf.reduce_mean(small, 3, keepdims=True))
+
     vector, crop = [1, POINTS * 3], [1, SIDE, SIDE, 1]
 
     def both(values: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
@@ -41,6 +53,7 @@ def main() -> None:
     write("crop_landmarks", both, [tf.TensorSpec(vector, name="a"), tf.TensorSpec(crop, name="b")], [crops, vectors])
     write("crop", from_crop, [tf.TensorSpec(crop)], [crops])
     write("crop_float", from_crop, [tf.TensorSpec(crop)], None)
+    write("crop_slow", slowly, [tf.TensorSpec(crop)], [crops])
 
 
 def write(name: str, run: object, signature: list[tf.TensorSpec], sample: list[np.ndarray] | None) -> None:
