@@ -13,21 +13,25 @@ import numpy as np
 import paho.mqtt
 
 import edge
-from edge import messages, service, system
+from edge import home_assistant, kept, light, messages, remote, service, system
 from edge.errors import EdgeError, EndOfStreamError
 from edge.expression import ExpressionMachine
 from edge.gauges import Gauges
 from edge.governor import Governor
 from edge.mqtt import Publisher
+from edge.remote import Request
 from edge.runtime import runtime_name
+from edge.shadow import Shadow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge.pipeline import Pipeline
+    from edge.preview import Preview
+    from edge.remote import Inbox, Refusal
     from edge.service import Requests, Systemd
     from edge.settings import Settings
-    from edge.values import Change, Frame
+    from edge.values import Change, Face, Frame
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,9 @@ SENSORS_S = 5.0
 STATUS_S = 1.0
 """Between two lines for `systemctl status`."""
 
+FIRST_HEALTH_S = 5.0
+"""From a start or a reload to the first health after it: whoever rolls out a bundle waits for what it says."""
+
 
 class Daemon:
     """Owns the loop and nothing that happens in it."""
@@ -57,6 +64,8 @@ class Daemon:
         systemd: Systemd,
         load: Callable[[], Settings],
         *,
+        inbox: Inbox,
+        preview: Preview | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -67,6 +76,8 @@ class Daemon:
             pipeline: open; who opened it closes it.
             systemd: who started us, if so.
             load: reads the settings again.
+            inbox: where commands arrive.
+            preview: a page to look at, if it is wanted; who made it closes it.
             clock: monotonic s, the clock of `Frame.captured_at`.
             wall: Unix time, s.
 
@@ -81,21 +92,26 @@ class Daemon:
         self._wall = wall
         self._model, self._labels = pipeline.bundle.id, pipeline.bundle.labels
         self._machine = ExpressionMachine(self._labels, settings.expression)
+        self._problem: str | None = None
         self._governor = Governor(settings.camera.fps, settings.load)
-        self._publisher = Publisher(settings.mqtt, settings.device_name)
+        self._inbox = inbox
+        self._preview = preview
+        self._publisher = Publisher(settings.mqtt, settings.device_name, self._inbox)
         self._lost_before = 0
         self._run = secrets.token_hex(4)
         self._seq = 0
         self._ready = False
         self._due = float("-inf")
-        self._started = self._heard_at = self._sensors_at = self._health_at = clock()
+        self._started = self._heard_at = self._sensors_at = clock()
         self._status_at = float("inf")
         self._gauges, self._lately = Gauges(self._started), Gauges(self._started)
+        self._health_at = self._started + self._first_health_s()
         self._state_at = float("-inf")
         self._wall_clock = self._read_wall_clock()
         self._temperature_c: float | None = None
         self._throttled: bool | None = None
         self._under_voltage: bool | None = None
+        self._shadow = Shadow(settings, pipeline.bundle)
 
     def run(self, requests: Requests) -> None:
         """Read expressions until a signal asks to stop or the camera has no more frames.
@@ -117,6 +133,8 @@ class Daemon:
                 if requests.reload:
                     requests.reload = False
                     self._reload()
+                while (asked := self._inbox.take()) is not None:
+                    self._answer(asked)
                 try:
                     self._turn()
                 except EndOfStreamError:
@@ -130,7 +148,7 @@ class Daemon:
                     self._read_sensors(now)
                 if now >= self._status_at:
                     self._tell_status(now)
-                if now - self._health_at >= self._settings.mqtt.health_interval_s:
+                if now >= self._health_at:
                     self._publish_health(now)
         finally:
             self._close()
@@ -146,32 +164,49 @@ class Daemon:
             frame = camera.read(READ_TIMEOUT_S)
             self._step(frame)
             # Files are played at their own pace, and however slow that is, it is no fault.
-            well = frame is not None or not camera.live
+            well = frame is not None or not camera.live or self._pipeline.paused
+        if self._pipeline.paused:
+            self._get_ready(self._clock())
         if well and self._publisher.alive:
             self._systemd.watchdog()
 
     def _step(self, frame: Frame | None) -> None:
         started = self._clock()
-        changes: list[Change] = []
+        changed = False
         if frame is not None:
-            changes = self._machine.step(self._pipeline.read(frame), frame.captured_at)
+            faces = self._pipeline.find(frame)
+            changed = self._see(faces, frame, frame.captured_at)
             self._heard_at = started
+            if self._preview is not None and self._preview.wanted:
+                self._preview.show(frame, faces, self._machine.shown(), self._gauges.fps(started))
         elif started - self._heard_at >= SILENT_FRAMES / self._governor.fps:
-            changes = self._machine.step((), started)
-        for change in changes:
-            self._publish_event(change)
+            changed = self._see((), None, started)
         finished = self._clock()
         if frame is not None:
             for gauges in (self._gauges, self._lately):
                 gauges.frame(frame.captured_at, started, finished)
             self._plan_next(started)
-            if not self._ready:
-                self._ready = True
-                self._systemd.ready()
-                self._lately, self._status_at = Gauges(finished), finished + STATUS_S
+            self._get_ready(finished)
         due = self._machine.shown() and finished - self._state_at >= self._settings.mqtt.state_interval_s
-        if changes or due:
+        if changed or due:
             self._publish_state(finished)
+
+    def _get_ready(self, now: float) -> None:
+        """Models and camera have worked, or nobody wants the camera to."""
+        if not self._ready:
+            self._ready = True
+            self._systemd.ready()
+            self._lately, self._status_at = Gauges(now), now + STATUS_S
+
+    def _see(self, faces: Sequence[Face], frame: Frame | None, now: float) -> bool:
+        """Whether anything has changed at `now`, in s, monotonic; the shadow's turn comes when that is told."""
+        readings = [] if frame is None else self._pipeline.read(faces, frame)
+        changes = self._machine.step(readings, now)
+        for change in changes:
+            self._publish_event(change)
+        if not self._shadow.step(faces, frame, now):
+            self._publish_info()
+        return bool(changes)
 
     def _plan_next(self, now: float) -> None:
         """Where fewer frames are to be looked at than a live camera gives, the next has to wait for its time."""
@@ -195,10 +230,42 @@ class Daemon:
     def _tell_status(self, now: float) -> None:
         self._status_at = now + STATUS_S
         shown = self._machine.shown()
-        expression = shown[0].expression if shown else "no face"
+        expression = shown[0].expression if shown else "paused" if self._pipeline.paused else "no face"
         broker = "broker connected" if self._publisher.connected else "no broker"
         self._systemd.status(f"{self._lately.fps(now):.1f} fps, {expression}, {broker}")
         self._lately = Gauges(now)
+
+    def _answer(self, asked: Request | Refusal) -> None:
+        """Do what a command asks for, and say what has become of it."""
+        problem, message = "", "done"
+        if isinstance(asked, Request):
+            try:
+                message = self._obey(asked)
+            except EdgeError as error:
+                problem = " ".join(str(error).split())
+            log.info("command %s: %s", asked.name, problem or message)
+        answer = remote.reply(asked, at=self._clock(), clock=self._wall_clock, problem=problem, message=message)
+        self._publisher.reply(asked.name, answer)
+
+    def _obey(self, request: Request) -> str:
+        """A line on what was done."""
+        if request.name == "identify":
+            return f"the light {light.blink()} blinks"
+        if request.name == "reload":
+            self._reload()
+            if self._problem is not None:
+                raise EdgeError(self._problem)
+            return f"reloaded: {self._description()}"
+        paused = request.paused and request.name == "pause"
+        if paused != self._pipeline.paused:
+            self._pause() if paused else self._pipeline.resume()
+            kept.keep_paused(paused=paused)
+            self._publish_state(self._clock())
+        return "paused: the camera is closed" if paused else f"{self._pipeline.camera.name} is open"
+
+    def _pause(self) -> None:
+        self._pipeline.pause()
+        self._end_faces()
 
     def _reload(self) -> None:
         """Take settings and bundle over as they are now; if they are not usable, all goes on as before."""
@@ -207,12 +274,13 @@ class Daemon:
             settings = self._load()
             publisher = self._publisher
             if not publisher.serves(settings.mqtt, settings.device_name):
-                publisher = Publisher(settings.mqtt, settings.device_name)
+                publisher = Publisher(settings.mqtt, settings.device_name, self._inbox)
             anew = self._pipeline.reload(settings)
         except EdgeError as error:
             reason = " ".join(str(error).split())
             log.warning("reload refused, all goes on as before: %s", reason, extra=service.fields(service.REFUSED))
-            self._publish_info(problem=reason)
+            self._problem = reason
+            self._publish_info()
         else:
             self._adopt(settings, publisher, anew=anew)
             log.info("reloaded: %s", self._description(), extra=service.fields(service.RELOADED))
@@ -231,13 +299,18 @@ class Daemon:
             self._governor, self._due = Governor(settings.camera.fps, settings.load), float("-inf")
         if publisher is not self._publisher:
             log.info("other settings for the broker or the device: connecting anew, as %r", settings.device_name)
+            if (settings.device_name, settings.mqtt.discovery) != (before.device_name, before.mqtt.discovery):
+                self._publisher.discovery(None)
             self._publisher.stop()
             self._lost_before += self._publisher.lost + self._publisher.queued
             self._publisher = publisher
             publisher.start()
             self._publish_state(self._clock())
-        self._model, self._labels = self._pipeline.bundle.id, labels
+        self._model, self._labels, self._problem = self._pipeline.bundle.id, labels, None
+        self._shadow = Shadow(settings, self._pipeline.bundle, again=True)
         self._publish_info()
+        self._gauges = Gauges(self._clock())
+        self._health_at = self._clock() + self._first_health_s()
 
     def _publish_event(self, change: Change) -> None:
         self._seq += 1
@@ -255,10 +328,22 @@ class Daemon:
 
     def _publish_state(self, now: float) -> None:
         self._state_at = now
-        self._publisher.state(messages.state(self._machine.shown(), at=now, clock=self._wall_clock))
+        shown, clock = self._machine.shown(), self._wall_clock
+        if self._preview is not None:
+            self._preview.paused = self._pipeline.paused
+            self._preview.remember(shown)
+        self._publisher.state(messages.state(shown, at=now, clock=clock, paused=self._pipeline.paused))
+        if self._shadow.id is not None:
+            models = self._shadow.id, self._model
+            self._publisher.shadow_state(
+                messages.shadow_state(self._shadow.shown(), shown, models=models, at=now, clock=clock)
+            )
+
+    def _first_health_s(self) -> float:
+        return min(FIRST_HEALTH_S, self._settings.mqtt.health_interval_s)
 
     def _publish_health(self, now: float) -> None:
-        self._health_at = now
+        self._health_at = now + self._settings.mqtt.health_interval_s
         # The wall clock may have been set meanwhile; events in between keep one offset, so their order holds.
         self._wall_clock = self._read_wall_clock()
         values = messages.Health(
@@ -275,14 +360,18 @@ class Daemon:
             lost_events=self._lost_before + self._publisher.lost,
             uptime_s=now - self._started,
             mesh_backend=self._settings.mesh.backend,
+            model=self._model,
+            dropped_commands=self._inbox.dropped,
         )
         self._gauges = Gauges(now)
         self._publisher.health(messages.health(values, at=now, clock=self._wall_clock))
+        # Again, though nothing may have changed: who listens can then tell what is old from what holds on.
+        self._publish_state(now)
 
     def _read_wall_clock(self) -> messages.WallClock:
         return messages.WallClock(self._wall() - self._clock(), system.clock_synchronised())
 
-    def _publish_info(self, problem: str | None = None) -> None:
+    def _publish_info(self) -> None:
         bundle = self._pipeline.bundle
         values = messages.Info(
             device=self._settings.device_name,
@@ -292,24 +381,33 @@ class Daemon:
             metrics=bundle.metrics,
             camera=self._pipeline.camera.name,
             labels=bundle.labels,
-            problem=problem,
+            problem=self._problem,
+            shadow=self._shadow.id,
+            shadow_problem=self._shadow.problem,
         )
         self._publisher.info(messages.info(values))
+        mqtt = self._settings.mqtt
+        self._publisher.discovery(
+            home_assistant.discovery(values.device, mqtt.base, values, mqtt.health_interval_s, absent=["calibrate"])
+        )
 
     def _description(self) -> str:
         camera, mesh, device = self._pipeline.camera.name, self._settings.mesh.backend, self._settings.device_name
-        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}"
+        shadow = "" if self._shadow.id is None else f", shadow {self._shadow.id}"
+        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{shadow}"
 
     def _end_faces(self) -> None:
         now = self._clock()
         for change in self._machine.close(now):
             self._publish_event(change)
+        self._shadow.close(now)
         self._publish_state(now)
 
     def _close(self) -> None:
         self._systemd.stopping()
         self._end_faces()
         self._publisher.stop()
+        self._shadow.stop()
 
 
 def library_versions() -> dict[str, str]:

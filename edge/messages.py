@@ -89,6 +89,10 @@ class Health:
     """Events given up: too old, too many, or cut off with the connection."""
     uptime_s: float
     mesh_backend: str
+    model: str
+    """Id of the bundle that was in use all the while."""
+    dropped_commands: int = 0
+    """Messages on `command/#` that nobody looked at: too many, or kept by the broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,10 @@ class Info:
     labels: Sequence[str]
     problem: str | None = None
     """One line, for instance why a bundle was refused; None when all is well."""
+    shadow: str | None = None
+    """Id of the bundle that runs as the shadow of the model; None: there is none."""
+    shadow_problem: str | None = None
+    """One line on why there is none, although there should be."""
 
 
 def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -> Payload:
@@ -137,23 +145,40 @@ def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -
     }
 
 
-def state(shown: Sequence[Shown], *, at: float, clock: WallClock) -> Payload:
-    """What is shown now, at the monotonic time `at` in s; `expression` is that of the nearest face."""
-    nearest = max(shown, key=lambda face: face.size, default=None)
+def state(shown: Sequence[Shown], *, at: float, clock: WallClock, paused: bool = False) -> Payload:
+    """What is shown now, at the monotonic time `at` in s; `expression` is that of the nearest face.
+
+    Paused means that the camera is closed, so that nobody knows whether there is a face.
+    """
     return {
         "schema": SCHEMA,
         "time": clock.date(at),
-        "expression": NONE if nearest is None else nearest.expression,
-        "faces": [
-            {
-                "track": face.track_id,
-                "expression": face.expression,
-                "confidence": _share(face.confidence),
-                "since": clock.date(face.since),
-                "probabilities": {label: _share(share) for label, share in face.probabilities.items()},
-            }
-            for face in shown
-        ],
+        "paused": paused,
+        "expression": _nearest(shown),
+        "faces": [_face(face, clock) for face in shown],
+    }
+
+
+def shadow_state(
+    shadow: Sequence[Shown], in_use: Sequence[Shown], *, models: tuple[str, str], at: float, clock: WallClock
+) -> Payload:
+    """What a shadow would show, and what is shown.
+
+    Args:
+        shadow: the faces, by the bundle that runs as the shadow.
+        in_use: the same faces, by the bundle in use.
+        models: ids of the two bundles, in this order.
+        at: s, monotonic; that of the state that is published at this moment.
+        clock: dates it.
+    """
+    beside = {face.track_id: face.expression for face in in_use}
+    return {
+        "schema": SCHEMA,
+        "time": clock.date(at),
+        "model": models[0],
+        "expression": _nearest(shadow),
+        "in_use": {"model": models[1], "expression": _nearest(in_use)},
+        "faces": [{**_face(face, clock), "in_use": beside.get(face.track_id, NONE)} for face in shadow],
     }
 
 
@@ -173,8 +198,10 @@ def health(values: Health, *, at: float, clock: WallClock) -> Payload:
         "dropped": values.dropped,
         "queued": values.queued,
         "lost_events": values.lost_events,
+        "dropped_commands": values.dropped_commands,
         "uptime_s": _amount(values.uptime_s),
         "mesh_backend": values.mesh_backend,
+        "model": values.model,
     }
 
 
@@ -190,6 +217,8 @@ def info(values: Info) -> Payload:
         "camera": values.camera,
         "labels": list(values.labels),
         "problem": values.problem,
+        "shadow": values.shadow,
+        "shadow_problem": values.shadow_problem,
     }
 
 
@@ -205,6 +234,22 @@ def encode(payload: Payload) -> bytes:
         ValueError: a number is not finite; JSON has no word for that.
     """
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _face(face: Shown, clock: WallClock) -> Payload:
+    return {
+        "track": face.track_id,
+        "expression": face.expression,
+        "confidence": _share(face.confidence),
+        "since": clock.date(face.since),
+        "probabilities": {label: _share(share) for label, share in face.probabilities.items()},
+    }
+
+
+def _nearest(shown: Sequence[Shown]) -> str:
+    """The expression of the largest face."""
+    nearest = max(shown, key=lambda face: face.size, default=None)
+    return NONE if nearest is None else nearest.expression
 
 
 def _known(value: float | None) -> float | None:

@@ -14,16 +14,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from edge import home_assistant
 from edge.broker_address import BrokerAddress, check_base, check_device
 from edge.errors import EdgeError, PermissionRefusedError
 from edge.messages import OFFLINE, ONLINE, Payload, encode
-from edge.mqtt_client import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL, V5, V311, End
+from edge.mqtt_client import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL, V5, V311, End, why_not
 from edge.mqtt_link import Link
-from edge.outbox import Message, Newest, Outbox
+from edge.outbox import LASTING, Message, Newest, Outbox
 
 if TYPE_CHECKING:
     from paho.mqtt.enums import MQTTProtocolVersion
 
+    from edge.remote import Inbox
     from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -61,12 +63,13 @@ servers twice, for 5 s each, and that for the name itself and with each of up to
 class Publisher:
     """The MQTT side of the daemon. Every method but `stop` returns at once, whatever the broker does."""
 
-    def __init__(self, settings: MqttSettings, device: str) -> None:
+    def __init__(self, settings: MqttSettings, device: str, inbox: Inbox | None = None) -> None:
         """Check the settings; nothing is sent before `start`.
 
         Args:
             settings: the section [mqtt].
             device: second level of every topic, and part of the client id.
+            inbox: takes the commands that arrive; None: nobody listens to any.
 
         Raises:
             ConfigError: URL, password file, device or base are not usable.
@@ -74,7 +77,10 @@ class Publisher:
         self._settings = settings
         self._device = check_device(device)
         self._prefix = f"{check_base(settings.base)}/{device}/"
-        self._address = _address(settings)
+        if settings.discovery:
+            check_base(settings.discovery, "mqtt.discovery")
+        self._address = BrokerAddress.of(settings)
+        self._inbox = inbox
         self._outbox = Outbox(size=settings.queue, life_s=settings.expiry_s)
         self._link = self._new_link(V5)
         self._problem: EdgeError | None = None
@@ -132,7 +138,7 @@ class Publisher:
         same = dataclasses.replace(
             settings, state_interval_s=ours.state_interval_s, health_interval_s=ours.health_interval_s
         )
-        address = _address(settings)  # read again: the password may be another in the same file
+        address = BrokerAddress.of(settings)  # read again: the password may be another in the same file
         return (same, device, address) == (ours, self._device, self._address)
 
     def start(self) -> None:
@@ -153,10 +159,27 @@ class Publisher:
         """Publish what runs here; it is repeated on every connection."""
         self._replace("info", payload)
 
+    def discovery(self, payload: Payload | None) -> None:
+        """Announce the device to Home Assistant, on every connection and whenever that starts; None: take it back."""
+        if self._settings.discovery:
+            content = b"" if payload is None else encode(payload)
+            self._outbox.replace("discovery", Message("discovery", content, time.monotonic()))
+            self._wake()
+
+    def reply(self, name: str, payload: Payload) -> None:
+        """Answer the command of this name."""
+        self._outbox.add_reply(Message("reply", encode(payload), time.monotonic(), name))
+        self._wake()
+
     def health(self, payload: Payload) -> None:
         """Publish the health if the broker is there; old health is of no use."""
         if self._link.up:
             self._replace("health", payload)
+
+    def shadow_state(self, payload: Payload) -> None:
+        """Publish what a shadow would show if the broker is there; like health it tells of this moment alone."""
+        if self._link.up:
+            self._replace("shadow/state", payload)
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Deliver what waits, say `offline`, disconnect; give up after `timeout_s`. Call it once.
@@ -187,10 +210,27 @@ class Publisher:
             self._address,
             client_id=f"emotion-edge-{self._device}",
             prefix=self._prefix,
+            discovery=home_assistant.topic(self._settings.discovery, self._device),
+            listen=self._topics(),
+            hear=self._hear,
             protocol=protocol,
             keepalive_s=self._settings.keepalive_s,
             life_s=self._settings.expiry_s,
         )
+
+    def _topics(self) -> dict[str, int]:
+        """What we listen to, with the QoS."""
+        topics = {} if self._inbox is None else {f"{self._prefix}command/+": 1}
+        if self._settings.discovery:
+            topics[f"{self._settings.discovery}/status"] = 0
+        return topics
+
+    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
+        if topic == f"{self._settings.discovery}/status":
+            if payload == ONLINE:  # Home Assistant has started, and knows nobody yet
+                self._outbox.renew()
+        elif self._inbox is not None:
+            self._inbox.put(topic.rpartition("/")[2], payload, retained=retained)
 
     def _run(self) -> None:
         try:
@@ -210,7 +250,7 @@ class Publisher:
                 end = self._serve(answer_s)
                 other = not self._link.begun and end.code is None
             except OSError as error:
-                end, other = End(error.strerror or str(error)), False
+                end, other = End(why_not(error)), False
                 self._closed = 0
             if not self._stopping.is_set():
                 pause = self._recover(end, other_protocol=other)
@@ -266,10 +306,11 @@ class Publisher:
 
     def _feed(self, link: Link) -> None:
         """Hand over what waits, as far as there is room: info and state first, one at a time."""
-        slots: tuple[Newest, ...] = ("info", "state")
-        for topic in slots:
+        for topic in (*LASTING, "shadow/state"):
             if link.room and not link.under_way(topic) and (message := self._outbox.take(topic)):
                 link.publish(message)
+        while link.room and (message := self._outbox.next_reply()):
+            link.publish(message)
         if message := self._outbox.take("health"):
             link.publish(message)
         while link.room and (message := self._outbox.next_event(time.monotonic())):
@@ -282,7 +323,9 @@ class Publisher:
         link.returned, link.uncertain = [], 0
 
     def _check_refusal(self, link: Link) -> None:
-        """A broker may let us connect and yet not publish."""
+        """A broker may let us connect and yet not publish, or not listen."""
+        if link.deaf:
+            self._tell("deaf", f"{self._address} does not let {self._address.user} hear commands ({link.deaf})")
         if link.refusal is None:
             self._good = self._good or not link.under_way("availability")
             return
@@ -354,7 +397,3 @@ class Publisher:
         if what not in self._told:
             log.warning("%s", line)
         self._told.add(what)
-
-
-def _address(settings: MqttSettings) -> BrokerAddress:
-    return BrokerAddress.parse(settings.url, username=settings.username, password_file=settings.password_file)

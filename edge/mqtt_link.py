@@ -29,7 +29,7 @@ from edge.mqtt_client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.properties import Properties
@@ -45,6 +45,9 @@ DELIVERY: Final[dict[Topic, tuple[int, bool]]] = {
     "event": (2, False),
     "health": (0, True),
     "info": (1, True),
+    "shadow/state": (1, False),
+    "discovery": (1, True),
+    "reply": (1, False),
 }
 """QoS and whether the broker retains it."""
 
@@ -64,6 +67,9 @@ class Link:
         *,
         client_id: str,
         prefix: str,
+        discovery: str,
+        listen: Mapping[str, int],
+        hear: Callable[[str, bytes, bool], None],
         protocol: MQTTProtocolVersion,
         keepalive_s: int,
         life_s: int,
@@ -74,6 +80,9 @@ class Link:
             address: the broker.
             client_id: the same for every run of a device: a new run then ends the connection of a dead one.
             prefix: start of every topic, with its last `/`.
+            discovery: the one topic that does not start so.
+            listen: topics that are subscribed to, with their QoS.
+            hear: is given topic and payload of what comes, and whether the broker had kept it.
             protocol: V5 or V311.
             keepalive_s: a connection that is silent for so long is tested, and given up after as long again.
             life_s: events expire at this age, and the broker may forget the session after as long without us.
@@ -89,11 +98,16 @@ class Link:
         """A topic that the broker does not let us publish on, and its reason."""
         self.returned: list[Message] = []
         """Events that the broker did not take before it forgot the session: they are to be queued again."""
+        self.deaf = ""
+        """Why the broker does not let us listen; empty: it does."""
         self.uncertain = 0
         """Events given up because they may or may not have arrived."""
         self._address = address
         self._client_id = client_id
         self._prefix = prefix
+        self._discovery = discovery
+        self._listen = dict(listen)
+        self._hear = hear
         self._keepalive_s = keepalive_s
         self._life_s = life_s
         self._under_way: dict[int, Message] = {}
@@ -159,7 +173,9 @@ class Link:
         if message.topic == "event" and self.protocol is V5:
             properties = publish_properties(self._remaining_s(message))
         qos = min(qos, self._qos_max)
-        topic = self._prefix + message.topic
+        topic = self._discovery if message.topic == "discovery" else self._prefix + message.topic
+        if message.level:
+            topic += f"/{message.level}"
         sent = self._client.publish(topic, message.payload, qos, retain and self._retain, properties)
         if qos:
             self._under_way[sent.mid] = message
@@ -234,6 +250,8 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
         return client
 
     def _set_will(self, client: Client) -> None:
@@ -278,6 +296,20 @@ class Link:
         else:
             self._start_over()
         self.up = self.begun = True
+        if self._listen:
+            self._client.subscribe(list(self._listen.items()))
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        self.deaf = next((str(reason) for reason in reasons if reason.is_failure), "")
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # a topic that is not text is none of ours
+        self._hear(topic, bytes(message.payload), message.retain)
 
     def _on_disconnect(
         self,

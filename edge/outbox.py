@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Topic: TypeAlias = Literal["availability", "state", "event", "health", "info"]
-"""Last level of a topic."""
+Topic: TypeAlias = Literal["availability", "state", "event", "health", "info", "shadow/state", "discovery", "reply"]
+"""What follows the device in a topic; `discovery` has a place of its own, and a reply one more level."""
 
-Newest: TypeAlias = Literal["state", "health", "info"]
+Newest: TypeAlias = Literal["state", "health", "info", "shadow/state", "discovery"]
 """The topics of which only the newest message matters."""
+
+LASTING: tuple[Newest, ...] = ("discovery", "info", "state")
+"""Those of which it matters even after the broker was away."""
+
+REPLIES_MAX = 16
+"""Answers that wait; no more commands do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Message:
     payload: bytes
     born_at: float
     """s, monotonic: when what it tells happened."""
+    level: str = ""
+    """Last level of the topic of a reply: what it answers."""
 
 
 class Outbox:
@@ -37,6 +45,7 @@ class Outbox:
         self._size = size
         self._life_s = life_s
         self._events: deque[Message] = deque()
+        self._replies: deque[Message] = deque(maxlen=REPLIES_MAX)
         self._newest: dict[Newest, Message] = {}
         self._unsent: set[Newest] = set()
         self._lost = 0
@@ -73,6 +82,16 @@ class Outbox:
                 self._lost += 1
             return None
 
+    def add_reply(self, message: Message) -> None:
+        """Queue an answer; nobody waits for the oldest of many."""
+        with self._lock:
+            self._replies.append(message)
+
+    def next_reply(self) -> Message | None:
+        """Take the oldest answer."""
+        with self._lock:
+            return self._replies.popleft() if self._replies else None
+
     def count_lost(self, events: int) -> None:
         """Count events of which nobody knows whether they arrived."""
         with self._lock:
@@ -93,14 +112,15 @@ class Outbox:
             return self._newest[topic]
 
     def renew(self) -> None:
-        """Offer the newest state and info again: a broker that was away may have forgotten them."""
+        """Offer what lasts again: a broker that was away may have forgotten it. Answers come too late now."""
         with self._lock:
-            self._unsent = {topic for topic in self._newest if topic != "health"}
+            self._replies.clear()
+            self._unsent = {topic for topic in LASTING if topic in self._newest}
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return not self._events and not self._unsent
+        return not self._events and not self._unsent and not self._replies
 
     def _shorten(self) -> None:
         while len(self._events) > self._size:

@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING
 
 from edge import bundle as bundles
 from edge.camera import open_lasting_camera
+from edge.camera.closed import ClosedCamera
 from edge.face_mesh import faces_in, open_face_mesh
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge.bundle import Bundle
     from edge.camera import Camera
     from edge.settings import Settings
-    from edge.values import Frame, Reading
+    from edge.values import Face, Frame, Reading
 
 
 class Pipeline:
     """Opens the three, exchanges them when the settings change, and closes them."""
 
-    def __init__(self, settings: Settings, *, allow_demo: bool = True) -> None:
+    def __init__(self, settings: Settings, *, allow_demo: bool = True, paused: bool = False) -> None:
         """Load the models, then open the camera.
 
         Args:
             settings: of camera, mesh and model.
             allow_demo: whether the camera `auto` may end at the demo where no camera is found.
+            paused: whether it stays closed until `resume`.
 
         Raises:
             ConfigError: bundle, mesh models or camera are not usable as configured.
@@ -38,8 +42,10 @@ class Pipeline:
         # Models first: a camera that is not going to be used should not light its lamp.
         self.bundle: Bundle = bundles.for_camera(settings)
         self._mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
+        self.paused = paused
+        """The camera is closed on purpose."""
         try:
-            self.camera: Camera = open_lasting_camera(settings.camera, allow_demo=allow_demo)
+            self.camera = self._open_camera(settings)
         except BaseException:
             self._mesh.close()
             raise
@@ -49,11 +55,15 @@ class Pipeline:
         """Frames that nobody looked at in time, over all cameras."""
         return self._dropped_before + self.camera.dropped
 
-    def read(self, frame: Frame) -> list[Reading]:
-        """What the classifier says about the faces of the next frame; a track is never used twice."""
+    def find(self, frame: Frame) -> tuple[Face, ...]:
+        """The faces of the next frame; a track is never used twice."""
         found = faces_in(frame, self._mesh)
         faces = tuple(dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found)
         self._last_track = max((face.track_id for face in faces), default=self._last_track)
+        return faces
+
+    def read(self, faces: Sequence[Face], frame: Frame) -> list[Reading]:
+        """What the classifier says about the faces of a frame."""
         return self.bundle.classifier.read(faces, frame.rgb)
 
     def reload(self, settings: Settings) -> bool:
@@ -80,10 +90,39 @@ class Pipeline:
         self.bundle, self._settings = bundle, settings
         return anew
 
+    def pause(self) -> None:
+        """Close the camera until `resume`."""
+        before, self.paused = self.camera, True
+        before.close()
+        self._dropped_before += before.dropped
+        self.camera = ClosedCamera(before.name)
+
+    def resume(self) -> None:
+        """Open the camera again; faces are followed anew.
+
+        Raises:
+            EdgeError: it cannot be opened; it is still paused.
+        """
+        mesh = open_face_mesh(self._settings.mesh, bundles.mesh_in_use(self._settings))
+        self.paused = False
+        try:
+            self.camera = self._open_camera(self._settings)
+        except BaseException:
+            self.paused = True
+            mesh.close()
+            raise
+        self._mesh.close()
+        self._mesh, self._first_track = mesh, self._last_track
+
     def close(self) -> None:
         """Close the camera, then the mesh."""
         self.camera.close()
         self._mesh.close()
+
+    def _open_camera(self, settings: Settings) -> Camera:
+        if self.paused:
+            return ClosedCamera(settings.camera.source)
+        return open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
 
     def _exchange_camera(self, settings: Settings) -> None:
         if settings.camera == self._settings.camera:
@@ -92,6 +131,6 @@ class Pipeline:
         if before.live:
             # Nobody else can open a device that we hold. If it comes to nothing, it opens itself when it is read.
             before.close()
-        self.camera = open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
+        self.camera = self._open_camera(settings)
         self._dropped_before += before.dropped
         before.close()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
 from edge.cli import add_settings_arguments, load_settings
+from edge.errors import UsageError
 from edge.service import Requests, Systemd, log_to_journal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from edge.preview import Preview
+    from edge.remote import Inbox
     from edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-demo", action="store_true", help="fail where there is no camera, instead of showing the demo"
     )
+    parser.add_argument(
+        "--preview", nargs="?", const="", metavar="ADDRESS", help="serve a page to look at (default: 127.0.0.1:8080)"
+    )
+    parser.add_argument(
+        "--preview-token-file",
+        metavar="FILE",
+        help="what one must know to look, if ADDRESS is not loopback",
+    )
+    parser.add_argument("--preview-picture", action="store_true", help="show the picture on that page, too")
     parser.add_argument("--print-config", action="store_true", help="print a commented settings file and leave")
 
 
@@ -57,15 +70,47 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> None:
+    import time
+
     import cv2
 
+    from edge import kept
     from edge.daemon import Daemon
     from edge.pipeline import Pipeline
+    from edge.remote import Inbox
 
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
-    with contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo)) as pipeline:
-        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args)).run(requests)
+    inbox = Inbox(time.monotonic)
+    with (
+        contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused())) as pipeline,
+        _previewing(args, settings.device_name, inbox) as preview,
+    ):
+        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(requests)
+
+
+@contextlib.contextmanager
+def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator[Preview | None]:
+    """Serve the page to look at while the daemon runs, if it is wanted."""
+    if args.preview is None:
+        if args.preview_token_file or args.preview_picture:
+            raise UsageError("--preview-token-file and --preview-picture are of no use without --preview")
+        yield None
+        return
+    from edge.broker_address import read_secret
+    from edge.preview import Preview
+    from edge.preview.access import DEFAULT_ADDRESS
+
+    def pause(paused: bool) -> None:
+        inbox.put("pause", json.dumps({"paused": paused}).encode(), retained=False)
+
+    token = read_secret(args.preview_token_file, "--preview-token-file") if args.preview_token_file else ""
+    page = Preview(
+        args.preview or DEFAULT_ADDRESS, token=token, picture=args.preview_picture, device=device, on_pause=pause
+    )
+    with contextlib.closing(page):
+        print(f"a page to look at: {page.url}", flush=True)
+        yield page
 
 
 @contextlib.contextmanager
@@ -74,18 +119,8 @@ def _watching(settings: Settings) -> Iterator[None]:
     from edge.watch import watch
 
     stop = threading.Event()
-    mqtt = settings.mqtt
     thread = threading.Thread(
-        target=watch,
-        kwargs={
-            "url": mqtt.url,
-            "base": mqtt.base,
-            "username": mqtt.username,
-            "password_file": mqtt.password_file,
-            "stop_event": stop,
-        },
-        name="watch",
-        daemon=True,
+        target=watch, args=(settings.mqtt,), kwargs={"stop_event": stop}, name="watch", daemon=True
     )
     thread.start()
     try:

@@ -135,8 +135,9 @@ class Listener:
         self.client.loop_stop()
 
     def payloads(self, level: str) -> list[Any]:
-        """All payloads on topics that end with this level; JSON is decoded."""
-        found = [message.payload for message in list(self.heard) if message.topic.rpartition("/")[2] == level]
+        """All payloads on topics that end with this level or levels; JSON is decoded. A shadow's is no `state`."""
+        heard = [message for message in list(self.heard) if message.topic.endswith(f"/{level}")]
+        found = [message.payload for message in heard if not message.topic.endswith(f"/shadow/{level}")]
         return [json.loads(payload) if payload.startswith(b"{") else payload.decode() for payload in found]
 
     def seqs(self) -> list[int]:
@@ -144,11 +145,11 @@ class Listener:
 
 
 def retained(port: int) -> dict[str, Any]:
-    """What a subscriber that comes now is told: last topic level to payload."""
+    """What a subscriber that comes now is told: what follows the device in a topic to payload."""
     with Listener(port) as listener:
         marker = "marker"
         # Our own message comes after all that was retained.
         listener.client.publish("test/marker", marker, qos=1)
         until(lambda: marker in listener.payloads("marker"), "the marker came back")
-        levels = [message.topic.rpartition("/")[2] for message in listener.heard if message.retain]
+        levels = [message.topic.split("/", 2)[-1] for message in listener.heard if message.retain]
         return {level: listener.payloads(level)[0] for level in levels}

@@ -48,12 +48,13 @@ counts = st.integers(min_value=0)
 maybe = st.none() | st.booleans()
 healths = st.builds(
     Health, numbers, numbers, percentiles, percentiles, st.none() | numbers, maybe, maybe, numbers,
-    counts, counts, counts, numbers, st.just("litert"),
+    counts, counts, counts, numbers, st.just("litert"), st.just("b1"),
 )  # fmt: skip
 infos = st.builds(
     Info, st.just("pi"), st.dictionaries(st.text(), st.text()), st.none() | st.just("b1"),
     st.none() | st.text(),
     st.dictionaries(st.text(), numbers), st.text(), st.lists(labels), st.none() | st.text(),
+    st.none() | st.just("b2"), st.none() | st.text(),
 )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def check(name: str, payload: messages.Payload) -> Any:
     return decoded
 
 
-@pytest.mark.parametrize("name", ["event", "state", "health", "info"])
+@pytest.mark.parametrize("name", ["event", "state", "health", "info", "shadow_state"])
 def test_a_schema_is_valid_and_closed_and_its_examples_fit(name: str):
     found = validator(name)
     Draft202012Validator.check_schema(found.schema)
@@ -78,7 +79,7 @@ def test_a_schema_is_valid_and_closed_and_its_examples_fit(name: str):
         found.validate(example)
 
 
-@pytest.mark.parametrize("name", ["event", "state", "health", "info"])
+@pytest.mark.parametrize("name", ["event", "state", "health", "info", "shadow_state"])
 def test_every_field_is_described(name: str):
     undescribed = [key for key, field in validator(name).schema["properties"].items() if "description" not in field]
     assert undescribed == []
@@ -92,6 +93,13 @@ def test_any_change_makes_a_valid_event(change: Change):
 @given(st.lists(shown, max_size=3), times)
 def test_anything_shown_makes_a_valid_state(faces: list[Shown], at: float):
     check("state", messages.state(faces, at=at, clock=CLOCK))
+
+
+@given(st.lists(shown, max_size=3), st.lists(shown, max_size=3), times)
+def test_anything_shown_by_two_bundles_makes_a_valid_shadow_state(faces: list[Shown], beside: list[Shown], at: float):
+    payload = messages.shadow_state(faces, beside, models=("b2", "b1"), at=at, clock=CLOCK)
+    decoded = check("shadow_state", payload)
+    assert decoded["time"] == messages.state(beside, at=at, clock=CLOCK)["time"]
 
 
 @given(healths, times)
@@ -136,6 +144,18 @@ def test_the_state_names_the_largest_face():
     far = Shown(1, "anger", 0.9, 0.0, {}, size=50)
     near = Shown(2, "fear", 0.6, 0.0, {}, size=200)
     assert messages.state([far, near], at=1.0, clock=CLOCK)["expression"] == "fear"
+
+
+def test_a_shadow_state_says_for_each_face_what_the_bundle_in_use_shows():
+    shadow = [Shown(1, "anger", 0.9, 0.0, {}, size=50), Shown(2, "fear", 0.6, 0.0, {}, size=20)]
+    in_use = [Shown(1, "sadness", 0.9, 0.0, {}, size=50), Shown(3, "neutral", 0.6, 0.0, {}, size=90)]
+    payload = messages.shadow_state(shadow, in_use, models=("b2", "b1"), at=1.0, clock=CLOCK)
+    assert [(face["expression"], face["in_use"]) for face in payload["faces"]] == [
+        ("anger", "sadness"),
+        ("fear", "none"),
+    ]
+    assert (payload["model"], payload["expression"]) == ("b2", "anger")
+    assert payload["in_use"] == {"model": "b1", "expression": "neutral"}
 
 
 def test_without_a_face_the_state_is_none():

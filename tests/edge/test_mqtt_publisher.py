@@ -105,6 +105,20 @@ def test_health_is_retained_and_not_kept_for_a_broker_that_is_away(broker: Mosqu
     until(lambda: retained(broker.port).get("health") == {"fps": 2}, "the health is retained")
 
 
+def test_what_a_shadow_says_is_neither_retained_nor_kept_for_a_broker_that_is_away(
+    broker: Mosquitto, device: Callable[..., Device]
+):
+    one = device(broker.url)
+    one.publisher.shadow_state({"now": 1})
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.state({"now": 2})
+        one.publisher.shadow_state({"now": 2})
+        until(lambda: listener.payloads("shadow/state"), "what it says now")
+        assert listener.payloads("shadow/state") == listener.payloads("state") == [{"now": 2}]
+    assert retained(broker.port) == {"availability": "online", "state": {"now": 2}}
+
+
 def test_a_killed_program_is_offline(broker: Mosquitto):
     program = (
         "import time; from edge.mqtt import Publisher; from edge.settings import MqttSettings;"
@@ -187,6 +201,7 @@ def test_a_publisher_that_hangs_is_not_alive(
 
 def test_a_session_serves_settings_that_lead_to_it(broker: Mosquitto, tmp_path: Path):
     password = tmp_path / "password"
+    password.touch(0o600)
     password.write_text("old")
     ours = MqttSettings(url=broker.url, username="anna", password_file=str(password))
     publisher = Publisher(ours, "dev")
@@ -356,7 +371,7 @@ def test_what_arrives_is_what_the_schemas_promise(broker: Mosquitto, device: Cal
     now, ms = time.monotonic(), messages.Percentiles(1.0, 2.0)
     change = Change(1, "fear", None, 0.7, now, 0.0)
     shown = Shown(1, "fear", 0.7, now, {"fear": 0.7, "anger": 0.3}, 90.0)
-    health = messages.Health(9.9, 15.0, ms, ms, None, None, None, 80.0, 0, 0, 0, 1.0, "litert")
+    health = messages.Health(9.9, 15.0, ms, ms, None, None, None, 80.0, 0, 0, 0, 1.0, "litert", "m1")
     one = device(broker.url)
     with Listener(broker.port) as listener:
         one.connect()
@@ -364,8 +379,11 @@ def test_what_arrives_is_what_the_schemas_promise(broker: Mosquitto, device: Cal
         one.publisher.state(messages.state([shown], at=now, clock=clock))
         one.publisher.health(messages.health(health, at=now, clock=clock))
         one.publisher.info(messages.info(messages.Info("dev", {}, None, None, {}, "demo", ["fear"])))
-        for name in ("event", "state", "health", "info"):
-            (payload,) = until(lambda name=name: listener.payloads(name), f"{name} arrives")
+        models = ("m2", "m1")
+        one.publisher.shadow_state(messages.shadow_state([shown], [shown], models=models, at=now, clock=clock))
+        for name in ("event", "state", "health", "info", "shadow_state"):
+            topic = name.replace("_", "/")
+            (payload,) = until(lambda topic=topic: listener.payloads(topic), f"{topic} arrives")
             Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text())).validate(payload)
 
 
@@ -403,6 +421,7 @@ def test_a_refusal_at_the_first_connection_is_a_problem_of_one_line(
 
 def test_the_right_password_is_no_problem(guarded: Mosquitto, device: Callable[..., Device], tmp_path: Path):
     secret = tmp_path / "secret"
+    secret.touch(0o600)
     secret.write_text("right\n")
     one = device(guarded.url, username="anna", password_file=str(secret))
     one.connect()

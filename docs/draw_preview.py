@@ -1,0 +1,111 @@
+"""Draws docs/preview.png: the page of `emotion-edge run --preview` after five minutes of the built-in demo.
+
+Everything on it is computed by the code that the daemon runs, and drawn by Chromium: make docs/preview.png
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from edge import bundle as bundles
+from edge.camera.demo import DemoCamera
+from edge.expression import ExpressionMachine
+from edge.face_mesh import open_face_mesh
+from edge.preview import Preview
+from edge.settings import Settings
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.values import Face, Shown
+
+FPS = 5
+END_S = 295.0
+"""Into the demo: surprised."""
+HEIGHT = 740
+SCREENS = ((960, "light", False), (360, "dark", True))
+"""A desktop and a phone: width in CSS px, theme, and whether it is one."""
+GAP = 24
+WAIT_S = 3.0
+"""By then the page has drawn what it was told."""
+
+
+def main(path: Path) -> None:
+    """Let the demo run, open the page and draw it."""
+    times = [0.0]
+    with contextlib.closing(
+        Preview("127.0.0.1:0", device="livingroom", on_pause=lambda _: None, clock=lambda: times[-1])
+    ) as preview:
+        frame, faces, shown = _play(preview, times)
+        with contextlib.closing(_Browser()) as browser:
+            screens = []
+            for width, theme, mobile in SCREENS:
+                browser.open(preview.url, width, theme, mobile=mobile)
+                end = time.monotonic() + WAIT_S
+                while time.monotonic() < end:
+                    preview.show(frame, faces, shown, FPS)
+                    time.sleep(1 / FPS)
+                screens.append(browser.screenshot())
+    gap = np.full((HEIGHT, GAP, 3), 255, np.uint8)
+    cv2.imwrite(str(path), np.hstack([screens[0], gap, screens[1]]))
+
+
+def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...], tuple[Shown, ...]]:
+    """Five minutes of the demo, as fast as they can be computed; the last moment of them."""
+    settings = Settings()
+    bundle = bundles.in_use(settings)
+    mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
+    machine = ExpressionMachine(bundle.labels, settings.expression)
+    demo = DemoCamera(settings.camera)
+    frame = Frame(demo.draw(0.0), 0.0)
+    faces = mesh.process(frame)
+    for i in range(1, round(END_S * FPS)):
+        times.append(i / FPS)
+        frame = Frame(demo.draw(times[-1]), times[-1])
+        faces = mesh.process(frame)
+        if machine.step(bundle.classifier.read(faces, frame.rgb), times[-1]):
+            preview.remember(machine.shown())
+    return frame, faces, machine.shown()
+
+
+class _Browser:
+    """Chromium without a window."""
+
+    def __init__(self) -> None:
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = "/usr/bin/chromium"
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+            options.add_argument(argument)
+        self._driver: Any = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+
+    def open(self, url: str, width: int, theme: str, *, mobile: bool) -> None:
+        """Open the page on a screen that is so many px wide."""
+        metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": mobile}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self._driver.get(url)
+
+    def screenshot(self) -> NDArray[np.uint8]:
+        """uint8[H, W, 3], channels blue, green, red."""
+        data = np.frombuffer(self._driver.get_screenshot_as_png(), np.uint8)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+    def close(self) -> None:
+        """End it."""
+        self._driver.quit()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

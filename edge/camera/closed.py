@@ -1,0 +1,32 @@
+"""What stands in for a camera while the device is paused: nothing is open, and no frame ever comes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.values import Frame
+
+
+class ClosedCamera:
+    """A camera that is closed on purpose."""
+
+    live = True
+    dropped = 0
+
+    def __init__(self, name: str) -> None:
+        """Nothing is opened.
+
+        Args:
+            name: of the camera that it stands in for.
+        """
+        self.name = name
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """None, after `timeout_s` seconds."""
+        time.sleep(timeout_s)
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""

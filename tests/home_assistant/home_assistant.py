@@ -1,0 +1,148 @@
+"""A real Home Assistant in a process of its own, and a device that announces itself to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge import home_assistant, messages
+from tests.edge.broker import free_port, until
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from edge.messages import Payload
+    from tests.edge.broker import Mosquitto
+
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = Path(os.environ.get("EMOTION_EDGE_HOME_ASSISTANT", REPOSITORY / ".venv" / "home-assistant" / "bin" / "python"))
+"""Of an environment with Home Assistant; it wants other versions of almost everything, so it is not the tests'."""
+
+ANSWER_S = 180.0
+"""Home Assistant imports a great deal before it is ready, and a busy machine takes its time over that."""
+
+CONFIGURATION = """
+homeassistant:
+  name: test
+http:
+  server_host: 127.0.0.1
+  server_port: {port}
+"""
+
+
+class HomeAssistant:
+    """Asks `instance.py`, which runs inside Home Assistant."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, automations: str = "") -> None:
+        if not PYTHON.exists():
+            pytest.skip(f"no Home Assistant in {PYTHON.parents[1]}: make test-home-assistant installs it")
+        self._how = {"folder": str(folder), "broker_port": broker.port}
+        (folder / "configuration.yaml").write_text(CONFIGURATION.format(port=free_port()) + automations)
+        self._log = folder / "instance.log"
+        self._answers: queue.Queue[bytes] = queue.Queue()
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [PYTHON, Path(__file__).with_name("instance.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        threading.Thread(target=self._receive, daemon=True).start()
+        assert self._tell(self._how) == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It leaves when nobody talks to it any more.
+        self._process.stdin.close()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def ask(self, what: str, **options: Any) -> Any:
+        """One of the requests of `instance.py`."""
+        return self._tell({"do": what, **options})
+
+    def call(self, service: str, entity: str) -> None:
+        """What a person does with a switch or button in a browser."""
+        domain, _, action = service.partition(".")
+        self.ask("call", domain=domain, service=action, data={"entity_id": entity})
+
+    def state(self, entity: str) -> str | None:
+        """The state of an entity; None: there is no such entity."""
+        return self.ask("states").get(entity, {}).get("state")
+
+    def attributes(self, entity: str) -> dict[str, Any]:
+        return self.ask("states")[entity]["attributes"]
+
+    def until_state(self, entity: str, expected: str | None) -> None:
+        until(lambda: self.state(entity) == expected, f"{entity} is {expected}", ANSWER_S)
+
+    def until_other(self, entity: str, than: str | None) -> None:
+        until(lambda: self.state(entity) not in {None, than}, f"{entity} is no longer {than}", ANSWER_S)
+
+    def _tell(self, line: dict[str, Any]) -> Any:
+        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        self._process.stdin.flush()
+        try:
+            answer = json.loads(self._answers.get(timeout=ANSWER_S) or "{}")
+        except queue.Empty:
+            pytest.fail(f"Home Assistant does not answer {line}; its log: {self._log.read_text()[-2000:]}")
+        if "is" not in answer:
+            pytest.fail(f"{line}: {answer.get('failed') or self._log.read_text()[-2000:]}")
+        return answer["is"]
+
+    def _receive(self) -> None:
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(b"")
+
+
+class Device:
+    """Publishes what a device would, with the daemon's own words, over a real client."""
+
+    def __init__(self, broker: Mosquitto, name: str = "livingroom") -> None:
+        self.name = name
+        self.root = f"emotion/{name}"
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def announce(self, info: messages.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()) -> Payload:
+        payload = home_assistant.discovery(self.name, "emotion", info, health_interval_s, absent=absent)
+        self.publish(self.announcement, messages.encode(payload), retain=True)
+        return payload
+
+    def say(self, level: str, payload: Payload) -> None:
+        """Publish on a topic of the device."""
+        self.publish(f"{self.root}/{level}", messages.encode(payload), retain=level != "event")
+
+    def available(self, payload: bytes) -> None:
+        self.publish(f"{self.root}/availability", payload, retain=True)
+
+    def leave(self) -> None:
+        """What an uninstallation does."""
+        self.publish(self.announcement, b"", retain=True)
+
+    @property
+    def announcement(self) -> str:
+        return home_assistant.topic("homeassistant", self.name)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(ANSWER_S)

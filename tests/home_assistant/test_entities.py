@@ -1,0 +1,305 @@
+"""The announced entities in a running Home Assistant, with a real broker in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import edge
+from edge import messages
+from edge.messages import Health, Info, Percentiles, WallClock
+from edge.values import Change, Shown
+from tests.edge.broker import Listener, until
+from tests.home_assistant.home_assistant import ANSWER_S, REPOSITORY
+
+LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+INFO = Info(
+    device="any",
+    versions={"emotion_edge": edge.__version__},
+    model_id="b1",
+    model_name="emotion",
+    metrics={"accuracy": 0.8},
+    camera="picamera2:0",
+    labels=LABELS,
+)
+CLOCK = WallClock(offset_s=1_700_000_000.0, synchronised=True)
+FACE = Shown(3, "happiness", 0.9, 0.0, {"happiness": 0.9}, 100.0)
+HEALTH = {
+    "fps": 14.9, "target_fps": 15.0, "frame_age_ms": Percentiles(41.0, 58.0), "latency_ms": Percentiles(31.7, 44.0),
+    "cpu_temperature_c": 58.4, "throttled": False, "under_voltage": True, "rss_mb": 121.5, "dropped": 3, "queued": 0,
+    "lost_events": 2, "uptime_s": 3600.0, "mesh_backend": "litert", "model": "b1",
+}  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def state(*faces: Shown, paused: bool = False) -> messages.Payload:
+    return messages.state(faces, at=1.0, clock=CLOCK, paused=paused)
+
+
+def health(**values) -> messages.Payload:
+    return messages.health(Health(**{**HEALTH, **values}), at=1.0, clock=CLOCK)
+
+
+def info(**values) -> messages.Payload:
+    return messages.info(dataclasses.replace(INFO, **values))
+
+
+def event(change: Change) -> messages.Payload:
+    return messages.event(change, run="r", seq=1, clock=CLOCK, model="b1")
+
+
+@pytest.fixture
+def present(home, new_device):
+    """A device that has announced itself and is online."""
+
+    def come(name: str, **options):
+        device = new_device(name)
+        device.announce(INFO, **options)
+        device.available(messages.ONLINE)
+        for entity in (f"button.{name}_calibrate", f"event.{name}_expression_change"):
+            home.until_other(entity, "unavailable")
+        return device
+
+    return come
+
+
+def test_a_device_appears_with_all_its_entities(home, present):
+    present("appears")
+    (device,) = [found for found in home.ask("devices") if found["name"] == "appears"]
+    assert (device["manufacturer"], device["sw_version"]) == ("emotion-edge", edge.__version__)
+    entities = [found for found in home.ask("entities") if found["device_id"] == device["id"]]
+    names = {found["original_name"]: found["entity_category"] for found in entities}
+    assert {"Expression", "Face present", "Faces", "Expression change", "Reading"} == {
+        name for name, category in names.items() if category is None
+    }
+    assert {"Calibrate", "Reload settings and model"} == {n for n, category in names.items() if category == "config"}
+    assert {"Model version", "Processor temperature", "Throttled", "Frame rate"} < names.keys()
+
+
+def test_a_face_is_seen_and_goes(home, present):
+    device = present("seen")
+    device.say("state", state(FACE))
+    home.until_state("sensor.seen_expression", "happiness")
+    assert home.state("binary_sensor.seen_face_present") == "on"
+    assert home.state("sensor.seen_faces") == "1"
+    assert home.attributes("sensor.seen_expression")["options"] == [*LABELS, "uncertain", "none"]
+    device.say("state", state())
+    home.until_state("sensor.seen_expression", "none")
+    assert home.state("binary_sensor.seen_face_present") == "off"
+    assert home.state("sensor.seen_faces") == "0"
+
+
+def test_a_change_is_an_event(home, present):
+    device = present("change")
+    entity = "event.change_expression_change"
+    assert home.attributes(entity)["event_types"] == [*LABELS, "uncertain", "none"]
+    device.say("event", event(Change(3, "surprise", "happiness", 0.8, 10.0, 2.5)))
+    until(lambda: home.attributes(entity)["event_type"] == "surprise", "the event has fired", ANSWER_S)
+    attributes = home.attributes(entity)
+    assert (attributes["change"], attributes["previous"], attributes["duration_s"]) == ("update", "happiness", 2.5)
+    device.say("event", event(Change(3, None, "surprise", 0.8, 12.0, 2.0)))
+    until(lambda: home.attributes(entity)["event_type"] == "none", "the end has fired", ANSWER_S)
+    assert home.attributes(entity)["change"] == "end"
+
+
+def test_the_switch_pauses_and_tells_what_is(home, present, ha_broker):
+    device = present("pauses")
+    device.say("state", state(FACE))
+    home.until_state("switch.pauses_reading", "on")
+    with Listener(ha_broker.port, "emotion/pauses/command/#") as listener:
+        home.call("switch.turn_off", "switch.pauses_reading")
+        until(lambda: listener.payloads("pause") == [{"paused": True}], "pause is asked for", ANSWER_S)
+        assert home.state("switch.pauses_reading") == "on", "the device has not said yet that it is paused"
+        device.say("state", state(paused=True))
+        home.until_state("switch.pauses_reading", "off")
+        home.call("switch.turn_on", "switch.pauses_reading")
+        until(lambda: listener.payloads("pause")[1:] == [{"paused": False}], "going on is asked for", ANSWER_S)
+    assert not any(message.retain for message in listener.heard)
+
+
+def test_a_paused_device_does_not_say_that_nobody_is_there(home, present):
+    device = present("blind")
+    device.say("state", state(FACE))
+    home.until_state("binary_sensor.blind_face_present", "on")
+    device.say("state", state(paused=True))
+    home.until_state("binary_sensor.blind_face_present", "unknown")
+    assert home.state("sensor.blind_expression") == "unknown"
+    assert home.state("sensor.blind_faces") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("button", "command"),
+    [("calibrate", "calibrate"), ("reload_settings_and_model", "reload"), ("identify", "identify")],
+)
+def test_a_button_sends_its_command(home, present, ha_broker, button, command):
+    present("buttons")
+    with Listener(ha_broker.port, "emotion/buttons/command/#") as listener:
+        home.call("button.press", f"button.buttons_{button}")
+        until(lambda: listener.payloads(command) == [{}], "the command is there", ANSWER_S)
+
+
+def test_diagnostics_show_health_and_info(home, present):
+    device = present("well")
+    device.say("health", health())
+    device.say("info", info())
+    home.until_state("sensor.well_frame_rate", "14.9")
+    assert home.state("sensor.well_processor_temperature") == "58.4"
+    assert home.state("binary_sensor.well_throttled") == "off"
+    assert home.state("binary_sensor.well_under_voltage") == "on"
+    home.until_state("sensor.well_model_version", "b1")
+    assert home.state("sensor.well_camera") == "picamera2:0"
+    assert home.state("binary_sensor.well_problem") == "off"
+
+
+def test_what_a_device_cannot_tell_is_unknown(home, present):
+    device = present("mute")
+    device.say("health", health(cpu_temperature_c=58.4))
+    home.until_state("sensor.mute_processor_temperature", "58.4")
+    device.say("health", health(cpu_temperature_c=None, throttled=None, under_voltage=None))
+    device.say("info", info(model_id=None))
+    home.until_state("sensor.mute_processor_temperature", "unknown")
+    home.until_state("sensor.mute_camera", "picamera2:0")
+    for entity in ("binary_sensor.mute_throttled", "binary_sensor.mute_under_voltage", "sensor.mute_model_version"):
+        assert home.state(entity) == "unknown"
+
+
+def test_a_problem_is_told_with_its_reason(home, present):
+    device = present("ill")
+    reason = "the bundle was refused: " + "its hashes differ; " * 30
+    device.say("info", info(problem=reason, camera="v" * 300, model_id="m" * 300))
+    home.until_state("binary_sensor.ill_problem", "on")
+    assert home.attributes("binary_sensor.ill_problem")["reason"] == reason
+    home.until_state("sensor.ill_camera", "v" * 255)
+    home.until_state("sensor.ill_model_version", "m" * 255)
+
+
+def test_without_the_device_all_is_unavailable(home, present):
+    device = present("away")
+    device.say("state", state(FACE))
+    home.until_state("sensor.away_expression", "happiness")
+    device.available(messages.OFFLINE)
+    home.until_state("sensor.away_expression", "unavailable")
+    states = {entity: found["state"] for entity, found in home.ask("states").items() if ".away_" in entity}
+    assert set(states.values()) == {"unavailable"}, states
+    device.available(messages.ONLINE)
+    home.until_state("sensor.away_expression", "happiness")
+
+
+def test_an_old_value_expires(home, present):
+    device = present("silent", health_interval_s=1.0)
+    device.say("state", state(FACE))
+    home.until_state("sensor.silent_expression", "happiness")
+    assert home.state("switch.silent_reading") == "on"
+    # Nobody says anything any more, and nobody says that the device is offline either.
+    home.until_state("sensor.silent_expression", "unavailable")
+    assert home.state("binary_sensor.silent_face_present") == "unavailable"
+    assert home.state("switch.silent_reading") == "on"
+
+
+def test_every_payload_that_can_be_is_understood(home, present):
+    """`quiet` is the assertion: nothing of it leaves a warning in the log, with all entities enabled."""
+    device = present("all")
+    device.say("health", health())
+    device.say("state", state(FACE))
+    home.ask("enable_all")
+    home.until_state("sensor.all_memory", "121.5")
+    home.until_state("sensor.all_expression", "happiness")
+    home.until_other("event.all_expression_change", "unavailable")
+    maybe: tuple[bool | None, ...] = (None, True, False)
+    nothing = Percentiles(None, None)
+    for throttled, under_voltage in itertools.product(maybe, maybe):
+        device.say("health", health(throttled=throttled, under_voltage=under_voltage, cpu_temperature_c=None))
+    device.say("health", health(latency_ms=nothing, frame_age_ms=nothing, fps=float("nan"), rss_mb=0.0, lost_events=0))
+    for expression in (*LABELS, "uncertain"):
+        device.say("state", state(Shown(1, expression, 0.5, 0.0, {}, 1.0), FACE))
+        device.say("event", event(Change(1, expression, None, 0.5, 0.0, 0.0)))
+        device.say("event", event(Change(1, None, expression, 0.5, 0.0, 1.0)))
+    device.say("state", state())
+    device.say("info", info(model_id=None, labels=(), metrics={}, versions={}, camera=""))
+    for name in ("state", "health", "info", "event"):
+        schema = json.loads((REPOSITORY / "edge" / "schemas" / f"{name}.json").read_text())
+        for example in schema["examples"]:
+            device.say(name, example)
+    for level in ("state", "health", "info"):
+        device.publish(f"{device.root}/{level}", b"", retain=True)
+    device.say("state", state(FACE, paused=True))
+    home.until_state("switch.all_reading", "off")
+
+
+def test_a_component_that_a_device_lacks_goes(home, present):
+    device = present("lacks")
+    assert home.state("binary_sensor.lacks_throttled") is not None
+    device.announce(INFO, absent=("throttled", "under_voltage"))
+    home.until_state("binary_sensor.lacks_throttled", None)
+    home.until_state("binary_sensor.lacks_under_voltage", None)
+    assert home.state("sensor.lacks_expression") is not None
+    device.announce(INFO)
+    home.until_other("binary_sensor.lacks_throttled", None)
+
+
+def test_a_device_that_never_had_a_component_does_without(home, new_device):
+    device = new_device("never")
+    device.announce(INFO, absent=("throttled",))
+    home.until_other("sensor.never_expression", None)
+    assert home.state("binary_sensor.never_throttled") is None
+
+
+def test_a_model_with_other_labels_takes_over(home, present):
+    device = present("relabelled")
+    device.announce(dataclasses.replace(INFO, labels=("calm", "happiness")))
+    entity = "sensor.relabelled_expression"
+    wanted = ["calm", "happiness", "uncertain", "none"]
+    until(lambda: home.attributes(entity).get("options") == wanted, "other options", ANSWER_S)
+    device.say("state", state(Shown(1, "calm", 0.5, 0.0, {}, 1.0)))
+    home.until_state(entity, "calm")
+
+
+def test_a_removed_device_leaves_nothing(home, present):
+    device = present("leaves")
+    present("stays")
+    device.leave()
+    home.until_state("sensor.leaves_expression", None)
+    until(lambda: "leaves" not in {found["name"] for found in home.ask("devices")}, "the device is gone", ANSWER_S)
+    names = {found["entity_id"].partition(".")[2].partition("_")[0] for found in home.ask("entities")}
+    assert "leaves" not in names
+    assert "stays" in names
+
+
+def test_names_of_all_kinds_are_devices_of_their_own(home, new_device):
+    names = ["Küche", "K_c3_bcche", "living room", "living-room", "living_room", "a.b", 'quo"te', "{{ 1 }}"]
+    for name in names:
+        new_device(name).announce(INFO)
+    until(lambda: set(names) <= {found["name"] for found in home.ask("devices")}, "all are announced", ANSWER_S)
+
+
+def test_the_daemon_on_the_demo_comes_alive_by_itself(home, ha_broker, tmp_path):
+    config = tmp_path / "own.toml"
+    config.write_text('[device]\nname = "demo"\n[mqtt]\nhealth_interval_s = 1.0\n')
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "edge", "run", "--config", config, "--camera", "demo", "--mqtt", ha_broker.url],
+        stdin=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+    )
+    try:
+        home.until_state("sensor.demo_expression", "happiness")
+        assert home.state("binary_sensor.demo_face_present") == "on"
+        home.until_state("switch.demo_reading", "on")
+        until(lambda: home.attributes("event.demo_expression_change")["event_type"], "an event has fired", ANSWER_S)
+        home.until_other("sensor.demo_frame_rate", "unavailable")
+        assert float(home.state("sensor.demo_frame_rate")) > 1
+        home.call("switch.turn_off", "switch.demo_reading")
+        home.until_state("switch.demo_reading", "off")
+        home.until_state("sensor.demo_expression", "unknown")
+        home.call("switch.turn_on", "switch.demo_reading")
+        home.until_other("sensor.demo_expression", "unknown")
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(60) == 0
+    home.until_state("sensor.demo_expression", "unavailable")
