@@ -3,7 +3,8 @@
 #
 #   /opt/emotion-edge/releases/RELEASE/     a virtual environment above the distribution's Python and NumPy
 #   /opt/emotion-edge/current               the release in use
-#   /var/lib/emotion-edge/models/ID/        a model bundle with its face mesh; `current` and `landmarks` name two of them
+#   /var/lib/emotion-edge/models/ID/        a model bundle with its face mesh; `current` and `landmarks` name two of them,
+#                                           and `previous` and `shadow`, of `emotion-edge model`, maybe two others
 #   /etc/emotion-edge/                      settings and the broker's password: made once, then yours
 #   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with what it may reach
 #
@@ -92,6 +93,13 @@ check_machine() {
 go_alone() {
     exec 9>/run/emotion-edge-install.lock
     flock --nonblock 9 || fail 75 "another installation is going on: wait for its end"
+    trap 'rm -rf "$scratch" $RELEASES/.new $MODELS/.new' EXIT # nobody else is at work on them now
+}
+
+lock_models() { # `emotion-edge model` changes the bundles too
+    mkdir -p $MODELS
+    exec 8>>$MODELS/.lock
+    flock --nonblock 8 || fail 75 "a model bundle is being installed: wait for its end"
 }
 
 installed() { # PACKAGE
@@ -161,12 +169,16 @@ remove_old_releases() { # PREVIOUS: all but this one and the one before, with th
         case ${folder##*/} in "$release" | "$1") continue ;; esac
         while read -r _ id; do
             if ! grep -qs " $id\$" "$RELEASES/$release/bundles" "$RELEASES/$1/bundles" &&
-                ! readlink "$MODELS/current" "$MODELS/landmarks" | grep -q "$id\$"; then
+                ! linked_bundles | grep -q "$id\$"; then
                 rm -rf "${MODELS:?}/$id"
             fi
         done <"$folder/bundles"
         rm -rf "$folder"
     done
+}
+
+linked_bundles() {
+    readlink "$MODELS"/{current,previous,shadow,landmarks} || true # some devices have no more than two of them
 }
 
 # ------------------------------------------------------------------------------------------------------------- bundles
@@ -259,13 +271,15 @@ install_all() {
     previous=${previous##*/}
 
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
+    [ "$mode" = check ] || lock_models
     bundle_installed "$SOURCE/model/emotion" "$emotion" ||
         step "model bundle $emotion: installing" install_bundle "$SOURCE/model/emotion" "$emotion"
     bundle_installed "$SOURCE/model/landmarks" "$landmarks" ||
         step "model bundle $landmarks: installing" install_bundle "$SOURCE/model/landmarks" "$landmarks"
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
-    [ -e $ETC/mqtt-password ] ||
-        step "settings: making $ETC/mqtt-password, empty" install -m 600 /dev/null $ETC/mqtt-password
+    for name in mqtt-password mqtt-client-key; do
+        [ -e $ETC/$name ] || step "settings: making $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
+    done
     [ ! -d "$RELEASES/$release" ] || allow_broker
     for name in current landmarks; do
         [ $name = current ] && id=$emotion || id=$landmarks
@@ -302,11 +316,14 @@ install_all() {
 uninstall() {
     [ "$(id -u)" = 0 ] || fail 77 "only root may remove a service: sudo ./deploy/install.sh --uninstall"
     go_alone
+    [ ! -d $MODELS ] || lock_models
     if [ ! -e $OPT ] && [ ! -e $UNITS/$UNIT ] && [ ! -e $STATE ]; then
         echo "emotion-edge is not installed: nothing to do"
         return
     fi
     systemctl --quiet disable --now $UNIT 2>/dev/null || true
+    CREDENTIALS_DIRECTORY=$ETC $COMMAND forget >"$scratch/log" 2>&1 ||
+        echo "what the broker keeps of this device stays there: $(last_words "$scratch/log")"
     rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/broker.conf"
     [ ! -d $UNITS/$UNIT.d ] || rmdir --ignore-fail-on-non-empty $UNITS/$UNIT.d
     systemctl daemon-reload
@@ -339,7 +356,7 @@ while [ $# -gt 0 ]; do
 done
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch" $RELEASES/.new $MODELS/.new' EXIT
+trap 'rm -rf "$scratch"' EXIT
 trap interrupted INT TERM HUP
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 if [ -n "$wheels" ]; then

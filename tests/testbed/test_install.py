@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.mesh_models import TASK_NAME, cache_folder
-from tests.edge.broker import Mosquitto
+from tests.edge.broker import Mosquitto, retained
 from tests.testbed import rootfs
 from tests.testbed.container import Container
 from tests.testbed.device import CHECKOUT, REPOSITORY, SETTINGS, UNIT, Device
@@ -56,6 +56,9 @@ class Fresh:
 
     def release(self) -> str:
         return self.device.run("readlink", CURRENT).stdout.strip()
+
+    def bundle(self) -> str:
+        return self.device.run("readlink", "--canonicalize", f"{MODELS}/current").stdout.strip()
 
     def releases(self) -> set[str]:
         return set(self.device.run("ls", "--almost-all", "/opt/emotion-edge/releases").stdout.split())
@@ -219,6 +222,37 @@ def test_a_third_release_takes_the_place_of_the_oldest(fresh: Fresh):
     assert fresh.releases() == {each.rpartition("/")[2] for each in (fresh.release(), release)}
 
 
+def test_bundles_that_a_link_leads_to_stay_when_the_release_goes_that_they_came_with(fresh: Fresh):
+    release = fresh.release().rpartition("/")[2]
+    (before,) = fresh.releases() - {release}
+    for name in ("before", "tried", "forgotten"):
+        fresh.device.run("mkdir", f"{MODELS}/{name}")
+        fresh.device.run("sh", "-c", f"echo current {name} >> /opt/emotion-edge/releases/{before}/bundles")
+    fresh.device.run("ln", "-s", "before", f"{MODELS}/previous")
+    fresh.device.run("ln", "-s", "tried", f"{MODELS}/shadow")
+    fresh.new_version("0.9.5")
+
+    fresh.install()
+
+    assert before not in fresh.releases()
+    left = set(fresh.device.run("ls", MODELS).stdout.split())
+    fresh.device.run("rm", "-r", *(f"{MODELS}/{name}" for name in ("previous", "shadow", "before", "tried")))
+    assert {"before", "tried", "forgotten"} & left == {"before", "tried"}
+
+
+def test_while_somebody_installs_a_bundle_nothing_is_changed(fresh: Fresh):
+    before, daemon = listing(fresh.device, *OWN), process(fresh)
+    fresh.device.run("truncate", "--size=0", f"{MODELS}/current/features.npz")
+
+    done = fresh.device.run("flock", f"{MODELS}/.lock", INSTALLER, check=False)
+
+    assert done.returncode == os.EX_TEMPFAIL
+    assert done.stderr == "install.sh: a model bundle is being installed: wait for its end\n"
+    assert {line.split()[0] for line in listing(fresh.device, *OWN) ^ before} == {f"{fresh.bundle()}/features.npz"}
+    assert process(fresh) == daemon != "none"
+    fresh.install()
+
+
 def test_a_broken_bundle_leaves_the_old_release_running(fresh: Fresh):
     release, daemon, models = fresh.release(), process(fresh), listing(fresh.device, MODELS, times=False)
     fresh.new_version("0.9.4")
@@ -350,14 +384,18 @@ def test_only_root_may_install(fresh: Fresh):
 
 
 def test_uninstalling_leaves_the_settings_and_nothing_else(fresh: Fresh):
+    assert {"state", "info", "availability"} <= set(retained(fresh.device.broker.port))
+
     fresh.install("--uninstall")
 
+    assert not retained(fresh.device.broker.port)
     purge(fresh.device, fresh.packages)
     changed = listing(fresh.device, *EVERYWHERE, times=False) ^ fresh.before
     assert {line.split()[0] for line in changed} == {
         "/etc/emotion-edge",
         SETTINGS,
         "/etc/emotion-edge/mqtt-password",
+        "/etc/emotion-edge/mqtt-client-key",
     }
     assert fresh.install("--uninstall").endswith("nothing to do\n")
 
