@@ -48,6 +48,8 @@ class DeviceStatus:
     """Frames per second that may be looked at: less than `camera.fps` while the processor is hot."""
     expression: str | None
     """Of the nearest face; `none` where there is none."""
+    paused: bool | None
+    """Its camera is closed."""
     temperature_c: float | None
     throttled: bool | None
     under_voltage: bool | None
@@ -85,6 +87,7 @@ def device_status(device: str, payloads: Mapping[Kind, bytes]) -> DeviceStatus:
         fps=_number(health, "fps"),
         target_fps=_number(health, "target_fps"),
         expression=_text(state, "expression"),
+        paused=_flag(state, "paused"),
         temperature_c=_number(health, "cpu_temperature_c"),
         throttled=_flag(health, "throttled"),
         under_voltage=_flag(health, "under_voltage"),

@@ -66,7 +66,7 @@ def _cells(row: DeviceStatus, now: datetime) -> tuple[str, ...]:
         printable(row.version or UNKNOWN),
         f"{model} (shadow {printable(row.shadow)})" if row.shadow else model,
         fps if live else UNKNOWN,
-        printable(row.expression or UNKNOWN) if live else UNKNOWN,
+        ("paused" if row.paused else printable(row.expression or UNKNOWN)) if live else UNKNOWN,
         f"{row.temperature_c:.3g} °C" if live and row.temperature_c is not None else UNKNOWN,
         _power(row) if live else UNKNOWN,
         _ago(row.last_seen, now),

@@ -48,9 +48,9 @@ def health(
     return messages.encode(messages.health(values, at=0.0, clock=clock(age_s)))
 
 
-def state(expression: str | None = "happiness", *, age_s: float = 0.0) -> bytes:
+def state(expression: str | None = "happiness", *, paused: bool = False, age_s: float = 0.0) -> bytes:
     shown = [] if expression is None else [Shown(1, expression, 0.87, -3.0, {expression: 0.87}, 100.0)]
-    return messages.encode(messages.state(shown, at=0.0, clock=clock(age_s)))
+    return messages.encode(messages.state(shown, at=0.0, clock=clock(age_s), paused=paused))
 
 
 def clock(age_s: float) -> WallClock:

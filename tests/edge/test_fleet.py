@@ -113,6 +113,12 @@ def test_the_table_is_aligned_and_shows_what_matters():
     assert (empty, summary) == ("", "2 devices: 2 online")
 
 
+def test_a_paused_device_shows_no_expression():
+    row = device_status("pi", whole(state=state(None, paused=True)))
+    assert row.paused
+    assert cells(lines(row)[1])[5] == "paused"
+
+
 def test_what_an_offline_device_measured_last_is_not_shown_as_if_it_were_now():
     row = device_status("pi", whole(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7300.0)))
     line, *_, summary = lines(row)[1:]

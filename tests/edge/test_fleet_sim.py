@@ -19,12 +19,14 @@ def test_a_small_fleet_is_simulated(options):
     if not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")):
         pytest.skip("no mosquitto here: apt install mosquitto")
     arguments = ["--devices", str(DEVICES), "--seconds", "4", "--outage", "1", "--json", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fleet_sim", *arguments],
-        capture_output=True, text=True, timeout=300, check=False, cwd=REPOSITORY,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    figures = json.loads(done.stdout)
+    command = [sys.executable, "-m", "tests.fleet_sim", *arguments]
+    simulation = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    try:
+        out, complaints = simulation.communicate(timeout=300)
+    finally:
+        simulation.terminate()  # it takes its broker and devices with it
+    assert (simulation.returncode, complaints) == (0, "")
+    figures = json.loads(out)
     assert figures["devices"] == figures["status_online"] == DEVICES
     assert figures["retained"] >= 3 * DEVICES, "availability, info and state; health may come later"
     assert figures["messages_per_s"] > 1

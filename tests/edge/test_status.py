@@ -73,7 +73,7 @@ def test_json_is_one_object_a_device(broker, publisher):
     assert {**row, "last_seen": None} == {
         "device": "pi", "known": True, "online": True, "version": "0.5.0", "model": MODEL, "shadow": "next",
         "problem": "no bundle", "shadow_problem": None, "health_model": MODEL, "fps": 14.9, "target_fps": 15.0,
-        "expression": "happiness", "temperature_c": 58.4, "throttled": False, "under_voltage": False,
+        "expression": "happiness", "paused": False, "temperature_c": 58.4, "throttled": False, "under_voltage": False,
         "last_seen": None, "unreadable": [],
     }  # fmt: skip
     assert row["last_seen"].endswith("Z")
