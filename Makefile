@@ -8,6 +8,7 @@ find_python = $(firstword $(foreach v,$(1),$(shell for p in python$(v) $$HOME/.p
     "$$p" -c 'import venv' 2>/dev/null && { echo "$$p"; break; }; done)))
 PYTHON ?= $(call find_python,3.13 3.12 3.11)
 PYTHON311 ?= $(call find_python,3.11)
+PYTHON313 ?= $(call find_python,3.13)
 
 # Where your data lie, and what goes to the commands: make run ARGS='--camera video:clip.mp4'
 FER2013 ?= $(firstword $(wildcard fer2013.csv fer2013.npz))
@@ -19,6 +20,8 @@ TEST := .venv/test
 TFLITE := .venv/test-tflite
 TRAIN := .venv/train
 LINT := .venv/lint
+DEPLOY := .venv/deploy
+HOME_ASSISTANT := .venv/home-assistant
 TABLE ?= model/keypoints/ferplus.parquet
 FACES ?= build/$(basename $(notdir $(TABLE))).faces.npz
 
@@ -80,13 +83,53 @@ $(FACES): $(TRAIN)/.done $(TABLE)
 
 need_pictures = test -n "$(FER2013)" || { echo "make: no fer2013.csv here; say where it is: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
 
+##@ Deploy
+.PHONY: deploy deploy-model rollback status undeploy
+deploy: ## Put the service on devices: make deploy HOSTS=pi@livingroom.local,pi@hall.local or INVENTORY=FILE; ARGS=--check
+	$(call playbook,deploy)
+
+deploy-model: ## A model bundle alone, in seconds: make deploy-model HOSTS=... BUNDLE=model/mine; SHADOW=1: beside the one in use
+	$(call playbook,deploy-model)
+
+rollback: ## Back to the model bundle before, or to a named one: make rollback HOSTS=... TO=ID
+	$(call playbook,rollback)
+
+undeploy: ## Remove the service from devices; their settings stay: make undeploy HOSTS=...
+	$(call playbook,undeploy)
+
+status: ## A table of all devices, from their broker: make status MQTT=mqtt://broker.local or INVENTORY=FILE; JSON=1
+ifneq ($(INVENTORY),)
+	$(call playbook,status)
+else
+	@$(MAKE) --silent --no-print-directory $(DEPLOY)/.done
+	@$(DEPLOY)/bin/emotion-edge status $(if $(MQTT),--mqtt $(MQTT)) $(if $(JSON),--json) $(ARGS)
+endif
+
+# What the playbooks read from here, whatever characters are in it.
+HOSTS ?=
+INVENTORY ?=
+BUNDLE ?=
+KEY ?=
+TO ?=
+SHADOW ?=
+JSON ?=
+export HOSTS BUNDLE KEY TO SHADOW JSON
+define playbook
+@if [ -n "$(INVENTORY)" ]; then \
+  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): there is no such file; see deploy/inventory.example.yml" >&2; exit 66; }; \
+  else deploy/hosts.py >/dev/null; fi
+@$(MAKE) --silent --no-print-directory $(DEPLOY)/.done
+@ANSIBLE_CONFIG=deploy/ansible.cfg $(DEPLOY)/bin/ansible-playbook \
+  --inventory "$(or $(INVENTORY),deploy/hosts.py)" deploy/$(1).yml $(ARGS)
+endef
+
 ##@ Develop
-.PHONY: test test-edge test-tflite test-training test-systemd lint format bench clean
-test: test-edge test-tflite test-training test-systemd ## All tests
+.PHONY: test test-edge test-tflite test-home-assistant test-training test-systemd test-fleet test-pi fleet-sim lint format bench clean
+test: test-edge test-tflite test-home-assistant test-training test-systemd test-fleet ## All tests
 
 test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/edge $(ARGS)
+	$(TEST)/bin/python -m pytest tests/edge tests/deploy $(ARGS)
 
 test-tflite: ## The daemon's tests with tflite-runtime and NumPy 1.26, on Python 3.11
 ifeq ($(PYTHON311),)
@@ -97,13 +140,33 @@ else
 	$(TFLITE)/bin/python -m pytest tests/edge $(ARGS)
 endif
 
+test-home-assistant: $(TEST)/.done ## What a real Home Assistant makes of the device; needs Python 3.13 and mosquitto
+ifeq ($(PYTHON313),)
+	@echo "python3.13 is missing: the tests with Home Assistant are left out"
+else
+	@$(MAKE) --no-print-directory $(HOME_ASSISTANT)/.done
+	@$(TEST)/bin/emotion-edge model fetch
+	$(TEST)/bin/python -m pytest tests/home_assistant $(ARGS)
+endif
+
 test-training: $(TRAIN)/.done ## The training kit's tests
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
 
 test-systemd: $(TEST)/.done ## The service in a container with systemd and a virtual Pi camera; only as root
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/testbed $(ARGS)
+	$(TEST)/bin/python -m pytest tests/testbed --ignore=tests/testbed/test_fleet.py $(ARGS)
+
+test-fleet: $(TEST)/.done $(DEPLOY)/.done ## The playbooks on three such containers, over ssh; only as root
+	@$(TEST)/bin/emotion-edge model fetch
+	$(TEST)/bin/python -m pytest tests/testbed/test_fleet.py $(ARGS)
+
+test-pi: $(TEST)/.done $(DEPLOY)/.done ## For releases: deployment to a virtual Raspberry Pi, with an emulated processor; only as root
+	@$(TEST)/bin/emotion-edge model fetch
+	$(TEST)/bin/python -m tests.testbed.pi
+
+fleet-sim: $(TEST)/.done ## What a thousand devices cost their broker: make fleet-sim ARGS='--devices 1000 --seconds 60'
+	$(TEST)/bin/python -m tests.fleet_sim $(ARGS)
 
 lint: $(LINT)/.done ## ruff and strict mypy
 	$(LINT)/bin/ruff check
@@ -117,6 +180,9 @@ format: $(LINT)/.done ## Let ruff put the code in order
 bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe for comparison where it can be kept offline
 	@$(TEST)/bin/emotion-edge model fetch
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
+
+docs/preview.png: $(TEST)/.done docs/draw_preview.py edge/preview/page.html
+	$(TEST)/bin/python docs/draw_preview.py $@
 
 docs/demo.png: $(RUN)/.done docs/draw_demo.py
 	$(RUN)/bin/python docs/draw_demo.py $@
@@ -155,6 +221,17 @@ $(TRAIN)/.done: pyproject.toml deploy/constraints/litert.txt
 
 $(LINT)/.done: pyproject.toml deploy/constraints/litert.txt
 	$(call environment,$(PYTHON),litert,litert$(comma)lint)
+	@touch $@
+
+$(HOME_ASSISTANT)/.done: tests/home_assistant/requirements.txt
+	@echo "setting up $(@D) with $$($(PYTHON313) --version) ..."
+	@rm -rf $(@D) && $(PYTHON313) -m venv $(@D)
+	@$(PIP) --requirement tests/home_assistant/requirements.txt
+	@touch $@
+
+$(DEPLOY)/.done: pyproject.toml deploy/constraints/litert.txt deploy/constraints/workstation.txt
+	$(call environment,$(PYTHON),litert,litert)
+	@$(PIP) --constraint deploy/constraints/litert.txt --constraint deploy/constraints/workstation.txt ansible-core
 	@touch $@
 
 comma := ,

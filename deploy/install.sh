@@ -272,7 +272,8 @@ install_all() {
 
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
     [ "$mode" = check ] || lock_models
-    bundle_installed "$SOURCE/model/emotion" "$emotion" ||
+    # Where somebody has chosen another, it may be gone as the oldest, and would be again.
+    chosen_by_somebody current || bundle_installed "$SOURCE/model/emotion" "$emotion" ||
         step "model bundle $emotion: installing" install_bundle "$SOURCE/model/emotion" "$emotion"
     bundle_installed "$SOURCE/model/landmarks" "$landmarks" ||
         step "model bundle $landmarks: installing" install_bundle "$SOURCE/model/landmarks" "$landmarks"

@@ -75,7 +75,8 @@ class Release:
 
 _COMMON = (
     *("systemd", "systemd-sysv", "udev", "dbus", "libpam-systemd", "libseccomp2", "procps", "kmod", "iproute2"),
-    *("ca-certificates", "sudo", "rsync", "python3", "python3-venv", "python3-pip", "python3-numpy", "python3-systemd"),
+    *("ca-certificates", "sudo", "rsync", "openssh-server"),
+    *("python3", "python3-venv", "python3-pip", "python3-numpy", "python3-systemd"),
 )
 
 _PICAMERA2_NEEDS = (
@@ -153,8 +154,12 @@ def _build(release: Release, root: Path) -> None:
     _debian(release, root)
     _say(release, "settings of this machine for pip")
     _pip_of_the_host(root)
-    # Nobody logs in, nothing is mounted, and no timer shall wake up in the middle of a test.
-    for unit in ("console-getty.service", "getty@.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
+    # Nobody logs in, nothing is mounted, and no timer shall wake up in the middle of a test. Port 22 is the host's: who
+    # needs sshd starts it on another.
+    for unit in (
+        *("console-getty.service", "getty@.service", "apt-daily.timer", "apt-daily-upgrade.timer"),
+        *("ssh.service", "ssh.socket"),
+    ):
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (root / "etc/hostname").write_text("raspberrypi\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 raspberrypi\n")

@@ -1,0 +1,116 @@
+"""What `make deploy` and its like print: a line for each thing that was changed, and one for each that failed.
+
+Ansible's own output, with every task, is to be had with ARGS=-v or ANSIBLE_STDOUT_CALLBACK=default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible import constants  # type: ignore[import-not-found]
+from ansible.plugins.callback.default import (  # type: ignore[import-not-found]
+    CallbackModule as DefaultCallback,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DOCUMENTATION = """
+    name: fleet
+    type: stdout
+    short_description: one line for each change and each failure
+    description: [One line for each change and each failure.]
+    extends_documentation_fragment: [default_callback, result_format_callback]
+"""
+
+
+DEBUG = ("debug", "ansible.builtin.debug")
+"""The action that says something."""
+
+
+class CallbackModule(DefaultCallback):  # type: ignore[misc]
+    """A line is the device, and what was done to it."""
+
+    CALLBACK_NAME = "fleet"
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """The plays are the steps of the whole."""
+        if self._verbose():
+            super().v2_playbook_on_play_start(play)
+        else:
+            self._play = play
+            self._display.display(f"\n{play.get_name().strip()}", stderr=True)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Changes, and what is said on purpose."""
+        if self._verbose():
+            super().v2_runner_on_ok(result)
+        elif result.task.action in DEBUG:
+            message = result.result.get("msg", "")
+            for line in [message] if isinstance(message, str) else message:
+                self._display.display(line)
+        elif result.result.get("changed") and not result.task.loop:
+            for line in result.result.get("stdout_lines") or [result.task.get_name().strip()]:
+                self._line(result, line, constants.COLOR_CHANGED)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Why, in one line."""
+        if self._verbose():
+            super().v2_runner_on_failed(result, ignore_errors=ignore_errors)
+        elif not ignore_errors and not result.task.loop and "censored" not in result.result:
+            self._line(result, reason(result.result), constants.COLOR_ERROR)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Likewise."""
+        if self._verbose():
+            super().v2_runner_on_unreachable(result)
+        else:
+            self._line(result, reason(result.result), constants.COLOR_UNREACHABLE)
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """A change of many is told one by one."""
+        if self._verbose():
+            super().v2_runner_item_on_ok(result)
+        elif result.result.get("changed"):
+            label = self._get_item_label(result.result)
+            self._line(result, f"{result.task.get_name().strip()}: {label}", constants.COLOR_CHANGED)
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """Likewise; the task as a whole fails after it."""
+        if self._verbose():
+            super().v2_runner_item_on_failed(result)
+        elif "censored" not in result.result:
+            self._line(result, reason(result.result), constants.COLOR_ERROR)
+
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        """Which file a task stands in is nobody's business."""
+        if self._verbose():
+            super().v2_playbook_on_include(included_file)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """No device needs this step."""
+        if self._verbose():
+            super().v2_playbook_on_no_hosts_matched()
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """How much was changed at all."""
+        if self._verbose():
+            super().v2_playbook_on_stats(stats)
+            return
+        changed = sorted(host for host, count in stats.changed.items() if count)
+        total = sum(stats.changed[host] for host in changed)
+        done = f"{total} changes on {len(changed)} devices" if changed else "nothing changed"
+        self._display.display(f"\n{done}", stderr=True)
+
+    def _verbose(self) -> bool:
+        return bool(self._display.verbosity)
+
+    def _line(self, result: Any, text: str, colour: str) -> None:
+        host = "" if result.task.run_once else f"{result.host.get_name()}: "
+        self._display.display(f"  {host}{text}", color=colour)
+
+
+def reason(result: Mapping[str, Any]) -> str:
+    """The last words of a command that failed, or of what kept it from being run."""
+    text = result.get("stderr") or result.get("msg") or "failed, and gave no reason"
+    return str(text).strip().splitlines()[-1].removeprefix("Task failed: ")

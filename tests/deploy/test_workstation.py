@@ -1,0 +1,137 @@
+"""What the playbooks run on the workstation: inventories, settings files and archives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import settings
+from host_training.training import signing
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+MODEL = DEPLOY.parent / "model"
+
+
+def run(script: str, *arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, DEPLOY / script, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def told(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """The one line of a refusal."""
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
+    return done.stderr
+
+
+def hosts(words: str) -> dict[str, dict[str, Any]]:
+    done = run("hosts.py", HOSTS=words)
+    assert done.returncode == 0, done.stderr
+    inventory = json.loads(done.stdout)
+    assert inventory["all"]["hosts"] == list(inventory["_meta"]["hostvars"])
+    return dict(inventory["_meta"]["hostvars"])
+
+
+def test_hosts_are_users_names_and_ports():
+    assert hosts("pi@livingroom.local, 10.0.0.7 me@hall:2222,pi@[fd00::7]:22,") == {
+        "pi@livingroom.local": {"ansible_user": "pi", "ansible_host": "livingroom.local"},
+        "10.0.0.7": {"ansible_host": "10.0.0.7"},
+        "me@hall:2222": {"ansible_user": "me", "ansible_host": "hall", "ansible_port": 2222},
+        "pi@[fd00::7]:22": {"ansible_user": "pi", "ansible_host": "fd00::7", "ansible_port": 22},
+    }
+
+
+@pytest.mark.parametrize("words", ["", " ,", "pi@", "@hall", "pi@hall:ssh", "-oForwardAgent", "-o@hall", "pi@hall;id"])
+def test_hosts_that_are_none_are_refused(words: str):
+    assert "HOSTS=pi@livingroom.local" in told(run("hosts.py", HOSTS=words), os.EX_USAGE)
+
+
+def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
+    variables = {"camera_fps": 8, "mqtt_url": "mqtt://broker", "device_name": 'küche "1"', "mesh_max_faces": 1}
+    done = run("settings_file.py", stdin=json.dumps(variables))
+    file = tmp_path / "settings"
+    file.write_text(done.stdout, "utf-8")
+    read = settings.load(file)
+    assert (read.camera.fps, read.mqtt.url, read.device.name) == (8.0, "mqtt://broker", 'küche "1"')
+    assert read.camera.source == settings.Settings().camera.source
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"camera_fsp": 8}, "unknown key 'fsp' in [camera]; did you mean 'fps'?"),
+        ({"camra_fps": 8}, "unknown section [camra]; did you mean 'camera'?"),
+        ({"camera_fps": "8"}, "camera.fps = '8' is not allowed"),
+        ({"camera_fps": None}, "camera.fps is null, but must be text or a number"),
+        ({"camera": {"fps": 8}}, "must be text or a number"),
+        ({"mqtt_url": "http://broker"}, "mqtt.url is 'http://broker', but must look like"),
+        ({"device_name": "hall/1"}, "device.name"),
+    ],
+)
+def test_settings_that_the_daemon_would_refuse_are_refused(variables: dict[str, Any], complaint: str):
+    assert complaint in told(run("settings_file.py", stdin=json.dumps(variables)), os.EX_CONFIG)
+
+
+def pack(*arguments: str | Path) -> dict[str, str]:
+    done = run("pack.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_bundle_is_packed_whole_and_the_same_has_the_same_name(tmp_path: Path):
+    copy = tmp_path / "emotion"
+    shutil.copytree(MODEL / "emotion", copy)
+    packed, again = pack("bundle", MODEL / "emotion"), pack("bundle", copy)
+    with tarfile.open(packed["file"]) as archive:
+        names = archive.getnames()
+    assert packed == again
+    assert names == [*(f"{packed['folder']}/{file.name}" for file in sorted(copy.iterdir())), f"{packed['name']}/whole"]
+    assert packed["id"] == json.loads((copy / "manifest.json").read_text())["id"]
+
+
+def test_a_key_signs_what_travels_and_not_what_stays(tmp_path: Path):
+    key, before = tmp_path / "fleet.key", (MODEL / "emotion" / "manifest.json").read_bytes()
+    signing.new_key(key)
+    packed = pack("bundle", MODEL / "emotion", "--key", key)
+    with tarfile.open(packed["file"]) as archive:
+        assert f"{packed['folder']}/manifest.sig" in archive.getnames()
+    assert packed == pack("bundle", MODEL / "emotion", "--key", key)
+    assert packed["name"] != pack("bundle", MODEL / "emotion")["name"]
+    assert (MODEL / "emotion" / "manifest.json").read_bytes() == before
+    Path(packed["file"]).unlink()
+
+
+def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
+    packed = pack("checkout")
+    with tarfile.open(packed["file"]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / packed["folder"]
+    assert os.access(folder / "deploy" / "install.sh", os.X_OK)
+    assert (folder / "model" / "landmarks" / "manifest.json").exists()
+    assert not list(folder.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["bundle", "nowhere"], os.EX_NOINPUT, "nowhere: there is no such folder; say BUNDLE=DIR"),
+        (["bundle", str(DEPLOY / "constraints")], os.EX_CONFIG, "constraints"),
+        (["bundle", str(MODEL / "emotion"), "--key", "nowhere"], os.EX_NOINPUT, "nowhere: No such file"),
+        (["wheels", "m68k", "3.13"], os.EX_UNAVAILABLE, "for Python 3.13 on m68k cannot be downloaded"),
+    ],
+)
+def test_what_cannot_be_packed_is_told_in_a_line(arguments: list[str], status: int, complaint: str):
+    assert complaint in told(run("pack.py", *arguments), status)
