@@ -16,11 +16,13 @@ import numpy as np
 
 from edge.camera.latest import LatestFrame
 from edge.camera.opencv import video_capture
-from edge.errors import EdgeError, NoInputError, PermissionRefusedError, UnavailableError
+from edge.errors import CameraLostError, EdgeError, NoInputError, PermissionRefusedError, UnavailableError
 from edge.values import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from edge.settings import CameraSettings
 
@@ -77,6 +79,19 @@ def describes_camera(capability: bytes) -> bool:
     own = device_capabilities if capabilities & _HAS_DEVICE_CAPABILITIES else capabilities
     name = driver.rstrip(b"\0").decode(errors="replace")
     return bool(own & _VIDEO_CAPTURE) and not name.startswith(_PIPELINE_DRIVERS)
+
+
+def as_picture(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8] | None:
+    """The picture in what OpenCV hands over, uint8[height, width, 3].
+
+    Of a camera that has BGR to offer, OpenCV 4 gives the bytes as one long row.
+
+    Returns:
+        None: there is none of that size.
+    """
+    if buffer.ndim == 3:  # noqa: PLR2004 - rows, columns and colours
+        return buffer
+    return buffer.reshape(height, width, 3) if buffer.size == height * width * 3 else None
 
 
 class V4l2Camera(LatestFrame):
@@ -138,9 +153,17 @@ class _Driver:
                 return None
             captured_at = self._clock()
         self._due = max(self._due + 1 / self._settings.fps, captured_at)
-        ok, bgr = self._capture.retrieve()
+        ok, buffer = self._capture.retrieve()
         if not ok:
             return None
+        sides = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        height, width = map(int, sides)
+        bgr = as_picture(np.asarray(buffer, np.uint8), height, width)
+        if bgr is None:
+            raise CameraLostError(
+                f"camera v4l2:{self._path} delivers pictures that cannot be read: {buffer.size} bytes where "
+                f"{width}x{height} px were agreed on; choose another with --camera"
+            )
         return Frame(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), captured_at=captured_at)
 
     def release(self) -> None:

@@ -257,9 +257,11 @@ def test_a_reload_takes_over_another_bundle(start, reload, broker, crop_bundle):
 )
 def test_what_cannot_be_taken_over_is_said_and_all_goes_on(start, reload, broker, config, reason):
     with Listener(broker.port, "emotion/test/#") as listener:
-        daemon = start("--mqtt", broker.url, config="[camera]\nsource = 'demo'\n")
+        # A camera that is opened again takes longer on a busy machine than a face is waited for.
+        patient = "[expression]\nhold_s = 10.0\n"
+        daemon = start("--mqtt", broker.url, config=f"[camera]\nsource = 'demo'\n{patient}")
         until(lambda: listener.payloads("event"), "the first event")
-        reload(daemon, config if "camera" in config else f"[camera]\nsource = 'demo'\n{config}")
+        reload(daemon, patient + (config if "camera" in config else f"[camera]\nsource = 'demo'\n{config}"))
         until(lambda: len(listener.payloads("info")) >= 2, "info tells it")
         until(lambda: len(kinds(listener)) >= 2, "the next event")
         status, complaints = finish(daemon, signal.SIGTERM)

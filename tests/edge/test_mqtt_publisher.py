@@ -308,7 +308,7 @@ def test_a_broker_frozen_for_longer_than_the_keepalive_repeats_nothing(
 def test_a_half_open_link_fills_the_bounded_queue_and_nothing_else(broker: Mosquitto, device: Callable[..., Device]):
     one = device(broker.url, queue=10)
     one.connect()
-    until(lambda: not one.publisher._link.busy, "the greeting is acknowledged")
+    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
     broker.signal(signal.SIGSTOP)
     one.publisher.state({"now": 0})
     until(lambda: one.publisher._link.under_way("state"), "a state is under way")
@@ -435,7 +435,7 @@ def test_a_refusal_after_a_good_session_is_logged_once_and_tried_again(
     open_door.start()
     one = device(open_door.url)
     one.connect()
-    until(lambda: not one.publisher._link.busy, "the greeting is acknowledged")
+    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
     open_door.stop()
     closed_door = new_broker(port=open_door.port, settings="allow_anonymous false")
     closed_door.start()

@@ -5,10 +5,11 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from edge.camera import v4l2
-from edge.camera.v4l2 import V4l2Camera, describes_camera, devices, may_be_camera
+from edge.camera.v4l2 import V4l2Camera, as_picture, describes_camera, devices, may_be_camera
 from edge.errors import NoInputError, PermissionRefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -85,3 +86,10 @@ def test_a_file_that_is_no_camera(tmp_path: Path, settings: CameraSettings, capf
     with pytest.raises(UnavailableError, match="busy or not a camera"):
         V4l2Camera(path, settings)
     assert capfd.readouterr().err == ""
+
+
+def test_a_picture_that_comes_as_one_long_row_is_put_into_shape():
+    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    for buffer in (picture, picture.reshape(1, -1)):
+        np.testing.assert_array_equal(as_picture(buffer, 4, 6), picture)
+    assert as_picture(picture.reshape(1, -1)[:, :-1], 4, 6) is None
