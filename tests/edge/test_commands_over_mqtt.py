@@ -95,7 +95,7 @@ def test_a_pause_closes_the_camera_over_restarts_until_resume(device, listener, 
     assert (answer["id"], answer["ok"]) == ("1", True)
     until(lambda: newest(listener)["paused"], "the state says so")
     assert newest(listener)["faces"] == []
-    assert listener.payloads("event")[-1]["type"] == "end"
+    until(lambda: [event["type"] for event in listener.payloads("event")][-1:] == ["end"], "the face has left")
     # It goes on to tell how it is, and sees nothing.
     seen, well = len(listener.payloads("event")), len(listener.payloads("health"))
     until(lambda: len(listener.payloads("health")) >= well + 3, "health is published")
