@@ -32,7 +32,6 @@ CHECKOUT = (
     *("pyproject.toml", "README.md", "LICENSE", "NOTICE"),
 )
 """What the installer works with."""
-BUNDLES = ("model/emotion", "model/landmarks")
 REQUIREMENTS = REPOSITORY / "deploy" / "constraints" / "device.txt"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux2014")
 """Of the wheels: what the C library of Raspberry Pi OS Bookworm and Trixie can load."""

@@ -126,9 +126,8 @@ class BrokerAddress:
                     "let it begin with mqtts or wss, or take mqtt.ca_file, cert_file and key_file away"
                 )
             return cls(host, port, user, password, parts.scheme, path)
-        key = key_file or _credential_file(KEY_CREDENTIAL)
-        tls = _tls(ca_file, cert_file, key)
-        return cls(host, port, user, password, parts.scheme, path, _fingerprint(ca_file, cert_file, key), tls)
+        certificates, tls = _tls(ca_file, cert_file, key_file or _credential_file(KEY_CREDENTIAL))
+        return cls(host, port, user, password, parts.scheme, path, certificates, tls)
 
 
 def check_device(name: str) -> str:
@@ -218,13 +217,14 @@ def _credential_file(name: str) -> str:
         return ""
 
 
-def _tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
-    """Ready to connect; without a CA the system's are trusted."""
+def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLContext]:
+    """A hash of the files, and what is ready to connect; without a CA the system's are trusted."""
     names = {"mqtt.ca_file": ca_file, "mqtt.cert_file": cert_file, "mqtt.key_file": key_file}
     paths = {key: Path(name).expanduser() for key, name in names.items() if name}
+    digest = hashlib.sha256()
     for key, path in paths.items():
         try:
-            path.read_bytes()
+            digest.update(key.encode() + hashlib.sha256(path.read_bytes()).digest())
             if key == "mqtt.key_file":
                 refuse_if_world_readable(path, "the key")
         except OSError as error:
@@ -234,7 +234,7 @@ def _tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
     except ssl.SSLError:
         raise ConfigError(f"{ca_file} holds no certificate in PEM form; see mqtt.ca_file") from None
     if not cert_file:
-        return context
+        return digest.hexdigest(), context
 
     def no_passphrase() -> str:
         raise ConfigError(f"the key {key_file or cert_file} asks for a passphrase, and nobody types it here: remove it")
@@ -246,12 +246,7 @@ def _tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
             f"{cert_file} and {key_file or 'the key in it'} are no certificate in PEM form with its key; "
             "see mqtt.cert_file and mqtt.key_file"
         ) from None
-    return context
-
-
-def _fingerprint(*names: str) -> str:
-    contents = [Path(name).expanduser().read_bytes() if name else b"" for name in names]
-    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
+    return digest.hexdigest(), context
 
 
 def without_password(url: str) -> str:

@@ -15,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge.broker_address import BrokerAddress
@@ -155,6 +156,14 @@ def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
         log.debug("what came from the broker is not MQTT", exc_info=error)
         return False
     return client.socket() is not None
+
+
+def topic_of(message: MQTTMessage) -> str | None:
+    """The topic of a message that has arrived; None: it is not text, so it is none of ours."""
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return None
 
 
 def why_not(error: OSError) -> str:

@@ -25,6 +25,7 @@ from edge.mqtt_client import (
     first_answer,
     new_client,
     publish_properties,
+    topic_of,
     turn,
 )
 
@@ -305,11 +306,8 @@ class Link:
         self.deaf = next((str(reason) for reason in reasons if reason.is_failure), "")
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return  # a topic that is not text is none of ours
-        self._hear(topic, bytes(message.payload), message.retain)
+        if (topic := topic_of(message)) is not None:
+            self._hear(topic, bytes(message.payload), message.retain)
 
     def _on_disconnect(
         self,

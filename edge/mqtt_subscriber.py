@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import PermissionRefusedError, UnavailableError
-from edge.mqtt_client import REFUSALS, V311, first_answer, new_client, turn, why_not
+from edge.mqtt_client import REFUSALS, V311, first_answer, new_client, topic_of, turn, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,11 +109,8 @@ class Subscriber:
                 self._unanswered.add(self._client.unsubscribe(_MARKER)[1])
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        try:
-            name = message.topic
-        except UnicodeDecodeError:
-            return  # a topic that is not text is none of ours
-        self._received.append(Received(name, bytes(message.payload), message.retain))
+        if (topic := topic_of(message)) is not None:
+            self._received.append(Received(topic, bytes(message.payload), message.retain))
 
     def _on_subscribe(
         self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object

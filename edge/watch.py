@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge.broker_address import BrokerAddress, check_base, check_device
 from edge.errors import PermissionRefusedError
-from edge.mqtt_client import V311, new_client, turn, why_not
+from edge.mqtt_client import V311, new_client, topic_of, turn, why_not
 from edge.shadow_view import ShadowView
 from edge.watch_view import CLEAR, View, raw
 
@@ -164,11 +164,8 @@ def _client(address: BrokerAddress, topics: Sequence[str], screen: _Screen, refu
             client.subscribe([(topic, 0) for topic in topics])
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
-        try:
-            name = message.topic
-        except UnicodeDecodeError:
-            return  # a topic that is not text is none of ours
-        screen.show(name, bytes(message.payload))
+        if (topic := topic_of(message)) is not None:
+            screen.show(topic, bytes(message.payload))
 
     client.on_connect = on_connect
     client.on_message = on_message

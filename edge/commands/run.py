@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
@@ -70,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> None:
-    import time
-
     import cv2
 
     from edge import kept
@@ -83,8 +82,9 @@ def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> 
     cv2.setNumThreads(1)
     inbox = Inbox(time.monotonic)
     with (
-        contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused())) as pipeline,
+        # First: where it cannot be served, the camera need not light its lamp.
         _previewing(args, settings.device_name, inbox) as preview,
+        contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused())) as pipeline,
     ):
         Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(requests)
 

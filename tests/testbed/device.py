@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.pack import CHECKOUT as NEEDED
+
 if TYPE_CHECKING:
     from tests.edge.broker import Mosquitto
     from tests.testbed.container import Container
 
 REPOSITORY = Path(__file__).parents[2]
-NEEDED = ("deploy", "edge", "host_training", "model/emotion", "model/landmarks", "pyproject.toml", "README.md")
-"""What the installer works with, apart from what every checkout has."""
 CHECKOUT = "/root/emotion-edge"
 
 UNIT = "emotion-edge.service"
@@ -37,7 +37,7 @@ class Device:
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "checkout"
             copy.mkdir()
-            for name in (*NEEDED, "LICENSE", "NOTICE"):
+            for name in NEEDED:
                 source, target = REPOSITORY / name, copy / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if source.is_dir():
