@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from edge.signature import refused
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
+    from edge.baseline import Baseline
     from edge.patch import Patch
     from edge.settings import Settings
     from edge.signature import TrustedKeys
@@ -69,6 +70,16 @@ class Bundle:
     def network_bytes(self) -> int:
         """Size of the network's file."""
         return (self.folder / NETWORK).stat().st_size
+
+    @property
+    def takes_baseline(self) -> bool:
+        """Whether it can be told what a person's neutral face is, see `edge.baseline`."""
+        return self.features.neutral is not None
+
+    def for_person(self, baseline: Baseline | None) -> Bundle:
+        """The same, reading a person whose neutral face is known; None, or where it takes none: anybody."""
+        offset = None if baseline is None else baseline.offset(self.features)
+        return replace(self, classifier=self.classifier.with_offset(offset))
 
     @property
     def metrics(self) -> dict[str, float]:

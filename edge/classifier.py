@@ -136,11 +136,25 @@ def softmax(values: NDArray[np.float32], temperature: float) -> NDArray[np.float
 class Classifier:
     """The bundle's network with everything that goes before and after it."""
 
-    def __init__(self, model: Model, features: Features, temperature: float) -> None:
-        """Put the parts together; `edge.bundle` loads and checks them."""
+    def __init__(
+        self, model: Model, features: Features, temperature: float, offset: NDArray[np.float32] | None = None
+    ) -> None:
+        """Put the parts together; `edge.bundle` loads and checks them.
+
+        Args:
+            model: from `network`.
+            features: what it reads.
+            temperature: of its logits.
+            offset: float32[F], taken off each vector, see `edge.baseline`; None: nothing is.
+        """
         self._model = model
         self._features = features
         self._temperature = temperature
+        self._offset = offset
+
+    def with_offset(self, offset: NDArray[np.float32] | None) -> Classifier:
+        """The same, but for what is taken off each vector, float32[F]."""
+        return Classifier(self._model, self._features, self._temperature, offset)
 
     def probabilities(
         self, landmarks: NDArray[np.float32], patches: NDArray[np.uint8] | None = None
@@ -150,8 +164,7 @@ class Classifier:
         Raises:
             ValueError: see `logits`.
         """
-        vectors, _ = self._features(landmarks)
-        return softmax(logits(self._model, vectors, patches), self._temperature)
+        return self._said(self._features(landmarks)[0], patches)
 
     def read(self, faces: Sequence[Face], picture: NDArray[np.uint8]) -> list[Reading]:
         """One reading for each face, in the same order.
@@ -169,12 +182,18 @@ class Classifier:
             cuts = [self._features.patch.cut(picture, face.landmarks) for face in faces]
             patches = np.array([even(cut) for cut in cuts])
             sharp = [sharpness(cut) for cut in cuts]
-        probabilities = softmax(logits(self._model, vectors, patches), self._temperature)
+        probabilities = self._said(vectors, patches)
         frontality = pose.frontality.tolist()
         return [
             Reading(face.track_id, row, quality(face.landmarks, *seen), bounding_box(face.landmarks))
             for face, row, seen in zip(faces, probabilities, zip(frontality, sharp, strict=True), strict=True)
         ]
+
+    def _said(self, vectors: NDArray[np.float32], patches: NDArray[np.uint8] | None) -> NDArray[np.float32]:
+        """Probabilities, float32[N, C]."""
+        if self._offset is not None:
+            vectors = vectors - self._offset
+        return softmax(logits(self._model, vectors, patches), self._temperature)
 
 
 def quality(landmarks: NDArray[np.float32], frontality: float, sharp: float = 1.0) -> float:

@@ -1,9 +1,9 @@
 """Landmarks -> the vector that the classifier reads: a canonical pose, then centred and scaled.
 
 The same code prepares the training rows and the faces on the device. What it depends on (which points, the
-reference shape, the statistics, and the patch of the face where the classifier reads one) is the *feature
-contract*; its hash stands in every model bundle, and the daemon refuses a bundle whose hash is not that of its
-own features.
+reference shape, the statistics, the average neutral face, and the patch of the face where the classifier reads one)
+is the *feature contract*; its hash stands in every model bundle, and the daemon refuses a bundle whose hash is not
+that of its own features.
 """
 
 from __future__ import annotations
@@ -132,6 +132,8 @@ class Features:
     """float32[P * 3], standard deviation over the training rows."""
     patch: Patch | None = None
     """What is cut out of the picture; None where the classifier reads the landmarks alone."""
+    neutral: NDArray[np.float32] | None = None
+    """float32[P * 3], the mean vector of the training rows that are neutral, see `edge.baseline`; None: not known."""
 
     @property
     def size(self) -> int:
@@ -158,6 +160,8 @@ class Features:
             digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
         if self.patch is not None:
             digest.update(self.patch.contract.encode())
+        if self.neutral is not None:
+            digest.update(b"neutral" + self.neutral.astype("<f4").tobytes())
         return digest.hexdigest()
 
     def __call__(self, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], Pose]:
@@ -187,7 +191,9 @@ class Features:
 
     def save(self, path: Path) -> None:
         """Write the contract as `features.npz`."""
-        patch: dict[str, Any] = {} if self.patch is None else {"patch": np.int32(self.patch.size)}
+        optional: dict[str, Any] = {} if self.patch is None else {"patch": np.int32(self.patch.size)}
+        if self.neutral is not None:
+            optional["neutral"] = self.neutral
         np.savez_compressed(
             path,
             points=self.points.astype(np.int32),
@@ -195,7 +201,7 @@ class Features:
             reference=self.reference,
             mean=self.mean,
             scale=self.scale,
-            **patch,
+            **optional,
         )
 
     @classmethod
@@ -214,6 +220,7 @@ class Features:
                     mean=data["mean"].astype(np.float32),
                     scale=data["scale"].astype(np.float32),
                     patch=_patch(data["patch"]) if "patch" in data else None,
+                    neutral=data["neutral"].astype(np.float32) if "neutral" in data else None,
                 )
         except Exception as error:
             raise ConfigError(f"{path}: not a feature contract ({error}); install the bundle again") from error
@@ -227,6 +234,8 @@ class Features:
             and ((indices >= 0) & (indices < LANDMARKS)).all()
             and (features.scale > 0).all()
             and np.isfinite(features.reference).all()
+            and (features.neutral is None or features.neutral.shape == features.mean.shape)
+            and (features.neutral is None or np.isfinite(features.neutral).all())
         )
         if not whole:
             raise ConfigError(f"{path}: its arrays do not fit each other; install the bundle again")

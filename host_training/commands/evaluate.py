@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="votes",
         help="people's votes (the data set's label where nobody voted), or the label alone (default: %(default)s)",
     )
+    parser.add_argument(
+        "--baseline",
+        action="store_true",
+        help="show instead what it is worth to know a person's neutral face, as `emotion-edge calibrate` lets a device",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -59,12 +64,15 @@ def run(args: argparse.Namespace) -> int:
     from edge import bundle as bundles
     from edge.errors import UsageError
     from host_training.data import faces, tables
+    from host_training.evaluation import personal
     from host_training.evaluation.evaluate import evaluate
 
     if args.split and args.data.is_dir():
         raise UsageError("--split is for tables: of a folder every picture counts")
     if args.label and not args.data.is_dir():
         raise UsageError("--label is for folders: a table has its labels")
+    if args.baseline and (args.labels or args.data.is_dir()):
+        raise UsageError("--baseline is for tables, whose rows say who is who, and for all that the bundle reads")
     if args.faces and args.data.is_dir():
         raise UsageError("--faces is for tables: a folder has its pictures")
     bundle = bundles.load(args.bundle)
@@ -75,10 +83,15 @@ def run(args: argparse.Namespace) -> int:
         pictures = faces.read(args.faces, table) if args.faces and bundle.features.patch else None
     for note in notes:
         print(note, file=sys.stderr)
+    split = args.split or SPLITS[0]
+    if args.baseline:
+        comparison = personal.compare(bundle, table, split, truth=args.truth, faces=pictures)
+        print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison.text())
+        return 0
     scores = evaluate(
         bundle,
         table,
-        args.split or SPLITS[0],
+        split,
         labels=None if args.labels is None else args.labels.split(","),
         truth=args.truth,
         faces=pictures,

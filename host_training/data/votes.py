@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """The expressions that the project knows, in the order of FER+."""
 
+NEUTRAL = LABELS[0]
+"""What the others are told from, see `edge.baseline`."""
+
 COLUMNS = (*LABELS, "unknown", "NF")
 """What could be voted for: an expression, `unknown`, or `NF`, no face."""
 
@@ -47,6 +50,11 @@ class Targets:
     def usable(self) -> NDArray[np.bool_]:
         """bool[N], whether a row teaches something."""
         return np.asarray(self.soft.any(axis=1))
+
+    def shows(self, label: str) -> NDArray[np.bool_]:
+        """bool[N], whether a row has this label; none has where it is not in question."""
+        at = self.labels.index(label) if label in self.labels else -1
+        return np.asarray(self.judged & (self.hard == at))
 
 
 def targets_of(table: Table, labels: Sequence[str] = LABELS, truth: str = VOTES) -> Targets:

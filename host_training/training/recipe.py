@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from edge.patch import Patch
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.landmark_sets import mirrored, points_of
 from host_training.data.seen import NO_FACES, see
+from host_training.data.votes import NEUTRAL
 from host_training.errors import TableError
 from host_training.training import calibrate, crop_network, network
 from host_training.training.balance import class_weights, sample
@@ -122,8 +123,17 @@ def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: Tr
     both = np.concatenate([landmarks, mirrored(landmarks)]) if settings.augmentation.mirror else landmarks
     points = points_of(settings.features.regions if VECTOR in settings.inputs else ())
     features = Features.fit(both, points, Patch(settings.crop.size) if CROP in settings.inputs else None)
+    features = _with_neutral(features, landmarks[targets.shows(NEUTRAL)[rows]])
     chosen = sample(soft, up=balance.up_sampling, down=balance.down_sampling, seed=settings.seed)
     weights = class_weights(soft[chosen], balance.class_weight_power)
     sides = len(both) // len(landmarks)
     vectors, _ = features(np.concatenate([side[chosen] for side in np.split(both, sides)]))
     return features, Rows(vectors, np.tile(soft[chosen], (sides, 1)), np.tile(weights, sides))
+
+
+def _with_neutral(features: Features, landmarks: NDArray[np.float32]) -> Features:
+    """With the average of neutral faces, float32[K, 478, 3] px, and their mirror images; without any, as it is."""
+    if not len(landmarks) or not features.size:
+        return features
+    vectors, _ = features(np.concatenate([landmarks, mirrored(landmarks)]))
+    return replace(features, neutral=vectors.mean(axis=0, dtype=np.float64).astype(np.float32))

@@ -221,3 +221,24 @@ def test_a_reference_that_is_no_number_is_refused(features, tmp_path, value):
     dataclasses.replace(features, reference=features.reference * np.float32(value)).save(tmp_path / "features.npz")
     with pytest.raises(ConfigError, match="do not fit"):
         Features.load(tmp_path / "features.npz")
+
+
+def test_the_average_neutral_face_is_part_of_the_contract(faces, tmp_path):
+    features = Features.fit(faces, np.arange(478))
+    neutral = features(faces)[0].mean(axis=0)
+    knowing = dataclasses.replace(features, neutral=neutral)
+    knowing.save(tmp_path / "features.npz")
+
+    loaded = Features.load(tmp_path / "features.npz")
+
+    np.testing.assert_array_equal(loaded.neutral, neutral)
+    assert loaded.contract_hash == knowing.contract_hash != features.contract_hash
+
+
+@pytest.mark.parametrize("neutral", [np.zeros(3, np.float32), np.full(478 * 3, np.nan, np.float32)])
+def test_an_average_neutral_face_that_cannot_be_is_refused(faces, tmp_path, neutral):
+    features = Features.fit(faces, np.arange(478))
+    dataclasses.replace(features, neutral=neutral).save(tmp_path / "features.npz")
+
+    with pytest.raises(ConfigError, match="do not fit"):
+        Features.load(tmp_path / "features.npz")

