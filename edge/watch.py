@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -11,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from edge.broker_address import BrokerAddress, check_base, check_device
-from edge.errors import PermissionRefusedError
-from edge.mqtt_client import V311, new_client, topic_of, turn, why_not
+from edge.errors import UnavailableError
+from edge.mqtt_client import V311, new_client, topic_of, turn
+from edge.mqtt_subscriber import connect
 from edge.shadow_view import ShadowView
 from edge.watch_view import CLEAR, View, raw
 
@@ -21,19 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paho.mqtt.client import Client, MQTTMessage
-    from paho.mqtt.reasoncodes import ReasonCode
 
     from edge.settings import MqttSettings
 
 RETRY_S = 1.0
 """Between two attempts to connect: somebody sits and waits."""
-
-ANSWER_S = 10.0
-"""How long a broker may take to accept a connection."""
-
-KEEPALIVE_S = 15
-_REFUSED = frozenset({0x86, 0x87})
-"""Bad user name or password; not authorised."""
 
 
 def watch(
@@ -128,45 +122,23 @@ def _receive(
     """Connect again and again until stopped."""
     waiting = False
     while stop_event is None or not stop_event.is_set():
-        refusals: list[ReasonCode] = []
-        client = _client(address, topics, screen, refusals)
+        client = new_client(address, V311)
+        client.on_message = functools.partial(_on_message, screen)
         try:
-            client.connect(address.host, address.port, KEEPALIVE_S)
-            reason = "it does not answer"
-        except OSError as error:
-            reason = why_not(error)
-        else:
-            deadline = time.monotonic() + ANSWER_S
+            connect(client, address)
+            waiting = False
+            client.subscribe([(topic, 0) for topic in topics])
             while turn(client, 0.2) and not (stop_event and stop_event.is_set()):
-                if client.is_connected():
-                    waiting = False
-                elif time.monotonic() > deadline:
-                    break
-        client.disconnect()
-        if refusals and refusals[0].value in _REFUSED:
-            hint = "check mqtt.username and mqtt.password_file"
-            raise PermissionRefusedError(f"{address} refuses {address.user} ({refusals[0]}); {hint}")
-        if stop_event is not None and stop_event.is_set():
-            return
-        if not waiting:
-            screen.line(f"waiting for the broker {address} ({reason})")
+                pass
+        except UnavailableError as error:
+            if not waiting:
+                screen.line(f"waiting for the broker: {error}")
             waiting = True
+        finally:
+            client.disconnect()
         (stop_event.wait if stop_event else time.sleep)(RETRY_S)
 
 
-def _client(address: BrokerAddress, topics: Sequence[str], screen: _Screen, refusals: list[ReasonCode]) -> Client:
-    client = new_client(address, V311)
-
-    def on_connect(client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
-        if reason.is_failure:
-            refusals.append(reason)
-        else:
-            client.subscribe([(topic, 0) for topic in topics])
-
-    def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
-        if (topic := topic_of(message)) is not None:
-            screen.show(topic, bytes(message.payload))
-
-    client.on_connect = on_connect
-    client.on_message = on_message
-    return client
+def _on_message(screen: _Screen, _client: Client, _data: object, message: MQTTMessage) -> None:
+    if (topic := topic_of(message)) is not None:
+        screen.show(topic, bytes(message.payload))
