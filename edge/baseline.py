@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +68,8 @@ class Baseline:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 face, measured = arrays["face"].astype(np.float32), str(arrays["measured"])
+            if measured:
+                datetime.fromisoformat(measured)
         except Exception as error:
             raise ConfigError(f"the neutral face is damaged ({error}); calibrate again") from error
         if face.shape != (LANDMARKS, 3) or not np.isfinite(face).all() or not np.ptp(face, axis=0).all():

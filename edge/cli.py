@@ -24,6 +24,7 @@ COMMANDS = {
     "classify": "read the expressions in pictures",
     "watch": "show what devices publish, live in the terminal",
     "status": "show all devices in one table: model, speed, temperature, problems",
+    "calibrate": "have a device measure the neutral face of the person in front of it",
     "forget": "take a device that is gone off the broker, and out of Home Assistant",
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",

@@ -14,7 +14,9 @@ import paho.mqtt
 
 import edge
 from edge import home_assistant, kept, light, messages, remote, service, system
-from edge.errors import EdgeError, EndOfStreamError
+from edge.baseline import Baseline
+from edge.calibration import CALIBRATION_S, Calibration
+from edge.errors import EdgeError, EndOfStreamError, OutputError
 from edge.expression import ExpressionMachine
 from edge.gauges import Gauges
 from edge.governor import Governor
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from edge.remote import Inbox, Refusal
     from edge.service import Requests, Systemd
     from edge.settings import Settings
-    from edge.values import Change, Face, Frame
+    from edge.values import Change, Face, Frame, Reading
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,9 @@ class Daemon:
         self._temperature_c: float | None = None
         self._throttled: bool | None = None
         self._under_voltage: bool | None = None
-        self._shadow = Shadow(settings, pipeline.bundle)
+        self._shadow = Shadow(settings, pipeline.bundle, baseline=pipeline.baseline)
+        self._calibration: tuple[Request, Calibration] | None = None
+        """The one that is under way, and what its end answers."""
 
     def run(self, requests: Requests) -> None:
         """Read expressions until a signal asks to stop or the camera has no more frames.
@@ -139,6 +143,7 @@ class Daemon:
                     self._turn()
                 except EndOfStreamError:
                     log.info("%s has ended", self._pipeline.camera.name)
+                    self._abandon_calibration(f"{self._pipeline.camera.name} has ended")
                     break
                 now = self._clock()
                 if now >= release_at:
@@ -206,6 +211,7 @@ class Daemon:
             self._publish_event(change)
         if not self._shadow.step(faces, frame, now):
             self._publish_info()
+        self._calibrate(None if frame is None else list(zip(faces, readings, strict=True)), now)
         return bool(changes)
 
     def _plan_next(self, now: float) -> None:
@@ -236,19 +242,23 @@ class Daemon:
         self._lately = Gauges(now)
 
     def _answer(self, asked: Request | Refusal) -> None:
-        """Do what a command asks for, and say what has become of it."""
-        problem, message = "", "done"
+        """Do what a command asks for, and say what has become of it, now or when that is known."""
+        try:
+            message = self._obey(asked) if isinstance(asked, Request) else ""
+        except EdgeError as error:
+            self._reply(asked, problem=" ".join(str(error).split()))
+        else:
+            if message is not None:
+                self._reply(asked, message=message)
+
+    def _reply(self, asked: Request | Refusal, *, problem: str = "", message: str = "") -> None:
         if isinstance(asked, Request):
-            try:
-                message = self._obey(asked)
-            except EdgeError as error:
-                problem = " ".join(str(error).split())
             log.info("command %s: %s", asked.name, problem or message)
         answer = remote.reply(asked, at=self._clock(), clock=self._wall_clock, problem=problem, message=message)
         self._publisher.reply(asked.name, answer)
 
-    def _obey(self, request: Request) -> str:
-        """A line on what was done."""
+    def _obey(self, request: Request) -> str | None:
+        """A line on what was done; None: it takes its time, and is answered at its end."""
         if request.name == "identify":
             return f"the light {light.blink()} blinks"
         if request.name == "reload":
@@ -256,6 +266,12 @@ class Daemon:
             if self._problem is not None:
                 raise EdgeError(self._problem)
             return f"reloaded: {self._description()}"
+        if request.name == "calibrate":
+            if request.clear:
+                self._abandon_calibration("the calibration was cleared")
+                return self._count_from(None, "the calibration is forgotten")
+            self._begin_calibration(request)
+            return None
         paused = request.paused and request.name == "pause"
         if paused != self._pipeline.paused:
             self._pause() if paused else self._pipeline.resume()
@@ -263,7 +279,51 @@ class Daemon:
             self._publish_state(self._clock())
         return "paused: the camera is closed" if paused else f"{self._pipeline.camera.name} is open"
 
+    def _begin_calibration(self, request: Request) -> None:
+        bundle = self._pipeline.bundle
+        if self._calibration is not None:
+            raise EdgeError("a calibration is under way: wait for its end")
+        if self._pipeline.paused:
+            raise EdgeError("the camera is paused: send resume, and calibrate again")
+        if not bundle.takes_baseline:
+            raise EdgeError(f"model {bundle.id} cannot be told of a neutral face: install a newer one, and reload")
+        self._calibration = request, Calibration(bundle.features, self._settings.expression.min_quality)
+
+    def _calibrate(self, seen: Sequence[tuple[Face, Reading]] | None, now: float) -> None:
+        """A calibration that is under way takes in a frame, with what is seen on it; None: the camera is silent."""
+        if self._calibration is None:
+            return
+        asked, calibration = self._calibration
+        try:
+            landmarks = calibration.step(seen, now)
+            if landmarks is None:
+                return
+            self._calibration = None
+            baseline = Baseline.of(landmarks, self._pipeline.bundle.features, self._wall_clock.date(now))
+            done = f"calibrated on {len(landmarks)} frames of {CALIBRATION_S:g} s"
+            self._reply(asked, message=self._count_from(baseline, done))
+        except EdgeError as error:
+            self._calibration = None
+            self._reply(asked, problem=str(error))
+
+    def _abandon_calibration(self, why: str) -> None:
+        if self._calibration is not None:
+            asked, self._calibration = self._calibration[0], None
+            self._reply(asked, problem=f"{why} before the calibration was over: calibrate again")
+
+    def _count_from(self, baseline: Baseline | None, done: str) -> str:
+        """Count from another neutral face, or from none, also over restarts; a line on how far that was done."""
+        self._pipeline.calibrate(baseline)
+        self._shadow.calibrate(baseline)
+        self._publish_info()
+        try:
+            lasting = kept.keep_baseline(baseline)
+        except OutputError as error:
+            raise OutputError(f"{done}, but a restart undoes it, for {error}: make room, and ask again") from error
+        return done if lasting or baseline is None else f"{done}, until it is stopped"
+
     def _pause(self) -> None:
+        self._abandon_calibration("the camera was paused")
         self._pipeline.pause()
         self._end_faces()
 
@@ -288,6 +348,7 @@ class Daemon:
             self._systemd.ready()
 
     def _adopt(self, settings: Settings, publisher: Publisher, *, anew: bool) -> None:
+        self._abandon_calibration("settings and model were reloaded")
         before, self._settings = self._settings, settings
         labels = self._pipeline.bundle.labels
         rules_differ = settings.expression != before.expression or labels != self._labels
@@ -307,7 +368,7 @@ class Daemon:
             publisher.start()
             self._publish_state(self._clock())
         self._model, self._labels, self._problem = self._pipeline.bundle.id, labels, None
-        self._shadow = Shadow(settings, self._pipeline.bundle, again=True)
+        self._shadow = Shadow(settings, self._pipeline.bundle, baseline=self._pipeline.baseline, again=True)
         self._publish_info()
         self._gauges = Gauges(self._clock())
         self._health_at = self._clock() + self._first_health_s()
@@ -384,17 +445,19 @@ class Daemon:
             problem=self._problem,
             shadow=self._shadow.id,
             shadow_problem=self._shadow.problem,
+            baseline=self._pipeline.calibrated,
         )
         self._publisher.info(messages.info(values))
-        mqtt = self._settings.mqtt
+        mqtt, absent = self._settings.mqtt, () if bundle.takes_baseline else home_assistant.CALIBRATION
         self._publisher.discovery(
-            home_assistant.discovery(values.device, mqtt.base, values, mqtt.health_interval_s, absent=["calibrate"])
+            home_assistant.discovery(values.device, mqtt.base, values, mqtt.health_interval_s, absent=absent)
         )
 
     def _description(self) -> str:
         camera, mesh, device = self._pipeline.camera.name, self._settings.mesh.backend, self._settings.device_name
         shadow = "" if self._shadow.id is None else f", shadow {self._shadow.id}"
-        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{shadow}"
+        person = "" if self._pipeline.calibrated is None else f", calibrated {self._pipeline.calibrated}"
+        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{person}{shadow}"
 
     def _end_faces(self) -> None:
         now = self._clock()
@@ -405,6 +468,7 @@ class Daemon:
 
     def _close(self) -> None:
         self._systemd.stopping()
+        self._abandon_calibration("it was stopped")
         self._end_faces()
         self._publisher.stop()
         self._shadow.stop()

@@ -37,10 +37,21 @@ def point(link: Path, target: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a small file, for whom `mode` and the umask let read it. What fails leaves nothing behind."""
     new = path.with_name(f".{path.name}.new")
-    new.write_text(text, "utf-8")
-    sync(new)
-    new.replace(path)
+    new.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+        sync(new)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 

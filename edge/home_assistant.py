@@ -26,6 +26,9 @@ MISSED_MAX = 3
 EXPIRE_MIN_S = 60
 """s, however short the interval is: a broker that restarts is no reason to forget what is shown."""
 
+CALIBRATION = ("calibrate", "forget_calibration", "calibrated")
+"""Keys of the components that a device lacks whose model cannot be told of a neutral face."""
+
 _STATE_MAX = 255
 """Characters of a state; Home Assistant refuses longer ones (homeassistant.const.MAX_LENGTH_STATE_STATE)."""
 
@@ -147,6 +150,12 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "entity_category": "config",
             **_button(root, "calibrate"),
         },
+        "forget_calibration": {
+            "name": "Forget calibration",
+            "icon": "mdi:tune-variant",
+            "entity_category": "config",
+            **_button(root, "calibrate", '{"clear": true}'),
+        },
         "reload": {
             "name": "Reload settings and model",
             "icon": "mdi:reload",
@@ -249,6 +258,15 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "value_template": _known(f"value_json.camera[:{_STATE_MAX}]"),
             **info,
         },
+        "calibrated": {
+            "platform": "sensor",
+            "name": "Calibrated",
+            "icon": "mdi:tune-variant",
+            "device_class": "timestamp",
+            # An older version of the program, whose message may still be there, does not say it.
+            "value_template": _known("value_json.get('baseline')"),
+            **info,
+        },
         "problem": {
             "platform": "binary_sensor",
             "name": "Problem",
@@ -272,9 +290,9 @@ _CHANGE = (
 _REASON = "{{ {'reason': value_json.problem} | to_json if value_json is defined else '{}' }}"
 
 
-def _button(root: str, command: str) -> Payload:
-    """A button that sends a command without options."""
-    return {"platform": "button", "command_topic": f"{root}/command/{command}", "payload_press": "{}", "qos": 1}
+def _button(root: str, command: str, payload: str = "{}") -> Payload:
+    """A button that sends a command."""
+    return {"platform": "button", "command_topic": f"{root}/command/{command}", "payload_press": payload, "qos": 1}
 
 
 def _known(value: str) -> str:

@@ -11,10 +11,13 @@ import os
 from pathlib import Path
 
 from edge import durable
+from edge.baseline import Baseline
+from edge.errors import ConfigError, OutputError
 
 log = logging.getLogger(__name__)
 
 PAUSED = "paused"
+BASELINE = "baseline.npz"
 
 
 def folder() -> Path | None:
@@ -44,3 +47,45 @@ def keep_paused(*, paused: bool) -> None:
                 durable.sync(home)
     except OSError as error:
         log.warning("%s: cannot be written (%s), so a restart will forget the pause", home, error.strerror)
+
+
+def baseline() -> Baseline | None:
+    """The neutral face that was measured last. What cannot be read is told, left, and taken for none."""
+    home = folder()
+    if home is None:
+        return None
+    path = home / BASELINE
+    try:
+        return Baseline.load(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("%s cannot be read (%s), so nobody's neutral face is known", path, error.strerror)
+    except ConfigError as error:
+        log.warning("%s: %s", path, error)
+    return None
+
+
+def keep_baseline(baseline: Baseline | None) -> bool:
+    """Remember a neutral face, or forget it.
+
+    Returns:
+        False: there is no folder to keep it in.
+
+    Raises:
+        OutputError: the folder cannot be written; it is as it was.
+    """
+    home = folder()
+    if home is None:
+        return False
+    path = home / BASELINE
+    try:
+        if baseline is not None:
+            # A face is nobody else's business, whatever the umask is.
+            durable.write_bytes(path, baseline.dump(), 0o600)
+        elif path.exists():
+            path.unlink()
+            durable.sync(home)
+    except OSError as error:
+        raise OutputError(f"{home} cannot be written ({error.strerror})") from error
+    return True

@@ -115,6 +115,8 @@ class Info:
     """Id of the bundle that runs as the shadow of the model; None: there is none."""
     shadow_problem: str | None = None
     """One line on why there is none, although there should be."""
+    baseline: str | None = None
+    """When the neutral face was measured from which the model counts, RFC 3339, UTC; None: it counts from none."""
 
 
 def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -> Payload:
@@ -219,6 +221,7 @@ def info(values: Info) -> Payload:
         "problem": values.problem,
         "shadow": values.shadow,
         "shadow_problem": values.shadow_problem,
+        "baseline": values.baseline,
     }
 
 

@@ -1,4 +1,4 @@
-"""A connection that only listens. Speaks MQTT 3.1.1, which every broker understands."""
+"""A connection that listens, and may ask. Speaks MQTT 3.1.1, which every broker understands."""
 
 from __future__ import annotations
 
@@ -84,6 +84,10 @@ class Subscriber:
         wanted = [(topic, 0) for topic in topics]
         self._waiting.extend(wanted[i : i + TOPICS_MAX] for i in range(0, len(wanted), TOPICS_MAX))
         self._ask()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish something that is not retained; `receive` sends what could not go at once."""
+        self._client.publish(topic, payload, qos=1)
 
     def receive(self, timeout_s: float) -> list[Received]:
         """What has arrived, after waiting for it for at most `timeout_s` seconds.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import TYPE_CHECKING
 
 from edge import bundle as bundles
@@ -13,22 +14,29 @@ from edge.face_mesh import faces_in, open_face_mesh
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.baseline import Baseline
     from edge.bundle import Bundle
     from edge.camera import Camera
+    from edge.face_mesh import FaceMesh
     from edge.settings import Settings
     from edge.values import Face, Frame, Reading
+
+log = logging.getLogger(__name__)
 
 
 class Pipeline:
     """Opens the three, exchanges them when the settings change, and closes them."""
 
-    def __init__(self, settings: Settings, *, allow_demo: bool = True, paused: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, allow_demo: bool = True, paused: bool = False, baseline: Baseline | None = None
+    ) -> None:
         """Load the models, then open the camera.
 
         Args:
             settings: of camera, mesh and model.
             allow_demo: whether the camera `auto` may end at the demo where no camera is found.
             paused: whether it stays closed until `resume`.
+            baseline: the neutral face of whom it is going to see; None: not known.
 
         Raises:
             ConfigError: bundle, mesh models or camera are not usable as configured.
@@ -40,15 +48,25 @@ class Pipeline:
         self._first_track = 0
         self._last_track = 0
         # Models first: a camera that is not going to be used should not light its lamp.
-        self.bundle: Bundle = bundles.for_camera(settings)
+        self.baseline = baseline
+        """Also where the bundle takes none: another one may."""
+        self.bundle = self._for_person(bundles.for_camera(settings))
         self._mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
-        self.paused = paused
-        """The camera is closed on purpose."""
         try:
-            self.camera = self._open_camera(settings)
+            self.camera = self._open_camera(settings, paused=paused)
         except BaseException:
             self._mesh.close()
             raise
+
+    @property
+    def paused(self) -> bool:
+        """Whether the camera is closed on purpose."""
+        return isinstance(self.camera, ClosedCamera)
+
+    @property
+    def calibrated(self) -> str | None:
+        """When the neutral face was measured that the bundle takes into account; None: it takes none."""
+        return self.baseline.measured if self.baseline is not None and self.bundle.takes_baseline else None
 
     @property
     def dropped(self) -> int:
@@ -65,6 +83,10 @@ class Pipeline:
     def read(self, faces: Sequence[Face], frame: Frame) -> list[Reading]:
         """What the classifier says about the faces of a frame."""
         return self.bundle.classifier.read(faces, frame.rgb)
+
+    def calibrate(self, baseline: Baseline | None) -> None:
+        """From the next frame on, read a person whose neutral face is known; None: anybody."""
+        self.baseline, self.bundle = baseline, self.bundle.for_person(baseline)
 
     def reload(self, settings: Settings) -> bool:
         """Load the bundle again, and open again what other settings ask for.
@@ -85,14 +107,13 @@ class Pipeline:
             except BaseException:
                 mesh.close()
                 raise
-            self._mesh.close()
-            self._mesh, self._first_track = mesh, self._last_track
-        self.bundle, self._settings = bundle, settings
+            self._follow_anew(mesh)
+        self.bundle, self._settings = self._for_person(bundle), settings
         return anew
 
     def pause(self) -> None:
         """Close the camera until `resume`."""
-        before, self.paused = self.camera, True
+        before = self.camera
         before.close()
         self._dropped_before += before.dropped
         self.camera = ClosedCamera(before.name)
@@ -104,25 +125,32 @@ class Pipeline:
             EdgeError: it cannot be opened; it is still paused.
         """
         mesh = open_face_mesh(self._settings.mesh, bundles.mesh_in_use(self._settings))
-        self.paused = False
         try:
-            self.camera = self._open_camera(self._settings)
+            self.camera = self._open_camera(self._settings, paused=False)
         except BaseException:
-            self.paused = True
             mesh.close()
             raise
-        self._mesh.close()
-        self._mesh, self._first_track = mesh, self._last_track
+        self._follow_anew(mesh)
 
     def close(self) -> None:
         """Close the camera, then the mesh."""
         self.camera.close()
         self._mesh.close()
 
-    def _open_camera(self, settings: Settings) -> Camera:
-        if self.paused:
+    def _for_person(self, bundle: Bundle) -> Bundle:
+        if self.baseline is not None and not bundle.takes_baseline:
+            log.warning("model %s cannot be told of a neutral face, so the calibration is not in use", bundle.id)
+        return bundle.for_person(self.baseline)
+
+    def _open_camera(self, settings: Settings, *, paused: bool) -> Camera:
+        if paused:
             return ClosedCamera(settings.camera.source)
         return open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
+
+    def _follow_anew(self, mesh: FaceMesh) -> None:
+        """Let another mesh find the faces, with tracks that were never used before."""
+        self._mesh.close()
+        self._mesh, self._first_track = mesh, self._last_track
 
     def _exchange_camera(self, settings: Settings) -> None:
         if settings.camera == self._settings.camera:
@@ -131,6 +159,6 @@ class Pipeline:
         if before.live:
             # Nobody else can open a device that we hold. If it comes to nothing, it opens itself when it is read.
             before.close()
-        self.camera = self._open_camera(settings)
+        self.camera = self._open_camera(settings, paused=self.paused)
         self._dropped_before += before.dropped
         before.close()

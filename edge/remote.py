@@ -17,9 +17,15 @@ from edge.messages import SCHEMA, Payload, WallClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Name: TypeAlias = Literal["pause", "resume", "reload", "identify"]
+Name: TypeAlias = Literal["pause", "resume", "calibrate", "reload", "identify"]
 NAMES: tuple[Name, ...] = get_args(Name)
-OPTIONS: dict[Name, dict[str, type]] = {"pause": {"paused": bool}, "resume": {}, "reload": {}, "identify": {}}
+OPTIONS: dict[Name, dict[str, type]] = {
+    "pause": {"paused": bool},
+    "resume": {},
+    "calibrate": {"clear": bool},
+    "reload": {},
+    "identify": {},
+}
 """Keys that a payload may have besides `id`."""
 
 BYTES_MAX = 1024
@@ -42,6 +48,8 @@ class Request:
     """Chosen by whoever asks, and repeated in the answer."""
     paused: bool = True
     """Of `pause`: False means `resume`, for switches that have only one topic."""
+    clear: bool = False
+    """Of `calibrate`: forget the neutral face instead."""
 
 
 @dataclass(frozen=True, slots=True)

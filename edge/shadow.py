@@ -20,6 +20,7 @@ from edge.expression import ExpressionMachine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge.baseline import Baseline
     from edge.bundle import Bundle
     from edge.settings import Settings
     from edge.values import Face, Frame, Shown
@@ -35,12 +36,15 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Shadow:
     """The second bundle, if the settings lead to one."""
 
-    def __init__(self, settings: Settings, in_use: Bundle, *, again: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, in_use: Bundle, *, baseline: Baseline | None = None, again: bool = False
+    ) -> None:
         """Load the bundle.
 
         Args:
             settings: lead to it, see `bundle.locate_shadow`; its faces follow the same rules as all others.
             in_use: the bundle beside which it runs.
+            baseline: the neutral face that this one has been told of, too.
             again: try it even if the last run ended unexpectedly with it.
         """
         self.id: str | None = None
@@ -50,6 +54,7 @@ class Shadow:
         self._bundle: Bundle | None = None
         try:
             self._begin(settings, in_use, again=again)
+            self.calibrate(baseline)
         except Exception as error:  # noqa: BLE001  it acts on nothing, so it must not stop anything either
             self._end(error)
 
@@ -73,6 +78,11 @@ class Shadow:
             self._end(error)
             return False
         return True
+
+    def calibrate(self, baseline: Baseline | None) -> None:
+        """See `Pipeline.calibrate`."""
+        if self._bundle is not None:
+            self._bundle = self._bundle.for_person(baseline)
 
     def close(self, now: float) -> None:
         """End every face at once; now in s, monotonic."""

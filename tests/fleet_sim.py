@@ -221,10 +221,10 @@ class Device:
     def start(self) -> None:
         self.publisher.start()
         self.publisher.info(messages.info(self._info))
-        announced = home_assistant.discovery(
-            self._info.device, self._settings.base, self._info, self._settings.health_interval_s, absent=["calibrate"]
+        settings = self._settings
+        self.publisher.discovery(
+            home_assistant.discovery(self._info.device, settings.base, self._info, settings.health_interval_s)
         )
-        self.publisher.discovery(announced)
         self._publish_state(time.monotonic())
 
     @property

@@ -84,7 +84,9 @@ def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> 
     with (
         # First: where it cannot be served, the camera need not light its lamp.
         _previewing(args, settings.device_name, inbox) as preview,
-        contextlib.closing(Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused())) as pipeline,
+        contextlib.closing(
+            Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused(), baseline=kept.baseline())
+        ) as pipeline,
     ):
         Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(requests)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge import messages
 from edge.broker_address import check_device
 from edge.errors import ConfigError
-from edge.home_assistant import discovery, topic
+from edge.home_assistant import CALIBRATION, discovery, topic
 from edge.messages import Info
 
 INFO = Info(
@@ -97,6 +97,14 @@ def test_values_expire_after_three_intervals_but_not_within_a_minute(interval_s,
 def test_what_is_absent_is_taken_away():
     components = discovery("a", "emotion", INFO, 30.0, absent=("throttled",))["components"]
     assert components["throttled"] == {"platform": "binary_sensor"}
+
+
+def test_a_device_whose_model_cannot_be_calibrated_has_nothing_for_it():
+    with_it, without = (
+        discovery("a", "emotion", INFO, 30.0, absent=absent)["components"] for absent in ((), CALIBRATION)
+    )
+    assert [key for key in with_it if with_it[key] != without[key]] == list(CALIBRATION)
+    assert not any("calibrat" in json.dumps(component) for component in without.values())
 
 
 def test_an_absent_component_has_to_be_one():

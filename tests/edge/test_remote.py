@@ -25,7 +25,8 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-objects = st.fixed_dictionaries({}, optional={"id": ids | values, "paused": st.booleans() | values, "more": values})
+flags = st.booleans() | values
+objects = st.fixed_dictionaries({}, optional={"id": ids | values, "paused": flags, "clear": flags, "more": values})
 payloads = st.one_of(
     st.binary(max_size=1100),
     values.map(lambda value: json.dumps(value).encode()),
@@ -100,6 +101,14 @@ def test_an_unknown_command_is_told_what_there_is():
 def test_pause_and_resume_may_share_a_topic():
     assert remote.parse("pause", b'{"paused": false, "id": "7"}') == Request("pause", "7", paused=False)
     assert remote.parse("pause", b"") == Request("pause")
+
+
+def test_a_calibration_is_measured_or_cleared():
+    assert remote.parse("calibrate", b"{}") == Request("calibrate")
+    assert remote.parse("calibrate", b'{"clear": true, "id": "7"}') == Request("calibrate", "7", clear=True)
+    asked = remote.parse("calibrate", b'{"paused": true}')
+    assert isinstance(asked, Refusal)
+    assert asked.reason.endswith("there are id, clear")
 
 
 def test_a_flood_is_dropped_and_counted_and_over_when_it_is_over():

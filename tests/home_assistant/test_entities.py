@@ -13,6 +13,7 @@ import pytest
 
 import edge
 from edge import messages
+from edge.home_assistant import CALIBRATION
 from edge.messages import Health, Info, Percentiles, WallClock
 from edge.values import Change, Shown
 from tests.edge.broker import Listener, until
@@ -79,7 +80,9 @@ def test_a_device_appears_with_all_its_entities(home, present):
     assert {"Expression", "Face present", "Faces", "Expression change", "Reading"} == {
         name for name, category in names.items() if category is None
     }
-    assert {"Calibrate", "Reload settings and model"} == {n for n, category in names.items() if category == "config"}
+    assert {"Calibrate", "Forget calibration", "Reload settings and model"} == {
+        name for name, category in names.items() if category == "config"
+    }
     assert {"Model version", "Processor temperature", "Throttled", "Frame rate"} < names.keys()
 
 
@@ -135,14 +138,19 @@ def test_a_paused_device_does_not_say_that_nobody_is_there(home, present):
 
 
 @pytest.mark.parametrize(
-    ("button", "command"),
-    [("calibrate", "calibrate"), ("reload_settings_and_model", "reload"), ("identify", "identify")],
+    ("button", "command", "payload"),
+    [
+        ("calibrate", "calibrate", {}),
+        ("forget_calibration", "calibrate", {"clear": True}),
+        ("reload_settings_and_model", "reload", {}),
+        ("identify", "identify", {}),
+    ],
 )
-def test_a_button_sends_its_command(home, present, ha_broker, button, command):
+def test_a_button_sends_its_command(home, present, ha_broker, button, command, payload):
     present("buttons")
     with Listener(ha_broker.port, "emotion/buttons/command/#") as listener:
         home.call("button.press", f"button.buttons_{button}")
-        until(lambda: listener.payloads(command) == [{}], "the command is there", ANSWER_S)
+        until(lambda: listener.payloads(command) == [payload], "the command is there", ANSWER_S)
 
 
 def test_diagnostics_show_health_and_info(home, present):
@@ -156,6 +164,28 @@ def test_diagnostics_show_health_and_info(home, present):
     home.until_state("sensor.well_model_version", "b1")
     assert home.state("sensor.well_camera") == "picamera2:0"
     assert home.state("binary_sensor.well_problem") == "off"
+
+
+def test_a_calibration_shows_its_date(home, present):
+    device, entity = present("calm"), "sensor.calm_calibrated"
+    device.say("info", info(baseline="2025-03-14T15:09:26.535Z"))
+    home.until_state(entity, "2025-03-14T15:09:26+00:00")
+    device.say("info", info())
+    home.until_state(entity, "unknown")
+    device.say("info", info(baseline="2025-03-15T15:09:26.535Z"))
+    home.until_state(entity, "2025-03-15T15:09:26+00:00")
+    older = info()
+    del older["baseline"]
+    device.say("info", older)
+    home.until_state(entity, "unknown")
+
+
+def test_a_model_that_cannot_be_calibrated_has_no_button(home, present):
+    device = present("plain")
+    device.announce(INFO, absent=CALIBRATION)
+    for entity in ("button.plain_calibrate", "button.plain_forget_calibration", "sensor.plain_calibrated"):
+        home.until_state(entity, None)
+    assert home.state("button.plain_identify") is not None
 
 
 def test_what_a_device_cannot_tell_is_unknown(home, present):
@@ -291,6 +321,7 @@ def test_the_daemon_on_the_demo_comes_alive_by_itself(home, ha_broker, tmp_path)
         home.until_state("sensor.demo_expression", "happiness")
         assert home.state("binary_sensor.demo_face_present") == "on"
         home.until_state("switch.demo_reading", "on")
+        assert home.state("button.demo_calibrate") == home.state("sensor.demo_calibrated") == "unknown"
         until(lambda: home.attributes("event.demo_expression_change")["event_type"], "an event has fired", ANSWER_S)
         home.until_other("sensor.demo_frame_rate", "unavailable")
         assert float(home.state("sensor.demo_frame_rate")) > 1

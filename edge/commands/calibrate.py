@@ -1,0 +1,94 @@
+"""`emotion-edge calibrate`: have a device measure a person's neutral face."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from edge.cli import add_settings_arguments, load_settings
+from edge.errors import EdgeError, UnavailableError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge.mqtt_subscriber import Subscriber
+
+PRESENT_S = 3.0
+"""By then the broker has said whether the device is there."""
+ANSWER_S = 10.0
+"""How long the device may take, apart from the calibration itself."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "example: emotion-edge calibrate --mqtt mqtt://homeassistant.local --device livingroom\n"
+        "         emotion-edge calibrate --device livingroom --clear    # reads it as anybody's face again"
+    )
+    add_settings_arguments(parser, mqtt=True)
+    parser.add_argument("--device", metavar="NAME", default="", help="which one (default: that of the settings)")
+    parser.add_argument("--clear", action="store_true", help="forget the neutral face instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask the device over its broker, and print what it answers."""
+    from edge.broker_address import BrokerAddress, check_base, check_device
+    from edge.calibration import CALIBRATION_S
+    from edge.mqtt_subscriber import Subscriber
+
+    settings = load_settings(args)
+    address, device = BrokerAddress.of(settings.mqtt), check_device(args.device or settings.device_name)
+    prefix = f"{check_base(settings.mqtt.base)}/{device}"
+    with Subscriber(address) as subscriber:
+        subscriber.subscribe([f"{prefix}/availability", f"{prefix}/reply/calibrate"])
+        if not _is_there(subscriber, f"{prefix}/availability"):
+            raise UnavailableError(f"{address} knows of no device {device!r} that is online: start it, or see --device")
+        if not args.clear:
+            print(f"look at the camera with a relaxed face for {CALIBRATION_S:g} s", flush=True)
+        wait_s = ANSWER_S + (0.0 if args.clear else CALIBRATION_S)
+        print(_answer(subscriber, prefix, clear=args.clear, wait_s=wait_s))
+    return 0
+
+
+def _is_there(subscriber: Subscriber, topic: str) -> bool:
+    """Whether the broker says that the device is online."""
+    from edge.messages import ONLINE
+
+    deadline = time.monotonic() + PRESENT_S
+    while time.monotonic() < deadline:
+        for message in subscriber.receive(0.1):
+            if message.topic == topic:
+                return message.payload == ONLINE
+    return False
+
+
+def _answer(subscriber: Subscriber, prefix: str, *, clear: bool, wait_s: float) -> str:
+    """Ask, and give the line that the device answers.
+
+    Raises:
+        EdgeError: it refuses.
+        UnavailableError: it does not answer.
+    """
+    from edge.messages import OFFLINE
+    from edge.watch_view import printable, read_object
+
+    identifier = secrets.token_hex(8)
+    request = {"id": identifier, "clear": True} if clear else {"id": identifier}
+    subscriber.publish(f"{prefix}/command/calibrate", json.dumps(request).encode())
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        for message in subscriber.receive(0.1):
+            if message.payload == OFFLINE:
+                raise UnavailableError(f"{prefix} went offline: start it, and calibrate again")
+            answer = read_object(message.payload) or {}
+            if answer.get("id") == identifier:
+                line = printable(str(answer.get("message")), limit=None)
+                if answer.get("ok") is True:
+                    return line
+                raise EdgeError(line)
+    raise UnavailableError(
+        f"{prefix} does not answer: check that it runs, and that this user of the broker may publish "
+        f"{prefix}/command/calibrate"
+    )
