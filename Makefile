@@ -197,7 +197,10 @@ build/att-faces.faces.npz: $(TRAIN)/.done docs/baseline/att-faces.csv docs/basel
 	$(TRAIN)/bin/emotion-train import folder build/att-faces --subject-pattern '(s\d+)_' --split test --out build/att-faces.parquet
 	$(TRAIN)/bin/emotion-train faces --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
 
-docs/preview.png: $(TEST)/.done docs/draw_preview.py edge/preview/page.html
+docs/collect.png: $(TRAIN)/.done docs/draw_collect.py docs/chromium.py edge/preview/page.html
+	$(TRAIN)/bin/python docs/draw_collect.py $@
+
+docs/preview.png: $(TEST)/.done docs/draw_preview.py docs/chromium.py edge/preview/page.html
 	$(TEST)/bin/python docs/draw_preview.py $@
 
 docs/demo.png: $(RUN)/.done docs/draw_demo.py

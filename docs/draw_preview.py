@@ -9,10 +9,11 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from chromium import Chromium
 
 from edge import bundle as bundles
 from edge.camera.demo import DemoCamera
@@ -23,8 +24,6 @@ from edge.settings import Settings
 from edge.values import Frame
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from edge.values import Face, Shown
 
 FPS = 5
@@ -45,7 +44,7 @@ def main(path: Path) -> None:
         Preview("127.0.0.1:0", device="livingroom", on_pause=lambda _: None, clock=lambda: times[-1])
     ) as preview:
         frame, faces, shown = _play(preview, times)
-        with contextlib.closing(_Browser()) as browser:
+        with contextlib.closing(Chromium(HEIGHT)) as browser:
             screens = []
             for width, theme, mobile in SCREENS:
                 browser.open(preview.url, width, theme, mobile=mobile)
@@ -74,37 +73,6 @@ def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...]
         if machine.step(bundle.classifier.read(faces, frame.rgb), times[-1]):
             preview.remember(machine.shown())
     return frame, faces, machine.shown()
-
-
-class _Browser:
-    """Chromium without a window."""
-
-    def __init__(self) -> None:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = "/usr/bin/chromium"
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            options.add_argument(argument)
-        self._driver: Any = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-
-    def open(self, url: str, width: int, theme: str, *, mobile: bool) -> None:
-        """Open the page on a screen that is so many px wide."""
-        metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": mobile}
-        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        features = [{"name": "prefers-color-scheme", "value": theme}]
-        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self._driver.get(url)
-
-    def screenshot(self) -> NDArray[np.uint8]:
-        """uint8[H, W, 3], channels blue, green, red."""
-        data = np.frombuffer(self._driver.get_screenshot_as_png(), np.uint8)
-        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-
-    def close(self) -> None:
-        """End it."""
-        self._driver.quit()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "import": "measure the faces of a data set and write a keypoint table",
+    "collect": "record faces with their expressions for a keypoint table of your own",
     "combine": "make one keypoint table of several",
     "describe": "count what is in a keypoint table",
     "export": "write a keypoint table with plain columns, for other programs",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from edge.preview.desk import Desk
     from edge.values import Face, Frame, Shown
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Preview:
         picture: bool = False,
         device: str = "",
         on_pause: Callable[[bool], None] | None = None,
+        desk: Desk | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start to serve.
@@ -51,6 +53,7 @@ class Preview:
             device: its name, which the page bears.
             on_pause: called in the server's thread when somebody asks to turn the camera off (True) or on. It must
                 return at once; `paused` tells the page once that is done. None: the page has no such button.
+            desk: what can be done at the page beside looking; None: nothing.
             clock: monotonic s.
 
         Raises:
@@ -65,7 +68,7 @@ class Preview:
         self._note()
         place = Place.parse(address)
         access = Access.to(place, token)
-        self._server = Server(access, self._timeline, device=device, picture=picture, on_pause=on_pause)
+        self._server = Server(access, self._timeline, device=device, picture=picture, on_pause=on_pause, desk=desk)
         listening = place.listen()
         self.url = place.url(int(listening.getsockname()[1]))
         """Where the page is, without the token."""
@@ -97,6 +100,10 @@ class Preview:
         self._nearest = shown[0].expression if shown else None
         self._note()
 
+    def refresh(self) -> None:
+        """Let all who look know that the state of the desk may be another."""
+        self._tell(self._server.refresh)
+
     @property
     def paused(self) -> bool:
         """Whether the page says that the camera is off. To be set by whoever turns it off or on, for any reason."""
@@ -104,6 +111,8 @@ class Preview:
 
     @paused.setter
     def paused(self, paused: bool) -> None:
+        if paused == self._paused:
+            return
         self._paused = paused
         self._note()
         self._tell(self._server.pause, paused)

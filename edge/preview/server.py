@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.errors import EdgeError
 from edge.preview import view
 from edge.preview.protocol import HEAD_MAX, RefusedRequestError, Request, head, read_request, response
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.preview.access import Access
+    from edge.preview.desk import Desk
     from edge.preview.timeline import Timeline
     from edge.preview.view import Look
 
@@ -61,6 +63,7 @@ class Server:
         device: str,
         picture: bool,
         on_pause: Callable[[bool], None] | None,
+        desk: Desk | None,
     ) -> None:
         """Read the page.
 
@@ -70,12 +73,14 @@ class Server:
             device: its name, for the title.
             picture: whether looks have a picture.
             on_pause: turns the camera off (True) or on; None: that cannot be done from the page.
+            desk: what else can be done there; None: nothing.
         """
         self._access = access
         self._timeline = timeline
         self._device = device
         self._picture = picture
         self._on_pause = on_pause
+        self._desk = desk
         self._page = PAGE.read_bytes()
         self._version = hashlib.sha256(self._page).hexdigest()[:16]
         self._policy = _policy(self._page.decode())
@@ -87,6 +92,8 @@ class Server:
         self._look: Look | None = None
         self._latest, self._number = b"", 0
         self._paused = False
+        self._desk_changed = False
+        self._desk_event = b""
 
     @property
     def wanted(self) -> bool:
@@ -103,6 +110,12 @@ class Server:
         """Tell all who look whether the camera is off."""
         self._paused, self._look, self._latest = paused, None, b""
         self._news.set()
+
+    def refresh(self) -> None:
+        """Tell all who look what there is on the desk now."""
+        if self._viewers and self._desk is not None:
+            self._desk_changed = True
+            self._news.set()
 
     def close(self) -> None:
         """Let `run` return."""
@@ -134,6 +147,8 @@ class Server:
         look, self._look = self._look, None
         if look is not None:
             self._latest, self._number = self._view.event(look), self._number + 1
+        if self._desk is not None and self._desk_changed:
+            self._desk_changed, self._desk_event = False, view.desk(self._desk.state())
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, whatever it brings."""
@@ -181,21 +196,31 @@ class Server:
         if asked == ("POST", "/pause"):
             self._ask_pause(request)
             return response(HTTPStatus.NO_CONTENT)
-        if request.path in {"/", "/events", "/pause"}:
+        if asked == ("POST", "/collect") and self._desk is not None:
+            self._ask_desk(self._desk, request)
+            return response(HTTPStatus.NO_CONTENT)
+        if request.path in {"/", "/events", "/pause"} or (request.path == "/collect" and self._desk is not None):
             raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "that cannot be done here")
         raise RefusedRequestError(HTTPStatus.NOT_FOUND, "there is nothing here; the page is at /")
 
     def _ask_pause(self, request: Request) -> None:
         if self._on_pause is None:
             raise RefusedRequestError(HTTPStatus.NOT_FOUND, "the camera cannot be turned off from here")
-        try:
-            asked = json.loads(request.body)
-        except (ValueError, RecursionError):
-            asked = None
-        paused = asked.get("paused") if isinstance(asked, dict) else None
+        paused = _object(request).get("paused")
         if not isinstance(paused, bool):
             raise RefusedRequestError(HTTPStatus.BAD_REQUEST, 'say {"paused": true} or {"paused": false}')
         self._on_pause(paused)
+
+    def _ask_desk(self, desk: Desk, request: Request) -> None:
+        asked = _object(request)
+        if not asked:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "say in an object of JSON what is to be done")
+        try:
+            desk.ask(asked)
+        except EdgeError as error:
+            raise RefusedRequestError(HTTPStatus.CONFLICT, " ".join(str(error).split())) from error
+        finally:
+            self.refresh()
 
     def _check_room(self) -> None:
         if len(self._viewers) >= VIEWERS_MAX:
@@ -211,12 +236,14 @@ class Server:
             device=self._device,
             picture=self._picture,
             pause=self._on_pause is not None,
+            desk=self._desk is not None,
             past=self._timeline.ago(),
         )
         stream = head(HTTPStatus.OK, {"Content-Type": "text/event-stream"})
         writer.write(stream + b"retry: %d\n\n" % RETRY_MS + told)
         viewer = _Viewer()
         self._viewers.add(viewer)
+        self.refresh()
         try:
             while not reader.at_eof():
                 writer.write(self._message(viewer))
@@ -235,6 +262,8 @@ class Server:
         message = b""
         if viewer.number != self._number:
             message, viewer.number = self._latest, self._number
+        if viewer.desk != self._desk_event:
+            message, viewer.desk = self._desk_event + message, self._desk_event
         if viewer.paused is not self._paused or not message:
             message, viewer.paused = view.beat(paused=self._paused) + message, self._paused
         return message
@@ -248,6 +277,16 @@ class _Viewer:
         self.number = 0
         """Of the last update."""
         self.paused: bool | None = None
+        self.desk = b""
+
+
+def _object(request: Request) -> dict[str, object]:
+    """The object that a request's body is; empty: it is none."""
+    try:
+        asked = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return {}
+    return asked if isinstance(asked, dict) else {}
 
 
 def _policy(page: str) -> str:
@@ -284,4 +323,6 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    if isinstance(context.get("exception"), asyncio.CancelledError):
+        return  # Python 3.11 tells of connections that are ended with the server
     log.warning("the preview: %s", " ".join(str(context.get("exception") or context.get("message")).split()))

@@ -12,7 +12,7 @@ import numpy as np
 from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,7 +48,9 @@ class Look:
     """uint8[H, W, 3], if the picture is to be shown."""
 
 
-def hello(*, page: str, device: str, picture: bool, pause: bool, past: Sequence[tuple[float, Entry]]) -> bytes:
+def hello(
+    *, page: str, device: str, picture: bool, pause: bool, desk: bool, past: Sequence[tuple[float, Entry]]
+) -> bytes:
     """The first event of a connection.
 
     Args:
@@ -56,6 +58,7 @@ def hello(*, page: str, device: str, picture: bool, pause: bool, past: Sequence[
         device: its name.
         picture: whether the picture comes along.
         pause: whether the camera can be turned off from the page.
+        desk: whether more can be done there, and `desk` events tell how far that is.
         past: see `Timeline.ago`.
     """
     place = {point: i for i, point in enumerate(_DRAWN)}
@@ -63,13 +66,18 @@ def hello(*, page: str, device: str, picture: bool, pause: bool, past: Sequence[
         name: [[place[point] for point in line] for line in group]
         for name, group in (("fine", FINE_LINES), ("bold", BOLD_LINES), ("irises", IRISES))
     }
-    told = {"page": page, "device": device, "picture": picture, "pause": pause, "past": past, "lines": lines}
-    return _event("hello", told)
+    told = {"page": page, "device": device, "picture": picture, "pause": pause, "desk": desk, "past": past}
+    return _event("hello", {**told, "lines": lines})
 
 
 def beat(*, paused: bool) -> bytes:
     """A sign of life: whether the camera is off."""
     return _event("beat", {"paused": paused})
+
+
+def desk(state: Mapping[str, Any]) -> bytes:
+    """What a desk has to show."""
+    return _event("desk", state)
 
 
 class View:
@@ -131,6 +139,6 @@ def _jpeg(rgb: NDArray[np.uint8]) -> str:
     return base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def _event(name: str, values: dict[str, Any]) -> bytes:
+def _event(name: str, values: Mapping[str, Any]) -> bytes:
     # Without ensure_ascii=False no line end can get into the line.
     return f"event: {name}\ndata: {json.dumps(values, separators=(',', ':'))}\n\n".encode()

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
+HELD_OUT = {TEST: 0.1, VALIDATION: 0.1}
+"""Shares of the rows, or the people, that nobody has split yet; the rest is for training."""
 
 MESH = MEMBERS[LANDMARKER]
 """sha256 of the landmark model that the edge runs."""

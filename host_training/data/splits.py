@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from edge.errors import UsageError
-from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, take
+from host_training.data.keypoints import HELD_OUT, SPLITS, TEST, TRAIN, VALIDATION, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.data.keypoints import Table
-
-SHARES = {TEST: 0.1, VALIDATION: 0.1}
-"""Of the rows that a data set has not split itself; the rest is for training."""
 
 
 def units(table: Table) -> NDArray[np.intp]:
@@ -69,9 +66,9 @@ def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.
     names = source[by_name][first].tolist()  # a unit is called after its first row
     order = sorted(range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest())
     side = np.full(len(names), TRAIN, dtype=f"<U{max(map(len, SPLITS))}")
-    if len(names) > len(SHARES):
+    if len(names) > len(HELD_OUT):
         left = order
-        for others, (name, share) in zip((2, 1), SHARES.items(), strict=True):
+        for others, (name, share) in zip((2, 1), HELD_OUT.items(), strict=True):
             taken: list[int] = []
             room = share * len(unit)
             for index in left:

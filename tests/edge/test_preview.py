@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from edge.errors import ConfigError, UnavailableError
+from edge.errors import ConfigError, UnavailableError, UsageError
 from edge.preview import Preview, server, view
 from edge.preview.access import Place
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
@@ -565,7 +565,7 @@ def test_nothing_that_is_sent_ends_the_server_or_reaches_the_log(lasting, caplog
     assert not caplog.text
 
 
-def test_close_leaves_nothing_behind(serve, moment, recwarn):
+def test_close_leaves_nothing_behind(serve, moment, recwarn, caplog):
     before = set(threading.enumerate())
     preview = serve(picture=True)
     port = urlsplit(preview.url).port
@@ -586,6 +586,7 @@ def test_close_leaves_nothing_behind(serve, moment, recwarn):
     preview.paused = True
     assert not preview.wanted
     assert not [warning for warning in recwarn if warning.category is ResourceWarning]
+    assert not caplog.text
 
 
 def test_a_callback_that_fails_costs_one_line(serve, caplog):
@@ -599,3 +600,84 @@ def test_a_callback_that_fails_costs_one_line(serve, caplog):
     assert [record.getMessage() for record in caplog.records] == ["the preview: no camera at all"]
     assert caplog.records[0].exc_info is None
     assert ask(preview)[0] == 200
+
+
+# A desk
+
+
+class Desk:
+    """A counter that can be asked to go on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def ask(self, asked: dict[str, Any]) -> None:
+        if asked != {"do": "count"}:
+            raise UsageError("it counts\nand nothing else")
+        self.count += 1
+
+
+def collect(preview: Preview, body: str, **headers: str) -> tuple[int, dict[str, str], str]:
+    return ask(preview, "POST", "/collect", body, Origin=preview.url.rstrip("/"), **headers)
+
+
+def test_without_a_desk_there_is_none(serve):
+    preview = serve()
+    for method in ("GET", "POST"):
+        assert ask(preview, method, "/collect", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
+    with Viewer(preview) as viewer:
+        assert viewer.next("hello")["desk"] is False
+        preview.refresh()
+        assert viewer.next("beat") == {"paused": False}
+
+
+def test_who_looks_is_told_what_is_on_the_desk_and_what_becomes_of_it(serve):
+    desk = Desk()
+    preview = serve(desk=desk)
+    with Viewer(preview) as viewer, Viewer(preview) as other:
+        told, others = viewer.events("desk"), other.events("desk")
+        assert viewer.next("hello")["desk"] is True
+        assert next(told) == next(others) == {"count": 0}
+        assert collect(preview, '{"do": "count"}')[0] == 204
+        assert next(told) == next(others) == {"count": 1}
+        desk.count = 7
+        preview.refresh()
+        assert next(told) == {"count": 7}
+    with Viewer(preview) as late:
+        until(lambda: late.next("desk") == {"count": 7}, "who comes later is told, too")
+
+
+def test_what_the_desk_refuses_is_said_in_one_line(serve):
+    desk = Desk()
+    status, _, text = collect(serve(desk=desk), '{"do": "sing"}')
+    assert (status, text) == (409, "it counts and nothing else\n")
+    assert desk.count == 0
+
+
+@pytest.mark.parametrize("body", ["", "{", "null", "[]", "{}", "7", "[" * 1000, "\x00"])
+def test_what_is_no_object_does_not_reach_the_desk(serve, body):
+    desk = Desk()
+    status, _, text = collect(serve(desk=desk), body)
+    assert status == 400
+    assert says_one_line(text)
+    assert desk.count == 0
+
+
+def test_the_desk_is_for_who_has_the_token_and_comes_from_the_page(serve):
+    desk = Desk()
+    preview = serve(desk=desk, token=TOKEN)
+    _, headers, _ = ask(preview, path=f"/?token={TOKEN}")
+    cookie = headers["set-cookie"].partition(";")[0]
+    body, own = '{"do": "count"}', preview.url.rstrip("/")
+    assert collect(preview, body)[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie)[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
+    assert ask(preview, "POST", "/collect", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
+    assert ask(preview, "GET", "/collect", Cookie=cookie)[0] == 405
+    assert desk.count == 0
+    assert collect(preview, body, Cookie=cookie)[0] == 204
+    assert desk.count == 1

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import http.server
-import json
 import re
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edge.preview import server
-from tests.edge.broker import free_port, until
+from tests.edge.broker import free_port
+from tests.edge.browsers import COPY
 from tests.edge.previews import TOKEN, show
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-pytest_plugins = ["tests.edge.previews"]
+pytest_plugins = ["tests.edge.previews", "tests.edge.browsers"]
 pytestmark = pytest.mark.usefixtures("models")
 
-CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 PAGE = server.PAGE.read_text("utf-8")
-COPY = """
-    const canvas = document.getElementById("NAME"), copy = document.createElement("canvas");
-    [copy.width, copy.height] = [canvas.width, canvas.height];
-    const context = copy.getContext("2d", {willReadFrequently: true});
-    context.drawImage(canvas, 0, 0);
-    const data = context.getImageData(0, 0, copy.width, copy.height).data;
-"""
-"""Reading a canvas itself would change how the browser draws it."""
-LOOK_S = 90.0
-"""Longest wait for the browser: on a busy machine everything takes its time."""
 
 
 def test_the_page_refers_to_nothing_outside_itself():
@@ -68,75 +52,6 @@ def contrast(one: str, other: str) -> float:
 def test_every_label_of_the_models_has_a_colour(moment):
     palette = PAGE.partition("const PALETTE = {")[2].partition("}")[0]
     assert {label for label in moment.shown[0].probabilities if f"{label}:" not in palette} == set()
-
-
-class Browser:
-    """Chromium, with what is asked of the page in one place."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, url: str, width: int = 1100, height: int = 800, *, dark: bool = False) -> None:
-        self.resize(width, height)
-        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
-        self.driver.get(url)
-
-    def resize(self, width: int, height: int) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def text(self, name: str) -> str:
-        return str(self.driver.find_element("id", name).text)
-
-    def run(self, script: str) -> Any:
-        return self.driver.execute_script(script)
-
-    def drawn(self, canvas: str = "mesh") -> str:
-        """The picture on a canvas; empty while nothing is drawn on it."""
-        return str(self.run(f"{COPY.replace('NAME', canvas)} return data.some(v => v) ? copy.toDataURL() : '';"))
-
-    def complaints(self) -> list[dict[str, Any]]:
-        return list(self.driver.get_log("browser"))
-
-    def asked(self) -> set[str]:
-        """The addresses that have been asked for since the last time."""
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-        return {url for url in urls if not url.startswith("data:")}
-
-    def sees(self, condition: Callable[[], Any], what: str) -> Any:
-        return until(condition, what, LOOK_S)
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    for needed in (CHROME, DRIVER):
-        if not needed.exists():
-            pytest.skip(f"{needed} is missing (Debian: sudo apt install chromium chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing (pip install selenium)")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROME)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-@pytest.fixture
-def browser(chrome) -> Iterator[Browser]:
-    browser = Browser(chrome)
-    browser.driver.get("about:blank")
-    browser.complaints()
-    browser.asked()
-    yield browser
-    browser.driver.get("about:blank")
 
 
 def test_it_draws_the_face_and_keeps_up_with_it(browser, serve, feed):
@@ -333,5 +248,76 @@ def test_names_cannot_break_the_page(browser, serve, moment):
     preview.show(moment.frame, moment.faces, shown, 15.0)
     browser.sees(lambda: browser.text("expression") == nasty, "it is shown as it is")
     assert browser.text("device") == nasty
+    assert browser.run("return window.hacked") is None
+    assert browser.complaints() == []
+
+
+class Desk:
+    """What a collector tells the page, with whatever text there may be in it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.asked: list[object] = []
+
+    def state(self) -> dict[str, object]:
+        empty = [[0, 0], [0, 0]]
+        return {
+            "subject": self.text,
+            "session": "",
+            "consent": False,
+            "labels": [self.text, "happiness"],
+            "pictures": False,
+            "recording": True,
+            "label": 0,
+            "rows": 7,
+            "undo": self.text,
+            "note": self.text,
+            "coverage": {
+                "subjects": 1,
+                "rows": 7,
+                "enough": 3,
+                "least": 5,
+                "poses": [self.text],
+                "lights": ["dim", "bright"],
+                "people": empty,
+                "counts": empty,
+                "own": empty,
+                "thin": [self.text],
+            },
+        }
+
+    def ask(self, asked: object) -> None:
+        self.asked.append(asked)
+
+
+def test_without_a_desk_there_is_no_panel_and_no_key(browser, serve, moment):
+    preview = serve()
+    browser.open(preview.url)
+    browser.sees(lambda: preview.wanted, "it looks")
+    show(preview, moment)
+    browser.sees(browser.drawn, "a face is drawn")
+    browser.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'k'}))")
+    assert browser.run("return ['desk', 'coverage'].map(name => document.getElementById(name).hidden)") == [True, True]
+    assert browser.text("expression") == "happiness"
+    assert browser.asked() <= {preview.url, f"{preview.url}events"}
+    assert browser.complaints() == []
+
+
+def test_with_a_desk_there_is_a_panel_in_place_of_the_reading(browser, serve, moment):
+    nasty = "<img src=x onerror='window.hacked = 1'>"
+    desk = Desk(nasty)
+    preview = serve(desk=desk)
+    browser.open(preview.url)
+    browser.sees(lambda: browser.text("what") == f"Recording {nasty}", "it is shown as it is")
+    show(preview, moment)
+    browser.sees(browser.drawn, "a face is drawn")
+    assert browser.run("return ['reading', 'past'].map(name => document.getElementById(name).hidden)") == [True, True]
+    assert [browser.text(name) for name in ("rows", "why", "thin")] == [": 7", nasty, nasty]
+    for key, extra in (("k", "ctrlKey: true"), ("n", "repeat: true"), ("x", ""), ("1", "")):
+        browser.run(
+            f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true, {extra}}}))"
+        )
+    browser.sees(lambda: desk.asked, "a key is heard")
+    assert desk.asked == [{"do": "label", "label": 1}]
     assert browser.run("return window.hacked") is None
     assert browser.complaints() == []

@@ -1,0 +1,100 @@
+"""Draws docs/collect.png: the page of `emotion-train collect camera` while the person of the built-in demo is recorded.
+
+What is recorded goes through the code that the command runs, into a table that is thrown away, and Chromium draws the
+page: make docs/collect.png
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from chromium import Chromium
+
+from edge import bundle as bundles
+from edge.camera.demo import DemoCamera
+from edge.face_mesh import open_face_mesh
+from edge.preview import Preview
+from edge.service import Requests
+from edge.settings import MeshSettings, Settings
+from host_training.collecting import session
+from host_training.collecting.collector import PERIOD_S, Collector
+from host_training.collecting.measuring import MAX_FACES, Conditions, measure
+from host_training.collecting.store import Store
+from host_training.data.votes import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge.camera import Camera
+    from edge.face_mesh import FaceMesh
+
+HEIGHT = 1100
+SCREENS = ((960, "light", False), (360, "dark", True))
+"""A desktop and a phone: width in CSS px, theme, and whether it is one."""
+GAP = 24
+PEOPLE = ("p01", "p02", "p03")
+MOMENTS = {"happiness": (0.0, 2.8), "neutral": (3.6, 6.9), "surprise": (7.5, 9.8), "sadness": (12.5, 14.8)}
+"""What the demo shows, from when to when, s."""
+RECORDED_S = 2.4
+"""Less than the demo smiles for at its beginning."""
+
+
+def main(path: Path) -> None:
+    """Let some sit for the demo's expressions, begin with another, and draw the page."""
+    settings = Settings()
+    conditions = Conditions(bundles.locate(settings.model.bundle) / bundles.FEATURES)
+    demo = DemoCamera(settings.camera)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(open_face_mesh(MeshSettings(max_faces=MAX_FACES), bundles.mesh_in_use(settings))) as mesh,
+        Store(Path(folder) / "table.parquet", conditions, say=print) as store,
+    ):
+        for number, subject in enumerate(PEOPLE):
+            for label, (start, end) in list(MOMENTS.items())[: len(MOMENTS) - number]:
+                take = store.new_take(subject, "monday", LABELS.index(label))
+                for second in np.arange(start + number / 20, end, PERIOD_S):
+                    rgb = cv2.convertScaleAbs(demo.draw(second), alpha=0.5 if number and second % 2 < 1 else 1.0)
+                    measured = measure(mesh, np.asarray(rgb, np.uint8))
+                    if not isinstance(measured, str):
+                        store.add(take, measured)
+        collector = Collector(store, subject="p04", session="monday", consent=True, pictures=False, say=print)
+        with (
+            contextlib.closing(Preview("127.0.0.1:0", device="livingroom", desk=collector)) as preview,
+            contextlib.closing(Chromium(HEIGHT)) as browser,
+        ):
+            screens = []
+            for width, theme, mobile in SCREENS:
+                browser.open(preview.url, width, theme, mobile=mobile)
+                with _recording(DemoCamera(settings.camera), mesh, preview, collector):
+                    time.sleep(RECORDED_S)
+                    screens.append(browser.screenshot())
+    gap = np.full((HEIGHT, GAP, 3), 255, np.uint8)
+    cv2.imwrite(str(path), np.hstack([screens[0], gap, screens[1]]))
+
+
+@contextlib.contextmanager
+def _recording(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector) -> Iterator[None]:
+    """Let the person smile for the table."""
+    requests = Requests()
+    loop = threading.Thread(target=session.run, args=(camera, mesh, preview, collector, requests))
+    collector.ask({"do": "label", "label": LABELS.index("happiness")})
+    collector.ask({"do": "record", "subject": "p04", "session": "monday", "consent": True})
+    loop.start()
+    try:
+        yield
+    finally:
+        requests.stop = True
+        loop.join()
+        collector.ask({"do": "undo"})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

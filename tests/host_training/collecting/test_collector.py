@@ -1,0 +1,170 @@
+"""What keys do, without a browser: who asks, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edge.errors import OutputError, UsageError
+from host_training.collecting.collector import NO_CONSENT, NO_LABEL, PERIOD_S, Collector
+from host_training.collecting.measuring import NO_FACE
+from host_training.collecting.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from host_training.collecting.measuring import Conditions
+    from host_training.collecting.samples import Measured
+
+pytest_plugins = ["tests.host_training.collecting.people"]
+
+ANNA = {"do": "record", "subject": "anna", "session": "monday", "consent": True}
+SMILE, FROWN = {"do": "label", "label": 1}, {"do": "label", "label": 4}
+STOP, UNDO = {"do": "stop"}, {"do": "undo"}
+
+
+class Desk:
+    """A collector with what stands round it in the command."""
+
+    def __init__(self, store: Store, seen: Callable[..., Measured]) -> None:
+        self.said: list[str] = []
+        self.store = store
+        self.collector = Collector(store, subject="", session="", consent=False, pictures=False, say=self.said.append)
+        self._seen = seen
+        self._now = 0.0
+
+    def ask(self, *asked: dict[str, Any]) -> None:
+        for each in asked:
+            self.collector.ask(each)
+
+    def see(self, frames: int, found: str = "") -> None:
+        """Frames as a camera delivers them, 15 a second."""
+        for _ in range(frames):
+            self._now += 1 / 15
+            due = self.collector.due(self._now)
+            if due is not None:
+                self.collector.add(due, found or self._seen())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.collector.state()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, conditions: Conditions, seen: Callable[..., Measured]) -> Iterator[Desk]:
+    with Store(tmp_path / "mine.parquet", conditions, say=lambda _: None) as store:
+        yield Desk(store, seen)
+
+
+def test_k_1_n_records_happiness(desk: Desk):
+    desk.see(15)
+    assert desk.state["recording"] is False
+    desk.ask(ANNA)
+    desk.see(15)
+    assert (desk.state["recording"], desk.state["note"], desk.store.coverage.rows) == (True, NO_LABEL, 0)
+    desk.ask(SMILE)
+    desk.see(15)
+    assert desk.state["rows"] == pytest.approx(1 / PERIOD_S, abs=2)
+    rows = desk.state["rows"]
+    desk.ask(STOP)
+    desk.see(15)
+    assert (desk.state["recording"], desk.store.coverage.rows) == (False, rows)
+    assert desk.state["undo"] == f"happiness, {rows} rows of anna"
+    assert desk.store.coverage.counts()[1].sum() == rows
+
+
+def test_no_more_than_five_rows_a_second(desk: Desk):
+    desk.ask(SMILE, ANNA)
+    desk.see(15 * 60)
+    assert desk.state["rows"] <= 60 / PERIOD_S + 1
+
+
+def test_another_label_is_another_take(desk: Desk):
+    desk.ask(ANNA, SMILE)
+    desk.see(15)
+    desk.ask(FROWN)
+    desk.see(15)
+    assert desk.state["undo"].startswith("anger, ")
+    desk.ask(UNDO)
+    assert desk.state["undo"].startswith("happiness, ")
+    assert desk.state["recording"] is False
+    assert desk.state["note"].startswith("undone: ")
+    desk.ask(UNDO)
+    assert desk.state["undo"] == ""
+    with pytest.raises(UsageError, match="nothing to undo"):
+        desk.ask(UNDO)
+    assert desk.store.coverage.rows == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"consent": False}, NO_CONSENT),
+        ({"subject": ""}, "the subject is missing"),
+        ({"session": " "}, "the session is missing"),
+        ({"subject": "../etc"}, "cannot be used"),
+        ({"session": "Zoë"}, "cannot be used"),
+        ({"subject": 7}, "another version"),
+        ({"consent": 1}, "another version"),
+        ({"do": "dance"}, "another version"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_in_one_line(desk: Desk, change: dict[str, Any], message: str):
+    with pytest.raises(UsageError, match=message) as error:
+        desk.ask({**ANNA, **change})
+    assert "\n" not in str(error.value)
+    desk.ask(SMILE)
+    desk.see(30)
+    assert desk.store.coverage.rows == 0
+
+
+@pytest.mark.parametrize("label", [8, 9, -1, "1", None, 1.5, True])
+def test_a_label_that_is_none_is_refused(desk: Desk, label: object):
+    with pytest.raises(UsageError):
+        desk.ask({"do": "label", "label": label})
+    assert desk.state["label"] is None
+
+
+def test_why_nothing_is_recorded_is_said_until_something_is(desk: Desk):
+    desk.ask(SMILE, ANNA)
+    desk.see(15, NO_FACE)
+    assert desk.state["note"] == f"not recorded: {NO_FACE}"
+    assert desk.state["rows"] == 0
+    desk.see(15)
+    assert desk.state["note"] == ""
+    assert desk.state["rows"] > 0
+
+
+def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(desk: Desk, seen: Callable[..., Measured]):
+    desk.ask(SMILE, ANNA)
+    for asked in ([STOP], [FROWN], [STOP, ANNA], [UNDO]):
+        desk.see(15)
+        desk.ask(ANNA)
+        rows = desk.store.coverage.rows
+        due = desk.collector.due(1e9)
+        assert due is not None
+        desk.ask(*asked)
+        desk.collector.add(due, seen())
+        assert desk.store.coverage.rows <= rows
+
+
+def test_a_full_disk_ends_the_recording_with_one_line_here_and_there(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    desk.ask(SMILE, ANNA)
+    desk.see(15)
+    rows = desk.state["rows"]
+
+    def full(*_: object) -> None:
+        raise OutputError("journal cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store._journal, "_write", full)
+        desk.see(15)
+    assert desk.state["recording"] is False
+    assert "No space left on device" in desk.state["note"]
+    assert desk.said == [desk.state["note"]]
+    assert desk.store.coverage.rows == rows
+    desk.ask(ANNA)
+    desk.see(15)
+    assert desk.store.coverage.rows > rows

@@ -1,0 +1,511 @@
+"""`emotion-train collect`, as it is typed: a real camera loop, a real browser at its page, kills and full disks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+
+import edge
+from edge.camera.demo import DemoCamera
+from edge.settings import CameraSettings
+from host_training.cli import main
+from host_training.collecting.journal import path_of
+from host_training.data import keypoints, tables
+from host_training.data.splits import disjoint
+from tests.edge.broker import free_port, until
+from tests.host_training import portraits
+from tests.host_training.collecting.people import ON_EACH_SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.edge.browsers import Browser
+
+pytest_plugins = ["tests.edge.browsers"]
+
+ROOT = Path(edge.__file__).parents[1]
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of a server that lives for a second
+PATIENCE_S = 90.0
+"""Longest wait for a program to do something: on a busy machine everything takes its time."""
+
+
+@pytest.fixture(autouse=True)
+def mesh_models() -> None:
+    portraits.mesh_models()
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said on stderr, which must be one line; progress bars are overwritten by it."""
+    said = capsys.readouterr().err.split("\r")[-1]
+    assert said.startswith("emotion-train: ")
+    assert said.count("\n") == 1
+    return said
+
+
+class Collecting:
+    """`emotion-train collect camera`, running."""
+
+    def __init__(self, out: Path, *more: str) -> None:
+        self.out = out
+        self.url = f"http://127.0.0.1:{free_port()}/"
+        words = ["collect", "camera", "--preview", urlsplit(self.url).netloc, "--out", str(out), *more]
+        if "--camera" not in more:
+            words += ["--camera", "demo"]
+        self._log = out.with_suffix(".log")
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "host_training", *words], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
+        until(lambda: "Ctrl-C ends it" in self.said or self.process.poll() is not None, "it starts", PATIENCE_S)
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        assert "Traceback" not in self.said
+        return status
+
+    def __enter__(self) -> Self:
+        assert self.process.poll() is None, self.said
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+
+
+class Page:
+    """The page of a `Collecting` in a browser, and hands at its keys."""
+
+    def __init__(self, browser: Browser, url: str, width: int = 1000, *, dark: bool = False) -> None:
+        self.browser = browser
+        browser.open(url, width, 1200, dark=dark)
+        browser.sees(lambda: browser.text("what"), "the panel is there")
+
+    def sit(self, subject: str, session: str = "monday", *, consent: bool = True) -> None:
+        for name, text in (("subject", subject), ("session", session)):
+            field = self.browser.driver.find_element("id", name)
+            field.clear()
+            field.send_keys(text)
+        box = self.browser.driver.find_element("id", "consent")
+        if box.is_selected() != consent:
+            box.click()
+
+    def press(self, keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.browser.driver).send_keys(keys).perform()
+
+    def sees(self, name: str, pattern: str) -> str:
+        """The text of an element, once it is like that."""
+        return str(
+            self.browser.sees(
+                lambda: re.fullmatch(pattern, self.browser.text(name)) and self.browser.text(name),
+                f"{name} shows {pattern}",
+            )
+        )
+
+    def rows(self) -> int:
+        """Of the take that is being recorded."""
+        return int("0" + "".join(filter(str.isdigit, self.browser.text("rows"))))
+
+    def sees_rows(self, count: int) -> None:
+        self.browser.sees(lambda: self.rows() >= count, f"{count} rows are recorded")
+
+
+@pytest.fixture
+def collecting(tmp_path: Path) -> Iterator[Callable[..., Collecting]]:
+    started: list[Collecting] = []
+
+    def start(*more: str, out: Path = tmp_path / "mine.parquet") -> Collecting:
+        started.append(Collecting(out, *more))
+        return started[-1].__enter__()
+
+    yield start
+    for each in started:
+        each.__exit__()
+
+
+def rows_of(path: Path) -> dict[tuple[str, str], int]:
+    """How many rows somebody has of a label."""
+    table = keypoints.read(path)
+    labels = [keypoints.LABELS[label] for label in table.label.tolist()]
+    pairs = list(zip(table.subject.tolist(), labels, strict=True))
+    return {pair: pairs.count(pair) for pair in sorted(set(pairs))}
+
+
+class TestCamera:
+    def test_k_1_n_and_undo_at_the_page_make_a_table(self, browser: Browser, collecting: Callable[..., Collecting]):
+        run = collecting()
+        page = Page(browser, run.url)
+        assert browser.text("labels").split("\n")[:2] == ["0neutral", "1happiness"]
+        page.press("k")
+        page.sees("why", "nothing is recorded without consent: .*")
+        page.sit("")
+        page.press("k")
+        page.sees("why", "the subject is missing: .*")
+        page.sit("Zoë")
+        page.press("k")
+        page.sees("why", "the subject 'Zoë' cannot be used: .*")
+        page.sit("Anna")
+        page.press("k")
+        page.sees("what", "Choose an expression")
+        page.press("1")
+        page.sees("what", "Recording happiness")
+        page.sees_rows(6)
+        page.press("n")
+        page.sees("what", "Not recording")
+        kept = int(page.sees("last", r"Last take: happiness, \d+ rows of anna").split()[3])
+        page.press("2k")
+        page.sees_rows(3)
+        page.press("n")
+        page.sees("last", r"Last take: surprise, \d+ rows of anna")
+        page.press("u")
+        page.sees("last", rf"Last take: happiness, {kept} rows of anna")
+        page.press("9")
+        page.sees("why", "there are the expressions 0 to 7")
+        page.sees("count", rf".* In all 1 person, {kept} rows. Still thin:")
+        assert "fear: nobody yet" in browser.text("thin")
+        meter = browser.driver.find_elements("css selector", "#meter tr")
+        assert [row.text.split()[0] for row in meter[2:4]] == ["neutral", "happiness"]
+        assert {entry["source"] for entry in browser.complaints()} == {"network"}  # what was refused
+        assert browser.asked() <= {run.url, f"{run.url}events", f"{run.url}collect"}
+
+        assert run.end() == 0
+        assert rows_of(run.out) == {("anna", "happiness"): kept}
+        assert "no row is for" in run.said
+        assert "emotion-train combine model/keypoints/ferplus.parquet" in run.said
+        assert {path.name for path in run.out.parent.iterdir()} == {"mine.parquet", "mine.log"}
+
+    def test_what_is_typed_into_a_field_is_no_key(self, browser: Browser, collecting: Callable[..., Collecting]):
+        run = collecting()
+        page = Page(browser, run.url)
+        page.sit("kn017", "u2")
+        assert browser.text("what") == "Not recording"
+        assert browser.run("return desk.label") is None
+        page.browser.driver.find_element("id", "consent").click()
+        page.sit("k2")
+        assert browser.run("return document.getElementById('consent').checked") is True
+        browser.driver.find_element("id", "subject").send_keys("x")  # another person
+        assert browser.run("return document.getElementById('consent').checked") is False
+
+    def test_buttons_do_what_keys_do_on_a_phone(self, browser: Browser, collecting: Callable[..., Collecting]):
+        run = collecting("--subject", "ben", "--session", "attic", "--consent")
+        page = Page(browser, run.url, 360, dark=True)
+        assert browser.run("return document.getElementById('subject').value") == "ben"
+        browser.driver.find_element("css selector", "#labels li:nth-child(5) button").click()
+        browser.driver.find_element("id", "record").click()
+        page.sees("what", "Recording anger")
+        page.sees_rows(2)
+        browser.driver.find_element("id", "stop").click()
+        page.sees("what", "Not recording")
+        assert browser.run("return document.documentElement.scrollWidth") <= 360
+        cut = "filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert browser.run(f"return [...document.querySelectorAll('#meter th, #labels button')].{cut}") == 0
+        run.end()
+        assert set(rows_of(run.out)) == {("ben", "anger")}
+
+    def test_a_kill_costs_nothing_that_the_page_had_counted(
+        self, browser: Browser, collecting: Callable[..., Collecting]
+    ):
+        run = collecting("--subject", "anna", "--session", "monday", "--consent")
+        page = Page(browser, run.url)
+        page.press("3k")
+        page.sees_rows(5)
+        counted = page.rows()
+        run.end(signal.SIGKILL)
+        assert not run.out.exists()
+        assert path_of(run.out).exists()
+
+        again = collecting()
+        assert "rows of a run that was cut short are taken over" in again.said
+        assert rows_of(run.out)[("anna", "sadness")] >= counted
+        again.end()
+        assert not path_of(run.out).exists()
+
+    def test_several_people_make_a_table_that_training_takes(
+        self, browser: Browser, collecting: Callable[..., Collecting], capsys: pytest.CaptureFixture[str]
+    ):
+        run = collecting()
+        page = Page(browser, run.url)
+        for person in ON_EACH_SIDE.values():
+            page.sit(person)
+            page.press("0k")
+            page.sees_rows(3)
+            page.press("1")
+            page.sees("what", "Recording happiness")
+            page.sees_rows(3)
+            page.press("n")
+            page.sees("what", "Not recording")
+        run.end()
+
+        table, _ = tables.load(run.out)
+        assert {side: set(table.subject[table.split == side].tolist()) for side in ON_EACH_SIDE} == {
+            side: {person} for side, person in ON_EACH_SIDE.items()
+        }
+        assert disjoint(table)[1] == {}
+        assert "no row is for" not in run.said
+        settings = run.out.with_name("tiny.toml")
+        settings.write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 2\nbatch = 8\n")
+        bundle = run.out.with_name("model")
+        words = ["--labels", "neutral,happiness", "--settings", str(settings)]
+        assert main(["describe", str(run.out)]) == 0
+        assert "| collected | test |" in capsys.readouterr().out
+        assert main(["train", "--table", str(run.out), "--out", str(bundle), *words]) == 0
+        assert (bundle / "manifest.json").exists()
+
+    def test_the_token_is_asked_for(
+        self,
+        browser: Browser,
+        collecting: Callable[..., Collecting],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ):
+        file = tmp_path / "token"
+        file.write_text(TOKEN)
+        file.chmod(0o600)
+        run = collecting("--preview-token-file", str(file))
+        address = urlsplit(run.url)
+        for path in ("/", "/collect"):
+            connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+            headers = {"Origin": run.url.rstrip("/")}
+            connection.request("POST" if path == "/collect" else "GET", path, '{"do": "stop"}', headers)
+            assert connection.getresponse().status == 403
+            connection.close()
+        page = Page(browser, f"{run.url}?token={TOKEN}")
+        page.sit("anna")
+        page.press("k")
+        page.sees("what", "Choose an expression")
+        assert TOKEN not in run.said
+
+        assert (
+            main(["collect", "camera", "--camera", "demo", "--preview", "0.0.0.0:0", "--out", str(tmp_path / "t")])
+            == 78
+        )
+        assert "set a token" in complaint(capsys)
+
+    def test_nobody_in_view_is_said(self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path):
+        (tmp_path / "walls").mkdir()
+        for number in range(600):
+            cv2.imwrite(str(tmp_path / "walls" / f"{number:03}.png"), np.full((96, 96), number % 200, np.uint8))
+        run = collecting("--camera", f"images:{tmp_path / 'walls'}", "--subject", "a", "--session", "b", "--consent")
+        page = Page(browser, run.url)
+        page.press("1k")
+        page.sees("why", "not recorded: no face is found")
+        run.end()
+        assert "nothing was recorded" in run.said
+        assert not run.out.exists()
+
+    def test_a_full_disk_ends_the_recording_and_keeps_what_there_is(
+        self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path
+    ):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(disk)]
+        if os.geteuid() or subprocess.run(mount, check=False).returncode:
+            pytest.skip("only root may mount the small disk that this fills")
+        try:
+            (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 50_000))
+            run = collecting("--subject", "anna", "--session", "b", "--consent", out=disk / "mine.parquet")
+            page = Page(browser, run.url)
+            page.press("1k")
+            page.sees("why", r"recording has stopped: .*No space left on device; what was recorded is safe")
+            rows = int(page.sees("last", "Last take: happiness, .*").split()[3])
+            assert run.end() == os.EX_CANTCREAT
+            assert run.said.splitlines()[-1].endswith("what was recorded is safe beside it: run the command again")
+            (disk / "ballast").unlink()
+            assert collecting(out=disk / "mine.parquet").end() == 0
+            assert rows_of(run.out) == {("anna", "happiness"): rows}
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+    def test_kept_pictures_are_said_beside_the_consent_and_become_a_store_of_faces(
+        self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path
+    ):
+        keep = tmp_path / "pictures"
+        run = collecting("--keep-pictures", str(keep), "--subject", "anna", "--session", "monday", "--consent")
+        page = Page(browser, run.url)
+        page.sees(
+            "agreed", "This person has agreed that pictures and landmarks of their face are kept here for training."
+        )
+        page.press("1k")
+        page.sees_rows(3)
+        page.press("n")
+        page.sees("what", "Not recording")
+        run.end()
+
+        told = re.search(r"--pictures (folder:\S+)", run.said)
+        assert told
+        store = tmp_path / "mine.faces.npz"
+        assert main(["faces", "--table", str(run.out), "--pictures", told[1], "--out", str(store)]) == 0
+        assert len(list(keep.rglob("*.png"))) == len(keypoints.read(run.out))
+        assert main(["collect", "remove", "--subject", "anna", "--table", str(run.out)]) == 0
+        assert list(keep.rglob("*.png")) == []
+
+    def test_a_recording_has_no_pictures_to_measure(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+        out = tmp_path / "mine.parquet"
+        assert main(["collect", "camera", "--camera", "recording:smile.landmarks", "--out", str(out)]) == os.EX_USAGE
+        assert "holds no pictures to measure" in complaint(capsys)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Pictures of the demo's person in folders; and what cannot be used."""
+    folder = tmp_path / "photos"
+    demo = DemoCamera(CameraSettings(width=640, height=480))
+    for name, seconds in (("happy", (0.5, 1.0, 1.5)), ("Surprised", (8.5, 9.0)), ("smirk", (2.0,))):
+        (folder / name).mkdir(parents=True)
+        for second in seconds:
+            frame = cv2.cvtColor(demo.draw(second), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / name / f"{second}.png"), frame)
+    (folder / "happy" / "broken.png").write_bytes(b"no picture")
+    cv2.imwrite(str(folder / "happy" / "wall.png"), np.full((300, 300), 90, np.uint8))
+    return folder
+
+
+def images(folder: Path, *more: str, out: str = "mine.parquet") -> list[str]:
+    words = ["collect", "images", str(folder), "--out", str(folder.parent / out), "--session", "monday"]
+    return [*words, *(more if "--subject" in more else ("--subject", "anna", *more))]
+
+
+class TestImages:
+    def test_the_folder_is_the_label(self, pictures: Path, capsys: pytest.CaptureFixture[str]):
+        assert main(images(pictures, "--consent", "--label", "smirk=contempt")) == 0
+
+        out = pictures.parent / "mine.parquet"
+        assert rows_of(out) == {("anna", "contempt"): 1, ("anna", "happiness"): 3, ("anna", "surprise"): 2}
+        assert {source.split("/")[1] for source in keypoints.read(out).source.tolist()} == {"monday"}
+        said = capsys.readouterr().out
+        assert "left out 1: no face is found" in said
+        assert "broken.png is not an image that can be read" in said
+        assert "added 6 rows of anna" in said
+
+    def test_the_same_pictures_again_add_nothing(self, pictures: Path, capsys: pytest.CaptureFixture[str]):
+        assert main(images(pictures, "--consent")) == 0
+        before = (pictures.parent / "mine.parquet").read_bytes()
+        assert main(images(pictures, "--consent", "--subject", "ben")) == 0
+
+        assert (pictures.parent / "mine.parquet").read_bytes() == before
+        assert "left out 5: this very picture is in the table already" in capsys.readouterr().out
+
+    def test_a_kill_loses_little_and_the_same_command_goes_on(self, pictures: Path):
+        demo = DemoCamera(CameraSettings(width=320, height=240))
+        for number in range(60):
+            frame = cv2.cvtColor(demo.draw(number / 16), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(pictures / "happy" / f"more{number:03}.png"), frame)
+        out = pictures.parent / "mine.parquet"
+        words = [sys.executable, "-m", "host_training", *images(pictures, "--consent")]
+        run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: path_of(out).exists() and path_of(out).stat().st_size > 50_000, "some are measured", PATIENCE_S)
+        run.kill()
+        run.wait()
+
+        again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        taken = re.search(r"(\d+) rows of a run that was cut short are taken over", again.stderr)
+        added = re.search(r"added (\d+) rows of anna", again.stdout)
+        assert taken
+        assert added
+        assert int(taken[1]) > 0
+        assert int(taken[1]) + int(added[1]) == len(keypoints.read(out))
+
+    @pytest.mark.parametrize(
+        ("more", "status", "message"),
+        [
+            ((), os.EX_USAGE, "say with --consent that the person has agreed"),
+            (("--consent", "--subject", "a/b"), os.EX_USAGE, "the subject 'a/b' cannot be used"),
+            (("--consent", "--label", "smirk=joy"), os.EX_USAGE, "'joy' is none of neutral"),
+            (("--consent", "--label", "nobody=fear"), os.EX_USAGE, "there is no folder of that name"),
+            (("--consent", "--dance"), os.EX_USAGE, "--dance"),
+        ],
+    )
+    def test_bad_input_is_told_in_one_line(
+        self, pictures: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int, message: str
+    ):
+        assert main(images(pictures, *more)) == status
+        assert message in complaint(capsys)
+        assert not (pictures.parent / "mine.parquet").exists()
+
+    def test_a_folder_without_expressions_is_65_and_none_at_all_66(
+        self, pictures: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        for name in ("happy", "Surprised"):
+            shutil.rmtree(pictures / name)
+        assert main(images(pictures, "--consent")) == os.EX_DATAERR
+        assert "'smirk' is no known expression" in complaint(capsys)
+        assert main(images(pictures / "no", "--consent")) == os.EX_NOINPUT
+        assert "No such file" in complaint(capsys)
+
+    @pytest.mark.parametrize("out", ["file/mine.parquet", "folder"])
+    def test_a_table_that_cannot_be_written_is_73(self, pictures: Path, capsys: pytest.CaptureFixture[str], out: str):
+        (pictures.parent / "file").write_text("")
+        (pictures.parent / "folder").mkdir()
+        assert main(images(pictures, "--consent", out=out)) == os.EX_CANTCREAT
+        assert "cannot be written" in complaint(capsys)
+
+    def test_a_table_of_another_kind_is_65(
+        self, pictures: Path, table: keypoints.Table, capsys: pytest.CaptureFixture[str]
+    ):
+        keypoints.write(table, pictures.parent / "mine.parquet")
+        assert main(images(pictures, "--consent")) == os.EX_DATAERR
+        assert "collect into a table of its own" in complaint(capsys)
+
+
+def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path, capsys: pytest.CaptureFixture[str]):
+    out = pictures.parent / "mine.parquet"
+    assert main(images(pictures, "--consent", "--label", "smirk=contempt")) == 0
+    capsys.readouterr()
+
+    assert main(["collect", "coverage", "--table", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "in all 1 person, 6 rows" in said
+    assert "fear: nobody yet" in said
+    assert main(["collect", "remove", "--subject", "ben", "--table", str(out)]) == os.EX_USAGE
+    assert "there are anna" in complaint(capsys)
+    assert main(["collect", "remove", "--subject", "ANNA", "--table", str(out)]) == 0
+    assert f"removed 6 rows of anna from {out}, which is gone" in capsys.readouterr().out
+    assert main(["collect", "remove", "--subject", "anna", "--table", str(out)]) == os.EX_NOINPUT
+    assert main(["collect", "coverage", "--table", str(out)]) == os.EX_NOINPUT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["dance"],
+        ["camera"],
+        ["images", "x", "--out", "y"],
+        ["remove", "--table", "t"],
+        ["camera", "--camera", "telescope", "--out", "t"],
+    ],
+)
+def test_what_is_no_command_is_told_in_one_line(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["collect", *words]) in (os.EX_USAGE, os.EX_CONFIG)
+    complaint(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["collect", "--help"])
+    said: Any = capsys.readouterr().out
+    assert "example: emotion-train collect camera" in said
+    assert "undo the last take" in said
