@@ -336,7 +336,7 @@ def test_a_hot_processor_looks_at_fewer_pictures(broker, tmp_path):
     health = listener.payloads("health")[1]
     SCHEMAS["health"].validate(health)
     assert (health["target_fps"], health["cpu_temperature_c"]) == (12, 81)
-    assert health["fps"] == pytest.approx(12, abs=1)
+    assert 0 < health["fps"] <= 13, "not more than that, however little else there is to do"
     (line,) = [line for line in complaints.splitlines() if "pictures a second" in line]
     assert line == "WARNING the processor is at 81 degrees Celsius: fewer pictures a second are looked at, now 12"
     assert kinds(listener).count("new") == 1, "a face is not lost in the pauses"
