@@ -191,9 +191,10 @@ def read(path: Path) -> Table:
         ConfigError: its landmarks come from another face mesh.
     """
     try:
-        # Through Python's own file, so that a missing or forbidden one says so in the system's words.
-        with path.open("rb") as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        # So that a missing or forbidden one says so in the system's words. The reading itself is not through Python's
+        # file: a thread of pyarrow may let go of that when Python has ended, and then aborts the program.
+        path.open("rb").close()
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             code = _described(path, (parquet.metadata.metadata or {}).get(METADATA_KEY))
             schema = _schema(len(code.components))
             _check_columns(path, parquet.schema_arrow, schema)

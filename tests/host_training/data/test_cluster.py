@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(edge.__file__).parents[1]
 THREADS = 2
+START_S = 60.0
 
 pytest.importorskip("distributed", reason="needs Dask: pip install emotion-edge[cluster]")
 
@@ -45,7 +47,14 @@ class Cluster:
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self._folder = folder
-        self.scheduler = self._start("scheduler", "--port", self.address.split(":")[-1])
+        port = int(self.address.split(":")[-1])
+        self.scheduler = self._start("scheduler", "--port", str(port))
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.05)
+        pytest.fail(f"no scheduler listens after {START_S} s")
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", self.address, "--nthreads", str(THREADS), "--no-nanny", **environment)
@@ -221,7 +230,10 @@ def test_a_worker_that_comes_back_takes_the_work_up_again(cluster: Cluster, jobs
     assert sorted([first, *results]) == list(range(20))
 
 
-def test_a_job_that_kills_its_workers_is_one_line(cluster: Cluster, jobs_module: object):
+def test_a_job_that_kills_its_workers_is_one_line(
+    cluster: Cluster, jobs_module: object, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_module, "WAIT_S", START_S)  # four that start at once keep a machine busy
     for _ in range(4):
         cluster.worker()
 
