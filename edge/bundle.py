@@ -111,7 +111,7 @@ def for_camera(settings: Settings) -> Bundle:
     Raises:
         ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
     """
-    if not _is_recording(settings):
+    if not settings.camera.is_recording:
         return in_use(settings)
     folder = locate(settings.model.bundle)
     beside = folder.parent / LANDMARKS_ALONE
@@ -144,13 +144,9 @@ def load_shadow(settings: Settings, folder: Path) -> Bundle:
         ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
     """
     bundle = load(folder, signature.trusted_keys(settings.model.trusted_keys))
-    if CROP in bundle.inputs and _is_recording(settings):
+    if CROP in bundle.inputs and settings.camera.is_recording:
         raise _reads_pictures(bundle, "model.shadow")
     return bundle
-
-
-def _is_recording(settings: Settings) -> bool:
-    return settings.camera.source.strip().startswith("recording:")
 
 
 def _reads_pictures(bundle: Bundle, key: str) -> ConfigError:

@@ -153,7 +153,7 @@ class Classifier:
         self._offset = offset
 
     def with_offset(self, offset: NDArray[np.float32] | None) -> Classifier:
-        """The same, but for what is taken off each vector, float32[F]."""
+        """The same, but for what is taken off each vector, float32[F], or of each of N, float32[N, F]."""
         return Classifier(self._model, self._features, self._temperature, offset)
 
     def probabilities(

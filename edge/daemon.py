@@ -211,7 +211,9 @@ class Daemon:
             self._publish_event(change)
         if not self._shadow.step(faces, frame, now):
             self._publish_info()
-        self._calibrate(None if frame is None else list(zip(faces, readings, strict=True)), now)
+        if self._calibration is not None:
+            seen = None if frame is None else list(zip(faces, readings, strict=True))
+            self._calibrate(*self._calibration, seen, now)
         return bool(changes)
 
     def _plan_next(self, now: float) -> None:
@@ -289,11 +291,10 @@ class Daemon:
             raise EdgeError(f"model {bundle.id} cannot be told of a neutral face: install a newer one, and reload")
         self._calibration = request, Calibration(bundle.features, self._settings.expression.min_quality)
 
-    def _calibrate(self, seen: Sequence[tuple[Face, Reading]] | None, now: float) -> None:
-        """A calibration that is under way takes in a frame, with what is seen on it; None: the camera is silent."""
-        if self._calibration is None:
-            return
-        asked, calibration = self._calibration
+    def _calibrate(
+        self, asked: Request, calibration: Calibration, seen: Sequence[tuple[Face, Reading]] | None, now: float
+    ) -> None:
+        """The calibration that is under way takes in a frame, with what is seen on it; None: the camera is silent."""
         try:
             landmarks = calibration.step(seen, now)
             if landmarks is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import filecmp
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """renameat2(2)."""
@@ -53,6 +56,19 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
         new.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def append(file: BinaryIO, data: bytes) -> None:
+    """Write at the end of an unbuffered file, all of it or nothing."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - the system's own words for it
+    except OSError:
+        # What did fit would make a reader call the file damaged.
+        with contextlib.suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def copy_tree(source: Path, target: Path) -> None:

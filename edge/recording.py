@@ -12,8 +12,6 @@ a power cut the few seconds since the last fsync.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import math
 import os
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
+from edge import durable
 from edge.camera.files import refusal
 from edge.errors import DataError, EdgeError, NoInputError, OutputError
 from edge.values import LANDMARKS, Face, Frame
@@ -101,7 +100,6 @@ class RecordingWriter:
         """Frames written so far."""
         self._path = path
         self._first = self._synced = 0.0
-        self._size = 0
         try:
             # Unbuffered: what is written is the system's at once, and closing has nothing left to fail on.
             self._file = path.open("xb", buffering=0)
@@ -156,14 +154,9 @@ class RecordingWriter:
 
     def _put(self, data: bytes) -> None:
         try:
-            if self._file.write(data) != len(data):
-                raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - the system's own words for it
+            durable.append(self._file, data)
         except OSError as error:
-            # What did fit of this record would make a reader call the recording damaged.
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._size)
             raise self._refused(error) from error
-        self._size += len(data)
 
     def _refused(self, error: OSError) -> OutputError:
         kept = f"; the {self.frames} frames before can be played" if self.frames else ""

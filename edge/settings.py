@@ -105,6 +105,11 @@ class CameraSettings:
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
     """The longest pause between two attempts to open it."""
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether it plays landmarks, and has no pictures."""
+        return self.source.strip().startswith("recording:")
+
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:

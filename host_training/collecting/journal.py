@@ -11,7 +11,6 @@ the second since the last fsync.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from edge import durable
 from edge.errors import DataError, OutputError, UnavailableError
 from edge.face_mesh import STILL_VERSION
 from edge.values import LANDMARKS
@@ -208,12 +208,9 @@ class Journal:
         self._write(_RECORD.pack(len(payload), zlib.crc32(payload)) + payload)
 
     def _write(self, data: bytes) -> None:
-        size = os.fstat(self._file.fileno()).st_size
         try:
-            if self._file.write(data) != len(data):
-                raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - the system's own words for it
+            durable.append(self._file, data)
         except OSError as error:
-            self._cut(size)
             raise self._refused(error) from error
 
     def _cut(self, size: int) -> None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from host_training.data.keypoints import Table
 
 KNOWN = "this very picture is in the table already"
-DECISIONS = ".decisions.csv"
-"""What the name of a table's decisions ends in, see `tables.decisions_path`."""
 
 
 class Store:
@@ -272,7 +270,7 @@ def _write(table: Table, path: Path) -> None:
 
 def _forget_decisions(table: Path, subject: str) -> None:
     """Take a person's rows out of what was decided about a table; `cleaning.decisions` reads it, but needs SciPy."""
-    path = table.with_suffix(DECISIONS)
+    path = keypoints.decisions_path(table)
     try:
         lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
     except FileNotFoundError:

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Search, record, and write the page."""
     from edge.errors import UsageError
     from host_training.cleaning import contact_sheet, decisions, near_duplicates
-    from host_training.data import keypoints, tables
+    from host_training.data import keypoints
     from host_training.data.pictures import pictures_of
     from host_training.output import ensure_writable
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--top: must be 0 or more")
     settings = recipe_arguments.settings(args)
     table = keypoints.read(args.table)
-    file = args.decisions or tables.decisions_path(args.table)
+    file = args.decisions or keypoints.decisions_path(args.table)
     before = decisions.read(file) if file.exists() else []
     page = args.out / PAGE
     for path in (file, page):

@@ -91,7 +91,7 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
     given = {
         what: checked_id(what, getattr(args, what)) if getattr(args, what) else "" for what in ("subject", "session")
     }
-    if settings.camera.source.strip().startswith("recording:"):
+    if settings.camera.is_recording:
         raise UsageError(f"{settings.camera.source}: a recording holds no pictures to measure; choose another --camera")
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
@@ -127,7 +127,7 @@ def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions
 
     if not args.consent:
         raise UsageError(f"say with --consent that {CONSENT}")
-    sitter = Sitter.agreed(args.subject, args.session, consent=args.consent)
+    sitter = Sitter.agreed(args.subject, args.session, consent=True)
     labels = shared_arguments.labels(args)
     source = importers.load("folder", args.folder, Options(labels=labels, subject=sitter.subject))
     dropped = Counter(source.dropped)

@@ -122,6 +122,16 @@ class Table:
         """str[N]: data set and place in it, as in `fer2013/123`; never used twice."""
         return np.char.add(np.char.add(self.data_set, "/"), self.source)
 
+    @property
+    def persons(self) -> NDArray[np.str_]:
+        """str[N]: data set and subject; of no account where that is not known."""
+        return np.char.add(np.char.add(self.data_set, "/"), self.subject)
+
+
+def decisions_path(table: Path) -> Path:
+    """Where `emotion-train clean` keeps what was decided about a table: `faces.decisions.csv` by `faces.parquet`."""
+    return table.with_suffix(".decisions.csv")
+
 
 def take(table: Table, rows: NDArray[Any]) -> Table:
     """The rows that a mask or indices name."""

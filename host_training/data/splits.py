@@ -32,7 +32,7 @@ def units(table: Table) -> NDArray[np.intp]:
     keys: list[NDArray[np.intp]] = []
     offset = count
     named = table.subject != ""
-    persons = np.char.add(np.char.add(table.data_set, "/"), table.subject)[named]
+    persons = table.persons[named]
     for values, rows in ((table.group, np.arange(count)), (persons, np.flatnonzero(named))):
         different, number = np.unique(values, return_inverse=True)
         keys.append(np.stack([rows, number + offset]))

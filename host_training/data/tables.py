@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from host_training.data.keypoints import Table
 
 
-def decisions_path(table: Path) -> Path:
-    """Where `emotion-train clean` keeps what was decided about a table: `faces.decisions.csv` by `faces.parquet`."""
-    return table.with_suffix(".decisions.csv")
-
-
 def load(path: Path) -> tuple[Table, list[str]]:
     """Read a table, apply what was decided about it, and leave out what then stands on two sides.
 
@@ -30,7 +25,7 @@ def load(path: Path) -> tuple[Table, list[str]]:
         TableError, ConfigError, DataError: see `keypoints.read` and `decisions.read`.
     """
     table = keypoints.read(path)
-    beside = decisions_path(path)
+    beside = keypoints.decisions_path(path)
     if not beside.exists():
         return table, []
     table, done = decisions.apply(table, decisions.read(beside))

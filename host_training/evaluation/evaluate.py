@@ -111,7 +111,7 @@ class Scores:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        figures: dict[str, Any] = _rounded(asdict(self))
+        figures: dict[str, Any] = rounded(asdict(self))
         del figures["engines_missing"]
         return {"protocol": PROTOCOLS[self.truth], **figures}
 
@@ -293,12 +293,12 @@ def score(
     )
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """With every float cut to `DIGITS`, which is more than any evaluation can tell apart."""
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
+        return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(each) for each in value]
+        return [rounded(each) for each in value]
     return value

@@ -14,7 +14,7 @@ from host_training.data.seen import NO_FACES, see
 from host_training.data.votes import NEUTRAL, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics
-from host_training.evaluation.evaluate import CHUNK, DIGITS, judged_rows
+from host_training.evaluation.evaluate import judged_rows, rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,8 +60,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        figures = [{key: _rounded(value) for key, value in asdict(each).items()} for each in self.figures]
-        return {"protocol": PROTOCOL, **asdict(self), "figures": figures}
+        return {"protocol": PROTOCOL, **rounded(asdict(self))}
 
     def text(self) -> str:
         """For people."""
@@ -111,16 +110,11 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
         )
     patches = see(bundle.features, table, rows, faces).patches
     label = targets.hard[rows]
-    _, person = np.unique(np.char.add(np.char.add(table.data_set, "/"), table.subject)[rows], return_inverse=True)
+    _, person = np.unique(table.persons[rows], return_inverse=True)
     said = []
     for share in tqdm(SHARES, "classifying", unit=" shares", leave=False):
-        off = np.float32(share / SHARE) * offsets
-        parts = []
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            reader = bundle.classifier.with_offset(off[part])
-            parts.append(reader.probabilities(table.landmarks[rows[part]], None if patches is None else patches[part]))
-        said.append(np.concatenate(parts).argmax(axis=1))
+        reader = bundle.classifier.with_offset(np.float32(share) * offsets)
+        said.append(reader.probabilities(table.landmarks[rows], patches).argmax(axis=1))
     support = np.bincount(label, minlength=len(targets.labels))
     occurs = np.flatnonzero(support).tolist()
     return Comparison(
@@ -137,15 +131,15 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
 def _offsets(
     bundle: Bundle, table: Table, targets: Targets, rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Of rows, int[N], those whose person's neutral face is known, int[M], and what is taken off, float32[M, F]."""
+    """Of rows, int[N], those whose neutral face is known, int[M], and all that sets that apart, float32[M, F]."""
     rows = rows[table.found[rows] & (table.subject[rows] != "")]
     neutral = targets.shows(NEUTRAL)
-    persons = np.char.add(np.char.add(table.data_set, "/"), table.subject)
+    persons = table.persons
     kept, offsets = [], []
     for row in rows.tolist():
         others = rows[(persons[rows] == persons[row]) & neutral[rows] & (rows != row)]
         if len(others):
-            offset = Baseline.of(table.landmarks[others], bundle.features).offset(bundle.features)
+            offset = Baseline.of(table.landmarks[others], bundle.features).offset(bundle.features, share=1.0)
             assert offset is not None  # noqa: S101 - the bundle takes one
             kept.append(row)
             offsets.append(offset)
@@ -178,11 +172,3 @@ def _figures(
         macro_f1=float(metrics.macro_f1(hits, support, counts[:, : len(labels)].sum(axis=0))),
         recall={labels[at]: float(hits[at] / support[at]) for at in np.flatnonzero(support).tolist()},
     )
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, tuple) else value

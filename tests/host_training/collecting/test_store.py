@@ -280,7 +280,7 @@ class TestRemove:
         record("anna", pictures=keep)
         record("ben", pictures=keep)
         record("anna-2")
-        tables.decisions_path(out).write_text(
+        keypoints.decisions_path(out).write_text(
             "id,action,detail,reason\ncollected/anna/monday/001-happiness/0001.png,drop,,blurred\n"
             "collected/ben/monday/001-happiness/0001.png,keep,collected/anna/monday/001-happiness/0002.png,\n"
             "collected/ben/monday/001-happiness/0002.png,drop,,dark\n"
@@ -292,7 +292,7 @@ class TestRemove:
 
         table, _ = tables.load(out)
         assert table.subject.tolist() == ["ben", "ben", "anna-2", "anna-2", "anna-2"]  # one was dropped by decision
-        assert tables.decisions_path(out).read_text().count("\n") == 2
+        assert keypoints.decisions_path(out).read_text().count("\n") == 2
         assert names(tmp_path / "pictures" / "collected") == {"ben"}
         assert names(tmp_path) == {"mine.parquet", "mine.decisions.csv", "pictures", ".mine.parquet.pictures"}
         left = subprocess.run(["grep", "-r", "-l", "-w", "anna/monday", tmp_path], capture_output=True, check=False)
