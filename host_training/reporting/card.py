@@ -106,7 +106,12 @@ def kind(report: Mapping[str, Any]) -> str:
     """What kind of network it is."""
     parts = {VECTOR: "a multi-layer perceptron on the landmarks", CROP: "a convolutional network on the patch"}
     named = [parts[name] for name in inputs(report)]
-    text = f"the sum of {named[0]} and {named[1]}" if len(named) > 1 else named[0]
+    if len(named) == 1:
+        text = named[0]
+    elif report["crop_share"] is None:  # no sum
+        text = "one convolutional network on the patch, which a layer on the landmarks runs into at its end"
+    else:
+        text = f"the sum of {named[0]} and {named[1]}"
     return text[0].upper() + text[1:]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
+from edge.classifier import softmax
+from edge.errors import UsageError
 from edge.patch import MIDDLE, SPREAD, Patch
 from host_training.data.distortions import augmented
+from host_training.data.seen import NO_FACES, Seen
 from host_training.quiet import quiet
-from host_training.training.network import CEILING, Layer, folded, seed_everything
+from host_training.training.network import CEILING, Layer, folded, jittered, seed_everything, within_reach
 
 with quiet():
     import keras
@@ -20,8 +23,9 @@ with quiet():
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge.features import Features
     from host_training.data.faces import Faces
-    from host_training.training.settings import CropSettings, TrainSettings
+    from host_training.training.settings import TrainSettings
 
 WARM_UP = 200
 """Steps over which the learning rate rises, so that the first batches don't throw the weights about."""
@@ -29,6 +33,10 @@ CHUNK = 512
 """Patches that are looked at in one go where nothing is learnt."""
 CUT_OUT = (0.12, 0.45)
 """Sides of the rectangle that is blotted out, as shares of the patch's."""
+DENSE = 2
+"""Dimensions of the kernel of a dense layer."""
+TAUGHT = 0.5
+"""Share of a target that is what teachers say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class Lessons:
     """float32[N, C], each row a distribution over the labels."""
     weights: NDArray[np.float32]
     """float32[N], how much a row counts; 1 on average."""
+    vectors: NDArray[np.float32] | None = None
+    """float32[2, N, F], from `edge.features`, of the rows and of their mirror images; None: they are not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +73,17 @@ class PatchNetwork:
     convolutions: list[Convolution]
     """Three for each stage; see `build`."""
     last: Layer
+    beside: Layer | None = None
+    """On the vector of the landmarks; what it says goes into `last` beside the patch. None: it is not seen."""
 
     @property
     def parameters(self) -> int:
         """How many numbers it has learnt."""
-        layers: list[Convolution | Layer] = [*self.convolutions, self.last]
+        layers: list[Convolution | Layer] = [*self.convolutions, self.last, *([self.beside] if self.beside else [])]
         return sum(each.kernel.size + each.bias.size for each in layers)
 
-    def __call__(self, values: Any) -> Any:
-        """tf.Tensor float[N, S, S, 1], from `as_input` -> logits, float[N, C]."""
+    def __call__(self, values: Any, vectors: Any = None) -> Any:
+        """tf.Tensor float[N, S, S, 1], from `as_input`, and float[N, F], if it sees them -> logits, float[N, C]."""
 
         def convolved(values: Any, layer: Convolution) -> Any:
             return tf.nn.conv2d(values, layer.kernel, layer.strides, "SAME") + layer.bias
@@ -81,7 +93,10 @@ class PatchNetwork:
             first, second, third = self.convolutions[at : at + 3]
             values = tf.nn.relu6(convolved(values, first))
             values = tf.nn.relu6(values + convolved(tf.nn.relu6(convolved(values, second)), third))
-        return tf.reduce_mean(values, axis=(1, 2)) @ self.last.kernel + self.last.bias
+        values = tf.reduce_mean(values, axis=(1, 2))
+        if self.beside is not None:
+            values = tf.concat([values, tf.nn.relu6(vectors @ self.beside.kernel + self.beside.bias)], axis=1)
+        return values @ self.last.kernel + self.last.bias
 
 
 def as_input(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -93,17 +108,19 @@ def as_input(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
 def train(
     lessons: Lessons,
     faces: Faces,
-    watched: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    watched: tuple[Seen, NDArray[np.float32]],
+    features: Features,
     settings: TrainSettings,
     *,
     label: str = "training",
 ) -> tuple[PatchNetwork, dict[str, list[float]]]:
-    """Fit a network; it keeps the weights with which the watched patches were least surprising.
+    """Fit a network; it keeps the weights with which the watched faces were least surprising.
 
     Args:
         lessons: what it learns from.
         faces: the pictures.
-        watched: patches, uint8[V, S, S], and their targets, float32[V, C].
+        watched: V faces, and their targets, float32[V, C].
+        features: where the vectors come from.
         settings: the recipe.
         label: what the progress bar says.
 
@@ -114,7 +131,7 @@ def train(
     recipe = settings.crop
     batches = _Batches(lessons, faces, settings)
     labels = lessons.targets.shape[1]
-    model = build(recipe, labels)
+    model = build(settings, labels, features if lessons.vectors is not None else None)
     steps = len(batches) * recipe.epochs
     warm_up = min(WARM_UP, steps // 4)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -132,7 +149,7 @@ def train(
 
         history = model.fit(
             batches,
-            validation_data=(as_input(watched[0]), watched[1]),
+            validation_data=(_given(watched[0], both=lessons.vectors is not None), watched[1]),
             epochs=recipe.epochs,
             callbacks=[
                 best,
@@ -145,26 +162,58 @@ def train(
 
 def folded_patch(model: Any) -> PatchNetwork:
     """What `build` made, as arrays, each batch normalisation worked into the weights before it."""
-    *convolutions, (kernel, bias, _) = folded(model)
-    return PatchNetwork(model.input_shape[1], [Convolution(*each) for each in convolutions], Layer(kernel, bias))
+    *beside, last = [Layer(kernel, bias) for kernel, bias, _ in folded(model) if kernel.ndim == DENSE]
+    convolutions = [Convolution(*each) for each in folded(model) if each[0].ndim != DENSE]
+    return PatchNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
 
 
-def logits(model: PatchNetwork, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the float network says, float32[N, C], to patches, uint8[N, S, S]: the mean of a face and its mirror image.
+def taught(lessons: Lessons, by: list[PatchNetwork], faces: Faces, size: int) -> Lessons:
+    """Lessons whose targets are, by `TAUGHT`, what others say of the rows on average (Hinton et al. 2015).
+
+    Args:
+        lessons: what they learnt from.
+        by: trained networks.
+        faces: the pictures.
+        size: px, the side of a patch.
+    """
+    patch = Patch(size)
+    cut = {row: patch(faces.picture(row), faces.landmarks(row)) for row in set(lessons.rows.tolist())}
+    vectors = np.zeros((len(lessons.rows), 0), np.float32) if lessons.vectors is None else lessons.vectors[0]
+    seen = Seen(vectors, np.array([cut[row] for row in lessons.rows.tolist()], np.uint8))
+    said = np.mean([softmax(logits(each, seen), 1.0) for each in by], axis=0, dtype=np.float32)
+    return replace(lessons, targets=np.float32(1 - TAUGHT) * lessons.targets + np.float32(TAUGHT) * said)
+
+
+def logits(model: PatchNetwork, seen: Seen) -> NDArray[np.float32]:
+    """What the float network says, float32[N, C], to N faces: the mean of a patch and its mirror image.
 
     That costs time on the device, but no room.
     """
     said: list[NDArray[np.float32]] = [np.zeros((0, len(model.last.bias)), np.float32)]
-    for at in range(0, len(patches), CHUNK):
-        inputs = as_input(patches[at : at + CHUNK])
-        both = model(inputs) + model(inputs[:, :, ::-1])
+    for at in range(0, len(seen), CHUNK):
+        patches, vectors = _given(seen[slice(at, at + CHUNK)], both=True)
+        both = model(patches, vectors) + model(patches[:, :, ::-1], vectors)
         said.append(np.asarray(both / 2, np.float32))
     return np.concatenate(said)
 
 
-def build(recipe: CropSettings, labels: int) -> Any:
-    """An untrained network: in each stage one convolution that halves the sides, and two that are added to it."""
-    layers = keras.layers
+def _given(seen: Seen, *, both: bool) -> Any:
+    """What Keras is given to see: patches, or patches and vectors."""
+    if seen.patches is None:
+        raise UsageError(NO_FACES)
+    patches = as_input(seen.patches)
+    return (patches, within_reach(seen.vectors)) if both else patches
+
+
+def build(settings: TrainSettings, labels: int, features: Features | None = None) -> Any:
+    """An untrained network: in each stage one convolution that halves the sides, and two that are added to it.
+
+    Args:
+        settings: the recipe.
+        labels: C.
+        features: where the vectors come from that it sees as well, through one hidden layer; None: the patch alone.
+    """
+    recipe, layers = settings.crop, keras.layers
 
     def convolved(values: Any, channels: int, *, side: int = 3, strides: int = 1) -> Any:
         values = layers.Conv2D(channels, side, strides, padding="same", use_bias=False)(values)
@@ -180,6 +229,11 @@ def build(recipe: CropSettings, labels: int) -> Any:
         more = convolved(cut_off(convolved(values, channels)), channels)
         values = cut_off(layers.Add()([values, more]))
     values = layers.GlobalAveragePooling2D()(values)
+    if features is not None:
+        vectors = keras.Input((features.size,))
+        beside = jittered(vectors, features, settings.augmentation, settings.seed)
+        values = layers.Concatenate()([values, cut_off(layers.Dense(settings.network.hidden[0])(beside))])
+        inputs = [inputs, vectors]
     values = layers.Dropout(recipe.dropout)(values)
     return keras.Model(inputs, layers.Dense(labels)(values))
 
@@ -198,12 +252,16 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
     def __len__(self) -> int:
         return max(1, len(self._order) // self._recipe.batch)  # the rest has its turn in another epoch
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
         chosen = self._order[index * self._recipe.batch : (index + 1) * self._recipe.batch]
         # Of its own, so that it does not matter in which order batches are asked for.
         rng = np.random.default_rng((self._seed, self._epoch, index))
-        patches = as_input(np.array([self._one(row, rng) for row in self._lessons.rows[chosen].tolist()], np.uint8))
-        return self._mixed(patches, self._lessons.targets[chosen], self._lessons.weights[chosen], rng)
+        cut = [self._one(row, rng) for row in self._lessons.rows[chosen].tolist()]
+        seen = [as_input(np.array([patch for patch, _ in cut], np.uint8))]
+        if self._lessons.vectors is not None:
+            seen.append(within_reach(self._lessons.vectors[[int(mirrored) for _, mirrored in cut], chosen]))
+        seen, targets, weights = self._mixed(seen, self._lessons.targets[chosen], self._lessons.weights[chosen], rng)
+        return seen[0] if len(seen) == 1 else tuple(seen), targets, weights
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
@@ -212,8 +270,8 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
     def _shuffled(self) -> NDArray[np.intp]:
         return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._lessons.rows))
 
-    def _one(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """uint8[S, S]: a patch of the row, jittered."""
+    def _one(self, row: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bool]:
+        """uint8[S, S]: a patch of the row, jittered; and whether it is a mirror image."""
         recipe, picture, landmarks = self._recipe, self._faces.picture(row), self._faces.landmarks(row)
         if rng.random() < recipe.distorted:
             picture = augmented(picture, landmarks, rng)
@@ -222,7 +280,8 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
             height, width = (rng.uniform(*CUT_OUT, 2) * len(patch)).astype(int)
             top, left = rng.integers(0, len(patch) - height), rng.integers(0, len(patch) - width)
             patch[top : top + height, left : left + width] = rng.integers(0, 256)
-        return patch[:, ::-1] if self._mirror and rng.random() < 0.5 else patch  # noqa: PLR2004 - one half
+        mirrored = self._mirror and bool(rng.random() < 0.5)  # noqa: PLR2004 - one half
+        return patch[:, ::-1] if mirrored else patch, mirrored
 
     def _moved(self, landmarks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Landmarks that are off by as much as the patch shall be."""
@@ -237,19 +296,19 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
 
     def _mixed(
         self,
-        patches: NDArray[np.float32],
+        seen: list[NDArray[np.float32]],
         targets: NDArray[np.float32],
         weights: NDArray[np.float32],
         rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Each patch mixed with another of the batch, and so its target (Zhang et al. 2018)."""
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32], NDArray[np.float32]]:
+        """Each face mixed with another of the batch, and so its target (Zhang et al. 2018)."""
         if not self._recipe.mix_up:
-            return patches, targets, weights
-        share = rng.beta(self._recipe.mix_up, self._recipe.mix_up, len(patches)).astype(np.float32)
-        share, other = np.maximum(share, np.float32(1) - share), rng.permutation(len(patches))
-        rest = np.float32(1) - share
-        return (
-            patches * share[:, None, None, None] + patches[other] * rest[:, None, None, None],
-            targets * share[:, None] + targets[other] * rest[:, None],
-            weights * share + weights[other] * rest,
-        )
+            return seen, targets, weights
+        share = rng.beta(self._recipe.mix_up, self._recipe.mix_up, len(targets)).astype(np.float32)
+        share, other = np.maximum(share, np.float32(1) - share), rng.permutation(len(targets))
+
+        def mixed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            first = share.reshape(-1, *[1] * (values.ndim - 1))
+            return np.asarray(values * first + values[other] * (np.float32(1) - first), np.float32)
+
+        return [mixed(each) for each in seen], mixed(targets), mixed(weights)

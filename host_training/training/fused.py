@@ -1,4 +1,4 @@
-"""A float network as a whole: the one on landmarks, the one on the patch, or the sum of what both say."""
+"""A float network as a whole: the one on landmarks, the one on the patch (or both), or the sum of what two say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Network:
     layers: list[Layer] | None
     """On the landmarks; None: it does not see them."""
     crop: PatchNetwork | None
-    """On the patch; None: it does not see it."""
+    """On the patch, and on the landmarks too where the fusion is early; None: it does not see it."""
 
     @property
     def parameters(self) -> int:
@@ -41,7 +41,7 @@ class Network:
         if self.layers is not None:
             said.append(network.logits(self.layers, seen.vectors))
         if self.crop is not None and seen.patches is not None:
-            said.append(crop_network.logits(self.crop, seen.patches))
+            said.append(crop_network.logits(self.crop, seen))
         return sum(said[1:], said[0])
 
     def adjusted(self, frequency: NDArray[np.float32], power: float, temperature: float) -> Network:

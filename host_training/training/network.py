@@ -158,13 +158,18 @@ class Misaligned(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         return ops.clip(vectors + moved, -REACH, REACH)
 
 
+def jittered(values: Any, features: Features, augmentation: AugmentationSettings, seed: int) -> Any:
+    """Vectors, a Keras tensor, as no face shows them twice."""
+    if augmentation.pose_degrees or augmentation.stretch:
+        values = Misaligned(features, augmentation, seed)(values)
+    return keras.layers.GaussianNoise(augmentation.noise)(values)
+
+
 def _build(
     features: Features, labels: int, settings: NetworkSettings, augmentation: AugmentationSettings, seed: int
 ) -> Any:
     inputs = values = keras.Input((features.size,))
-    if augmentation.pose_degrees or augmentation.stretch:
-        values = Misaligned(features, augmentation, seed)(values)
-    values = keras.layers.GaussianNoise(augmentation.noise)(values)
+    values = jittered(values, features, augmentation, seed)
     for units in settings.hidden:
         values = keras.layers.Dense(units, use_bias=False)(values)
         values = keras.layers.BatchNormalization(momentum=0.98)(values)

@@ -106,22 +106,25 @@ def _graph(network: Network, *, clip: bool) -> Any:
     """What the network computes, as TensorFlow sees it; `clip` where no range of an input does it."""
     layers, crop = network.layers, network.crop
     signature = []
-    if layers is not None:
-        signature.append(tf.TensorSpec([1, layers[0].kernel.shape[0]], tf.float32, name=VECTOR))
+    first = layers[0] if layers is not None else crop and crop.beside
+    if first:
+        signature.append(tf.TensorSpec([1, first.kernel.shape[0]], tf.float32, name=VECTOR))
     if crop is not None:
         signature.append(tf.TensorSpec([1, crop.size, crop.size, 1], tf.float32, name=CROP))
 
     def run(*given: Any) -> Any:
         said = []
+        vectors = tf.clip_by_value(given[0], -REACH, REACH) if first and clip else given[0]
         if layers is not None:
-            values = tf.clip_by_value(given[0], -REACH, REACH) if clip else given[0]
+            values = vectors
             for layer in layers[:-1]:
                 values = tf.nn.relu6(tf.matmul(values, layer.kernel) + layer.bias)
             said.append(tf.matmul(values, layers[-1].kernel) + layers[-1].bias)
         if crop is not None:
             # Not tf.reverse: interpreters of several years can gather int8.
             mirrored = tf.gather(given[-1], list(range(crop.size))[::-1], axis=2)
-            both = crop(tf.concat([given[-1], mirrored], axis=0))
+            twice = tf.concat([vectors, vectors], axis=0) if crop.beside else None
+            both = crop(tf.concat([given[-1], mirrored], axis=0), twice)
             said.append(tf.reduce_mean(both, axis=0, keepdims=True))
         return sum(said[1:], said[0])
 

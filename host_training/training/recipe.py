@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,10 @@ from host_training.data.votes import NEUTRAL
 from host_training.errors import TableError
 from host_training.training import calibrate, crop_network, network
 from host_training.training.balance import class_weights, sample
+from host_training.training.crop_network import Lessons
 from host_training.training.fused import Network, fuse
 from host_training.training.network import Rows
+from host_training.training.settings import EARLY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,15 +97,20 @@ def fit(
     watched = see(features, table, theirs, faces)
     layers = crop = share = None
     losses: dict[str, dict[str, list[float]]] = {}
-    if VECTOR in settings.inputs:
+    early = settings.inputs == (VECTOR, CROP) and settings.fusion == EARLY
+    if VECTOR in settings.inputs and not early:
         watch = Rows(watched.vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
         layers, losses[VECTOR] = network.train(learnt, watch, features, settings, label=label)
     if faces is not None and watched.patches is not None:
-        weights = class_weights(targets.soft[mine], settings.balance.class_weight_power)
-        lessons = crop_network.Lessons(mine, targets.soft[mine], weights)
-        crop, losses[CROP] = crop_network.train(
-            lessons, faces, (watched.patches, targets.soft[theirs]), settings, label=f"{label}, patches"
-        )
+        learn = partial(crop_network.train, faces=faces, watched=(watched, targets.soft[theirs]), features=features)
+        lessons = lessons_of(table, targets, mine, features if early else None, settings)
+        teachers = [
+            learn(lessons, settings=replace(settings, seed=settings.seed + each), label=f"{label}, teacher {each}")[0]
+            for each in range(1, settings.crop.teachers + 1)
+        ]
+        if teachers:
+            lessons = crop_network.taught(lessons, teachers, faces, settings.crop.size)
+        crop, losses[CROP] = learn(lessons, settings=settings, label=f"{label}, patches")
     clear = watched[targets.judged[theirs]]
     if layers and crop:
         whole, share = fuse(layers, crop, clear, targets.hard[judged])
@@ -113,6 +121,19 @@ def fit(
         whole = whole.adjusted(targets.soft[mine].mean(axis=0), settings.balance.logit_adjustment, heat)
         heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
     return Fitted(features, whole, heat, losses, share)
+
+
+def lessons_of(
+    table: Table, targets: Targets, rows: NDArray[np.intp], features: Features | None, settings: TrainSettings
+) -> Lessons:
+    """What a network on the patch learns from some rows, int[M]; with vectors where `features` are given."""
+    chosen = rows[sample(targets.soft[rows], up=settings.crop.up_sampling, down=0, seed=settings.seed)]
+    weights = class_weights(targets.soft[chosen], settings.balance.class_weight_power)
+    vectors = None
+    if features is not None:
+        landmarks = table.landmarks[chosen]
+        vectors = np.stack([features(each)[0] for each in (landmarks, mirrored(landmarks))])
+    return Lessons(chosen, targets.soft[chosen], weights, vectors)
 
 
 def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: TrainSettings) -> tuple[Features, Rows]:

@@ -31,6 +31,8 @@ Knobs = dict[str, Any]
 def space(path: Path | None) -> dict[str, list[Any]]:
     """The values to choose from, by dotted key; None: those that come with the kit.
 
+    Where several knobs belong together, the key is any name, and each choice is a table of them.
+
     Raises:
         NoInputError: the file cannot be read.
         ConfigError: it is no TOML, a key is unknown, or a value is none that the recipe takes.
@@ -51,7 +53,7 @@ def space(path: Path | None) -> dict[str, list[Any]]:
             raise ConfigError(f"{path}: {key}: give a list of values to choose from, with the key in quotes")
         for choice in choices:
             try:
-                settings_module.load(None, {key: choice})
+                settings_module.load(None, _knobs(key, choice))
             except ConfigError as error:
                 raise ConfigError(f"{path}: {error}") from error
     return values
@@ -63,16 +65,22 @@ def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
     most = int(np.prod([len(choices) for choices in values.values()], dtype=np.float64))
     drawn_: dict[str, Knobs] = {}
     while len(drawn_) < min(count, most):
-        knobs = {key: choices[rng.integers(len(choices))] for key, choices in values.items()}
+        chosen = [_knobs(key, choices[rng.integers(len(choices))]) for key, choices in values.items()]
+        knobs = {key: value for each in chosen for key, value in each.items()}
         drawn_.setdefault(key_of(knobs), knobs)
     return list(drawn_.values())
 
 
 def one_by_one(values: dict[str, list[Any]], settings: TrainSettings) -> list[Knobs]:
     """The recipe as it is, and then with each value of each knob in turn."""
-    recipe = {key: settings_module.value_of(settings, key) for key in values}
-    changed = ({**recipe, key: choice} for key, choices in values.items() for choice in choices)
+    changes = [_knobs(key, choice) for key, choices in values.items() for choice in choices]
+    recipe = {key: settings_module.value_of(settings, key) for change in changes for key in change}
+    changed = ({**recipe, **change} for change in changes)
     return list({key_of(knobs): knobs for knobs in (recipe, *changed)}.values())
+
+
+def _knobs(key: str, choice: Any) -> Knobs:
+    return choice if isinstance(choice, dict) else {key: choice}
 
 
 def key_of(knobs: Knobs) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = "training.toml"
+FUSIONS = LATE, EARLY = "late", "early"
+"""How a network that sees landmarks and patch puts them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class NetworkSettings:
 class CropSettings:
     """`[crop]`."""
 
+    teachers: int
+    up_sampling: float
     size: int
     channels: tuple[int, ...]
     dropout: float
@@ -95,6 +99,7 @@ class TrainSettings:
     seed: int
     labels: tuple[str, ...]
     inputs: tuple[str, ...]
+    fusion: str
     truth: str
     features: FeatureSettings
     balance: BalanceSettings
@@ -210,8 +215,7 @@ def _check(settings: TrainSettings) -> None:
             raise ConfigError(f"{key}: give at least one layer, of at least one unit")
     if not settings.name or not settings.name.replace("-", "").isalnum():
         raise ConfigError("name: use letters, digits and hyphens")
-    if settings.truth not in TARGETS:
-        raise ConfigError(f"truth: choose one of {', '.join(TARGETS)}")
+    _check_choices(settings)
     try:
         checked_labels(settings.labels)
     except UsageError as error:
@@ -232,6 +236,8 @@ def _check(settings: TrainSettings) -> None:
         ("optimiser.batch", 1, inf),
         ("optimiser.epochs", 1, inf),
         ("optimiser.patience", 1, inf),
+        ("crop.teachers", 0, inf),
+        ("crop.up_sampling", 0, 1),
         ("crop.size", SIZES[0], SIZES[-1]),
         ("crop.dropout", 0, below_one),
         ("crop.distorted", 0, 1),
@@ -249,6 +255,12 @@ def _check(settings: TrainSettings) -> None:
         value = getattr(getattr(settings, table), name)
         if not (low <= value <= high and math.isfinite(value)):
             raise ConfigError(f"{key} = {value}: {_range(low, high)}")
+
+
+def _check_choices(settings: TrainSettings) -> None:
+    for key, value, choices in (("fusion", settings.fusion, FUSIONS), ("truth", settings.truth, TARGETS)):
+        if value not in choices:
+            raise ConfigError(f"{key}: choose one of {', '.join(choices)}")
 
 
 def _range(low: float, high: float) -> str:

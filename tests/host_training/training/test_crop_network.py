@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edge.classifier import softmax
 from edge.patch import MIDDLE, SPREAD, Patch
+from host_training.data.seen import see
 from host_training.data.votes import targets_of
 from host_training.training import crop_network, recipe
 from host_training.training.crop_network import Lessons, as_input, folded_patch
+from host_training.training.network import within_reach
+from tests.host_training.training.networks import crop_features, patches_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from edge.features import Features
     from host_training.data.faces import Faces
     from host_training.training.settings import TrainSettings
 
@@ -146,27 +151,28 @@ def test_a_batch_larger_than_the_table_is_the_table(batches: Callable, lessons: 
 
 
 def test_the_network_reads_patches_of_any_size_and_gives_logits(both: TrainSettings):
-    model = folded_patch(crop_network.build(dataclasses.replace(both.crop, size=20, channels=(4, 6, 8)), 5))
+    crop = dataclasses.replace(both.crop, size=20, channels=(4, 6, 8))
+    model = folded_patch(crop_network.build(dataclasses.replace(both, crop=crop), 5))
 
     assert model.size == 20
-    assert crop_network.logits(model, np.zeros((3, 20, 20), np.uint8)).shape == (3, 5)
-    assert crop_network.logits(model, np.zeros((0, 20, 20), np.uint8)).shape == (0, 5)
+    assert crop_network.logits(model, patches_alone(np.zeros((3, 20, 20), np.uint8))).shape == (3, 5)
+    assert crop_network.logits(model, patches_alone(np.zeros((0, 20, 20), np.uint8))).shape == (0, 5)
 
 
 def test_a_face_and_its_mirror_image_are_told_the_same(both: TrainSettings, plain: NDArray[np.float32]):
-    model = folded_patch(crop_network.build(both.crop, 8))
+    model = folded_patch(crop_network.build(both, 8))
     patches = np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
 
-    said = crop_network.logits(model, patches)
+    said = crop_network.logits(model, patches_alone(patches))
 
     sides = [np.asarray(model(as_input(each))) for each in (patches, patches[:, :, ::-1])]
-    np.testing.assert_allclose(said, crop_network.logits(model, patches[:, :, ::-1]), atol=1e-5)
+    np.testing.assert_allclose(said, crop_network.logits(model, patches_alone(patches[:, :, ::-1])), atol=1e-5)
     np.testing.assert_allclose(said, (sides[0] + sides[1]) / 2, atol=1e-5)
     assert np.abs(sides[0] - sides[1]).max() > 1e-4
 
 
 def test_folded_it_says_what_keras_says(both: TrainSettings, plain: NDArray[np.float32]):
-    model = crop_network.build(both.crop, 8)
+    model = crop_network.build(both, 8)
     rng = np.random.default_rng(0)
     # As after a training: an untrained normalisation does next to nothing.
     model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
@@ -184,12 +190,13 @@ def test_a_training_of_a_few_steps_has_an_end(
     lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], epochs: int
 ):
     crop = dataclasses.replace(both.crop, epochs=epochs, batch=1000, channels=(4,))
-    watched = (np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8), lessons.targets[:5])
+    faces = patches_alone(np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
+    features, settings = crop_features(crop.size), dataclasses.replace(both, crop=crop)
 
-    model, losses = crop_network.train(lessons, store, watched, dataclasses.replace(both, crop=crop))
+    model, losses = crop_network.train(lessons, store, (faces, lessons.targets[:5]), features, settings)
 
     assert {key: len(values) for key, values in losses.items()} == {"loss": epochs, "val_loss": epochs}
-    assert np.isfinite(crop_network.logits(model, watched[0])).all()
+    assert np.isfinite(crop_network.logits(model, faces)).all()
 
 
 def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
@@ -197,8 +204,9 @@ def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
 ):
     patches = np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
     wrong = np.roll(lessons.targets, 1, axis=1)  # the more it learns, the more these surprise
+    features, watched = crop_features(both.crop.size), (patches_alone(patches), wrong)
 
-    model, losses = crop_network.train(lessons, store, (patches, wrong), both, label="fold 1 of 3, patches")
+    model, losses = crop_network.train(lessons, store, watched, features, both, label="fold 1 of 3, patches")
 
     said = np.asarray(model(as_input(patches)))
     surprise = (np.log(np.exp(said).sum(axis=1)) - (said * wrong).sum(axis=1)).mean()
@@ -209,3 +217,73 @@ def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
     assert f"{steps}/{steps} [" in bar
     assert " batches/s, " in bar
     assert f"loss={losses['loss'][-1]:.4f}, validation={losses['val_loss'][-1]:.4f}]" in bar
+
+
+# Both at once: early fusion
+
+
+@pytest.fixture
+def early(store: Faces, both: TrainSettings) -> tuple[Lessons, Features]:
+    """What a network learns that sees the landmarks too."""
+    table = store.table
+    targets = targets_of(table)
+    rows = recipe.rows_of(table, targets, "train")
+    features, _ = recipe.prepare(table, targets, rows, both)
+    return recipe.lessons_of(table, targets, rows, features, both), features
+
+
+def test_a_mirrored_patch_goes_with_the_vector_of_the_mirrored_face(
+    early: tuple[Lessons, Features], store: Faces, both: TrainSettings
+):
+    lessons, _ = early
+    still = dataclasses.replace(both, crop=dataclasses.replace(both.crop, **STILL, batch=len(lessons.rows)))
+    (patches, vectors), targets, _ = crop_network._Batches(lessons, store, still)[0]
+
+    sides = [
+        as_input(np.array([patch[:, ::step] for patch in cut], np.uint8))
+        for cut in [[Patch(both.crop.size)(store.picture(row), store.landmarks(row)) for row in lessons.rows]]
+        for step in (1, -1)
+    ]
+    counted = [0, 0]
+    for patch, vector, target in zip(patches, vectors, targets, strict=True):
+        at = [np.abs(side - patch).max(axis=(1, 2, 3)) < 1e-6 for side in sides]
+        side = 0 if at[0].any() else 1
+        row = np.flatnonzero(at[side])
+        expected = within_reach(lessons.vectors[side, row])
+        assert (np.abs(expected - vector).max(axis=1) < 1e-6).any()
+        assert (lessons.targets[row] == target).all(axis=1).any()
+        counted[side] += 1
+    assert min(counted) > 0.2 * len(patches)
+
+
+def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features], store: Faces, both: TrainSettings):
+    lessons, features = early
+    model = crop_network.build(both, 8, features)
+    rng = np.random.default_rng(0)
+    model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
+    seen = see(features, store.table, lessons.rows[:40], store)
+
+    small = folded_patch(model)
+
+    given = [as_input(seen.patches), within_reach(seen.vectors)]
+    said, by_keras = np.asarray(small(*given)), model.predict(given, verbose=0)
+    np.testing.assert_allclose(said, by_keras, atol=1e-4 * np.abs(by_keras).max())
+    assert np.abs(said - np.asarray(small(given[0], 0 * given[1]))).max() > 1e-3
+
+
+# Teachers
+
+
+def test_half_of_what_is_taught_is_what_the_teachers_say_on_average(
+    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32]
+):
+    teachers = [folded_patch(crop_network.build(both, lessons.targets.shape[1])) for _ in range(2)]
+    seen = patches_alone(np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
+
+    taught = crop_network.taught(lessons, teachers, store, both.crop.size)
+
+    said = [softmax(crop_network.logits(each, seen), 1.0) for each in teachers]
+    np.testing.assert_allclose(taught.targets, lessons.targets / 2 + sum(said) / 4, atol=1e-5)
+    np.testing.assert_allclose(taught.targets.sum(axis=1), 1, atol=1e-5)
+    assert (taught.rows == lessons.rows).all()
+    assert (taught.weights == lessons.weights).all()

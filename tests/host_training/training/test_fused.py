@@ -42,8 +42,8 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 def crop(both: TrainSettings, seen: Seen) -> PatchNetwork:
     """As loud as the layers are: an untrained network whispers."""
     network.seed_everything(1)
-    model = crop_network.folded_patch(crop_network.build(both.crop, LABELS))
-    said = crop_network.logits(model, seen.patches)
+    model = crop_network.folded_patch(crop_network.build(both, LABELS))
+    said = crop_network.logits(model, seen)
     return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(5 / said.std(axis=0).mean()))
 
 

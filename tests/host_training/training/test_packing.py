@@ -100,7 +100,7 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
 def test_a_network_on_patches_that_256_steps_cannot_carry_stays_float_too(
     tmp_path: Path, rng: np.random.Generator, both: TrainSettings
 ):
-    crop = crop_network.folded_patch(crop_network.build(both.crop, LABELS))
+    crop = crop_network.folded_patch(crop_network.build(both, LABELS))
     # What all labels share swallows what tells them apart.
     whole = Network(None, replace(crop, last=replace(crop.last, kernel=crop.last.kernel + np.float32(1000))))
     seen = patches_alone(mosaics(rng, 60, both.crop.size))

@@ -14,6 +14,7 @@ from host_training.training import recipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from host_training.data.faces import Faces
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.training.settings import TrainSettings
@@ -63,6 +64,19 @@ def test_sampling_leaves_faces_targets_and_weights_together(table: Table, settin
         assert (hard[same] == target.argmax()).all()
         assert same.any()
     assert len(set(np.bincount(learnt.targets.argmax(axis=1)).tolist())) == 1
+
+
+def test_rare_faces_are_shown_more_often_to_the_network_on_the_patch(store: Faces, both: TrainSettings):
+    targets = targets_of(store.table)
+    rows = recipe.rows_of(store.table, targets, "train")
+    rows = rows[(targets.hard[rows] < 2) | (np.arange(len(rows)) % 3 == 0)]  # six labels are rarer than two
+    crop = dataclasses.replace(both.crop, up_sampling=1.0)
+
+    lessons = recipe.lessons_of(store.table, targets, rows, None, dataclasses.replace(both, crop=crop))
+
+    assert set(lessons.rows) == set(rows)
+    assert len(set(np.bincount(targets.hard[lessons.rows]).tolist())) == 1
+    np.testing.assert_array_equal(lessons.targets, targets.soft[lessons.rows])
 
 
 def test_fitted_probabilities_read_faces_of_the_validation_split(

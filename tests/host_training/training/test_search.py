@@ -43,6 +43,18 @@ def test_one_by_one_is_the_recipe_and_then_each_other_value_in_its_place():
     ]
 
 
+def test_knobs_that_belong_together_are_tried_together(tmp_path: Path):
+    (tmp_path / "space.toml").write_text('early = [{ inputs = ["landmarks", "crop"], fusion = "early" }]\nseed = [2]')
+    space = search.space(tmp_path / "space.toml")
+
+    assert search.one_by_one(space, settings.load(None)) == [
+        {"inputs": ["landmarks"], "fusion": "late", "seed": 1},
+        {"inputs": ["landmarks", "crop"], "fusion": "early", "seed": 1},
+        {"inputs": ["landmarks"], "fusion": "late", "seed": 2},
+    ]
+    assert search.drawn(space, 5, seed=0) == [{"inputs": ["landmarks", "crop"], "fusion": "early", "seed": 2}]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -52,6 +64,7 @@ def test_one_by_one_is_the_recipe_and_then_each_other_value_in_its_place():
         ("[network]\ndropout = [0.1]", "with the key in quotes"),
         ("nonsense", "not a TOML file"),
         ('inputs = [["landmarks"], ["picture"]]', "inputs: choose landmarks or crop or landmarks,crop"),
+        ('deeper = [{ "network.depth" = 3 }]', "unknown key 'network.depth'"),
     ],
 )
 def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str, complaint: str):

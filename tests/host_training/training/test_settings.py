@@ -64,6 +64,7 @@ def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path)
         ("[features]\nregions = []", "nothing is no region"),
         ("name = '../x'", "use letters, digits and hyphens"),
         ("truth = 'guess'", "truth: choose one of votes, label"),
+        ("fusion = 'never'", "fusion: choose one of late, early"),
         ("labels = ['anger', 'glee']", "labels: 'glee' is no label"),
         ("labels = ['anger']", "labels: name at least two"),
         ("inputs = ['picture']", "inputs: choose landmarks or crop or landmarks,crop"),

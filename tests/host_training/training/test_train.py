@@ -168,6 +168,21 @@ def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
     assert by_both > 0.95
 
 
+def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path):
+    crop = dataclasses.replace(both.crop, teachers=1, epochs=10)
+
+    train.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "emotion", origin, store)
+
+    bundle, report = edge_bundle.load(tmp_path / "emotion"), json.loads((tmp_path / "emotion/report.json").read_text())
+    assert bundle.metrics["accuracy_found"] > 0.95
+    assert report["parity"]["holds"]
+    assert report["kind"] == "int8"
+    assert report["inputs"] == ["landmarks", "crop"]
+    assert list(report["losses"]) == ["crop"]
+    card = " ".join((tmp_path / "emotion/MODEL_CARD.md").read_text().split())
+    assert "One convolutional network on the patch, which a layer on the landmarks runs into" in card
+
+
 def test_pictures_with_other_faces_labels_teach_nothing(
     store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path
 ):
