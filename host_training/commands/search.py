@@ -24,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-train search --table model/keypoints/ferplus.parquet --trials 20 --out build/trials.json"
     )
     recipe_arguments.add(parser, faces=True)
-    parser.add_argument("--space", type=Path, metavar="FILE", help="TOML: knob = [values] (default: the kit's)")
+    parser.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE",
+        help="TOML: knob = [values], or any name = [tables of knobs] (default: the kit's)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
     which.add_argument(

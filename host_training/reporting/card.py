@@ -108,7 +108,7 @@ def kind(report: Mapping[str, Any]) -> str:
     named = [parts[name] for name in inputs(report)]
     if len(named) == 1:
         text = named[0]
-    elif report["crop_share"] is None:  # no sum
+    elif report.get("settings", {}).get("fusion") == "early":
         text = "one convolutional network on the patch, which a layer on the landmarks runs into at its end"
     else:
         text = f"the sum of {named[0]} and {named[1]}"

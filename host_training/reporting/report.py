@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+MOST_CHANGES = 2
+"""Knobs in which a recipe may differ from the usual one to be told by them alone."""
 FOLDS, TRIALS = "cross-validation.json", "trials.json"
 """What `emotion-train validate` and `search` found for a bundle's recipe; looked for beside its folder, under names
 that begin with the folder's, as in `emotion.trials.json`."""
@@ -298,8 +300,14 @@ def _trials(found: Json | list[Json]) -> Json:
     names = list(dict.fromkeys(name for each in knobs for name in each))
     turned = [name for name in names if len({json.dumps(each.get(name)) for each in knobs}) > 1]
     measured = [name for name in FIGURES if all(name in trial["validation"] for trial in trials)]
+    by_knob = {name: [each.get(name) for each in knobs] for name in turned}
+    usual = {name: max(values, key=values.count) for name, values in by_knob.items()}
+    changes = [{name: each.get(name) for name in turned if each.get(name) != usual[name]} for each in knobs]
     return {
         "command": command,
+        # Where a knob was turned at a time, only what was turned is worth the room.
+        "usual": usual if {} in changes and max(map(len, changes)) <= MOST_CHANGES < len(turned) else None,
+        "changes": changes,
         "knobs": turned,
         "figures": [FIGURES[name] for name in measured],
         "rows": [

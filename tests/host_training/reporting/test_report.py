@@ -310,6 +310,25 @@ def test_what_the_report_itself_holds_will_do(folder: Path):
     assert "0.3 75.4%" in text
 
 
+def test_where_a_knob_was_turned_at_a_time_a_recipe_is_told_by_what_differs(folder: Path):
+    recipe = {"network.dropout": 0.1, "optimiser.batch": 512, "seed": 1}
+    tried = [recipe, recipe | {"network.dropout": 0.3}, recipe | {"optimiser.batch": 64}, recipe | {"seed": 2}]
+    accuracies = (0.76, 0.75, 0.74, 0.73)
+    change(
+        folder,
+        trials=[
+            {"settings": settings, "validation": {"accuracy": accuracy}}
+            for settings, accuracy in zip(tried, accuracies, strict=True)
+        ],
+    )
+
+    text = page_of(folder).text
+
+    assert "start from one recipe, network.dropout = 0.1, optimiser.batch = 512, seed = 1; the first column" in text
+    told = "as it is 76.0% network.dropout = 0.3 75.0% optimiser.batch = 64 74.0% seed = 2 73.0%"
+    assert f"recipe accuracy {told}" in text
+
+
 def test_a_comparison_can_lie_elsewhere(folder: Path, tmp_path: Path):
     (tmp_path / "other.json").write_text(json.dumps(COMPARISON))
 
