@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.features import CROP, VECTOR
 from host_training.data.votes import VOTES
+from host_training.training.settings import EARLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -108,7 +109,7 @@ def kind(report: Mapping[str, Any]) -> str:
     named = [parts[name] for name in inputs(report)]
     if len(named) == 1:
         text = named[0]
-    elif report.get("settings", {}).get("fusion") == "early":
+    elif report.get("settings", {}).get("fusion") == EARLY:
         text = "one convolutional network on the patch, which a layer on the landmarks runs into at its end"
     else:
         text = f"the sum of {named[0]} and {named[1]}"

@@ -162,8 +162,9 @@ def train(
 
 def folded_patch(model: Any) -> PatchNetwork:
     """What `build` made, as arrays, each batch normalisation worked into the weights before it."""
-    *beside, last = [Layer(kernel, bias) for kernel, bias, _ in folded(model) if kernel.ndim == DENSE]
-    convolutions = [Convolution(*each) for each in folded(model) if each[0].ndim != DENSE]
+    layers = folded(model)
+    *beside, last = [Layer(kernel, bias) for kernel, bias, _ in layers if kernel.ndim == DENSE]
+    convolutions = [Convolution(*each) for each in layers if each[0].ndim != DENSE]
     return PatchNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
 
 

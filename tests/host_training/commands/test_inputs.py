@@ -44,7 +44,7 @@ def files(store: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     keypoints.write(store.table, folder / "t.parquet")
     faces.write(store, folder / "t.faces.npz")
-    (folder / "quick.toml").write_text(RECIPE.format(epochs=4))
+    (folder / "quick.toml").write_text(RECIPE.format(epochs=6))
     (folder / "long.toml").write_text(RECIPE.format(epochs=10000))
     (folder / "crop.toml").write_text('inputs = ["crop"]')
     return folder
@@ -90,7 +90,7 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
 
     figures = json.loads(capsys.readouterr().out)
     bundle = edge_bundle.load(tmp_path / "emotion")
-    assert "over 8 and 4 epochs" in said
+    assert "over 8 and 6 epochs" in said
     assert round(figures["accuracy"], 4) == bundle.metrics["accuracy"] > 0.7
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
     command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
