@@ -307,12 +307,11 @@ def _trials(found: Json | list[Json]) -> Json:
         "command": command,
         # Where a knob was turned at a time, only what was turned is worth the room.
         "usual": usual if {} in changes and max(map(len, changes)) <= MOST_CHANGES < len(turned) else None,
-        "changes": changes,
         "knobs": turned,
         "figures": [FIGURES[name] for name in measured],
         "rows": [
-            ([each.get(name) for name in turned], [_told(name, trial["validation"][name]) for name in measured])
-            for each, trial in zip(knobs, trials, strict=True)
+            ([each.get(name) for name in turned], change, [_told(name, trial["validation"][name]) for name in measured])
+            for each, change, trial in zip(knobs, changes, trials, strict=True)
         ],
     }
 

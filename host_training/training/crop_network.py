@@ -109,8 +109,8 @@ def train(
     lessons: Lessons,
     faces: Faces,
     watched: tuple[Seen, NDArray[np.float32]],
-    features: Features,
     settings: TrainSettings,
+    features: Features | None = None,
     *,
     label: str = "training",
 ) -> tuple[PatchNetwork, dict[str, list[float]]]:
@@ -120,8 +120,8 @@ def train(
         lessons: what it learns from.
         faces: the pictures.
         watched: V faces, and their targets, float32[V, C].
-        features: where the vectors come from.
         settings: the recipe.
+        features: where the lessons' vectors come from; None: it does not see them.
         label: what the progress bar says.
 
     Returns:
@@ -131,7 +131,7 @@ def train(
     recipe = settings.crop
     batches = _Batches(lessons, faces, settings)
     labels = lessons.targets.shape[1]
-    model = build(settings, labels, features if lessons.vectors is not None else None)
+    model = build(settings, labels, features)
     steps = len(batches) * recipe.epochs
     warm_up = min(WARM_UP, steps // 4)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -149,7 +149,7 @@ def train(
 
         history = model.fit(
             batches,
-            validation_data=(_given(watched[0], both=lessons.vectors is not None), watched[1]),
+            validation_data=(_given(watched[0], both=features is not None), watched[1]),
             epochs=recipe.epochs,
             callbacks=[
                 best,
@@ -168,19 +168,14 @@ def folded_patch(model: Any) -> PatchNetwork:
     return PatchNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
 
 
-def taught(lessons: Lessons, by: list[PatchNetwork], faces: Faces, size: int) -> Lessons:
+def taught(lessons: Lessons, by: list[PatchNetwork], seen: Seen) -> Lessons:
     """Lessons whose targets are, by `TAUGHT`, what others say of the rows on average (Hinton et al. 2015).
 
     Args:
         lessons: what they learnt from.
         by: trained networks.
-        faces: the pictures.
-        size: px, the side of a patch.
+        seen: the faces of the lessons' rows, in their order.
     """
-    patch = Patch(size)
-    cut = {row: patch(faces.picture(row), faces.landmarks(row)) for row in set(lessons.rows.tolist())}
-    vectors = np.zeros((len(lessons.rows), 0), np.float32) if lessons.vectors is None else lessons.vectors[0]
-    seen = Seen(vectors, np.array([cut[row] for row in lessons.rows.tolist()], np.uint8))
     said = np.mean([softmax(logits(each, seen), 1.0) for each in by], axis=0, dtype=np.float32)
     return replace(lessons, targets=np.float32(1 - TAUGHT) * lessons.targets + np.float32(TAUGHT) * said)
 

@@ -102,14 +102,15 @@ def fit(
         watch = Rows(watched.vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
         layers, losses[VECTOR] = network.train(learnt, watch, features, settings, label=label)
     if faces is not None and watched.patches is not None:
-        learn = partial(crop_network.train, faces=faces, watched=(watched, targets.soft[theirs]), features=features)
-        lessons = lessons_of(table, targets, mine, features if early else None, settings)
+        beside = features if early else None
+        learn = partial(crop_network.train, faces=faces, watched=(watched, targets.soft[theirs]), features=beside)
+        lessons = lessons_of(table, targets, mine, beside, settings)
         teachers = [
             learn(lessons, settings=replace(settings, seed=settings.seed + each), label=f"{label}, teacher {each}")[0]
             for each in range(1, settings.crop.teachers + 1)
         ]
         if teachers:
-            lessons = crop_network.taught(lessons, teachers, faces, settings.crop.size)
+            lessons = crop_network.taught(lessons, teachers, see(features, table, lessons.rows, faces))
         crop, losses[CROP] = learn(lessons, settings=settings, label=f"{label}, patches")
     clear = watched[targets.judged[theirs]]
     if layers and crop:

@@ -64,8 +64,12 @@ def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
     rng = np.random.default_rng(seed)
     most = int(np.prod([len(choices) for choices in values.values()], dtype=np.float64))
     drawn_: dict[str, Knobs] = {}
-    while len(drawn_) < min(count, most):
-        chosen = [_knobs(key, choices[rng.integers(len(choices))]) for key, choices in values.items()]
+    seen: set[tuple[int, ...]] = set()
+    # Two combinations may come to the same where a table names a knob that has values of its own, too.
+    while len(drawn_) < count and len(seen) < most:
+        at = tuple(int(rng.integers(len(choices))) for choices in values.values())
+        seen.add(at)
+        chosen = [_knobs(key, choices[place]) for place, (key, choices) in zip(at, values.items(), strict=True)]
         knobs = {key: value for each in chosen for key, value in each.items()}
         drawn_.setdefault(key_of(knobs), knobs)
     return list(drawn_.values())

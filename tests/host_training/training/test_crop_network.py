@@ -13,7 +13,7 @@ from host_training.data.votes import targets_of
 from host_training.training import crop_network, recipe
 from host_training.training.crop_network import Lessons, as_input, folded_patch
 from host_training.training.network import within_reach
-from tests.host_training.training.networks import crop_features, patches_alone
+from tests.host_training.training.networks import patches_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,9 +191,9 @@ def test_a_training_of_a_few_steps_has_an_end(
 ):
     crop = dataclasses.replace(both.crop, epochs=epochs, batch=1000, channels=(4,))
     faces = patches_alone(np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
-    features, settings = crop_features(crop.size), dataclasses.replace(both, crop=crop)
+    settings = dataclasses.replace(both, crop=crop)
 
-    model, losses = crop_network.train(lessons, store, (faces, lessons.targets[:5]), features, settings)
+    model, losses = crop_network.train(lessons, store, (faces, lessons.targets[:5]), settings)
 
     assert {key: len(values) for key, values in losses.items()} == {"loss": epochs, "val_loss": epochs}
     assert np.isfinite(crop_network.logits(model, faces)).all()
@@ -204,9 +204,9 @@ def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
 ):
     patches = np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
     wrong = np.roll(lessons.targets, 1, axis=1)  # the more it learns, the more these surprise
-    features, watched = crop_features(both.crop.size), (patches_alone(patches), wrong)
+    watched = (patches_alone(patches), wrong)
 
-    model, losses = crop_network.train(lessons, store, watched, features, both, label="fold 1 of 3, patches")
+    model, losses = crop_network.train(lessons, store, watched, both, label="fold 1 of 3, patches")
 
     said = np.asarray(model(as_input(patches)))
     surprise = (np.log(np.exp(said).sum(axis=1)) - (said * wrong).sum(axis=1)).mean()
@@ -235,15 +235,12 @@ def early(store: Faces, both: TrainSettings) -> tuple[Lessons, Features]:
 def test_a_mirrored_patch_goes_with_the_vector_of_the_mirrored_face(
     early: tuple[Lessons, Features], store: Faces, both: TrainSettings
 ):
-    lessons, _ = early
+    lessons, features = early
     still = dataclasses.replace(both, crop=dataclasses.replace(both.crop, **STILL, batch=len(lessons.rows)))
     (patches, vectors), targets, _ = crop_network._Batches(lessons, store, still)[0]
 
-    sides = [
-        as_input(np.array([patch[:, ::step] for patch in cut], np.uint8))
-        for cut in [[Patch(both.crop.size)(store.picture(row), store.landmarks(row)) for row in lessons.rows]]
-        for step in (1, -1)
-    ]
+    cut = see(features, store.table, lessons.rows, store).patches
+    sides = [as_input(cut), as_input(cut[:, :, ::-1])]
     counted = [0, 0]
     for patch, vector, target in zip(patches, vectors, targets, strict=True):
         at = [np.abs(side - patch).max(axis=(1, 2, 3)) < 1e-6 for side in sides]
@@ -275,12 +272,12 @@ def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features],
 
 
 def test_half_of_what_is_taught_is_what_the_teachers_say_on_average(
-    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32]
+    lessons: Lessons, both: TrainSettings, plain: NDArray[np.float32]
 ):
     teachers = [folded_patch(crop_network.build(both, lessons.targets.shape[1])) for _ in range(2)]
     seen = patches_alone(np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
 
-    taught = crop_network.taught(lessons, teachers, store, both.crop.size)
+    taught = crop_network.taught(lessons, teachers, seen)
 
     said = [softmax(crop_network.logits(each, seen), 1.0) for each in teachers]
     np.testing.assert_allclose(taught.targets, lessons.targets / 2 + sum(said) / 4, atol=1e-5)

@@ -55,6 +55,17 @@ def test_knobs_that_belong_together_are_tried_together(tmp_path: Path):
     assert search.drawn(space, 5, seed=0) == [{"inputs": ["landmarks", "crop"], "fusion": "early", "seed": 2}]
 
 
+def test_combinations_that_come_to_the_same_are_drawn_once(tmp_path: Path):
+    both = '["landmarks", "crop"]'
+    (tmp_path / "space.toml").write_text(
+        f'inputs = [["landmarks"], {both}]\nearly = [{{ inputs = {both}, fusion = "early" }}]\nseed = [2, 3]'
+    )
+
+    drawn = search.drawn(search.space(tmp_path / "space.toml"), 20, seed=0)
+
+    assert sorted(knobs["seed"] for knobs in drawn) == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
