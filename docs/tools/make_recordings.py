@@ -9,7 +9,7 @@ expression has more than the average neutral one, both in the canonical pose. Th
 landmark trembles as it does in a recording of the demo:
 
     emotion-edge record --camera demo --seconds 26 build/demo.landmarks
-    python docs/make_recordings.py --jitter build/demo.landmarks
+    python docs/tools/make_recordings.py --jitter build/demo.landmarks
 """
 
 from __future__ import annotations

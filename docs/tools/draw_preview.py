@@ -1,6 +1,6 @@
-"""Draws docs/preview.png: the page of `emotion-edge run --preview` after five minutes of the built-in demo.
+"""Draws docs/images/preview.png: the page of `emotion-edge run --preview` after five minutes of the built-in demo.
 
-Everything on it is computed by the code that the daemon runs, and drawn by Chromium: make docs/preview.png
+Everything on it is computed by the code that the daemon runs, and drawn by Chromium: make docs/images/preview.png
 """
 
 from __future__ import annotations
