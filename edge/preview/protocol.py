@@ -1,28 +1,29 @@
-"""As much of HTTP/1.1 as the page needs (RFC 9112): one request a connection, small ones only."""
+"""HTTP/1.1 for the page: h11 reads and writes it. A connection carries one small request and its response."""
 
 from __future__ import annotations
 
-import asyncio
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import h11
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
 HEAD_MAX = 16_384
 """Bytes of a request before its body. Browsers send about one thousand."""
 BODY_MAX = 1024
 """Bytes of a body. The page sends twenty."""
+CHUNK = 1024
+"""Bytes read at once. A head may exceed `HEAD_MAX` by less than this."""
 
 PLAIN = "text/plain; charset=utf-8"
 
-_REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.[01]")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
-_ONCE = frozenset({"host", "origin", "content-length", "cookie", "sec-fetch-site"})
-"""Two of these in one request would leave open which one counts."""
-_LENGTH = re.compile(r"\d{1,9}", re.ASCII)
+_VERSIONS = frozenset({b"1.0", b"1.1"})
+_ONCE = frozenset({"origin", "cookie", "sec-fetch-site"})
+"""Two of these in one request would leave open which one counts. h11 refuses two different hosts or lengths."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -56,70 +57,97 @@ class Request:
     body: bytes = b""
 
 
-async def read_request(reader: asyncio.StreamReader) -> Request:
-    """The next request of a connection.
+class Exchange:
+    """One request and its response, which are all that a connection carries."""
 
-    Args:
-        reader: has the limit `HEAD_MAX`.
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX)
+        self._method = ""
 
-    Raises:
-        RefusedRequestError: it is none, or too large.
-        OSError: the other side left without a word.
-    """
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.LimitOverrunError:
-        raise RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long") from None
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "the request ends too soon") from None
-        raise ConnectionResetError from None
-    line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "this is no HTTP request")
-    headers = _headers(lines)
-    path, _, query = match[2].partition("?")
-    return Request(match[1], path, query, headers, await _body(reader, headers))
+    async def request(self) -> Request:
+        """Read the request.
+
+        Raises:
+            RefusedRequestError: it isn't HTTP/1, or too large.
+            OSError: the other side left without a word.
+        """
+        try:
+            return await self._request()
+        except h11.RemoteProtocolError as error:
+            status = HTTPStatus(error.error_status_hint)
+            if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                raise RefusedRequestError(status, "the request is too long") from None
+            # What h11 says would repeat what was sent.
+            raise RefusedRequestError(status, "this is not an HTTP request, or it ends too soon") from None
+
+    def respond(
+        self,
+        status: HTTPStatus,
+        body: bytes = b"",
+        kind: str = PLAIN,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send a whole response.
+
+        Args:
+            status: of it.
+            body: of it; after HEAD only its length is sent.
+            kind: the media type of the body.
+            headers: more of them.
+        """
+        about = {} if status == HTTPStatus.NO_CONTENT else {"Content-Type": kind, "Content-Length": str(len(body))}
+        self.begin(status, {**about, **(headers or {})})
+        if body and self._method != "HEAD":
+            self.send(body)
+        self._write(h11.EndOfMessage())
+
+    def begin(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        """Send what comes before the body of a response."""
+        fields = {**_HEADERS, **headers}
+        self._write(h11.Response(status_code=status, headers=[*fields.items()], reason=status.phrase))
+
+    def send(self, data: bytes) -> None:
+        """Send a part of the body."""
+        self._write(h11.Data(data=data))
+
+    async def _request(self) -> Request:
+        head = await self._next()
+        if isinstance(head, h11.ConnectionClosed):
+            raise ConnectionResetError
+        if not isinstance(head, h11.Request) or head.http_version not in _VERSIONS or head.target[:1] != b"/":
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "this server takes HTTP/1.1 and paths that begin with /")
+        self._method = head.method.decode()
+        headers = _headers(head)
+        path, _, query = head.target.decode().partition("?")
+        return Request(self._method, path, query, headers, await self._body(headers))
+
+    async def _body(self, headers: Mapping[str, str]) -> bytes:
+        if "transfer-encoding" in headers:
+            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "the request doesn't say how long it is")
+        if int(headers.get("content-length", "0")) > BODY_MAX:
+            raise RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
+        body = b""
+        while isinstance(part := await self._next(), h11.Data):
+            body += part.data
+        return body
+
+    async def _next(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(CHUNK))
+        return event
+
+    def _write(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
+        self._writer.write(self._http.send(event))
 
 
-def response(
-    status: HTTPStatus, body: bytes = b"", kind: str = PLAIN, *, headers: Mapping[str, str] | None = None
-) -> bytes:
-    """A whole response.
-
-    Args:
-        status: of it.
-        body: of it.
-        kind: the media type of the body.
-        headers: more of them.
-    """
-    return head(status, {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}) + body
-
-
-def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
-    """What stands before the body of a response."""
-    lines = (f"{name}: {value}\r\n" for name, value in {**_HEADERS, **headers}.items())
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{''.join(lines)}\r\n".encode("latin-1")
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
+def _headers(head: h11.Request) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines:
-        match = _HEADER.fullmatch(line)
-        if match is None or (match[1].lower() in headers and match[1].lower() in _ONCE):
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "the request has a header that cannot be understood")
-        headers[match[1].lower()] = match[2]
+    for raw_name, value in head.headers:
+        name = raw_name.decode()
+        if name in headers and name in _ONCE:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"the request has the header {name} twice")
+        headers[name] = value.decode("latin-1")
     return headers
-
-
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
-    length = headers.get("content-length", "0")
-    if "transfer-encoding" in headers or not _LENGTH.fullmatch(length):
-        raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "the request does not say how long it is")
-    if int(length) > BODY_MAX:
-        raise RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
-    try:
-        return await reader.readexactly(int(length))
-    except asyncio.IncompleteReadError:
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "the request ends too soon") from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
 from edge.preview import view
-from edge.preview.protocol import HEAD_MAX, RefusedRequestError, Request, head, read_request, response
+from edge.preview.protocol import HEAD_MAX, Exchange, RefusedRequestError, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page.html")
+EVENTS = {"Content-Type": "text/event-stream"}
 
 PACE_S = 0.1
 """Between two updates of a page: more than an eye needs of a drawing."""
@@ -153,12 +154,13 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, whatever it brings."""
         self._connections += 1
+        exchange = Exchange(reader, writer)
         try:
             if self._connections > CONNECTIONS_MAX:
                 # And no more: each that waits takes a file descriptor that camera and broker may need.
-                writer.write(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again later"))
+                _refuse(exchange, HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again later")
                 return
-            await self._answer(reader, writer)
+            await self._answer(exchange, reader, writer)
             async with asyncio.timeout(REQUEST_S):
                 await _hang_up(reader, writer)
         except OSError as error:  # a time-out is one, too
@@ -167,41 +169,43 @@ class Server:
             self._connections -= 1
             writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_S):
-                request = await read_request(reader)
+                request = await exchange.request()
             self._access.check_origin(request)
             if request.path == "/events" and request.method == "GET":
-                await self._stream(request, reader, writer)
+                await self._stream(request, exchange, reader, writer)
             else:
-                writer.write(self._response(request))
+                self._respond(request, exchange)
         except RefusedRequestError as error:
-            writer.write(_refusal(error.status, str(error)))
+            _refuse(exchange, error.status, str(error))
 
-    def _response(self, request: Request) -> bytes:
+    def _respond(self, request: Request, exchange: Exchange) -> None:
         asked = request.method, request.path
         if asked == ("GET", "/") and self._access.admits(request):
             # Without the token: an address gets shown, saved and sent.
             cookie = f"{self._access.cookie}={self._access.token}; Path=/; HttpOnly; SameSite=Lax"
-            return response(HTTPStatus.SEE_OTHER, headers={"Location": "/", "Set-Cookie": cookie})
+            exchange.respond(HTTPStatus.SEE_OTHER, headers={"Location": "/", "Set-Cookie": cookie})
+            return
         self._access.check_token(request)
         if asked == ("GET", "/"):
             headers = {"Content-Security-Policy": self._policy}
-            return response(HTTPStatus.OK, self._page, "text/html; charset=utf-8", headers=headers)
-        if asked == ("HEAD", "/events"):
+            exchange.respond(HTTPStatus.OK, self._page, "text/html; charset=utf-8", headers=headers)
+        elif asked == ("HEAD", "/events"):
             # Tells the page why a stream was refused: a browser keeps that to itself.
             self._check_room()
-            return head(HTTPStatus.OK, {})
-        if asked == ("POST", "/pause"):
+            exchange.begin(HTTPStatus.OK, EVENTS)
+        elif asked == ("POST", "/pause"):
             self._ask_pause(request)
-            return response(HTTPStatus.NO_CONTENT)
-        if asked == ("POST", "/collect") and self._desk is not None:
+            exchange.respond(HTTPStatus.NO_CONTENT)
+        elif asked == ("POST", "/collect") and self._desk is not None:
             self._ask_desk(self._desk, request)
-            return response(HTTPStatus.NO_CONTENT)
-        if request.path in {"/", "/events", "/pause"} or (request.path == "/collect" and self._desk is not None):
+            exchange.respond(HTTPStatus.NO_CONTENT)
+        elif request.path in {"/", "/events", "/pause"} or (request.path == "/collect" and self._desk is not None):
             raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "that cannot be done here")
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "there is nothing here; the page is at /")
+        else:
+            raise RefusedRequestError(HTTPStatus.NOT_FOUND, "there is nothing here; the page is at /")
 
     def _ask_pause(self, request: Request) -> None:
         if self._on_pause is None:
@@ -226,7 +230,9 @@ class Server:
         if len(self._viewers) >= VIEWERS_MAX:
             raise RefusedRequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many are looking; close other pages")
 
-    async def _stream(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self, request: Request, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Send what is new until the page has gone; if it is slow, then only the newest."""
         self._access.check_token(request)
         self._check_room()
@@ -239,14 +245,14 @@ class Server:
             desk=self._desk is not None,
             past=self._timeline.ago(),
         )
-        stream = head(HTTPStatus.OK, {"Content-Type": "text/event-stream"})
-        writer.write(stream + b"retry: %d\n\n" % RETRY_MS + told)
+        exchange.begin(HTTPStatus.OK, EVENTS)
+        exchange.send(b"retry: %d\n\n" % RETRY_MS + told)
         viewer = _Viewer()
         self._viewers.add(viewer)
         self.refresh()
         try:
             while not reader.at_eof():
-                writer.write(self._message(viewer))
+                exchange.send(self._message(viewer))
                 async with asyncio.timeout(STALLED_S):
                     await writer.drain()
                 with contextlib.suppress(TimeoutError):
@@ -303,8 +309,8 @@ def _policy(page: str) -> str:
     )
 
 
-def _refusal(status: HTTPStatus, line: str) -> bytes:
-    return response(status, f"{line}\n".encode())
+def _refuse(exchange: Exchange, status: HTTPStatus, line: str) -> None:
+    exchange.respond(status, f"{line}\n".encode())
 
 
 def _keep_little(writer: asyncio.StreamWriter) -> None:

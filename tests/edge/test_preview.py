@@ -10,6 +10,8 @@ import itertools
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -507,16 +509,29 @@ MALFORMED = {
     b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n": 400,
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: 1\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\n folded: 1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: 1\r\n\r\n": 403,  # the name goes on there (RFC 9112, 5.2)
     b"GET / HTTP/1.1\r\nHost: local\x00host\r\n\r\n": 400,
-    b"GET / HTTP/1.1\r\n\r\n": 403,
+    b"GET / HTTP/1.1\r\n\r\n": 400,  # RFC 9112, 3.2
+    b"GET / HTTP/1.0\r\n\r\n": 403,
+    b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n": 400,
+    b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
     b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": 431,
     b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000: 431,
     b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
     b"GET /page.html HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
     b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n": 405,
     b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n": 411,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'10\r\n{"paused": true}\r\n0\r\n\r\n': 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab": 400,
     b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n": 413,
 }
 
@@ -540,6 +555,38 @@ def test_a_malformed_request_gets_one_line(serve, data, status):
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert says_one_line(body.decode())
     assert answer(preview, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_request_that_comes_byte_by_byte_is_answered(serve):
+    with socket.create_connection(("127.0.0.1", urlsplit(serve().url).port), 30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in GOOD:
+            connection.sendall(bytes([byte]))
+        assert connection.recv(17) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_connection_carries_one_request(serve):
+    text = answer(serve(), GOOD + GOOD.replace(b"/ ", b"/nothing "))
+    assert text.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in text
+    assert text.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_client_of_the_last_century_gets_the_page(serve):
+    head, _, body = answer(serve(), GOOD.replace(b"1.1", b"1.0")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body.decode() == PAGE
+
+
+def test_the_answer_to_head_has_no_body(serve):
+    preview = serve()
+    for path in (b"/events", b"/nothing"):
+        assert answer(preview, GOOD.replace(b"GET / ", b"HEAD %s " % path)).endswith(b"\r\n\r\n")
+
+
+def test_http_is_loaded_only_for_a_preview():
+    code = "import sys, edge.cli, edge.commands.run, edge.daemon, edge.pipeline; sys.exit('h11' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
