@@ -203,8 +203,16 @@ docs/images/collect.png: $(TRAIN)/.done docs/tools/draw_collect.py docs/tools/ch
 docs/images/preview.png: $(TEST)/.done docs/tools/draw_preview.py docs/tools/chromium.py edge/preview/page.html
 	$(TEST)/bin/python docs/tools/draw_preview.py $@
 
-docs/images/demo.png: $(RUN)/.done docs/tools/draw_demo.py
+docs/images/demo.webp: $(RUN)/.done docs/tools/draw_demo.py
+	@$(RUN)/bin/emotion-edge model fetch
 	$(RUN)/bin/python docs/tools/draw_demo.py $@
+
+docs/images/pipeline.svg: docs/tools/draw_pipeline.py
+	$(PYTHON) docs/tools/draw_pipeline.py $@
+
+.PHONY: docs
+docs: $(RUN)/.done ## Write the generated pages again: settings, and the tables of topics and payloads
+	$(RUN)/bin/python docs/tools/write_settings.py docs/settings.md
 
 clean: ## Remove environments, caches and build outputs
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

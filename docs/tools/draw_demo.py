@@ -1,98 +1,230 @@
-"""Draws docs/images/demo.png: the built-in demo, what the mesh measures in it, and the events that come of it.
+"""Draws docs/images/demo.webp: the built-in demo, the mesh that is measured in it, and the events that follow.
 
-Everything in the picture is computed by the code that the daemon runs: make docs/images/demo.png
+    make docs/images/demo.webp
+
+The program itself runs, with its page and a broker, for as long as the demo takes to come round. Pictures, meshes and
+probabilities are what it sends to the page, events are what a subscriber receives, and each is shown when it arrived.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
+import json
+import re
+import socket
+import subprocess
 import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
-from edge import bundle as bundles
-from edge.camera.demo import DemoCamera
-from edge.expression import ExpressionMachine
-from edge.face_mesh import open_face_mesh
-from edge.settings import Settings
-from edge.values import Frame
+from edge.camera.demo_script import LOOP_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
-    from edge.values import Change, Shown
+BROKER_PORT = 18831
+DEVICE = "livingroom"
+FPS = 10
+"""Frames per second of the drawing, as many as the page is told of."""
+QUALITY = 45
+"""Of the WebP encoder, 0 to 100."""
 
-FPS = 15
-MOMENTS_S = (2.0, 4.4, 9.0, 23.8)
-"""Into the demo: smiling, turned away, surprised, gone."""
-SIDE = 300
-LINE = 26
-INK, PALE, PAPER, ACCENT = (40, 40, 40), (150, 150, 150), (252, 252, 252), (30, 130, 230)
+PICTURE = 480, 360
+SIDE_WIDTH = 330
+ROWS, ROW = 6, 25
+"""Events that are seen at a time, and the height of one, px."""
+MARGIN = 16
+WIDTH = PICTURE[0] + SIDE_WIDTH
+HEIGHT = PICTURE[1] + MARGIN + 24 + ROWS * ROW
+
+PAPER, INK, PALE, ACCENT, TRACK = (255, 255, 255), (31, 35, 40), (120, 128, 136), (9, 105, 218), (234, 238, 242)
+"""Colours as red, green, blue."""
+MESH = (120, 255, 160)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the page was told at a time, s since the first."""
+
+    at: float
+    view: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a subscriber received at a time, s since the first view."""
+
+    at: float
+    topic: str
+    payload: dict[str, Any]
 
 
 def main(path: Path) -> None:
-    """Run the demo once and draw it."""
-    settings = Settings()
-    bundle = bundles.in_use(settings)
-    mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
-    machine = ExpressionMachine(bundle.labels, settings.expression)
-    demo = DemoCamera(settings.camera)
-    panels: list[NDArray[np.uint8]] = []
-    events: list[tuple[float, Change]] = []
-    for i in range(26 * FPS):
-        now = i / FPS
-        frame = Frame(demo.draw(now), now)
-        faces = mesh.process(frame)
-        events += [(now, change) for change in machine.step(bundle.classifier.read(faces, frame.rgb), now)]
-        if len(panels) < len(MOMENTS_S) and now >= MOMENTS_S[len(panels)]:
-            panels.append(_panel(frame.rgb, [face.landmarks for face in faces], machine.shown(), now))
-    rows = np.full((LINE * (len(events) + 2), SIDE * len(panels), 3), PAPER, np.uint8)
-    for n, (now, change) in enumerate(events):
-        _event(rows, LINE * (n + 1) + 10, now, change)
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack([np.hstack(panels), rows]), cv2.COLOR_RGB2BGR))
+    """Let the demo come round once, and draw it."""
+    url = f"mqtt://127.0.0.1:{BROKER_PORT}"
+    with _broker(), _subscribed() as received, _running(url) as page:
+        start, lines, moments = _watch(page)
+    events = [Event(at - start, topic, payload) for at, topic, payload in received]
+    times = [moment.at for moment in moments]
+    frames = [_frame(moment, lines, [event for event in events if event.at <= moment.at]) for moment in moments]
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames]
+    animation.durations = np.rint(1000 * np.diff([*times, times[-1] + 1 / FPS])).astype(int).tolist()
+    animation.loop_count = 0
+    cv2.imwriteanimation(str(path), animation, (cv2.IMWRITE_WEBP_QUALITY, QUALITY))
+    print(f"{path}: {len(frames)} frames, {len(events)} events, {path.stat().st_size / 1e6:.2f} MB")
 
 
-def _panel(
-    rgb: NDArray[np.uint8], landmarks: list[NDArray[np.float32]], shown: tuple[Shown, ...], now: float
-) -> NDArray[np.uint8]:
-    picture = rgb.copy()
-    for points in landmarks:
-        for x, y, _ in points:
-            cv2.circle(picture, (round(float(x)), round(float(y))), 1, (120, 255, 160), -1, cv2.LINE_AA)
-    half = picture.shape[0] // 2
-    centre = picture.shape[1] // 2
-    square = cv2.resize(picture[:, centre - half : centre + half], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    caption = np.full((112, SIDE, 3), PAPER, np.uint8)
-    _text(caption, f"{now:.1f} s", 10, 22, PALE)
-    if not shown:
-        _text(caption, "nobody", 70, 22, INK)
-    for face in shown[:1]:
-        _text(caption, face.expression, 70, 22, INK)
-        best = sorted(face.probabilities.items(), key=lambda item: -item[1])[:3]
-        for n, (label, share) in enumerate(best):
-            y = 48 + 24 * n
-            _text(caption, label, 10, y, INK, size=0.45)
-            cv2.rectangle(caption, (100, y - 10), (100 + round(180 * share), y), ACCENT, -1)
-    return np.asarray(np.vstack([square, caption]), np.uint8)
+@contextlib.contextmanager
+def _broker() -> Iterator[None]:
+    """A mosquitto: with MQTT 5 the program need not find out first what the broker speaks."""
+    broker = subprocess.Popen(["mosquitto", "-p", str(BROKER_PORT)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", BROKER_PORT), 1):
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        broker.terminate()
+        broker.wait(10)
 
 
-def _event(rows: NDArray[np.uint8], y: int, now: float, change: Change) -> None:
-    what = change.expression or f"left, was {change.previous}"
-    _text(rows, f"{now:5.1f} s", 10, y, PALE)
-    _text(rows, "emotion/livingroom/event", 90, y, PALE)
-    _text(rows, change.kind, 340, y, INK)
-    _text(rows, f"face {change.track_id}", 430, y, INK)
-    _text(rows, what, 520, y, INK)
-    if change.expression:
-        _text(rows, f"{change.confidence:.0%}", 760, y, INK)
+@contextlib.contextmanager
+def _running(url: str) -> Iterator[str]:
+    """The program, in front of the demo; the address of its page."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "emotion-edge.toml"
+        settings.write_text(f'[device]\nname = "{DEVICE}"\n[mqtt]\ndiscovery = ""\n', encoding="utf-8")
+        command = [sys.executable, "-m", "edge", "run", "--config", str(settings), "--camera", "demo", "--mqtt", url]
+        command += ["--preview", "127.0.0.1:0", "--preview-picture"]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            said = program.stdout.readline() if program.stdout is not None else ""
+            address = re.search(r"http://(\S+?)/?$", said.strip())
+            if address is None:
+                raise SystemExit("draw_demo: the program does not say where its page is")
+            yield address[1]
+        finally:
+            program.terminate()
+            program.wait(10)
+
+
+@contextlib.contextmanager
+def _subscribed() -> Iterator[list[tuple[float, str, dict[str, Any]]]]:
+    """The events, as they arrive: when, on which topic, and what."""
+    received: list[tuple[float, str, dict[str, Any]]] = []
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: received.append(
+        (time.monotonic(), message.topic, json.loads(message.payload))
+    )
+    subscribed = threading.Event()
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", BROKER_PORT)
+    client.loop_start()
+    client.subscribe(f"emotion/{DEVICE}/event", qos=2)
+    subscribed.wait(10)
+    try:
+        yield received
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _watch(page: str) -> tuple[float, dict[str, list[list[int]]], list[Moment]]:
+    """Look at the page until the demo comes round.
+
+    Returns:
+        When that began (s, monotonic), the lines of the mesh, and what was to be seen.
+    """
+    connection = http.client.HTTPConnection(page)
+    connection.request("GET", "/events")
+    response = connection.getresponse()
+    lines: dict[str, list[list[int]]] = {}
+    moments: list[Moment] = []
+    start, name = 0.0, ""
+    while not moments or moments[-1].at < LOOP_S:
+        line = response.readline().decode().rstrip("\n")
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: ") and name == "hello":
+            lines = json.loads(line.removeprefix("data: "))["lines"]
+        elif line.startswith("data: ") and name == "view":
+            now = time.monotonic()
+            start = start or now
+            if not moments or now - start - moments[-1].at >= 0.9 / FPS:
+                moments.append(Moment(now - start, json.loads(line.removeprefix("data: "))))
+    connection.close()
+    return start, lines, moments
+
+
+def _frame(moment: Moment, lines: dict[str, list[list[int]]], events: Sequence[Event]) -> NDArray[np.uint8]:
+    """uint8[HEIGHT, WIDTH, 3], RGB."""
+    canvas = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
+    data = np.frombuffer(base64.b64decode(moment.view["picture"]), np.uint8)
+    jpeg = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
+    picture = np.asarray(cv2.resize(jpeg, PICTURE, interpolation=cv2.INTER_AREA), np.uint8)
+    for face in moment.view["faces"]:
+        if face["points"]:
+            _mesh(picture, np.array(face["points"], np.float64).reshape(-1, 2) / 10_000 * PICTURE, lines)
+    canvas[: PICTURE[1], : PICTURE[0]] = picture
+    _side(canvas, moment.view)
+    y = PICTURE[1] + MARGIN + 12
+    _text(canvas, f"$ mosquitto_sub -t 'emotion/{DEVICE}/event'", MARGIN, y, PALE, size=15)
+    for row, event in enumerate(events[-ROWS:]):
+        _event(canvas, y + 26 + ROW * row, event)
+    return canvas
+
+
+def _mesh(picture: NDArray[np.uint8], points: NDArray[np.float64], lines: dict[str, list[list[int]]]) -> None:
+    for group, thickness in (("fine", 1), ("bold", 1), ("irises", 1)):
+        for line in lines[group]:
+            track = np.rint(points[line] * 16).astype(np.int32)
+            cv2.polylines(picture, [track], group == "irises", MESH, thickness, cv2.LINE_AA, 4)
+
+
+def _side(canvas: NDArray[np.uint8], view: dict[str, Any]) -> None:
+    """What is shown of the nearest face, and how probable each expression is."""
+    left = PICTURE[0] + MARGIN
+    face = next(iter(view["faces"]), None)
+    _text(canvas, face["expression"] if face else "no face", left, 40, INK, size=26, weight=600)
+    for row, (label, share) in enumerate(face["probabilities"].items() if face else ()):
+        y = 84 + 33 * row
+        _text(canvas, label, left, y, INK if face and label == face["expression"] else PALE, size=16)
+        start, end = left + 100, WIDTH - MARGIN
+        cv2.rectangle(canvas, (start, y - 11), (end, y), TRACK, -1)
+        if share * (end - start) >= 1:
+            cv2.rectangle(canvas, (start, y - 11), (start + round(share * (end - start)), y), ACCENT, -1)
+
+
+def _event(canvas: NDArray[np.uint8], y: int, event: Event) -> None:
+    """The part of a payload that tells the story."""
+    shown = {key: event.payload[key] for key in ("type", "track", "expression", "previous", "confidence")}
+    _text(canvas, f"{event.payload['time'][11:19]}", MARGIN, y, PALE, size=14)
+    _text(canvas, f"{json.dumps(shown)[:-1]}, ...}}", MARGIN + 76, y, INK, size=14)
+
+
+FONT = cv2.FontFace("sans")
 
 
 def _text(
-    picture: NDArray[np.uint8], text: str, x: int, y: int, colour: tuple[int, int, int], *, size: float = 0.5
+    canvas: NDArray[np.uint8], text: str, x: int, y: int, colour: tuple[int, int, int], *, size: int, weight: int = 400
 ) -> None:
-    cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (x, y), colour, FONT, size, weight)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def main(path: Path) -> None:
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _left(index: int) -> float:
+def _left(index: float) -> float:
     return 24 + index * (STEP_WIDTH + GAP)
 
 

@@ -61,7 +61,8 @@ def explanations(template: str) -> dict[tuple[str, str], str]:
     Keys that follow each other without an empty line share what is said of the first of them.
     """
     found: dict[tuple[str, str], str] = {}
-    section, comment, shared = "", [], ""
+    section, shared = "", ""
+    comment: list[str] = []
     for line in template.splitlines():
         if match := re.fullmatch(r"\[(\w+)\]", line):
             section, comment = match[1], []
