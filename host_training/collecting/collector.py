@@ -172,13 +172,8 @@ class Collector:
         self._next = float("-inf")
 
     def _stop(self, why: str) -> None:
-        if self._sitter is None:
-            return
-        self._sitter, self._take, self._note = None, None, why
-        try:
-            self._store.sync()
-        except OutputError as error:
-            self._fail(error)
+        if self._sitter is not None:
+            self._sitter, self._take, self._note = None, None, why
 
     def _undo(self) -> None:
         take = self._store.last_take()

@@ -1,51 +1,45 @@
 """What was recorded since the table was written last, beside it: rows are safe as soon as they are counted.
 
-The file is one line of JSON (the header), then one record per row or per take that was undone, little-endian:
-
-    uint32 length, uint32 CRC-32, then `length` bytes that zlib unpacks to a line of JSON, and for a row
-        float32[478, 3] landmarks, px
-
-A record is written whole and handed to the system at once, so a crash costs the row being written, and a power cut
-the second since the last fsync.
+It is an SQLite database. SQLite's write-ahead log makes each change whole or not at all, and is on the disk before the
+change counts, so a kill or a power cut costs the row being written.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
-import struct
-import time
+import sqlite3
 import zlib
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from contextlib import closing
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from edge import durable
-from edge.errors import DataError, OutputError, UnavailableError
+from edge.errors import DataError, EdgeError, OutputError, UnavailableError
 from edge.face_mesh import STILL_VERSION
 from edge.values import LANDMARKS
 from host_training.collecting.samples import Sample, Take
 from host_training.data.keypoints import MESH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import BinaryIO
 
-FORMAT = "emotion-edge journal"
 VERSION = 1
-SYNC_S = 1.0
-"""How much of a recording a power cut may cost."""
+_MADE_WITH = VERSION, MESH, STILL_VERSION
 
-_RECORD = struct.Struct("<II")
-_LANDMARK_BYTES = LANDMARKS * 3 * 4
-_MAX_RECORD = 1 << 16
-"""Bytes; a row has about 5,000. A longer one can only be damage."""
-_HEADER = {"format": FORMAT, "version": VERSION, "mesh": MESH, "extraction": STILL_VERSION}
-_MAX_HEADER = 4096
+_TABLES = (
+    "CREATE TABLE made_with (version INTEGER, mesh TEXT, extraction INTEGER)",
+    """CREATE TABLE sample (
+        subject TEXT, session TEXT, number INTEGER, label INTEGER, frame INTEGER, fingerprint INTEGER,
+        presence REAL, brightness REAL, sharpness REAL, landmarks BLOB
+    )""",
+)
+"""`landmarks` is float32[478, 3] px, little-endian, compressed by zlib, whose checksum tells of damage."""
 
 
 class Journal:
@@ -57,21 +51,21 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
             UnavailableError: another program collects into the same table.
-            DataError: it is no journal, or one of another version.
+            DataError: it isn't a journal, or is damaged, or of another version.
         """
         self._path = path
-        self._file = self._taken()
-        self._synced = time.monotonic()
-        self._start = 0
-        """Bytes of the header."""
-        self.samples: list[Sample] = []
-        """What it held when it was taken, without the takes that were undone."""
         self.damaged = 0
-        """Bytes that could not be read then."""
+        """Rows that `samples` could not read."""
+        self._lock = self._locked()
+        # SQLite takes no locks: on a network's file system they and ours would shut each other out. The loop adds rows,
+        # the thread of the page undoes them, and `Collector` lets in one at a time.
+        place = f"{path.absolute().as_uri()}?vfs=unix-none"
+        self._database = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
         try:
-            self._read()
+            self._open()
         except BaseException:
-            self._file.close()
+            self._database.close()
+            self._lock.close()
             raise
 
     def __enter__(self) -> Self:
@@ -81,10 +75,13 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of it; what is in it stays, and one that holds nothing goes."""
-        if not self._file.closed:
-            if os.fstat(self._file.fileno()).st_size <= self._start:
+        with closing(self._lock):
+            with closing(self._database):
+                empty = not self._do("SELECT 1 FROM sample LIMIT 1")
+            if empty:
+                # SQLite leaves its log where a full disk keeps it from copying what is in there.
+                self._path.with_name(f"{self._path.name}-wal").unlink(missing_ok=True)
                 self._path.unlink(missing_ok=True)
-            self._file.close()
 
     def add(self, sample: Sample) -> None:
         """Append a row.
@@ -92,56 +89,55 @@ class Journal:
         Raises:
             OutputError: it cannot be written; what was there is still there.
         """
-        size = os.fstat(self._file.fileno()).st_size
-        fields = asdict(sample)
-        landmarks = fields.pop("landmarks").astype("<f4").tobytes()
-        self._put(json.dumps(fields).encode() + b"\n" + landmarks)
-        if time.monotonic() - self._synced >= SYNC_S:
-            try:
-                self.sync()
-            except OutputError:
-                self._cut(size)  # it is not going to be counted
-                raise
+        landmarks = zlib.compress(sample.landmarks.astype("<f4").tobytes(), level=1)
+        measured = sample.frame, sample.group, sample.presence, sample.brightness, sample.sharpness, landmarks
+        self._do("INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(sample.take), *measured))
 
     def undo(self, take: Take) -> None:
-        """Append that a take is not wanted.
+        """Drop the rows of a take.
 
         Raises:
-            OutputError: see `add`.
+            OutputError: that cannot be written; they are still there.
         """
-        self._put(json.dumps({"undo": asdict(take)}).encode() + b"\n")
-        self.sync()
-
-    def sync(self) -> None:
-        """Wait until all of it is on the disk.
-
-        Raises:
-            OutputError: that failed.
-        """
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._refused(error) from error
-        self._synced = time.monotonic()
+        self._do("DELETE FROM sample WHERE (subject, session, number, label) = (?, ?, ?, ?)", astuple(take))
 
     def clear(self) -> None:
-        """All that it holds is in the table, or wanted no more.
+        """Drop all rows.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: that cannot be written; they are still there.
         """
-        self._cut(self._start)
-        self.samples = []
+        self._do("DELETE FROM sample")
 
-    def _taken(self) -> BinaryIO:
+    def samples(self) -> list[Sample]:
+        """The rows, in the order in which they came.
+
+        Raises:
+            DataError: the database is damaged.
+        """
+        samples = []
+        self.damaged = 0
+        for *take, frame, group, presence, brightness, sharpness, landmarks in self._do(
+            "SELECT * FROM sample ORDER BY rowid"
+        ):
+            try:
+                points = np.frombuffer(zlib.decompress(landmarks), "<f4").reshape(LANDMARKS, 3).astype(np.float32)
+            except (zlib.error, ValueError):
+                self.damaged += 1
+                continue
+            samples.append(Sample(Take(*take), frame, group, presence, brightness, sharpness, points))
+        return samples
+
+    def _locked(self) -> BinaryIO:
+        """The file, which nobody else has as long as it is open."""
         while True:
             try:
-                file = self._path.open("a+b", buffering=0)
+                file = self._path.open("ab")
             except OSError as error:
-                raise self._refused(error) from error
+                raise OutputError(f"{self._path} cannot be written: {error.strerror}") from error
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when the program dies
-                if os.stat(self._path).st_ino == os.fstat(file.fileno()).st_ino:  # noqa: PTH116 - beside fstat
+                if os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
                     return file
             except BlockingIOError as error:
                 file.close()
@@ -150,98 +146,45 @@ class Journal:
                 pass
             file.close()  # whoever had it before has removed it in between
 
-    def _read(self) -> None:
-        """Find what is there, and cut off what a crash has left of a record."""
-        self._file.seek(0)
-        header, end, _ = self._file.read(_MAX_HEADER).partition(b"\n")
-        ours = json.dumps(_HEADER).encode()
-        if not end and ours.startswith(header.rstrip(b"\0")):
-            # It was in the making: nothing is lost.
-            header = ours
-            self._cut(0)
-            self._write(header + b"\n")
-        self._check(header)
-        self._start = len(header) + 1
-        self._file.seek(self._start)
-        data = self._file.readall()  # type: ignore[attr-defined]  # unbuffered
-        place = 0
-        for record, after in _records(data):
-            if not self._take_in(record):
-                self.damaged += after - place
-            place = after
-        if place < len(data):
-            self.damaged += len(data) - place
-            self._cut(self._start + place)
-
-    def _check(self, line: bytes) -> None:
-        try:
-            header = dict(json.loads(line))
-        except (ValueError, TypeError):
-            header = {}
-        if header.get("format") != FORMAT:
-            raise DataError(f"{self._path}: is in the way, and no journal of `emotion-train collect`; move it away")
-        if header != _HEADER:
+    def _open(self) -> None:
+        """Check the database, and fill one that is new."""
+        self._do("PRAGMA locking_mode = EXCLUSIVE")  # a write-ahead log without shared memory
+        self._do("PRAGMA synchronous = FULL")
+        self._do("PRAGMA secure_delete = OFF")  # it would take room for zeros, and the whole file goes in the end
+        self._do("BEGIN")
+        if not self._do("SELECT * FROM sqlite_master"):
+            for table in _TABLES:
+                self._do(table)
+            self._do("INSERT INTO made_with VALUES (?, ?, ?)", _MADE_WITH)
+        if self._do("SELECT * FROM made_with") != [_MADE_WITH]:
             raise DataError(
                 f"{self._path}: another version of this program has recorded it; let that one take it over, "
                 "or move it away"
             )
+        self._do("COMMIT")
+        self._do("PRAGMA journal_mode = WAL")
 
-    def _take_in(self, record: bytes | None) -> bool:
-        """Whether a record is what it should be."""
-        if record is None:
-            return False
-        line, _, landmarks = record.partition(b"\n")
+    def _do(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
-            fields = json.loads(line)
-            if "undo" in fields:
-                undone = Take(**fields["undo"])
-                self.samples = [sample for sample in self.samples if sample.take != undone]
-                return True
-            points = np.frombuffer(landmarks, "<f4", LANDMARKS * 3).reshape(LANDMARKS, 3).astype(np.float32)
-            self.samples.append(Sample(take=Take(**fields.pop("take")), landmarks=points, **fields))
-        except (ValueError, TypeError):
-            return False
-        return True
-
-    def _put(self, record: bytes) -> None:
-        payload = zlib.compress(record, level=1)
-        self._write(_RECORD.pack(len(payload), zlib.crc32(payload)) + payload)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            durable.append(self._file, data)
-        except OSError as error:
+            return self._database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
             raise self._refused(error) from error
 
-    def _cut(self, size: int) -> None:
-        try:
-            self._file.truncate(size)
-        except OSError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> OutputError:
-        return OutputError(f"{self._path} cannot be written: {os.strerror(error.errno or 0)}")
+    def _refused(self, error: sqlite3.Error) -> EdgeError:
+        match error.sqlite_errorcode & 0xFF:  # the rest tells details (SQLite's extended result codes)
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # text, or a database with other tables
+                return DataError(
+                    f"{self._path}: is in the way, and not a journal of `emotion-train collect`; move it away"
+                )
+            case sqlite3.SQLITE_CORRUPT:
+                return DataError(f"{self._path}: is damaged; move it away, or try `sqlite3 {self._path} .recover`")
+            case sqlite3.SQLITE_FULL:
+                reason = os.strerror(errno.ENOSPC)
+            case _:
+                reason = str(error)
+        return OutputError(f"{self._path} cannot be written: {reason}")
 
 
 def path_of(table: Path) -> Path:
     """Where the journal of a table lies."""
     return table.with_name(f".{table.name}.journal")
-
-
-def _records(data: bytes) -> Iterator[tuple[bytes | None, int]]:
-    """The records and where each ends; None in place of one that is damaged though its end can be told."""
-    place = 0
-    while place + _RECORD.size <= len(data):
-        length, checksum = _RECORD.unpack_from(data, place)
-        end = place + _RECORD.size + length
-        if not 0 < length <= _MAX_RECORD or end > len(data):
-            return
-        payload, place = data[place + _RECORD.size : end], end
-        yield (_unpacked(payload) if zlib.crc32(payload) == checksum else None), end
-
-
-def _unpacked(payload: bytes) -> bytes | None:
-    try:
-        return zlib.decompressobj().decompress(payload, _LANDMARK_BYTES + _MAX_HEADER)
-    except zlib.error:
-        return None

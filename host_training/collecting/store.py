@@ -55,20 +55,18 @@ class Store:
         self._pictures = pictures
         self._journal = Journal(path_of(path))
         try:
+            table, rows = self._take_over()
             if self._journal.damaged:
-                say(f"{path_of(path)}: the last {self._journal.damaged} bytes cannot be read and are left out")
-            table = joined(path, self._journal.samples)
-            if table is not None and self._journal.samples:
-                _write(table, path)
-                say(f"{len(self._journal.samples)} rows of a run that was cut short are taken over")
-                self._journal.clear()
+                say(f"{path_of(path)}: {self._journal.damaged} damaged rows are left out")
+            if rows:
+                say(f"{rows} rows of a run that was cut short are taken over")
             if pictures is not None:
                 kept_pictures.remember(path, pictures)
         except BaseException:
             self._journal.__exit__(None, None, None)
             raise
-        self._pending: dict[Take, list[tuple[Sample, Cell]]] = {}
-        """What came since then, by take, in their order."""
+        self._pending: dict[Take, list[tuple[int, Cell]]] = {}
+        """Group and place in the coverage of what came since then, by take, in their order."""
         self._groups: set[int] = set()
         self._takes: dict[tuple[str, str], int] = {}
         """Number of the last take of a person's session."""
@@ -89,10 +87,7 @@ class Store:
             OutputError: the table cannot be written.
         """
         try:
-            table = joined(self._path, [sample for rows in self._pending.values() for sample, _ in rows])
-            if table is not None and any(self._pending.values()):
-                _write(table, self._path)
-            self._journal.clear()
+            self._take_over()
         except OutputError as problem:
             raise OutputError(f"{problem}; what was recorded is safe beside it: run the command again") from problem
         finally:
@@ -130,7 +125,7 @@ class Store:
                 self._pictures.drop(sample.source)
             raise
         cell = self._cell(sample)
-        rows.append((sample, cell))
+        rows.append((sample.group, cell))
         self._groups.add(sample.group)
         self.coverage.add([cell])
         return ""
@@ -153,17 +148,18 @@ class Store:
         rows = self._pending.pop(take, [])
         if self._pictures is not None:
             self._pictures.drop_take(take)
-        self._groups -= {sample.group for sample, _ in rows}
+        self._groups -= {group for group, _ in rows}
         self.coverage.remove(cell for _, cell in rows)
         return len(rows)
 
-    def sync(self) -> None:
-        """Wait until all rows are on the disk.
-
-        Raises:
-            OutputError: that failed.
-        """
-        self._journal.sync()
+    def _take_over(self) -> tuple[Table | None, int]:
+        """Put what the journal holds into the table, and tell how many rows that were; None: there is no table."""
+        samples = self._journal.samples()
+        table = joined(self._path, samples)
+        if table is not None and samples:
+            _write(table, self._path)
+        self._journal.clear()
+        return table, len(samples)
 
     def _cell(self, sample: Sample) -> Cell:
         (pose,) = self._conditions.poses(sample.landmarks[None]).tolist()
@@ -244,7 +240,7 @@ def remove(path: Path, subject: str) -> tuple[int, int]:
         raise NoInputError(f"{path}: there is no such table")
     ensure_writable(path)
     with Journal(path_of(path)) as journal:
-        table = joined(path, journal.samples)
+        table = joined(path, journal.samples())
         mine = np.zeros(0, np.bool_) if table is None else table.subject == subject
         if table is None or not mine.any():
             there = "" if table is None else ", ".join(np.unique(table.subject).tolist())

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
 from host_training.collecting.collector import NO_CONSENT, NO_LABEL, PERIOD_S, Collector
 from host_training.collecting.measuring import NO_FACE
 from host_training.collecting.store import Store
+from tests.host_training.collecting.people import no_room_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,19 +151,15 @@ def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(desk: D
         assert desk.store.coverage.rows <= rows
 
 
-def test_a_full_disk_ends_the_recording_with_one_line_here_and_there(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_that_fails_ends_the_recording_with_one_line_here_and_there(desk: Desk):
     desk.ask(SMILE, ANNA)
     desk.see(15)
     rows = desk.state["rows"]
 
-    def full(*_: object) -> None:
-        raise OutputError("journal cannot be written: No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(desk.store._journal, "_write", full)
+    with no_room_for(desk.store._journal):
         desk.see(15)
     assert desk.state["recording"] is False
-    assert "No space left on device" in desk.state["note"]
+    assert "journal cannot be written: disk I/O error" in desk.state["note"]
     assert desk.said == [desk.state["note"]]
     assert desk.store.coverage.rows == rows
     desk.ask(ANNA)

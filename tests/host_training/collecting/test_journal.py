@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ import edge
 from edge.errors import DataError, OutputError, UnavailableError
 from host_training.collecting.journal import Journal
 from host_training.collecting.samples import Sample, Take
+from tests.host_training.collecting.people import files_of, kill, small_disk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,20 +44,21 @@ def written(path: Path, faces: NDArray[np.float32], *takes: Take) -> None:
 
 def frames(path: Path) -> list[int]:
     with Journal(path) as journal:
-        return [sample.frame for sample in journal.samples]
+        return [sample.frame for sample in journal.samples()]
 
 
 def test_what_was_added_is_read_as_it_was(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE, ONE, TWO)
 
     with Journal(path) as journal:
-        assert [(s.take, s.frame, s.group) for s in journal.samples] == [
+        samples = journal.samples()
+        assert [(s.take, s.frame, s.group) for s in samples] == [
             (ONE, 0, -(2**62)),
             (ONE, 1, -(2**62) + 1),
             (TWO, 2, -(2**62) + 2),
         ]
-        assert [(s.presence, s.brightness, s.sharpness) for s in journal.samples] == [(0.875, 0.5, 0.25)] * 3
-        np.testing.assert_array_equal([s.landmarks for s in journal.samples], faces[:3])
+        assert [(s.presence, s.brightness, s.sharpness) for s in samples] == [(0.875, 0.5, 0.25)] * 3
+        np.testing.assert_array_equal([s.landmarks for s in samples], faces[:3])
         assert journal.damaged == 0
 
 
@@ -69,16 +74,19 @@ def test_a_take_that_was_undone_is_gone_and_its_number_may_come_again(path: Path
 def test_whatever_a_crash_leaves_of_the_last_row_those_before_are_read_and_more_can_come(
     path: Path, faces: NDArray[np.float32]
 ):
-    written(path, faces, ONE, ONE)
-    two = path.stat().st_size
-    with Journal(path) as journal:
-        journal.add(sample(faces, ONE, 2))
-    whole = path.read_bytes()
-    for size in range(two, len(whole), 97):
-        path.write_bytes(whole[:size])
+    log = path.with_name(f"{path.name}-wal")
+    journal = Journal(path)
+    journal.add(sample(faces, ONE, 0))
+    journal.add(sample(faces, ONE, 1))
+    two = log.stat().st_size
+    journal.add(sample(faces, ONE, 2))
+    kill(journal)
+    database, whole = path.read_bytes(), log.read_bytes()
+    for tail in (*(whole[two:size] for size in range(two, len(whole), 397)), bytes(4096), os.urandom(4096)):
+        path.write_bytes(database)
+        log.write_bytes(whole[:two] + tail)
         with Journal(path) as journal:
-            assert [s.frame for s in journal.samples] == [0, 1]
-            assert journal.damaged == size - two
+            assert [s.frame for s in journal.samples()] == [0, 1]
             journal.add(sample(faces, ONE, 3))
         assert frames(path) == [0, 1, 3]
 
@@ -86,28 +94,51 @@ def test_whatever_a_crash_leaves_of_the_last_row_those_before_are_read_and_more_
 def test_a_byte_that_went_wrong_costs_one_row_and_is_told(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE, ONE, ONE)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    middle = data.index(zlib.compress(faces[1].tobytes(), level=1)[:100]) + 50
+    data[middle] ^= 0xFF
     path.write_bytes(data)
 
     with Journal(path) as journal:
-        assert [s.frame for s in journal.samples] == [0, 2]
-        assert journal.damaged > 1000
+        assert [s.frame for s in journal.samples()] == [0, 2]
+        assert journal.damaged == 1
 
 
-@pytest.mark.parametrize("tail", [b"\x00" * 4096, b"\xff" * 4096, os.urandom(64), b"\x10\x00\x00\x00"])
-def test_rubbish_at_the_end_is_left_out(path: Path, faces: NDArray[np.float32], tail: bytes):
-    written(path, faces, ONE)
-    with path.open("ab") as file:
-        file.write(tail)
+def test_a_database_that_is_damaged_is_told_and_left_alone(path: Path, faces: NDArray[np.float32]):
+    written(path, faces, *[ONE] * 16)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
 
-    assert frames(path) == [0]
-    assert frames(path) == [0]
+    with pytest.raises(DataError, match=r"is damaged; move it away, or try `sqlite3 .*\.journal \.recover`") as error:
+        frames(path)
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == data[: len(data) // 2]
 
 
-@pytest.mark.parametrize("size", [0, 1, 40])
-def test_of_a_header_in_the_making_nothing_is_lost(path: Path, faces: NDArray[np.float32], size: int):
-    written(path, faces, ONE)
-    path.write_bytes(path.read_bytes()[:size])
+LAUNCHER = """
+import os, signal, sys
+from pathlib import Path
+from host_training.collecting.journal import Journal
+
+do = Journal._do
+left = int(sys.argv[2])
+
+def counted(self, *arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do(self, *arguments)
+
+Journal._do = counted
+Journal(Path(sys.argv[1]))
+"""
+"""Begins a journal, and is killed after so many statements."""
+
+
+@pytest.mark.parametrize("statements", range(9))
+def test_a_journal_in_the_making_is_not_in_the_way(path: Path, faces: NDArray[np.float32], statements: int):
+    done = subprocess.run([sys.executable, "-c", LAUNCHER, path, str(statements)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
 
     assert frames(path) == []
     written(path, faces, ONE)
@@ -118,25 +149,80 @@ def test_of_a_header_in_the_making_nothing_is_lost(path: Path, faces: NDArray[np
 def test_another_file_in_its_place_is_left_alone(path: Path, text: str):
     path.write_text(text)
 
-    with pytest.raises(DataError, match="no journal"):
+    with pytest.raises(DataError, match="not a journal"):
         Journal(path)
     assert path.read_text() == text
 
 
+def test_another_database_in_its_place_is_left_alone(path: Path):
+    change(path, "CREATE TABLE precious (things)")
+    before = path.read_bytes()
+
+    with pytest.raises(DataError, match="not a journal"):
+        Journal(path)
+    assert files_of(path) == [path]
+    assert path.read_bytes() == before
+
+
 def test_a_journal_of_another_mesh_is_left_alone(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE)
-    head, _, rest = path.read_bytes().partition(b"\n")
-    path.write_bytes(json.dumps({**json.loads(head), "mesh": "0" * 64}).encode() + b"\n" + rest)
+    change(path, "UPDATE made_with SET mesh = 'another'")
 
     with pytest.raises(DataError, match="another version"):
         Journal(path)
 
 
+def change(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+
+
 def test_only_one_program_at_a_time_has_it(path: Path, faces: NDArray[np.float32]):
-    with Journal(path), pytest.raises(UnavailableError, match="another program collects into the same table"):
-        Journal(path)
-    written(path, faces, ONE)
+    open_it = [sys.executable, "-c", LAUNCHER, path, "1000"]
+    with Journal(path) as journal:
+        with pytest.raises(UnavailableError, match="another program collects into the same table"):
+            Journal(path)
+        other = subprocess.run(open_it, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "UnavailableError" in other.stderr
+        journal.add(sample(faces, ONE, 0))
     assert frames(path) == [0]
+
+
+MANY = """
+import sys
+from pathlib import Path
+import numpy as np
+from edge.errors import UnavailableError
+from host_training.collecting.journal import Journal
+from host_training.collecting.samples import Sample, Take
+
+first, path = int(sys.argv[1]), Path(sys.argv[2])
+landmarks = np.zeros((478, 3), "f")
+frame = first
+while frame < first + 40:
+    try:
+        with Journal(path) as journal:
+            journal.add(Sample(Take("anna", "monday", first, 0), frame, frame, .5, .5, .5, landmarks))
+            frame += 1
+            if frame % 3 == 0:
+                print(*(sample.frame for sample in journal.samples()))
+                journal.clear()
+    except UnavailableError:
+        pass
+"""
+"""Adds rows, one each time it gets hold of the journal; prints those that it takes out of it."""
+
+
+def test_programs_that_fight_for_it_lose_no_row(path: Path):
+    command = [sys.executable, "-c", MANY]
+    runs = [
+        subprocess.Popen([*command, str(first), path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for first in (1000, 2000)
+    ]
+    taken = [int(word) for run in runs for word in run.communicate()[0].split()]
+
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sorted(taken + frames(path)) == [*range(1000, 1040), *range(2000, 2040)]
 
 
 def test_one_that_holds_nothing_is_not_left_behind(path: Path, faces: NDArray[np.float32]):
@@ -149,7 +235,17 @@ def test_one_that_holds_nothing_is_not_left_behind(path: Path, faces: NDArray[np
     assert frames(path) == [1]
     with Journal(path) as journal:
         journal.clear()
-    assert not path.exists()
+    assert files_of(path) == []
+
+
+def test_on_a_full_disk_it_goes_all_the_same_once_it_holds_nothing(tmp_path: Path, faces: NDArray[np.float32]):
+    with small_disk(tmp_path / "disk", "1M") as disk:
+        with Journal(disk / "journal") as journal:
+            for frame in range(16):
+                journal.add(sample(faces, ONE, frame))
+            (disk / "rest").write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))
+            journal.clear()
+        assert list(disk.iterdir()) == [disk / "rest"]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path):

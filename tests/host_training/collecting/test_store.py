@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -11,7 +9,6 @@ import numpy as np
 import pytest
 
 from edge.errors import NoInputError, OutputError, UnavailableError, UsageError
-from host_training.collecting import journal as journals
 from host_training.collecting import store as stores
 from host_training.collecting.journal import path_of
 from host_training.collecting.pictures import Pictures, list_of
@@ -22,7 +19,7 @@ from host_training.data.keypoints import MESH, SPLITS
 from host_training.data.pictures import pictures_of
 from host_training.data.splits import disjoint
 from host_training.errors import TableError
-from tests.host_training.collecting.people import ON_EACH_SIDE
+from tests.host_training.collecting.people import ON_EACH_SIDE, files_of, kill, no_room_for, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +103,7 @@ def test_a_run_that_ends_without_a_word_is_taken_over(
     take = store.new_take("ben", "monday", 2)
     for _ in range(4):
         store.add(take, seen())
-    store._journal._file.close()  # as the system does for a process that is killed
+    kill(store._journal)
     said: list[str] = []
 
     with opened(say=said.append) as again:
@@ -128,10 +125,11 @@ def test_rows_that_reached_the_table_before_the_journal_was_cleared_are_not_adde
     take = store.new_take("anna", "monday", 1)
     for _ in range(3):
         store.add(take, seen())
-    journal = path_of(out).read_bytes()
+    journal = {path: path.read_bytes() for path in files_of(path_of(out))}
     store.__exit__(None, None, None)
-    assert not path_of(out).exists()
-    path_of(out).write_bytes(journal)
+    assert files_of(path_of(out)) == []
+    for path, data in journal.items():
+        path.write_bytes(data)
 
     with opened() as again:
         assert again.coverage.rows == 3
@@ -139,26 +137,19 @@ def test_rows_that_reached_the_table_before_the_journal_was_cleared_are_not_adde
 
 
 def test_a_row_that_did_not_reach_the_disk_is_not_counted_and_those_that_did_are_kept(
-    out: Path, opened: Callable[..., Store], seen: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+    out: Path, opened: Callable[..., Store], seen: Callable[..., Measured]
 ):
     store, same = opened(), seen()
     take = store.new_take(ON_EACH_SIDE["train"], "monday", 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", failing)
-        patch.setattr(journals, "SYNC_S", 0.0)
-        with pytest.raises(OutputError, match="Input/output error"):
-            store.add(take, same)
+    with no_room_for(store._journal), pytest.raises(OutputError, match="disk I/O error"):
+        store.add(take, same)
     store.add(take, seen())
     store.add(store.new_take(ON_EACH_SIDE["test"], "monday", 1), same)
-    store._journal._file.close()
+    kill(store._journal)
 
     with opened() as again:
         assert again.coverage.rows == 2
     assert keypoints.read(out).split.tolist() == ["train", "test"]
-
-
-def failing(_file: int) -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_take_that_is_undone_leaves_nothing(
@@ -226,22 +217,11 @@ def test_two_programs_do_not_collect_into_one_table(opened: Callable[..., Store]
     assert names(out.parent) == set()
 
 
-def small_disk(folder: Path, size: str) -> None:
-    folder.mkdir()
-    if (
-        os.geteuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False).returncode
-    ):
-        pytest.skip("only root may mount the small disk that this fills")
-
-
 def test_a_full_disk_costs_the_row_that_did_not_fit(
     tmp_path: Path, conditions: Conditions, seen: Callable[..., Measured]
 ):
-    disk = tmp_path / "disk"
-    small_disk(disk, "1M")
-    out, keep = disk / "mine.parquet", Pictures(disk / "pictures")
-    try:
+    with small_disk(tmp_path / "disk", "1M") as disk:
+        out, keep = disk / "mine.parquet", Pictures(disk / "pictures")
         store = Store(out, conditions, pictures=keep, say=lambda _: None)
         take = store.new_take("anna", "monday", 1)
         with pytest.raises(OutputError, match="No space left on device"):
@@ -259,8 +239,6 @@ def test_a_full_disk_costs_the_row_that_did_not_fit(
         with Store(out, conditions, say=lambda _: None) as again:
             assert again.coverage.rows == rows
         assert len(keypoints.read(out)) == rows
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)  # what failed to write may still have it open
 
 
 def test_kept_pictures_are_found_by_the_command_that_cuts_faces_out(
@@ -305,7 +283,7 @@ class TestRemove:
         store = opened()
         store.add(store.new_take("anna", "monday", 1), seen())
         store.add(store.new_take("carl", "monday", 1), seen())
-        store._journal._file.close()
+        kill(store._journal)
 
         assert stores.remove(out, "anna") == (1, 0)
 

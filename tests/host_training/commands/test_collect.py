@@ -26,7 +26,7 @@ from host_training.data import keypoints, tables
 from host_training.data.splits import disjoint
 from tests.edge.broker import free_port, until
 from tests.host_training import portraits
-from tests.host_training.collecting.people import ON_EACH_SIDE
+from tests.host_training.collecting.people import ON_EACH_SIDE, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -412,7 +412,11 @@ class TestImages:
         out = pictures.parent / "mine.parquet"
         words = [sys.executable, "-m", "host_training", *images(pictures, "--consent")]
         run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: path_of(out).exists() and path_of(out).stat().st_size > 50_000, "some are measured", PATIENCE_S)
+        until(
+            lambda: sum(path.stat().st_size for path in files_of(path_of(out))) > 100_000,
+            "some are measured",
+            PATIENCE_S,
+        )
         run.kill()
         run.wait()
 
