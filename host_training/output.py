@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from edge import durable
+from edge import files
 from edge.errors import OutputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        durable.sync(partial)  # before the new name, or a power cut could leave that with nothing behind it
+        files.sync(partial)  # before the new name, or a power cut could leave that with nothing behind it
         partial.replace(path)
     except OSError as error:
         raise OutputError(

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from chromium import Chromium
 
-from edge import bundle as bundles
-from edge.camera.demo import DemoCamera
+from edge.bundle import bundle as bundles
+from edge.camera.demo.camera import DemoCamera
+from edge.daemon.signals import Requests
 from edge.face_mesh import open_face_mesh
 from edge.preview import Preview
-from edge.service import Requests
 from edge.settings import MeshSettings, Settings
 from host_training.collecting import session
 from host_training.collecting.collector import PERIOD_S, Collector

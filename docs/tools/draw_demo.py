@@ -28,7 +28,7 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.camera.demo_script import LOOP_S
+from edge.camera.demo.script import LOOP_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from chromium import Chromium
 
-from edge import bundle as bundles
-from edge.camera.demo import DemoCamera
+from edge.bundle import bundle as bundles
+from edge.camera.demo.camera import DemoCamera
 from edge.expression import ExpressionMachine
 from edge.face_mesh import open_face_mesh
 from edge.preview import Preview

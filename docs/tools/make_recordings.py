@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge import bundle as bundles
-from edge.classifier import LEFT_IRIS, RIGHT_IRIS
+from edge.bundle import bundle as bundles
+from edge.camera.recording_file import RecordingReader, RecordingWriter
+from edge.classifier.features import canonical
+from edge.classifier.network import LEFT_IRIS, RIGHT_IRIS
 from edge.errors import DataError, EdgeError
-from edge.features import canonical
-from edge.recording import RecordingReader, RecordingWriter
 from edge.values import LANDMARKS, Face, Frame, bounding_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
+    from edge.bundle.bundle import Bundle
 
 MEASURED = datetime(2026, 11, 22, 17, 45, tzinfo=UTC)
 """When the landmarks of the keypoint table were, and what the headers say: the same table gives the same bytes."""

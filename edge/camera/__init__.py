@@ -92,7 +92,7 @@ def open_camera(
     if kind == "auto" and not target:
         return _open_auto(settings, clock, allow_demo=allow_demo)
     if kind == "demo" and not target:
-        from edge.camera.demo import DemoCamera
+        from edge.camera.demo.camera import DemoCamera
 
         return DemoCamera(settings, clock=clock)
     if kind == "picamera2" and (not target or target.isdecimal()):
@@ -172,7 +172,7 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
             _log.debug("passed over %s: %s", path, error)
             reasons.append(str(error))
     if allow_demo:
-        from edge.camera.demo import DemoCamera
+        from edge.camera.demo.camera import DemoCamera
 
         _log.info("no camera found; showing the built-in demo")
         return DemoCamera(settings, clock=clock)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.camera.pace import Pace
+from edge.camera.recording_file import RecordingReader
 from edge.errors import EdgeError, EndOfStreamError
-from edge.recording import RecordingReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edge.classifier.features import CROP
 from edge.cli import add_settings_arguments, load_settings
 from edge.errors import ConfigError, UnavailableError, UsageError
-from edge.features import CROP
 from edge.settings import CameraSettings
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
+    from edge.bundle.bundle import Bundle
     from edge.expression import ExpressionMachine
-    from edge.mesh_models import MeshModels
+    from edge.face_mesh.models import MeshModels
     from edge.settings import Settings
     from edge.values import Face
 
@@ -42,7 +42,7 @@ DAEMON_S = 8.0
 LEAST_FRAMES = 2 * BLOCK
 
 PRESENT_S, ABSENT_AT_S = 21.0, 23.6
-"""While the demo's person is in view, and when nobody is: see `edge.camera.demo_script`."""
+"""While the demo's person is in view, and when nobody is: see `edge.camera.demo.script`."""
 
 READING = "features + classifier + expression / mesh"
 TARGETS = {
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--frames {args.frames}: at least {LEAST_FRAMES} are needed")
     import cv2
 
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
 
     cv2.setNumThreads(1)
     settings = load_settings(args)
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _pictures(count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Frames of the demo with its face in view, uint8[480, 640, 3], and one without a face."""
-    from edge.camera.demo import DemoCamera
+    from edge.camera.demo.camera import DemoCamera
 
     # Drawn beforehand: the demo's own cost is not the daemon's.
     demo = DemoCamera(CameraSettings(width=WIDTH, height=HEIGHT))
@@ -218,10 +218,10 @@ def _classifiers(
 
 
 def _encoded_state(machine: ExpressionMachine, now: float) -> bytes:
-    from edge import messages
+    from edge.messages import payloads
 
-    clock = messages.WallClock(0.0, synchronised=True)
-    return messages.encode(messages.state(machine.shown(), at=now, clock=clock))
+    clock = payloads.WallClock(0.0, synchronised=True)
+    return payloads.encode(payloads.state(machine.shown(), at=now, clock=clock))
 
 
 def _no_face(settings: Settings, models: MeshModels, rgb: NDArray[np.uint8], stopwatch: Stopwatch) -> None:
@@ -255,7 +255,7 @@ def _write_clip(clip: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def _watch_daemon(clip: Path, config: str | None) -> tuple[float, float]:
-    from edge import system
+    from edge.device import system
 
     # Nothing listens on the discard port, so this also is a start without a broker.
     command = [sys.executable, "-m", "edge", "run", "--camera", f"video:{clip}", "--mqtt", "mqtt://127.0.0.1:9"]
@@ -298,8 +298,8 @@ def _judged(value: float, at_most: float) -> dict[str, Any]:
 
 
 def _report(stopwatch: Stopwatch, ratios: dict[str, float], targets: dict[str, float]) -> dict[str, Any]:
-    from edge import system
-    from edge.daemon import library_versions
+    from edge.device import system
+    from edge.device.versions import library_versions
 
     return {
         "machine": system.machine(),

@@ -13,7 +13,7 @@ from edge.errors import EdgeError, UnavailableError
 if TYPE_CHECKING:
     import argparse
 
-    from edge.mqtt_subscriber import Subscriber
+    from edge.mqtt.subscriber import Subscriber
 
 PRESENT_S = 3.0
 """By then the broker has said whether the device is there."""
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask the device over its broker, and print what it answers."""
-    from edge.broker_address import BrokerAddress, check_base, check_device
-    from edge.calibration import CALIBRATION_S
-    from edge.mqtt_subscriber import Subscriber
+    from edge.classifier.calibration import CALIBRATION_S
+    from edge.mqtt.address import BrokerAddress, check_base, check_device
+    from edge.mqtt.subscriber import Subscriber
 
     settings = load_settings(args)
     address, device = BrokerAddress.of(settings.mqtt), check_device(args.device or settings.device_name)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _is_there(subscriber: Subscriber, topic: str) -> bool:
     """Whether the broker says that the device is online."""
-    from edge.messages import ONLINE
+    from edge.messages.payloads import ONLINE
 
     deadline = time.monotonic() + PRESENT_S
     while time.monotonic() < deadline:
@@ -71,8 +71,8 @@ def _answer(subscriber: Subscriber, prefix: str, *, clear: bool, wait_s: float) 
         EdgeError: it refuses.
         UnavailableError: it does not answer.
     """
-    from edge.messages import OFFLINE
-    from edge.watch_view import printable, read_object
+    from edge.messages.payloads import OFFLINE
+    from edge.messages.untrusted import printable, read_object
 
     identifier = secrets.token_hex(8)
     request = {"id": identifier, "clear": True} if clear else {"id": identifier}

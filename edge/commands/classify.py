@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read every picture; 1 if one of them could not be read."""
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
     from edge.camera.images import read_image
     from edge.face_mesh import open_face_mesh
 

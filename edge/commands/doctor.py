@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.cli import add_settings_arguments, load_settings
+from edge.device.system import ROOT
 from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
-from edge.system import ROOT
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.enums import MQTTProtocolVersion
 
-    from edge.broker_address import BrokerAddress
+    from edge.mqtt.address import BrokerAddress
     from edge.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(load: Callable[[], Settings], root: Path = ROOT) -> Iterator[Finding]:
     """Look at everything there is: what only a Raspberry Pi or a service has is left out elsewhere."""
-    from edge import raspberry_pi
+    from edge.device import raspberry_pi
 
     yield _check("python", _python)
     yield _check("libraries", _libraries)
@@ -116,7 +116,7 @@ def _check(name: str, work: Callable[[], str]) -> Finding:
 
 
 def _python() -> str:
-    from edge import system
+    from edge.device import system
 
     found = f"{platform.python_version()} on {system.machine()}"
     if sys.version_info < OLDEST_PYTHON:
@@ -134,7 +134,7 @@ def _check_bits(kernel: str, bits: int) -> None:
 
 def _libraries() -> str:
     try:
-        from edge.daemon import library_versions
+        from edge.device.versions import library_versions
     except ImportError as error:
         raise UnavailableError(f"{error}: install emotion-edge again (pip install --force-reinstall)") from error
     versions = library_versions()
@@ -157,7 +157,7 @@ def _permissions(root: Path) -> str:
 
 
 def _disk(root: Path) -> str:
-    from edge.mesh_models import cache_folder
+    from edge.face_mesh.models import cache_folder
 
     free: list[tuple[float, Path]] = []
     for folder in (cache_folder(), root / STATE):
@@ -171,14 +171,14 @@ def _disk(root: Path) -> str:
 
 
 def _bundle(settings: Settings) -> str:
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
 
     bundle = bundles.for_camera(settings)
     return f"{bundle.id} in {bundle.folder} gives the right answers here"
 
 
 def _mesh_models(settings: Settings) -> str:
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
     from edge.face_mesh import open_face_mesh
 
     models = bundles.mesh_in_use(settings)
@@ -210,8 +210,8 @@ def _service_line(state: dict[str, str]) -> str:
 
 
 def _pi_camera(settings: Settings, root: Path) -> str:
-    from edge import raspberry_pi
     from edge.camera import v4l2
+    from edge.device import raspberry_pi
 
     cameras = raspberry_pi.picamera2(root)
     if cameras:
@@ -222,8 +222,8 @@ def _pi_camera(settings: Settings, root: Path) -> str:
 
 
 def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
-    from edge import raspberry_pi
     from edge.camera import open_camera
+    from edge.device import raspberry_pi
 
     runs = service.get("ActiveState") in {"active", "reloading"}
     try:
@@ -248,8 +248,8 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
 
 
 def _broker(settings: Settings, root: Path) -> str:
-    from edge.broker_address import BrokerAddress
-    from edge.mqtt_client import REFUSALS, V5, V311
+    from edge.mqtt.address import BrokerAddress
+    from edge.mqtt.client import REFUSALS, V5, V311
 
     mqtt = settings.mqtt
     password_file = mqtt.password_file or _secret_of_service(root / PASSWORD)
@@ -278,7 +278,7 @@ def _secret_of_service(file: Path) -> str:
 
 def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
     """Connect once, as a client of no name; the reason code, or None where the broker gives none."""
-    from edge.mqtt_client import first_answer, new_client
+    from edge.mqtt.client import first_answer, new_client
 
     client = new_client(address, protocol)
     try:
@@ -292,7 +292,7 @@ def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
 
 
 def _clock() -> str:
-    from edge import system
+    from edge.device import system
 
     if not system.clock_synchronised():
         raise ConfigError(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from edge.broker_address import BrokerAddress
+    from edge.mqtt.address import BrokerAddress
 
 ANSWER_S = 10.0
 """How long the broker may take to acknowledge."""
@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Empty every retained topic of a device; Home Assistant forgets its entities, too."""
-    from edge import home_assistant
-    from edge.broker_address import BrokerAddress, check_base, check_device
-    from edge.mqtt_link import DELIVERY
+    from edge.messages import home_assistant
+    from edge.mqtt.address import BrokerAddress, check_base, check_device
+    from edge.mqtt.session import DELIVERY
 
     settings = load_settings(args)
     mqtt, device = settings.mqtt, check_device(args.device or settings.device_name)
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _clear(address: BrokerAddress, topics: Sequence[str]) -> None:
     from edge.errors import UnavailableError
-    from edge.mqtt_client import V311, new_client, turn
-    from edge.mqtt_subscriber import connect
+    from edge.mqtt.client import V311, new_client, turn
+    from edge.mqtt.subscriber import connect
 
     client = new_client(address, V311)
     connect(client, address)

@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import bundle, bundle_store, mesh_models, signature
+from edge.bundle import bundle, signature
+from edge.bundle import store as bundle_store
+from edge.bundle.trial import TRIAL_S
 from edge.cli import add_settings_arguments, load_settings
-from edge.trial import TRIAL_S
+from edge.face_mesh import models
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
+    from edge.bundle.bundle import Bundle
+    from edge.bundle.signature import TrustedKeys
     from edge.errors import ConfigError
     from edge.settings import Settings
-    from edge.signature import TrustedKeys
 
 LONGEST_TRIAL_S = 3600
 
@@ -24,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = (
         "example: emotion-edge model fetch\n"
-        "         emotion-edge model verify model/emotion\n"
+        "         emotion-edge model verify model/fused\n"
         "         emotion-edge model list\n"
-        "         sudo emotion-edge model install model/emotion && sudo systemctl reload emotion-edge\n"
+        "         sudo emotion-edge model install model/fused && sudo systemctl reload emotion-edge\n"
         "         sudo emotion-edge model install --shadow model/mine && sudo systemctl reload emotion-edge\n"
         "         sudo emotion-edge model rollback && sudo systemctl reload emotion-edge"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="download MediaPipe's face mesh models, once, and check their hash")
     fetch.add_argument("--from", dest="source", metavar="FILE", help="a face_landmarker.task that you have")
-    fetch.add_argument("--to", metavar="DIR", help=f"default: {mesh_models.cache_folder()}")
+    fetch.add_argument("--to", metavar="DIR", help=f"default: {models.cache_folder()}")
     fetch.add_argument("--force", action="store_true", help="fetch again even if they are there")
     verify = actions.add_parser("verify", help="check a model bundle: signature, hashes, contract, golden faces")
     add_settings_arguments(verify)
@@ -68,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is asked for; 1 if a listed bundle is damaged."""
     if args.action == "fetch":
-        mesh_models.fetch(
-            Path(args.to) if args.to else mesh_models.cache_folder(),
+        models.fetch(
+            Path(args.to) if args.to else models.cache_folder(),
             source=Path(args.source) if args.source else None,
             say=print,
             force=args.force,

@@ -30,13 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record until the time is up, the source ends, or a signal: Ctrl-C, or SIGTERM as from `timeout`."""
-    from edge import bundle as bundles
-    from edge import mesh_models
+    from edge.bundle import bundle as bundles
     from edge.camera import open_camera
+    from edge.camera.recording_file import RecordingWriter, refuse_existing
+    from edge.daemon.signals import Requests
     from edge.errors import EndOfStreamError, UnavailableError, UsageError
-    from edge.face_mesh import faces_in, open_face_mesh
-    from edge.recording import RecordingWriter, refuse_existing
-    from edge.service import Requests
+    from edge.face_mesh import faces_in, models, open_face_mesh
 
     if not args.seconds > 0:
         raise UsageError(f"--seconds is {args.seconds:g}, but must be a number above 0")
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             if writer is None:  # not before the first frame tells the size
                 width, height = _size(camera, frame)
-                mesh_sha256 = mesh_models.MEMBERS[mesh_models.LANDMARKER]
+                mesh_sha256 = models.MEMBERS[models.LANDMARKER]
                 writer = file.enter_context(RecordingWriter(path, width=width, height=height, mesh_sha256=mesh_sha256))
                 end = time.monotonic() + args.seconds
                 print(f"recording landmarks of {camera.name} to {path}; Ctrl-C ends it", flush=True)

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
 from edge.cli import add_settings_arguments, load_settings
+from edge.daemon.signals import Requests
+from edge.device.journal import log_to_journal
+from edge.device.systemd import Systemd
 from edge.errors import UsageError
-from edge.service import Requests, Systemd, log_to_journal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from edge.mqtt.inbox import Inbox
     from edge.preview import Preview
-    from edge.remote import Inbox
     from edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     requests.listen()
     with contextlib.ExitStack() as stack:
         if args.local_broker:
-            from edge.local_broker import ensure_broker
+            from edge.mqtt.local_broker import ensure_broker
 
             if stack.enter_context(ensure_broker(settings.mqtt.url)):
                 log.info("no broker answers at %s, so one has been started for this run", settings.mqtt.url)
@@ -73,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> None:
     import cv2
 
-    from edge import kept
-    from edge.daemon import Daemon
-    from edge.pipeline import Pipeline
-    from edge.remote import Inbox
+    from edge.daemon import state_directory
+    from edge.daemon.loop import Daemon
+    from edge.daemon.pipeline import Pipeline
+    from edge.mqtt.inbox import Inbox
 
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
@@ -85,7 +87,12 @@ def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> 
         # First: where it cannot be served, the camera need not light its lamp.
         _previewing(args, settings.device_name, inbox) as preview,
         contextlib.closing(
-            Pipeline(settings, allow_demo=not args.no_demo, paused=kept.paused(), baseline=kept.baseline())
+            Pipeline(
+                settings,
+                allow_demo=not args.no_demo,
+                paused=state_directory.paused(),
+                baseline=state_directory.baseline(),
+            )
         ) as pipeline,
     ):
         Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(requests)
@@ -99,9 +106,9 @@ def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator
             raise UsageError("--preview-token-file and --preview-picture are of no use without --preview")
         yield None
         return
-    from edge.broker_address import read_secret
     from edge.preview import Preview
     from edge.preview.access import DEFAULT_ADDRESS
+    from edge.secret_files import read_secret
 
     def pause(paused: bool) -> None:
         inbox.put("pause", json.dumps({"paused": paused}).encode(), retained=False)
@@ -118,7 +125,7 @@ def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator
 @contextlib.contextmanager
 def _watching(settings: Settings) -> Iterator[None]:
     """Subscribe as anybody would, over the broker, while the daemon runs."""
-    from edge.watch import watch
+    from edge.fleet.watch import watch
 
     stop = threading.Event()
     thread = threading.Thread(

@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if nothing was heard of a device that is named."""
-    from edge.broker_address import BrokerAddress, check_base, check_device
-    from edge.fleet import device_status
-    from edge.fleet_reader import read
-    from edge.fleet_view import table
+    from edge.fleet.reader import read
+    from edge.fleet.status import device_status
+    from edge.fleet.table import table
+    from edge.mqtt.address import BrokerAddress, check_base, check_device
 
     if not args.wait > 0:
         raise UsageError(f"--wait is {args.wait:g}, but must be a number of seconds above 0")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C."""
-    from edge.watch import watch
+    from edge.fleet.watch import watch
 
     watch(load_settings(args).mqtt, args.device, raw_lines=args.json, shadow=args.shadow)
     return 0

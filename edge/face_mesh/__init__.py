@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.mesh_models import MeshModels
+    from edge.face_mesh.models import MeshModels
     from edge.settings import MeshSettings
     from edge.values import Face, Frame
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from edge.errors import ConfigError
-from edge.face_mesh.regions import MARGIN, Region
-from edge.runtime import Model
+from edge.face_mesh.tracking import MARGIN, Region
+from edge.interpreter import Model
 
 if TYPE_CHECKING:
     from pathlib import Path

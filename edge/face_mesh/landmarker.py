@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge.errors import ConfigError
-from edge.runtime import Model
+from edge.interpreter import Model
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.face_mesh.regions import Region
+    from edge.face_mesh.tracking import Region
 
 SIZE = 256
 """px, side of the model's input."""

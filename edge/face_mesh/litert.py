@@ -15,13 +15,13 @@ import numpy as np
 from edge.face_mesh.detector import Detector
 from edge.face_mesh.landmarker import Landmarker
 from edge.face_mesh.one_euro import OneEuro
-from edge.face_mesh.regions import Region, TrackIds
+from edge.face_mesh.tracking import Region, TrackIds
 from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.mesh_models import MeshModels
+    from edge.face_mesh.models import MeshModels
     from edge.settings import MeshSettings
     from edge.values import Frame
 

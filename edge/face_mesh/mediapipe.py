@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.errors import ConfigError, UnavailableError
-from edge.face_mesh.regions import Region, TrackIds
+from edge.face_mesh.tracking import Region, TrackIds
 from edge.values import Face
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.mesh_models import MeshModels
+    from edge.face_mesh.models import MeshModels
     from edge.settings import MeshSettings
     from edge.values import Frame
 

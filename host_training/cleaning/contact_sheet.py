@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from host_training.cleaning import decisions
+from host_training.data import decisions
 from host_training.data.votes import COLUMNS, LABELS
 from host_training.output import write_text
 from host_training.reporting import mesh_drawing, page
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.cleaning.decisions import Decision
     from host_training.cleaning.near_duplicates import Pair
     from host_training.cleaning.suspects import Suspect
+    from host_training.data.decisions import Decision
     from host_training.data.keypoints import Table
-    from host_training.importers.source import ImageFile, Pixels
+    from host_training.data.source import ImageFile, Pixels
 
 SIDE = 128
 """px, the longer side of an embedded picture, at most."""

@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
-from host_training.cleaning.decisions import KEEP, apply
+from host_training.data.decisions import KEEP, apply
 from host_training.data.landmark_sets import mirrored
 from host_training.data.splits import units
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.cleaning.decisions import Decision
+    from host_training.data.decisions import Decision
     from host_training.data.keypoints import Table
-    from host_training.importers.source import ImageFile, Pixels
+    from host_training.data.source import ImageFile, Pixels
 
 SAME_SHAPE = 0.02
 """Largest distance of the landmarks of one photo: root mean square over the points, in units of their root mean

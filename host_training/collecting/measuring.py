@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.features import Features, canonical
+from edge.classifier.features import Features, canonical
 from edge.values import bounding_box
 from host_training.collecting.samples import Measured
 from host_training.data.extract import fingerprint, light

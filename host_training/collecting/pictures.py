@@ -1,4 +1,4 @@
-"""Pictures of the faces, where they are kept: in a folder as `import folder` reads it, for `emotion-train faces`."""
+"""Pictures of the faces, where they are kept: in a folder as `import folder` reads it, for `emotion-train crop`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from edge import durable
+from edge import files
 from edge.errors import NoInputError, OutputError
 from host_training.collecting.samples import DATA_SET, Take
 from host_training.output import whole
@@ -71,7 +71,7 @@ def remember(table: Path, pictures: Pictures) -> None:
     """
     folders = [*dict.fromkeys([*folders_of(table), pictures.folder.resolve()])]
     try:
-        durable.write_text(list_of(table), "".join(f"{folder}\n" for folder in folders))
+        files.write_text(list_of(table), "".join(f"{folder}\n" for folder in folders))
     except OSError as error:
         raise OutputError(f"{list_of(table)}: cannot be written ({error.strerror})") from error
 

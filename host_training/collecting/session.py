@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.camera import Camera
+    from edge.daemon.signals import Requests
     from edge.face_mesh import FaceMesh
     from edge.preview import Preview
-    from edge.service import Requests
     from edge.values import Face
     from host_training.collecting.collector import Collector
 

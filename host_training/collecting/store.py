@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from edge import durable
+from edge import files
 from edge.errors import NoInputError, OutputError, UsageError
 from host_training.collecting import pictures as kept_pictures
 from host_training.collecting.coverage import Cell, Coverage
@@ -213,7 +213,7 @@ def read(path: Path) -> Table:
     if not ours.all():
         raise TableError(
             f"{path}: has rows that were not collected; collect into a table of its own, and put the two together "
-            "with `emotion-train combine`"
+            "with `emotion-train merge`"
         )
     return table
 
@@ -255,13 +255,13 @@ def remove(path: Path, subject: str) -> tuple[int, int]:
         else:
             _write(keypoints.take(table, ~mine), path)
         journal.clear()
-        durable.sync(path.parent)
+        files.sync(path.parent)
     return int(mine.sum()), pictures
 
 
 def _write(table: Table, path: Path) -> None:
     keypoints.write(table, path)
-    durable.sync(path.parent)  # before the journal goes
+    files.sync(path.parent)  # before the journal goes
 
 
 def _forget_decisions(table: Path, subject: str) -> None:

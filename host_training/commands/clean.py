@@ -10,11 +10,11 @@ from host_training.commands import recipe_arguments, shared_arguments
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.cleaning.decisions import Decision
     from host_training.cleaning.near_duplicates import Pair
     from host_training.cleaning.suspects import Suspect
+    from host_training.data.decisions import Decision
     from host_training.data.keypoints import Table
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 PAGE = "contact-sheet.html"
 TOP = 100
@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search, record, and write the page."""
     from edge.errors import UsageError
-    from host_training.cleaning import contact_sheet, decisions, near_duplicates
-    from host_training.data import keypoints
-    from host_training.data.pictures import pictures_of
+    from host_training.cleaning import contact_sheet, near_duplicates
+    from host_training.data import decisions, keypoints
+    from host_training.importers.pictures import pictures_of
     from host_training.output import ensure_writable
 
     if args.top < 0:
@@ -82,7 +82,8 @@ def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, deci
     """Doubtful labels, by networks that know no copy of the row; those that were decided about are left out."""
     import dataclasses
 
-    from host_training.cleaning import decisions, suspects
+    from host_training.cleaning import suspects
+    from host_training.data import decisions
     from host_training.data.splits import disjoint
     from host_training.data.votes import targets_of
     from host_training.training.folds import out_of_fold
@@ -101,7 +102,7 @@ def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, deci
 def _same_photo(table: Table, pair: Pair) -> Decision:
     """The row that gives way comes first: training before validation before test."""
     from host_training.cleaning import contact_sheet
-    from host_training.cleaning.decisions import SAME_AS, SUGGESTED, Decision
+    from host_training.data.decisions import SAME_AS, SUGGESTED, Decision
     from host_training.data.keypoints import SPLITS
 
     ids, split = table.ids, table.split
@@ -111,14 +112,14 @@ def _same_photo(table: Table, pair: Pair) -> Decision:
 
 
 def _keep(table: Table, suspect: Suspect) -> Decision:
-    from host_training.cleaning.decisions import KEEP, SUGGESTED, Decision
+    from host_training.data.decisions import KEEP, SUGGESTED, Decision
 
     reason = f"{SUGGESTED}{suspect.given}, but it reads as {suspect.said} ({suspect.confidence:.2f})"
     return Decision(str(table.ids[suspect.row]), KEEP, "", reason)
 
 
 def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
-    from host_training.cleaning import decisions
+    from host_training.data import decisions
     from host_training.data.splits import disjoint
 
     across = sum(bool(table.split[pair.first] != table.split[pair.second]) for pair in pairs)

@@ -82,8 +82,8 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
     import cv2
 
     from edge.camera import open_lasting_camera
+    from edge.daemon.signals import Requests
     from edge.errors import UsageError
-    from edge.service import Requests
     from host_training.collecting import session
     from host_training.collecting.collector import Collector
     from host_training.collecting.samples import checked_id
@@ -122,8 +122,8 @@ def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions
     from host_training import importers
     from host_training.collecting.collector import Sitter
     from host_training.collecting.measuring import measure
+    from host_training.data.source import Options
     from host_training.data.votes import LABELS
-    from host_training.importers.source import Options
 
     if not args.consent:
         raise UsageError(f"say with --consent that {CONSENT}")
@@ -195,21 +195,21 @@ def _tell(out: Path) -> int:
     if empty:
         print(
             f"no row is for {' or '.join(empty)}: collect more people, or add the table that comes with the project: "
-            f"emotion-train combine model/keypoints/ferplus.parquet {out} --out all.parquet"
+            f"emotion-train merge model/keypoints/ferplus.parquet {out} --out all.parquet"
         )
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
 def _features(settings: Settings) -> Path:
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
 
     return bundles.locate(settings.model.bundle) / bundles.FEATURES
 
 
 def _mesh(settings: Settings) -> FaceMesh:
     """The mesh as `import` has it, whatever the settings say about that of the daemon."""
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
     from edge.face_mesh import open_face_mesh
     from edge.settings import MeshSettings
     from host_training.collecting.measuring import MAX_FACES
@@ -230,16 +230,16 @@ def _pictures(args: argparse.Namespace) -> Pictures | None:
 
     pictures = Pictures(args.keep_pictures)
     print(
-        f"pictures of faces are kept in {pictures.folder}; for `emotion-train faces` that is --pictures "
+        f"pictures of faces are kept in {pictures.folder}; for `emotion-train crop` that is --pictures "
         f"folder:{pictures.folder}"
     )
     return pictures
 
 
 def _preview(args: argparse.Namespace, settings: Settings, desk: Desk) -> Preview:
-    from edge.broker_address import read_secret
     from edge.preview import Preview
     from edge.preview.access import DEFAULT_ADDRESS
+    from edge.secret_files import read_secret
 
     token = read_secret(args.preview_token_file, "--preview-token-file") if args.preview_token_file else ""
     return Preview(args.preview or DEFAULT_ADDRESS, token=token, device=settings.device_name, desk=desk)

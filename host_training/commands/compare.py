@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from host_training.compare.contender import Contender
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 BACKBONES = ("VGG16", "VGG19", "ResNet50", "MobileNet")
 KNOWN = ("majority", "logistic", "original", "measures", "ours", *BACKBONES)
@@ -107,7 +107,7 @@ def _contenders(
 ) -> list[Contender]:
     from host_training.compare import baselines, boosted, cnn, original, ours
     from host_training.compare.crops import Pictures
-    from host_training.data.pictures import pictures_of
+    from host_training.importers.pictures import pictures_of
 
     wanted = bool(args.pictures) and not set(names).isdisjoint(BACKBONES)
     pictures = Pictures(table, pictures_of(table, args.pictures)) if wanted else None

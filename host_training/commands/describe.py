@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count and print, as Markdown."""
-    from host_training.data import describe, tables
+    from host_training.data import tables
+    from host_training.reporting import describe
 
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n\n" * bool(notes))

@@ -12,8 +12,8 @@ from host_training.commands import shared_arguments
 if TYPE_CHECKING:
     import argparse
 
-    from edge.bundle import Bundle
-    from host_training.data.faces import Faces
+    from edge.bundle.bundle import Bundle
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
 
 SPLITS = ("test", "validation", "train", "all")
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A table of another data set, or a folder of pictures, shows how it does on what it was not made for."
     )
     parser.epilog = (
-        "example: emotion-train evaluate --bundle model/emotion --data model/keypoints/ferplus.parquet\n"
-        "         emotion-train evaluate --bundle model/emotion --data pictures/ --labels neutral,happiness,surprise"
+        "example: emotion-train evaluate --bundle model/fused --data model/keypoints/ferplus.parquet\n"
+        "         emotion-train evaluate --bundle model/fused --data pictures/ --labels neutral,happiness,surprise"
     )
     shared_arguments.add_bundle(parser)
     parser.add_argument(
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, help="the rows of a table that count (default: test)")
     shared_arguments.add_label(parser, "a folder")
     parser.add_argument(
-        "--faces", type=Path, metavar="FILE", help="a table's pictures, made by `faces`, for a bundle that sees them"
+        "--crops", type=Path, metavar="FILE", help="a table's pictures, made by `faces`, for a bundle that sees them"
     )
     parser.add_argument(
         "--labels", metavar="A,B,...", help="choose among these expressions only (default: all that the bundle reads)"
@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, and print."""
-    from edge import bundle as bundles
+    from edge.bundle import bundle as bundles
     from edge.errors import UsageError
-    from host_training.data import faces, tables
-    from host_training.evaluation import personal
+    from host_training.data import crops, tables
+    from host_training.evaluation import baseline
     from host_training.evaluation.evaluate import evaluate
 
     if args.split and args.data.is_dir():
@@ -73,19 +73,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--label is for folders: a table has its labels")
     if args.baseline and (args.labels or args.data.is_dir()):
         raise UsageError("--baseline is for tables, whose rows say who is who, and for all that the bundle reads")
-    if args.faces and args.data.is_dir():
-        raise UsageError("--faces is for tables: a folder has its pictures")
+    if args.crops and args.data.is_dir():
+        raise UsageError("--crops is for tables: a folder has its pictures")
     bundle = bundles.load(args.bundle)
     if args.data.is_dir():
         table, pictures, notes = _measured(args, bundle)
     else:
         table, notes = tables.load(args.data)
-        pictures = faces.read(args.faces, table) if args.faces and bundle.features.patch else None
+        pictures = crops.read(args.crops, table) if args.crops and bundle.features.patch else None
     for note in notes:
         print(note, file=sys.stderr)
     split = args.split or SPLITS[0]
     if args.baseline:
-        comparison = personal.compare(bundle, table, split, truth=args.truth, faces=pictures)
+        comparison = baseline.compare(bundle, table, split, truth=args.truth, faces=pictures)
         print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison.text())
         return 0
     scores = evaluate(
@@ -110,10 +110,10 @@ def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, Faces | 
     """The faces in a folder of pictures, cut out where the bundle sees them; and what there is to say of it."""
     import tempfile
 
-    from edge.mesh_models import cache_folder, find
+    from edge.face_mesh.models import cache_folder, find
     from host_training import importers
-    from host_training.data import extract, faces
-    from host_training.importers.source import Options
+    from host_training.data import crops, extract
+    from host_training.data.source import Options
 
     models = find([bundle.folder / "mesh", cache_folder()])
     source = importers.load("folder", args.data, Options(labels=shared_arguments.labels(args), split=SPLITS[0]))
@@ -123,4 +123,4 @@ def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, Faces | 
     pictures = {f"{source.name}/{row.source}": row.picture for row in source.rows}
     of_rows = {row: pictures[name] for row, name in enumerate(table.ids.tolist())}
     seen = bundle.features.patch and table.found.any()
-    return table, faces.build(table, of_rows) if seen else None, [*source.notes, *reasons]
+    return table, crops.build(table, of_rows) if seen else None, [*source.notes, *reasons]

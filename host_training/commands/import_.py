@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from host_training.data.keypoints import Table
-    from host_training.importers.source import Options, Source
+    from host_training.data.source import Options, Source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Read, measure, split, write."""
     from host_training import importers, output
     from host_training.data import counts, keypoints, parts, splits
-    from host_training.importers.source import Measured
+    from host_training.data.source import Measured
 
     output.ensure_writable(args.out)
     loaded = importers.load(args.name, args.path, _options(args))
@@ -80,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
     print(counts.by_label(table))
     for split in keypoints.SPLITS:
         if not (table.split == split).any():
-            print(f"no row is for {split}: `emotion-train combine` adds those of another table")
+            print(f"no row is for {split}: `emotion-train merge` adds those of another table")
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
 def _measure(args: argparse.Namespace, source: Source, kept: Path) -> Table:
-    from edge.mesh_models import cache_folder, find
+    from edge.face_mesh.models import cache_folder, find
     from host_training.data import extract
 
     models = find([args.mesh or cache_folder()])
@@ -105,7 +105,7 @@ def _say_dropped(dropped: Counter[str]) -> None:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
     return Options(
         ferplus=args.ferplus,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.data.faces import Faces
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 
 def add(parser: argparse.ArgumentParser, *, faces: bool = False) -> None:
@@ -21,13 +21,13 @@ def add(parser: argparse.ArgumentParser, *, faces: bool = False) -> None:
         faces: the command can train networks that see the picture; the others train on landmarks alone.
     """
     parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="made by `import`")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML with other than the default knobs")
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="TOML with other than the default knobs")
     parser.add_argument("--labels", metavar="A,B,...", help="read these expressions only")
     parser.add_argument("--truth", choices=("votes", "label"), help="votes (else the label), or the label alone")
     parser.add_argument("--seed", type=int, help="other than the settings'")
     if faces:
         parser.add_argument("--inputs", metavar="A,B", help="what the network sees: landmarks, crop, or both")
-        parser.add_argument("--faces", type=Path, metavar="FILE", help="the pictures for crop, made by `faces`")
+        parser.add_argument("--crops", type=Path, metavar="FILE", help="the pictures for crop, made by `faces`")
 
 
 def settings(args: argparse.Namespace) -> TrainSettings:
@@ -37,16 +37,16 @@ def settings(args: argparse.Namespace) -> TrainSettings:
         UsageError: a label is unknown, or the command cannot train what the recipe asks for.
         NoInputError, ConfigError: see `settings.load`.
     """
+    from edge.classifier.features import CROP
     from edge.errors import UsageError
-    from edge.features import CROP
     from host_training.data.votes import checked_labels
-    from host_training.training import settings as module
+    from host_training.training import recipe as module
 
     given: dict[str, Any] = {"truth": args.truth, "seed": args.seed}
     given["labels"] = checked_labels(args.labels.split(",")) if args.labels else None
     given["inputs"] = args.inputs.split(",") if getattr(args, "inputs", None) else None
-    loaded = module.load(args.settings, {key: value for key, value in given.items() if value is not None})
-    if CROP in loaded.inputs and not hasattr(args, "faces"):
+    loaded = module.load(args.recipe, {key: value for key, value in given.items() if value is not None})
+    if CROP in loaded.inputs and not hasattr(args, "crops"):
         raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP} out of the settings' inputs")
     return loaded
 
@@ -58,16 +58,16 @@ def faces(args: argparse.Namespace, settings: TrainSettings, table: Table) -> Fa
         UsageError: it does, and none were given.
         NoInputError, DataError: see `faces.read`.
     """
+    from edge.classifier.features import CROP
     from edge.errors import UsageError
-    from edge.features import CROP
-    from host_training.data.faces import read
-    from host_training.data.seen import NO_FACES
+    from host_training.data.crops import read
+    from host_training.data.inputs import NO_FACES
 
     if CROP not in settings.inputs:
         return None
-    if args.faces is None:
+    if args.crops is None:
         raise UsageError(NO_FACES)
-    return read(args.faces, table)
+    return read(args.crops, table)
 
 
 def spelled(args: argparse.Namespace) -> str:
@@ -75,11 +75,11 @@ def spelled(args: argparse.Namespace) -> str:
     from host_training.training.bundle import shown
 
     parts = [f"--table {shown(args.table)}"]
-    parts += [f"--settings {shown(args.settings)}"] if args.settings else []
+    parts += [f"--recipe {shown(args.recipe)}"] if args.recipe else []
     parts += [
         f"--{name} {getattr(args, name)}"
         for name in ("labels", "truth", "seed", "inputs")
         if getattr(args, name, None) is not None
     ]
-    parts += [f"--faces {shown(args.faces)}"] if getattr(args, "faces", None) else []
+    parts += [f"--crops {shown(args.crops)}"] if getattr(args, "crops", None) else []
     return " ".join(parts)

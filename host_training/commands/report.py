@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "NAME.trials.json, NAME being the folder's, and as comparison.json and distortions.json."
     )
     parser.epilog = (
-        "example: emotion-train report --bundle model/emotion --table model/keypoints/ferplus.parquet "
+        "example: emotion-train report --bundle model/fused --table model/keypoints/ferplus.parquet "
         "--out build/report.html"
     )
     shared_arguments.add_bundle(parser)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     space = f" --space {shown(args.space)}" if args.space else ""
     how = "--one-by-one" if args.one_by_one else f"--trials {args.trials}"
     command = f"emotion-train search {recipe_arguments.spelled(args)}{space} {how}"
-    for trial in search.run(table, args.settings, fixed, ahead, faces=faces, workers=args.workers):
+    for trial in search.run(table, args.recipe, fixed, ahead, faces=faces, workers=args.workers):
         trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
         write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")
     for trial in trials[:SHOWN]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = (
-        "example: emotion-train train --table model/keypoints/ferplus.parquet --out model/emotion\n"
-        "         emotion-train settings > mine.toml"
+        "example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused\n"
+        "         emotion-train recipe > mine.toml"
     )
     recipe_arguments.add(parser, faces=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle; replaced if there")
@@ -23,14 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, judge and pack."""
+    from host_training import build
     from host_training.data import tables
-    from host_training.training import bundle, train
+    from host_training.training import bundle
 
     settings = recipe_arguments.settings(args)
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
     command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
     faces = recipe_arguments.faces(args, settings, table)
-    origin = train.Origin(args.table, command, tuple(notes), args.faces if faces else None)
-    print(train.run(table, settings, args.out, origin, faces))
+    origin = build.Origin(args.table, command, tuple(notes), args.crops if faces else None)
+    print(build.run(table, settings, args.out, origin, faces))
     return 0

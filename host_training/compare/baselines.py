@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from edge.features import Features
+from edge.classifier.features import Features
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.data.keypoints import TRAIN
 from host_training.data.landmark_sets import mirrored, points_of

@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from tqdm import tqdm
 
-from edge.features import RIGID_POINTS, Features, canonical
+from edge.classifier.features import RIGID_POINTS, Features, canonical
 from host_training.compare.baselines import spread
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.compare.measures import MEASURES, measured

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from edge.classifier import softmax
+from edge.classifier.network import softmax
 from host_training.compare.contender import Lesson
 from host_training.data.keypoints import SPLITS, TEST, VALIDATION, take
 from host_training.evaluation.evaluate import judged_rows, score
-from host_training.training.calibrate import temperature
+from host_training.training.temperature import temperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

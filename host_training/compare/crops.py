@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.data.keypoints import Table
-    from host_training.importers.source import ImageFile, Pixels
+    from host_training.data.source import ImageFile, Pixels
 
 SIZE = 96
 """px; twice a face of FER2013, and a multiple of the 32 by which the networks reduce a picture."""

@@ -1,7 +1,7 @@
 """Named measures of a face: what blendshapes and action units are about, taken with a ruler.
 
 Each is a distance, height, depth, angle or ratio of a few landmarks of a face in its canonical pose (see
-`edge.features.canonical`), in units of the inter-ocular distance, so place, size and rotation of the face do not
+`features.canonical`), in units of the inter-ocular distance, so place, size and rotation of the face do not
 matter. Action units are those of the Facial Action Coding System (Ekman, Friesen & Hager 2002). Left and right are
 the person's own, as there; the landmarks of a pair are those to the viewer's left, `MIRROR` gives the others.
 """

@@ -9,10 +9,10 @@ import numpy as np
 
 from host_training.compare.contender import Contender, Lesson, Trained
 from host_training.data.votes import VOTES
-from host_training.training.recipe import fit
+from host_training.training.fit import fit
 
 if TYPE_CHECKING:
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 
 def ours(settings: TrainSettings) -> Contender:

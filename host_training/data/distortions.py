@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge.classifier import LEFT_IRIS, RIGHT_IRIS
+from edge.classifier.network import LEFT_IRIS, RIGHT_IRIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

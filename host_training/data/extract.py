@@ -24,15 +24,15 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, EdgeError, UnavailableError
 from edge.face_mesh import STILL_VERSION, open_face_mesh
-from edge.mesh_models import MEMBERS, cache_folder, find
+from edge.face_mesh.models import MEMBERS, cache_folder, find
 from edge.settings import MeshSettings
 from edge.values import LANDMARKS
 from host_training.data import cluster as dask_cluster
 from host_training.data.keypoints import MESH, Table
 from host_training.data.parts import Parts
+from host_training.data.source import ImageFile
 from host_training.data.votes import LABELS
 from host_training.errors import SourceError
-from host_training.importers.source import ImageFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.face_mesh import FaceMesh
-    from edge.mesh_models import MeshModels
-    from host_training.importers.source import Row, Source
+    from edge.face_mesh.models import MeshModels
+    from host_training.data.source import Row, Source
 
 CHUNK = 64
 """Pictures that go to a worker at a time, and are lost by a kill: about a second of work."""

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from edge.errors import ConfigError, NoInputError
 from edge.face_mesh import STILL_VERSION
-from edge.mesh_models import LANDMARKER, MEMBERS
+from edge.face_mesh.models import LANDMARKER, MEMBERS
 from edge.values import LANDMARKS
 from host_training.data.shape_code import UNITS, ShapeCode, from_steps, to_steps
 from host_training.data.votes import COLUMNS, LABELS

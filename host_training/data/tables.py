@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from host_training.cleaning import decisions
-from host_training.data import keypoints
+from host_training.data import decisions, keypoints
 from host_training.data.splits import disjoint
 
 if TYPE_CHECKING:

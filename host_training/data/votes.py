@@ -23,7 +23,7 @@ LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fe
 """The expressions that the project knows, in the order of FER+."""
 
 NEUTRAL = LABELS[0]
-"""What the others are told from, see `edge.baseline`."""
+"""What the others are told from, see `edge.classifier.baseline`."""
 
 COLUMNS = (*LABELS, "unknown", "NF")
 """What could be voted for: an expression, `unknown`, or `NF`, no face."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from edge import classifier
-from edge.bundle import NETWORK
+from edge.bundle.bundle import NETWORK
+from edge.classifier import network
 from edge.errors import DataError, NoInputError
-from edge.runtime import runtime_name
+from edge.interpreter import runtime_name
 from host_training.evaluation.metrics import confusion, macro_f1
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
-    from host_training.data.seen import Seen
+    from edge.bundle.bundle import Bundle
+    from host_training.data.inputs import Seen
 
 FLOAT_SHA256 = "float_sha256"
 """Where a manifest's provenance has the hash of the float network."""
@@ -44,9 +44,9 @@ class Engine:
 
 
 def float_path(folder: Path) -> Path:
-    """Where a bundle's float network lies, a TFLite file: beside its folder, because no device needs it."""
+    """The TFLite file of a bundle's float network: in `float/` beside its folder, because no device needs it."""
     whole = folder.absolute()
-    return whole.with_name(f"{whole.name}.float.tflite")
+    return whole.parent / "float" / f"{whole.name}.tflite"
 
 
 def float_of(bundle: Bundle) -> Path:
@@ -88,12 +88,12 @@ def compare(
         raise DataError("no face was found")
     path = bundle.folder / NETWORK
     labels = len(bundle.labels)
-    model, whole = (classifier.network(file, bundle.features, labels) for file in (path, float_of(bundle)))
+    model, whole = (network.network(file, bundle.features, labels) for file in (path, float_of(bundle)))
     kind = model.inputs[0].dtype.name
     by_name = {
-        "float": classifier.logits(whole, seen.vectors, seen.patches),
+        "float": network.logits(whole, seen.vectors, seen.patches),
         f"{kind}, TensorFlow's interpreter": by_reference(path, seen),
-        f"{kind}, the edge's interpreter ({runtime_name()})": classifier.logits(model, seen.vectors, seen.patches),
+        f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, seen.vectors, seen.patches),
     }
     answers = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
     edges = list(answers.values())[-1]
@@ -122,7 +122,7 @@ def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
     given = []
     for inside in interpreter.get_input_details():
         values = seen.vectors
-        if seen.patches is not None and len(inside["shape"]) != classifier.VECTOR_AXES:
+        if seen.patches is not None and len(inside["shape"]) != network.VECTOR_AXES:
             values = as_input(seen.patches)
         given.append((inside["index"], _as_told(values, inside)))
     rows = []

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.errors import ConfigError, DataError, NoInputError, UsageError
+from host_training.data.inputs import NO_FACES, see
 from host_training.data.keypoints import SPLITS, TEST, take
-from host_training.data.seen import NO_FACES, see
 from host_training.data.splits import units
 from host_training.data.votes import LABELS, OWN, VOTES, checked_labels, targets_of
 from host_training.errors import TableError
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
-    from edge.classifier import Classifier
-    from host_training.data.faces import Faces
+    from edge.bundle.bundle import Bundle
+    from edge.classifier.network import Classifier
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.evaluation.metrics import Bin, Interval, Point
@@ -138,7 +138,7 @@ def evaluate(
     """Judge a bundle on a table.
 
     Args:
-        bundle: from `edge.bundle.load`.
+        bundle: from `edge.bundle.bundle.load`.
         table: the rows.
         split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
         labels: expressions in question, of those that the bundle reads; None: all of them. The others'

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.classifier import FULL_QUALITY_DISTANCE, LEFT_IRIS, RIGHT_IRIS
-from edge.features import canonical
+from edge.classifier.features import canonical
+from edge.classifier.network import FULL_QUALITY_DISTANCE, LEFT_IRIS, RIGHT_IRIS
 from host_training.evaluation import metrics
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.features import Features
+    from edge.classifier.features import Features
     from host_training.data.keypoints import Table
 
 POSES = (15.0, 30.0, 45.0)
 """Degrees between the line of sight and the face. 15 is the step between the cameras of Multi-PIE (Gross et al. 2010),
-the usual measure of pose; `edge.classifier.quality` takes off 3, 13 and 29 % there."""
+the usual measure of pose; `edge.classifier.network.quality` takes off 3, 13 and 29 % there."""
 POSE_NAMES = ("frontal, up to 15°", "15° to 30°", "30° to 45°", "over 45°")
 SIZES = tuple(FULL_QUALITY_DISTANCE * factor for factor in (0.5, 0.75, 1, 2, 4))
 """px between the irises, in parts and multiples of what the daemon takes for a face that is large enough."""
@@ -63,7 +63,7 @@ def judge(
         table: the N rows in question.
         right: bool[N], whether they were read rightly; false where no face was found.
         unit: int[N], equal for rows that belong together, as from `splits.units`.
-        frontality: float64[M] of the M rows with a face, in their order, see `edge.features.Pose`; None: not known.
+        frontality: float64[M] of the M rows with a face, in their order, see `features.Pose`; None: not known.
 
     Returns:
         The slices by dimension. One without rows is left out, and so is a dimension without slices.
@@ -104,7 +104,7 @@ def rows_of(table: Table, frontality: NDArray[np.float64] | None) -> dict[str, d
 
 
 def frontality_of(features: Features, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How squarely faces, float32[N, 478, 3] px, look into the camera: float64[N], see `edge.features.Pose`."""
+    """How squarely faces, float32[N, 478, 3] px, look into the camera: float64[N], see `features.Pose`."""
     _, pose = canonical(landmarks, features.rigid, features.reference, np.array([], np.intp))
     return pose.frontality
 

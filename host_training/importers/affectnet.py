@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from host_training.data.keypoints import TEST, TRAIN
+from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "AffectNet: the folder with training.csv and Manually_Annotated_Images, or that with train_set and val_set"
 OPTIONS: frozenset[str] = frozenset()

@@ -10,15 +10,15 @@ import re
 from typing import TYPE_CHECKING
 
 from host_training.data.keypoints import TRAIN
+from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import first_of, pictures, unknown
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "CK+: the folder with cohn-kanade-images and Emotion, the folder CK+48, or ckextended.csv"
 OPTIONS: frozenset[str] = frozenset()

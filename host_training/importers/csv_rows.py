@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from host_training.data.source import Pixels
 from host_training.errors import SourceError
-from host_training.importers.source import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,16 +19,16 @@ import numpy as np
 from tqdm import tqdm
 
 from host_training.data.keypoints import TEST, TRAIN, VALIDATION
+from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers.label_names import LEAVE_OUT, LabelNames
 from host_training.importers.layout import MISSING, Listing, first_of, unknown
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "EMOTIC: the folder with Annotations/Annotations.mat and the pictures in emotic/"
 OPTIONS = frozenset({"labels"})

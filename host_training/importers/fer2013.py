@@ -12,11 +12,11 @@ import numpy as np
 
 from edge.errors import UsageError
 from host_training.data.keypoints import TEST, TRAIN, VALIDATION
+from host_training.data.source import ImageFile, Pixels, Row, Source
 from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import MISSING, SPLIT_FOLDERS, Listing, first_of, pictures, unknown
-from host_training.importers.source import ImageFile, Pixels, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "FER2013: fer2013.csv (with --ferplus fer2013new.csv for FER+), an npz with both, or its folders of pictures"
 OPTIONS = frozenset({"ferplus"})

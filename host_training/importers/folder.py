@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from host_training.data.keypoints import TRAIN
+from host_training.data.source import ImageFile, Row, Source
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
 from host_training.importers.layout import SPLIT_FOLDERS, pictures, unknown
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "pictures of your own: a folder with one for each expression, as in happy/1.jpg or train/happy/1.jpg"
 OPTIONS = frozenset({"labels", "subject", "subject_pattern"})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from host_training.data.source import ImageFile, Row, Source
 from host_training.importers.layout import pictures, unknown
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "JAFFE: the folder with KA.AN1.39.tiff and so on"
 OPTIONS: frozenset[str] = frozenset()

@@ -15,18 +15,18 @@ import numpy as np
 from edge.errors import UsageError
 from edge.values import LANDMARKS
 from host_training.data.keypoints import TRAIN, UNKNOWN_MESH
+from host_training.data.source import Measured
 from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
-from host_training.importers.source import Measured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "landmarks that an older tool kept: keypoint.csv, with keypoint_classifier_label.csv beside it"
 OPTIONS = frozenset({"labels", "subject"})

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from host_training.data.keypoints import TEST
+from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
-from host_training.importers.source import ImageFile, Row, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.importers.source import Options
+    from host_training.data.source import Options
 
 SUMMARY = "RAF-DB: the folder basic with EmoLabel and Image, or the folder DATASET with train/1 to test/7"
 OPTIONS: frozenset[str] = frozenset()

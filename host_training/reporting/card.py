@@ -7,9 +7,9 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from edge.features import CROP, VECTOR
+from edge.classifier.features import CROP, VECTOR
 from host_training.data.votes import VOTES
-from host_training.training.settings import EARLY
+from host_training.training.recipe import EARLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -252,7 +252,7 @@ def _slices(test: Mapping[str, Any]) -> list[str]:
 
 
 def distortions(found: Mapping[str, Any], mine: str) -> dict[str, Any]:
-    """What `emotion-train distort` found, by kind of distortion, with bundle `mine` first where it took part.
+    """What `emotion-train robustness` found, by kind of distortion, with bundle `mine` first where it took part.
 
     Returns:
         `rows`, how many pictures; `bundles`, ids; `kinds`, for each its summary and the figures of every bundle.
@@ -316,7 +316,7 @@ def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]
         "## What it learned from",
         f"{rows} The network's targets were {learnt}.",
         _listed(facts),
-        "The recipe; in a file, these lines are what `emotion-train train --settings` takes:",
+        "The recipe; in a file, these lines are what `emotion-train train --recipe` takes:",
         knobs,
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from edge import bundle as edge_bundle
+from edge.bundle import bundle as edge_bundle
 from edge.errors import DataError, NoInputError
 from host_training.output import write_text
 from host_training.reporting import card, mesh_drawing, page, plots
@@ -26,10 +26,12 @@ Json = dict[str, Any]
 MOST_CHANGES = 2
 """Knobs in which a recipe may differ from the usual one to be told by them alone."""
 FOLDS, TRIALS = "cross-validation.json", "trials.json"
-"""What `emotion-train validate` and `search` found for a bundle's recipe; looked for beside its folder, under names
-that begin with the folder's, as in `emotion.trials.json`."""
-COMPARISON, DISTORTIONS = "comparison.json", "distortions.json"
-"""What `emotion-train compare` and `distort` found for all of them; looked for beside the bundle's folder."""
+"""What `emotion-train cross-validate` and `search` found for a bundle's recipe, in `EVALUATION` under names that begin
+with the bundle's folder, as in `fused.trials.json`."""
+COMPARISON, ROBUSTNESS = "comparison.json", "robustness.json"
+"""What `emotion-train compare` and `robustness` found for all of them, in `EVALUATION`."""
+EVALUATION = "evaluation"
+"""Folder beside the bundle's."""
 FACE = 132
 """px, the side of a drawn face."""
 SPLITS = ("test", "validation")
@@ -63,7 +65,7 @@ def write(
 ) -> None:
     """Write the page, and the model card with what was found since; each appears whole or not at all.
 
-    `FOLDS`, `TRIALS`, `COMPARISON` and `DISTORTIONS` are on it if they lie where they are looked for.
+    `FOLDS`, `TRIALS`, `COMPARISON` and `ROBUSTNESS` are on it if they lie where they are looked for.
 
     Args:
         bundle_folder: a bundle made by `emotion-train train`.
@@ -80,7 +82,7 @@ def write(
     """
     # A report is worth something only if it is about the files beside it.
     bundle = edge_bundle.load(bundle_folder)
-    path, beside = bundle_folder / REPORT, bundle_folder.absolute().parent
+    path, beside = bundle_folder / REPORT, bundle_folder.absolute().parent / EVALUATION
     report = _read(path)
     if report is None:
         raise NoInputError(f"{path}: is not there; bundles with a report are made by `emotion-train train`")
@@ -90,13 +92,13 @@ def write(
     values: Json = {
         "manifest": bundle.manifest,
         "provenance": bundle.manifest["provenance"],
-        "files": (folds, trials, COMPARISON, DISTORTIONS),
+        "files": (folds, trials, COMPARISON, ROBUSTNESS),
     }
     for name, view, source in (
         ("cross_validation", _cross_validation, beside / folds),
         ("trials", _trials, beside / trials),
         ("comparison", _comparison, comparison or beside / COMPARISON),
-        ("distortions", lambda found: card.distortions(found, bundle.id), beside / DISTORTIONS),
+        ("distortions", lambda found: card.distortions(found, bundle.id), beside / ROBUSTNESS),
     ):
         lies_beside = _read(source)
         with _form_of(path if lies_beside is None else source):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edge
-from edge import bundle as edge_bundle
-from edge import classifier, durable
+from edge import files
+from edge.bundle import bundle as edge_bundle
+from edge.classifier import network as classifier
 from edge.errors import ConfigError
-from edge.mesh_models import LANDMARKER, MEMBERS
+from edge.face_mesh.models import LANDMARKER, MEMBERS
 from host_training.errors import BundleWriteError
 from host_training.evaluation.engines import FLOAT_SHA256, float_path
 from host_training.training.signing import hashes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.features import Features
+    from edge.classifier.features import Features
 
 CARD, REPORT = "MODEL_CARD.md", "report.json"
 GOLDEN_CONFIDENCE = 0.9
@@ -89,6 +90,7 @@ def write_model(
     """
     (folder / edge_bundle.NETWORK).write_bytes(network)
     features.save(folder / edge_bundle.FEATURES)
+    float_path(folder).parent.mkdir(exist_ok=True)
     float_path(folder).write_bytes(whole)
     model = classifier.network(folder / edge_bundle.NETWORK, features, len(labels))
     landmarks, patches = golden
@@ -168,4 +170,4 @@ def install(folder: Path, out: Path) -> edge_bundle.Bundle:
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     path = folder / edge_bundle.MANIFEST
     path.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    durable.sync(path)
+    files.sync(path)

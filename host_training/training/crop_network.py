@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from edge.classifier import softmax
+from edge.classifier.crop import MIDDLE, SPREAD, Patch
+from edge.classifier.network import softmax
 from edge.errors import UsageError
-from edge.patch import MIDDLE, SPREAD, Patch
 from host_training.data.distortions import augmented
-from host_training.data.seen import NO_FACES, Seen
+from host_training.data.inputs import NO_FACES, Seen
 from host_training.quiet import quiet
 from host_training.training.network import CEILING, Layer, folded, jittered, seed_everything, within_reach
 
@@ -23,9 +23,9 @@ with quiet():
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.features import Features
-    from host_training.data.faces import Faces
-    from host_training.training.settings import TrainSettings
+    from edge.classifier.features import Features
+    from host_training.data.crops import Faces
+    from host_training.training.recipe import TrainSettings
 
 WARM_UP = 200
 """Steps over which the learning rate rises, so that the first batches don't throw the weights about."""
@@ -50,7 +50,7 @@ class Lessons:
     weights: NDArray[np.float32]
     """float32[N], how much a row counts; 1 on average."""
     vectors: NDArray[np.float32] | None = None
-    """float32[2, N, F], from `edge.features`, of the rows and of their mirror images; None: they are not seen."""
+    """float32[2, N, F], from `features`, of the rows and of their mirror images; None: they are not seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ import numpy as np
 from edge.errors import UsageError
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.splits import folds, units
-from host_training.training.recipe import fit
+from host_training.training.fit import fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from host_training.data.faces import Faces
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 FOLDS = 5
 LEAST_FOLDS = 3

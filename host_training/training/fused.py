@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host_training.training import calibrate, crop_network, network
+from host_training.training import crop_network, network
+from host_training.training import temperature as calibrate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.data.seen import Seen
+    from host_training.data.inputs import Seen
     from host_training.training.crop_network import PatchNetwork
     from host_training.training.network import Layer
 

@@ -16,8 +16,8 @@ with quiet():
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.features import Features
-    from host_training.training.settings import AugmentationSettings, NetworkSettings, TrainSettings
+    from edge.classifier.features import Features
+    from host_training.training.recipe import AugmentationSettings, NetworkSettings, TrainSettings
 
 
 REACH = 3.0
@@ -34,7 +34,7 @@ class Rows:
     """What a network learns from or is watched on."""
 
     vectors: NDArray[np.float32]
-    """float32[N, F], from `edge.features`."""
+    """float32[N, F], from `edge.classifier.features`."""
     targets: NDArray[np.float32]
     """float32[N, C], each row a distribution over the labels."""
     weights: NDArray[np.float32]

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from edge import classifier
-from edge.patch import even
-from host_training.training import bundle, calibrate, quantise
+from edge.classifier import network as classifier
+from edge.classifier.crop import even
+from host_training.training import bundle, quantise
+from host_training.training import temperature as calibrate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
-    from edge.features import Features
-    from host_training.data.seen import Seen
-    from host_training.training.recipe import Fitted
-    from host_training.training.settings import TrainSettings
+    from edge.bundle.bundle import Bundle
+    from edge.classifier.features import Features
+    from host_training.data.inputs import Seen
+    from host_training.training.fit import Fitted
+    from host_training.training.recipe import TrainSettings
 
 GOLDEN_PER_LABEL = 2
 LEAST_IN_MEAN = 8

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.features import CROP, VECTOR
+from edge.classifier.features import CROP, VECTOR
 from host_training.quiet import quiet
 from host_training.training.crop_network import as_input
 from host_training.training.network import REACH, within_reach
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.data.seen import Seen
+    from host_training.data.inputs import Seen
     from host_training.training.fused import Network
 
 MIN_AGREEMENT = 0.99

@@ -1,161 +1,270 @@
-"""The core of training: rows of a table, and their pictures -> feature contract, float network, temperature."""
+"""The recipe of a model. `training.toml` beside this file holds every default, and why; a file may override any."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+import dataclasses
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-import numpy as np
-
-from edge.classifier import softmax
-from edge.errors import UsageError
-from edge.features import CROP, VECTOR, Features
-from edge.patch import Patch
-from host_training.data.keypoints import TRAIN, VALIDATION
-from host_training.data.landmark_sets import mirrored, points_of
-from host_training.data.seen import NO_FACES, see
-from host_training.data.votes import NEUTRAL
-from host_training.errors import TableError
-from host_training.training import calibrate, crop_network, network
-from host_training.training.balance import class_weights, sample
-from host_training.training.crop_network import Lessons
-from host_training.training.fused import Network, fuse
-from host_training.training.network import Rows
-from host_training.training.settings import EARLY
+from edge.classifier.crop import SIZES
+from edge.classifier.features import INPUTS
+from edge.errors import ConfigError, NoInputError, UsageError
+from host_training.data.landmark_sets import REGIONS
+from host_training.data.votes import TARGETS, checked_labels
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
-    from host_training.data.faces import Faces
-    from host_training.data.keypoints import Table
-    from host_training.data.seen import Seen
-    from host_training.data.votes import Targets
-    from host_training.training.settings import TrainSettings
+DEFAULTS = "training.toml"
+FUSIONS = LATE, EARLY = "late", "early"
+"""How a network that sees landmarks and patch puts them together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A trained float network with everything that goes before and after it."""
+class FeatureSettings:
+    """`[features]`."""
 
-    features: Features
-    network: Network
-    temperature: float
-    losses: dict[str, dict[str, list[float]]]
-    """`loss` and `val_loss` by epoch, of the network on each input."""
-    crop_share: float | None = None
-    """How much of the sum the patch's network is; None: there is no sum."""
-
-    def seen(self, table: Table, rows: NDArray[np.intp], faces: Faces | None = None) -> Seen:
-        """What the network sees of some rows, int[N], in which a face was found."""
-        return see(self.features, table, rows, faces)
-
-    def probabilities(self, seen: Seen) -> NDArray[np.float32]:
-        """float32[N, C], calibrated on the validation rows."""
-        return softmax(self.network.logits(seen), self.temperature)
+    regions: tuple[str, ...]
 
 
-def rows_of(table: Table, targets: Targets, split: str) -> NDArray[np.intp]:
-    """int[M]: the rows of a split that teach something."""
-    return np.flatnonzero(targets.usable & table.found & (table.split == split))
+@dataclass(frozen=True, slots=True)
+class BalanceSettings:
+    """`[balance]`."""
+
+    class_weight_power: float
+    up_sampling: float
+    down_sampling: float
+    logit_adjustment: float
 
 
-def fit(
-    table: Table,
-    targets: Targets,
-    settings: TrainSettings,
-    faces: Faces | None = None,
-    *,
-    training: NDArray[np.intp] | None = None,
-    validation: NDArray[np.intp] | None = None,
-    label: str = "training",
-) -> Fitted:
-    """Train a network.
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """`[augmentation]`."""
+
+    mirror: bool
+    noise: float
+    pose_degrees: float
+    stretch: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """`[network]`."""
+
+    hidden: tuple[int, ...]
+    dropout: float
+
+
+@dataclass(frozen=True, slots=True)
+class CropSettings:
+    """`[crop]`."""
+
+    teachers: int
+    up_sampling: float
+    size: int
+    channels: tuple[int, ...]
+    dropout: float
+    distorted: float
+    cut_out: float
+    mix_up: float
+    turn_degrees: float
+    scale: float
+    shift: float
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserSettings:
+    """`[optimiser]`."""
+
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The whole recipe."""
+
+    name: str
+    seed: int
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    fusion: str
+    truth: str
+    features: FeatureSettings
+    balance: BalanceSettings
+    augmentation: AugmentationSettings
+    network: NetworkSettings
+    optimiser: OptimiserSettings
+    crop: CropSettings
+
+
+def template() -> str:
+    """The commented defaults, as TOML."""
+    return resources.files("host_training.training").joinpath(DEFAULTS).read_text("utf-8")
+
+
+def load(path: Path | None, overrides: dict[str, Any] | None = None) -> TrainSettings:
+    """The defaults, or what a TOML file and a command's options make of them.
 
     Args:
-        table: the rows.
-        targets: what they teach.
-        settings: the recipe.
-        faces: the pictures of the table's rows, where the network sees a patch.
-        training: int[M], the rows to learn from; None: those of the training split.
-        validation: int[V], the rows that stop it and set its temperature; None: those of the validation split.
-        label: what the progress bar says.
+        path: a TOML file with the keys that differ.
+        overrides: what stands above the file, by dotted key, as in `network.hidden`.
 
     Raises:
-        TableError: there is nothing to learn from, or nothing to watch it on.
-        UsageError: the network sees a patch, and there are no pictures.
+        NoInputError: the file cannot be read.
+        ConfigError: it is no TOML, or has an unknown key or a value of the wrong type or range.
     """
-    if CROP in settings.inputs and faces is None:
-        raise UsageError(NO_FACES)
-    mine = rows_of(table, targets, TRAIN) if training is None else training
-    theirs = rows_of(table, targets, VALIDATION) if validation is None else validation
-    judged = theirs[targets.judged[theirs]]
-    for rows, split in ((mine, TRAIN), (judged, VALIDATION)):
-        if not len(rows):
-            raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
-    features, learnt = prepare(table, targets, mine, settings)
-    watched = see(features, table, theirs, faces)
-    layers = crop = share = None
-    losses: dict[str, dict[str, list[float]]] = {}
-    early = settings.inputs == (VECTOR, CROP) and settings.fusion == EARLY
-    if VECTOR in settings.inputs and not early:
-        watch = Rows(watched.vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
-        layers, losses[VECTOR] = network.train(learnt, watch, features, settings, label=label)
-    if faces is not None and watched.patches is not None:
-        beside = features if early else None
-        learn = partial(crop_network.train, faces=faces, watched=(watched, targets.soft[theirs]), features=beside)
-        lessons = lessons_of(table, targets, mine, beside, settings)
-        teachers = [
-            learn(lessons, settings=replace(settings, seed=settings.seed + each), label=f"{label}, teacher {each}")[0]
-            for each in range(1, settings.crop.teachers + 1)
-        ]
-        if teachers:
-            lessons = crop_network.taught(lessons, teachers, see(features, table, lessons.rows, faces))
-        crop, losses[CROP] = learn(lessons, settings=settings, label=f"{label}, patches")
-    clear = watched[targets.judged[theirs]]
-    if layers and crop:
-        whole, share = fuse(layers, crop, clear, targets.hard[judged])
-    else:
-        whole = Network(layers, crop)
-    heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
-    if settings.balance.logit_adjustment:
-        whole = whole.adjusted(targets.soft[mine].mean(axis=0), settings.balance.logit_adjustment, heat)
-        heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
-    return Fitted(features, whole, heat, losses, share)
+    values = _flat(tomllib.loads(template()))
+    given: dict[str, Any] = {}
+    if path is not None:
+        try:
+            given = _flat(tomllib.loads(path.read_text("utf-8")))
+        except OSError as error:
+            raise NoInputError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: not a TOML file ({error})") from error
+    try:
+        settings: TrainSettings = _build(TrainSettings, _over(values, given | (overrides or {})), "")
+        _check(settings)
+    except ConfigError as error:
+        if path is None:
+            raise
+        raise ConfigError(f"{path}: {error}") from error
+    return settings
 
 
-def lessons_of(
-    table: Table, targets: Targets, rows: NDArray[np.intp], features: Features | None, settings: TrainSettings
-) -> Lessons:
-    """What a network on the patch learns from some rows, int[M]; with vectors where `features` are given."""
-    chosen = rows[sample(targets.soft[rows], up=settings.crop.up_sampling, down=0, seed=settings.seed)]
-    weights = class_weights(targets.soft[chosen], settings.balance.class_weight_power)
-    vectors = None
-    if features is not None:
-        landmarks = table.landmarks[chosen]
-        vectors = np.stack([features(each)[0] for each in (landmarks, mirrored(landmarks))])
-    return Lessons(chosen, targets.soft[chosen], weights, vectors)
+def as_dict(settings: TrainSettings) -> dict[str, Any]:
+    """For the report: nested as in the file."""
+    return dataclasses.asdict(settings)
 
 
-def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: TrainSettings) -> tuple[Features, Rows]:
-    """The feature contract that some rows, int[M], give, and what is learnt from them: balanced, and mirrored."""
-    balance, soft = settings.balance, targets.soft[rows]
-    landmarks = table.landmarks[rows]
-    # Mirror images make the reference and the statistics even-handed too.
-    both = np.concatenate([landmarks, mirrored(landmarks)]) if settings.augmentation.mirror else landmarks
-    points = points_of(settings.features.regions if VECTOR in settings.inputs else ())
-    features = Features.fit(both, points, Patch(settings.crop.size) if CROP in settings.inputs else None)
-    features = _with_neutral(features, landmarks[targets.shows(NEUTRAL)[rows]])
-    chosen = sample(soft, up=balance.up_sampling, down=balance.down_sampling, seed=settings.seed)
-    weights = class_weights(soft[chosen], balance.class_weight_power)
-    sides = len(both) // len(landmarks)
-    vectors, _ = features(np.concatenate([side[chosen] for side in np.split(both, sides)]))
-    return features, Rows(vectors, np.tile(soft[chosen], (sides, 1)), np.tile(weights, sides))
+def value_of(settings: TrainSettings, key: str) -> Any:
+    """What a dotted key stands for, as a TOML file has it."""
+    return json.loads(json.dumps(_flat(as_dict(settings))[key]))
 
 
-def _with_neutral(features: Features, landmarks: NDArray[np.float32]) -> Features:
-    """With the average of neutral faces, float32[K, 478, 3] px, and their mirror images; without any, as it is."""
-    if not len(landmarks) or not features.size:
-        return features
-    vectors, _ = features(np.concatenate([landmarks, mirrored(landmarks)]))
-    return replace(features, neutral=vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    unknown = [key for key in given if key not in values]
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r}; there are {', '.join(values)}")
+    return values | given
+
+
+def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+    fields: dict[str, Any] = {}
+    for name, field in get_type_hints(kind).items():
+        key = f"{prefix}{name}"
+        if dataclasses.is_dataclass(field):
+            fields[name] = _build(field, values, f"{key}.")
+        else:
+            fields[name] = _as(field, values[key])
+            if fields[name] is None:
+                raise ConfigError(f"{key} = {values[key]!r} is not of the right type, as in {_example(key)}")
+    return kind(**fields)
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """The value as the field wants it, or None. A whole number will do for a float, a bool for nothing else."""
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    item = {tuple[int, ...]: int, tuple[str, ...]: str}.get(kind)
+    if item and isinstance(value, list | tuple) and all(type(part) is item for part in value):
+        return tuple(value)
+    return None
+
+
+def _example(key: str) -> str:
+    default = _flat(tomllib.loads(template()))[key]
+    name = key.rpartition(".")[2]
+    return f"{name} = {str(default).lower() if isinstance(default, bool) else repr(default)}"
+
+
+def _check(settings: TrainSettings) -> None:
+    """Refuse what cannot be trained."""
+    regions = settings.features.regions
+    unknown = [name for name in regions if name not in REGIONS]
+    if unknown or not regions:
+        raise ConfigError(f"features.regions: {(*unknown, 'nothing')[0]} is no region; there are {', '.join(REGIONS)}")
+    if settings.inputs not in INPUTS:
+        raise ConfigError(f"inputs: choose {' or '.join(','.join(each) for each in INPUTS)}")
+    for key, sizes in (("network.hidden", settings.network.hidden), ("crop.channels", settings.crop.channels)):
+        if not sizes or min(sizes) < 1:
+            raise ConfigError(f"{key}: give at least one layer, of at least one unit")
+    if not settings.name or not settings.name.replace("-", "").isalnum():
+        raise ConfigError("name: use letters, digits and hyphens")
+    _check_choices(settings)
+    try:
+        checked_labels(settings.labels)
+    except UsageError as error:
+        raise ConfigError(f"labels: {error}") from error
+    inf, below_one = math.inf, math.nextafter(1, 0)
+    smallest = math.ulp(0)
+    for key, low, high in (
+        ("balance.class_weight_power", 0, inf),
+        ("balance.up_sampling", 0, 1),
+        ("balance.down_sampling", 0, 1),
+        ("balance.logit_adjustment", 0, 1),
+        ("augmentation.noise", 0, inf),
+        ("augmentation.pose_degrees", 0, 90),
+        ("augmentation.stretch", 0, 1),
+        ("network.dropout", 0, below_one),
+        ("optimiser.learning_rate", smallest, inf),
+        ("optimiser.weight_decay", 0, inf),
+        ("optimiser.batch", 1, inf),
+        ("optimiser.epochs", 1, inf),
+        ("optimiser.patience", 1, inf),
+        ("crop.teachers", 0, inf),
+        ("crop.up_sampling", 0, 1),
+        ("crop.size", SIZES[0], SIZES[-1]),
+        ("crop.dropout", 0, below_one),
+        ("crop.distorted", 0, 1),
+        ("crop.cut_out", 0, 1),
+        ("crop.mix_up", 0, inf),
+        ("crop.turn_degrees", 0, 90),
+        ("crop.scale", 0, 1),
+        ("crop.shift", 0, 1),
+        ("crop.learning_rate", smallest, inf),
+        ("crop.weight_decay", 0, inf),
+        ("crop.batch", 2, inf),
+        ("crop.epochs", 1, inf),
+    ):
+        table, name = key.split(".")
+        value = getattr(getattr(settings, table), name)
+        if not (low <= value <= high and math.isfinite(value)):
+            raise ConfigError(f"{key} = {value}: {_range(low, high)}")
+
+
+def _check_choices(settings: TrainSettings) -> None:
+    for key, value, choices in (("fusion", settings.fusion, FUSIONS), ("truth", settings.truth, TARGETS)):
+        if value not in choices:
+            raise ConfigError(f"{key}: choose one of {', '.join(choices)}")
+
+
+def _range(low: float, high: float) -> str:
+    least = "more than 0" if 0 < low < 1 else f"at least {low:g}"
+    if high == math.inf:
+        return f"must be {least}"
+    return f"must be {least} and {'less than 1' if high < 1 else f'at most {high:g}'}"

@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, NoInputError
 from host_training.errors import SourceError
-from host_training.training import settings as settings_module
+from host_training.training import recipe as settings_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from host_training.data.faces import Faces
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece", "negative_log_likelihood")
 Knobs = dict[str, Any]
@@ -78,9 +78,9 @@ def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
 def one_by_one(values: dict[str, list[Any]], settings: TrainSettings) -> list[Knobs]:
     """The recipe as it is, and then with each value of each knob in turn."""
     changes = [_knobs(key, choice) for key, choices in values.items() for choice in choices]
-    recipe = {key: settings_module.value_of(settings, key) for change in changes for key in change}
-    changed = ({**recipe, **change} for change in changes)
-    return list({key_of(knobs): knobs for knobs in (recipe, *changed)}.values())
+    fit = {key: settings_module.value_of(settings, key) for change in changes for key in change}
+    changed = ({**fit, **change} for change in changes)
+    return list({key_of(knobs): knobs for knobs in (fit, *changed)}.values())
 
 
 def _knobs(key: str, choice: Any) -> Knobs:
@@ -124,11 +124,11 @@ def _judge(table: Table, base: Path | None, knobs: Knobs, faces: Faces | None) -
     from host_training.data.keypoints import VALIDATION
     from host_training.data.votes import targets_of
     from host_training.evaluation.evaluate import score
-    from host_training.training import recipe
+    from host_training.training import fit
 
     settings = settings_module.load(base, knobs)
     targets = targets_of(table, settings.labels, settings.truth)
-    fitted = recipe.fit(table, targets, settings, faces)
+    fitted = fit.fit(table, targets, settings, faces)
     rows = targets.judged & table.found & (table.split == VALIDATION)
     said = fitted.probabilities(fitted.seen(table, np.flatnonzero(rows), faces))
     scores = score(said, table, targets, VALIDATION, truth=settings.truth).as_dict()

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import bundle as edge_bundle
-from edge import durable, signature
+from edge import files
+from edge.bundle import bundle as edge_bundle
+from edge.bundle import signature
 from edge.errors import ConfigError, DataError, NoInputError, OutputError
 from host_training.errors import BundleWriteError
 
@@ -54,7 +55,7 @@ def new_key(file: Path) -> str:
             path.touch(mode, exist_ok=False)
             written.append(path)
             path.write_text(" ".join(words) + "\n", "utf-8")
-            durable.sync(path)
+            files.sync(path)
     except OSError as error:
         for path in written:
             path.unlink()
@@ -83,7 +84,7 @@ def read_key(file: Path) -> SigningKey:
         raise NoInputError(f"{file}: {error.strerror}") from error
     except ValueError:
         pass
-    raise DataError(f"{file}: is no secret key; give what `emotion-train bundle --new-key` wrote, and not its .pub")
+    raise DataError(f"{file}: is no secret key; give what `emotion-train sign --new-key` wrote, and not its .pub")
 
 
 def sign(folder: Path, key: SigningKey, *, counter: int | None = None, expires: date | None = None) -> dict[str, Any]:
@@ -112,9 +113,9 @@ def sign(folder: Path, key: SigningKey, *, counter: int | None = None, expires: 
             copy = Path(scratch) / folder.name
             shutil.copytree(folder, copy, symlinks=True)
             manifest = _signed(copy, key, int(time.time()) if counter is None else counter, expires)
-            durable.sync_tree(copy)
-            durable.exchange(copy, folder)
-            durable.sync(folder.parent)
+            files.sync_tree(copy)
+            files.exchange(copy, folder)
+            files.sync(folder.parent)
     except ConfigError as error:
         raise ConfigError(str(error).replace(str(copy), str(folder))) from error
     except OSError as error:

@@ -38,7 +38,7 @@ def told(done: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 def hosts(words: str) -> dict[str, dict[str, Any]]:
-    done = run("hosts.py", HOSTS=words)
+    done = run("ansible/hosts.py", HOSTS=words)
     assert done.returncode == 0, done.stderr
     inventory = json.loads(done.stdout)
     assert inventory["all"]["hosts"] == list(inventory["_meta"]["hostvars"])
@@ -56,12 +56,12 @@ def test_hosts_are_users_names_and_ports():
 
 @pytest.mark.parametrize("words", ["", " ,", "pi@", "@hall", "pi@hall:ssh", "-oForwardAgent", "-o@hall", "pi@hall;id"])
 def test_hosts_that_are_none_are_refused(words: str):
-    assert "HOSTS=pi@livingroom.local" in told(run("hosts.py", HOSTS=words), os.EX_USAGE)
+    assert "HOSTS=pi@livingroom.local" in told(run("ansible/hosts.py", HOSTS=words), os.EX_USAGE)
 
 
 def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
     variables = {"camera_fps": 8, "mqtt_url": "mqtt://broker", "device_name": 'küche "1"', "mesh_max_faces": 1}
-    done = run("settings_file.py", stdin=json.dumps(variables))
+    done = run("workstation/settings_file.py", stdin=json.dumps(variables))
     file = tmp_path / "settings"
     file.write_text(done.stdout, "utf-8")
     read = settings.load(file)
@@ -82,19 +82,19 @@ def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
     ],
 )
 def test_settings_that_the_daemon_would_refuse_are_refused(variables: dict[str, Any], complaint: str):
-    assert complaint in told(run("settings_file.py", stdin=json.dumps(variables)), os.EX_CONFIG)
+    assert complaint in told(run("workstation/settings_file.py", stdin=json.dumps(variables)), os.EX_CONFIG)
 
 
 def pack(*arguments: str | Path) -> dict[str, str]:
-    done = run("pack.py", *arguments)
+    done = run("workstation/pack.py", *arguments)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
 def test_a_bundle_is_packed_whole_and_the_same_has_the_same_name(tmp_path: Path):
-    copy = tmp_path / "emotion"
-    shutil.copytree(MODEL / "emotion", copy)
-    packed, again = pack("bundle", MODEL / "emotion"), pack("bundle", copy)
+    copy = tmp_path / "fused"
+    shutil.copytree(MODEL / "fused", copy)
+    packed, again = pack("bundle", MODEL / "fused"), pack("bundle", copy)
     with tarfile.open(packed["file"]) as archive:
         names = archive.getnames()
     assert packed == again
@@ -103,14 +103,14 @@ def test_a_bundle_is_packed_whole_and_the_same_has_the_same_name(tmp_path: Path)
 
 
 def test_a_key_signs_what_travels_and_not_what_stays(tmp_path: Path):
-    key, before = tmp_path / "fleet.key", (MODEL / "emotion" / "manifest.json").read_bytes()
+    key, before = tmp_path / "fleet.key", (MODEL / "fused" / "manifest.json").read_bytes()
     signing.new_key(key)
-    packed = pack("bundle", MODEL / "emotion", "--key", key)
+    packed = pack("bundle", MODEL / "fused", "--key", key)
     with tarfile.open(packed["file"]) as archive:
         assert f"{packed['folder']}/manifest.sig" in archive.getnames()
-    assert packed == pack("bundle", MODEL / "emotion", "--key", key)
-    assert packed["name"] != pack("bundle", MODEL / "emotion")["name"]
-    assert (MODEL / "emotion" / "manifest.json").read_bytes() == before
+    assert packed == pack("bundle", MODEL / "fused", "--key", key)
+    assert packed["name"] != pack("bundle", MODEL / "fused")["name"]
+    assert (MODEL / "fused" / "manifest.json").read_bytes() == before
     Path(packed["file"]).unlink()
 
 
@@ -129,9 +129,9 @@ def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
     [
         (["bundle", "nowhere"], os.EX_NOINPUT, "nowhere: there is no such folder; say BUNDLE=DIR"),
         (["bundle", str(DEPLOY / "constraints")], os.EX_CONFIG, "constraints"),
-        (["bundle", str(MODEL / "emotion"), "--key", "nowhere"], os.EX_NOINPUT, "nowhere: No such file"),
+        (["bundle", str(MODEL / "fused"), "--key", "nowhere"], os.EX_NOINPUT, "nowhere: No such file"),
         (["wheels", "m68k", "3.13"], os.EX_UNAVAILABLE, "for Python 3.13 on m68k cannot be downloaded"),
     ],
 )
 def test_what_cannot_be_packed_is_told_in_a_line(arguments: list[str], status: int, complaint: str):
-    assert complaint in told(run("pack.py", *arguments), status)
+    assert complaint in told(run("workstation/pack.py", *arguments), status)

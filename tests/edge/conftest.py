@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import bundle as bundles
-from edge import mesh_models
-from edge.camera.demo import DemoCamera
+from edge.bundle import bundle as bundles
+from edge.camera.demo.camera import DemoCamera
 from edge.errors import ConfigError
+from edge.face_mesh.models import MeshModels, cache_folder, find
 from edge.settings import CameraSettings
 from edge.values import Frame
 
@@ -24,9 +24,9 @@ MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" /
 
 
 @pytest.fixture(scope="session")
-def models() -> mesh_models.MeshModels:
+def models() -> MeshModels:
     try:
-        return mesh_models.find([mesh_models.cache_folder()])
+        return find([cache_folder()])
     except ConfigError as error:
         pytest.fail(f"{error} (make test does it)")
 

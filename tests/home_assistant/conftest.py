@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.edge.broker import Mosquitto
 from tests.home_assistant.home_assistant import REPOSITORY, Device, HomeAssistant
+from tests.support.broker import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,14 +14,14 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge import home_assistant, messages
-from tests.edge.broker import free_port, until
+from edge.messages import home_assistant, payloads
+from tests.support.broker import free_port, until
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from edge.messages import Payload
-    from tests.edge.broker import Mosquitto
+    from edge.messages.payloads import Payload
+    from tests.support.broker import Mosquitto
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("EMOTION_EDGE_HOME_ASSISTANT", REPOSITORY / ".venv" / "home-assistant" / "bin" / "python"))
@@ -124,14 +124,14 @@ class Device:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def announce(self, info: messages.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()) -> Payload:
+    def announce(self, info: payloads.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()) -> Payload:
         payload = home_assistant.discovery(self.name, "emotion", info, health_interval_s, absent=absent)
-        self.publish(self.announcement, messages.encode(payload), retain=True)
+        self.publish(self.announcement, payloads.encode(payload), retain=True)
         return payload
 
     def say(self, level: str, payload: Payload) -> None:
         """Publish on a topic of the device."""
-        self.publish(f"{self.root}/{level}", messages.encode(payload), retain=level != "event")
+        self.publish(f"{self.root}/{level}", payloads.encode(payload), retain=level != "event")
 
     def available(self, payload: bytes) -> None:
         self.publish(f"{self.root}/availability", payload, retain=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from edge import messages
+from edge.messages import payloads
 from edge.values import Shown
-from tests.edge.broker import Listener, until
 from tests.home_assistant.home_assistant import ANSWER_S
 from tests.home_assistant.test_entities import INFO, state
+from tests.support.broker import Listener, until
 
 SENSOR = "sensor.porch_expression"
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("quiet")
 def porch(home, new_device):
     device = new_device("porch")
     device.announce(INFO)
-    device.available(messages.ONLINE)
+    device.available(payloads.ONLINE)
     device.say("state", state())
     home.until_state(SENSOR, "none")
     return device
 
 
-def face(expression: str) -> messages.Payload:
+def face(expression: str) -> payloads.Payload:
     return state(Shown(1, expression, 0.9, 0.0, {}, 100.0))
 
 
@@ -62,10 +62,10 @@ def test_what_only_flits_across_a_face_does_not(porch, ha_broker):
 def test_nothing_is_done_about_a_device_that_is_away(home, porch, ha_broker):
     with Listener(ha_broker.port, "test/#") as listener:
         porch.say("state", face("happiness"))
-        porch.available(messages.OFFLINE)
+        porch.available(payloads.OFFLINE)
         home.until_state(SENSOR, "unavailable")
         until(lambda: listener.payloads("seen"), "the smile was seen", ANSWER_S)
         porch.say("state", face("surprise"))
-        porch.available(messages.ONLINE)
+        porch.available(payloads.ONLINE)
         until(lambda: listener.payloads("held"), "the action for what was held", ANSWER_S)
         assert listener.payloads("held") == ["surprise"]

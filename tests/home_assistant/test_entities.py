@@ -12,12 +12,12 @@ import sys
 import pytest
 
 import edge
-from edge import messages
-from edge.home_assistant import CALIBRATION
-from edge.messages import Health, Info, Percentiles, WallClock
+from edge.messages import payloads
+from edge.messages.home_assistant import CALIBRATION
+from edge.messages.payloads import Health, Info, Percentiles, WallClock
 from edge.values import Change, Shown
-from tests.edge.broker import Listener, until
 from tests.home_assistant.home_assistant import ANSWER_S, REPOSITORY
+from tests.support.broker import Listener, until
 
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 INFO = Info(
@@ -40,20 +40,20 @@ HEALTH = {
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-def state(*faces: Shown, paused: bool = False) -> messages.Payload:
-    return messages.state(faces, at=1.0, clock=CLOCK, paused=paused)
+def state(*faces: Shown, paused: bool = False) -> payloads.Payload:
+    return payloads.state(faces, at=1.0, clock=CLOCK, paused=paused)
 
 
-def health(**values) -> messages.Payload:
-    return messages.health(Health(**{**HEALTH, **values}), at=1.0, clock=CLOCK)
+def health(**values) -> payloads.Payload:
+    return payloads.health(Health(**{**HEALTH, **values}), at=1.0, clock=CLOCK)
 
 
-def info(**values) -> messages.Payload:
-    return messages.info(dataclasses.replace(INFO, **values))
+def info(**values) -> payloads.Payload:
+    return payloads.info(dataclasses.replace(INFO, **values))
 
 
-def event(change: Change) -> messages.Payload:
-    return messages.event(change, run="r", seq=1, clock=CLOCK, model="b1")
+def event(change: Change) -> payloads.Payload:
+    return payloads.event(change, run="r", seq=1, clock=CLOCK, model="b1")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def present(home, new_device):
     def come(name: str, **options):
         device = new_device(name)
         device.announce(INFO, **options)
-        device.available(messages.ONLINE)
+        device.available(payloads.ONLINE)
         for entity in (f"button.{name}_calibrate", f"event.{name}_expression_change"):
             home.until_other(entity, "unavailable")
         return device
@@ -214,11 +214,11 @@ def test_without_the_device_all_is_unavailable(home, present):
     device = present("away")
     device.say("state", state(FACE))
     home.until_state("sensor.away_expression", "happiness")
-    device.available(messages.OFFLINE)
+    device.available(payloads.OFFLINE)
     home.until_state("sensor.away_expression", "unavailable")
     states = {entity: found["state"] for entity, found in home.ask("states").items() if ".away_" in entity}
     assert set(states.values()) == {"unavailable"}, states
-    device.available(messages.ONLINE)
+    device.available(payloads.ONLINE)
     home.until_state("sensor.away_expression", "happiness")
 
 

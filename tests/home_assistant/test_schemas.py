@@ -6,20 +6,20 @@ import json
 
 import pytest
 
-from edge import home_assistant, messages
-from edge.messages import Info
-from tests.edge.broker import until
+from edge.messages import home_assistant, payloads
+from edge.messages.payloads import Info
 from tests.home_assistant.home_assistant import ANSWER_S
+from tests.support.broker import until
 
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
 
-def announcement(device: str = "livingroom", base: str = "emotion", **options) -> messages.Payload:
+def announcement(device: str = "livingroom", base: str = "emotion", **options) -> payloads.Payload:
     """As Home Assistant would decode it."""
     values = {"labels": LABELS, "versions": {"emotion_edge": "1.2.3"}, **options.pop("info", {})}
     info = Info(device=device, model_id="b1", model_name="emotion", metrics={}, camera="demo", **values)
     payload = home_assistant.discovery(device, base, info, options.pop("health_interval_s", 30.0), **options)
-    return json.loads(messages.encode(payload))
+    return json.loads(payloads.encode(payload))
 
 
 @pytest.mark.parametrize(

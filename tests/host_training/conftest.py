@@ -10,21 +10,21 @@ import cv2
 import numpy as np
 import pytest
 
+from host_training import build as train
+from host_training.build import Origin
 from host_training.data import keypoints
+from host_training.data.crops import Faces, build
 from host_training.data.extract import fingerprint
-from host_training.data.faces import Faces, build
 from host_training.data.keypoints import MESH, SPLITS, Table
 from host_training.data.landmark_sets import REGIONS
+from host_training.data.source import Pixels
 from host_training.data.votes import COLUMNS, LABELS
-from host_training.importers.source import Pixels
-from host_training.training import train
-from host_training.training.settings import TrainSettings, load
-from host_training.training.train import Origin
+from host_training.training.recipe import TrainSettings, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GOLDEN = Path(__file__).parent / "faces.npz"
+GOLDEN = Path(__file__).parents[1] / "support" / "faces.npz"
 COPIES = {"train": 12, "validation": 6, "test": 6}
 MARGIN = 20
 """px of a drawing round its face."""
@@ -103,7 +103,7 @@ def origin() -> Origin:
 def bundle_folder(
     table: Table, settings: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "emotion"
+    folder = tmp_path_factory.mktemp("model") / "fused"
     train.run(table, settings, folder, origin)
     return folder
 
@@ -156,7 +156,7 @@ def both(settings: TrainSettings) -> TrainSettings:
 @pytest.fixture(scope="session")
 def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that reads landmarks and patch."""
-    folder = tmp_path_factory.mktemp("both") / "emotion"
+    folder = tmp_path_factory.mktemp("both") / "fused"
     train.run(store.table, both, folder, origin, store)
     return folder
 
@@ -164,7 +164,7 @@ def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_fact
 @pytest.fixture(scope="session")
 def crop_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that reads the patch alone."""
-    folder = tmp_path_factory.mktemp("crop") / "emotion"
+    folder = tmp_path_factory.mktemp("crop") / "fused"
     train.run(store.table, dataclasses.replace(both, inputs=("crop",)), folder, origin, store)
     return folder
 

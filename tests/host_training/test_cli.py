@@ -96,7 +96,7 @@ def test_wrong_settings_are_78(
     (tmp_path / "s.toml").write_text(text)
     arguments = ["train", "--table", str(table_path), "--out", str(tmp_path / "m")]
 
-    assert main([*arguments, "--settings", str(tmp_path / "s.toml")]) == os.EX_CONFIG
+    assert main([*arguments, "--recipe", str(tmp_path / "s.toml")]) == os.EX_CONFIG
     assert message in complaint(capsys)
 
 
@@ -113,7 +113,7 @@ def test_options_stand_above_the_settings_and_into_the_command_that_is_told(
     table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "s.toml").write_text("seed = 1\n[network]\nhidden = [16]\n[optimiser]\nepochs = 5\nbatch = 32")
-    arguments = ["--table", str(table_path), "--settings", str(tmp_path / "s.toml"), "--out", str(tmp_path / "m")]
+    arguments = ["--table", str(table_path), "--recipe", str(tmp_path / "s.toml"), "--out", str(tmp_path / "m")]
 
     assert main(["train", *arguments, "--labels", "anger,happiness", "--seed", "3"]) == 0
 
@@ -121,7 +121,7 @@ def test_options_stand_above_the_settings_and_into_the_command_that_is_told(
     assert manifest["labels"] == ["happiness", "anger"]
     assert manifest["provenance"]["seed"] == 3
     assert manifest["provenance"]["command"] == (
-        "emotion-train train --table tiny.parquet --settings s.toml --labels anger,happiness --seed 3 --out m"
+        "emotion-train train --table tiny.parquet --recipe s.toml --labels anger,happiness --seed 3 --out m"
     )
     assert "wrote ferplus-landmarks-" in capsys.readouterr().out
 

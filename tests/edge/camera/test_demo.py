@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge.camera import demo_portrait
-from edge.camera.demo import DemoCamera
-from edge.camera.demo_face import Expression
-from edge.camera.demo_portrait import Portrait, Pose
-from edge.camera.demo_script import ANGRY, HAPPY, LOOP_S, NEUTRAL, SAD, SURPRISED, expression_at, pose_at
+from edge.camera.demo import portrait as demo_portrait
+from edge.camera.demo.camera import DemoCamera
+from edge.camera.demo.face import Expression
+from edge.camera.demo.portrait import Portrait, Pose
+from edge.camera.demo.script import ANGRY, HAPPY, LOOP_S, NEUTRAL, SAD, SURPRISED, expression_at, pose_at
 from edge.errors import UnavailableError
 from edge.settings import CameraSettings
 

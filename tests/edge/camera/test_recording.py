@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.camera.recording import RecordingCamera
+from edge.camera.recording_file import RecordingReader, RecordingWriter
 from edge.errors import DataError, EndOfStreamError, NoInputError, OutputError
-from edge.recording import RecordingReader, RecordingWriter
 from edge.values import LANDMARKS, Face, Frame
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge.camera.fake import FakeCamera, Lost, Stall
 from edge.camera.reopening import STEADY_S, ReopeningCamera
 from edge.errors import ConfigError, DataError, EdgeError, NoInputError
 from edge.values import Frame
+from tests.support.fake_camera import FakeCamera, Lost, Stall
 
 if TYPE_CHECKING:
     from edge.settings import CameraSettings

@@ -12,16 +12,17 @@ import cv2
 import numpy as np
 import pytest
 
-from host_training.cleaning import contact_sheet, decisions
+from host_training.cleaning import contact_sheet
 from host_training.cleaning.contact_sheet import Findings
-from host_training.cleaning.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.cleaning.near_duplicates import Pair
 from host_training.cleaning.suspects import Suspect
+from host_training.data import decisions
+from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
+from host_training.data.source import Pixels
 from host_training.data.votes import COLUMNS, LABELS
-from host_training.importers.source import Pixels
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 NASTY = 'anna/"<b>&amp;</script><script>window.hacked=1</script>, 1.png'
 FILE = "faces.decisions.csv"

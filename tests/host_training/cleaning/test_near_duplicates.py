@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from host_training.cleaning import near_duplicates
-from host_training.cleaning.decisions import DROP, KEEP, SAME_AS, Decision
 from host_training.cleaning.near_duplicates import SAME_PICTURE, SAME_SHAPE
+from host_training.data.decisions import DROP, KEEP, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
 from host_training.data.landmark_sets import MIRROR
+from host_training.data.source import Pixels
 from host_training.data.votes import COLUMNS
-from host_training.importers.source import Pixels
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 SIDE = 200
 SIDELIGHT = np.linspace(0.2, 1.2, SIDE)[None, :, None]
 

@@ -11,7 +11,7 @@ from host_training.cleaning import suspects
 from host_training.data.keypoints import MESH, Table
 from host_training.data.votes import COLUMNS, LABELS, OWN, VOTES, targets_of
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 ROWS = 160
 
 

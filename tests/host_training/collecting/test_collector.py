@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.host_training.collecting.people import no_room_for
 
 from edge.errors import UsageError
 from host_training.collecting.collector import NO_CONSENT, NO_LABEL, PERIOD_S, Collector
 from host_training.collecting.measuring import NO_FACE
 from host_training.collecting.store import Store
-from tests.host_training.collecting.people import no_room_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from host_training.collecting.measuring import Conditions
     from host_training.collecting.samples import Measured
 
-pytest_plugins = ["tests.host_training.collecting.people"]
+pytest_plugins = ["tests.support.people"]
 
 ANNA = {"do": "record", "subject": "anna", "session": "monday", "consent": True}
 SMILE, FROWN = {"do": "label", "label": 1}, {"do": "label", "label": 4}

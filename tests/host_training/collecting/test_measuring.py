@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.demo import DemoCamera
-from edge.camera.demo_face import Expression
-from edge.camera.demo_portrait import Portrait, Pose
+from edge.camera.demo.camera import DemoCamera
+from edge.camera.demo.face import Expression
+from edge.camera.demo.portrait import Portrait, Pose
 from edge.face_mesh import open_face_mesh
 from edge.settings import CameraSettings, MeshSettings
 from host_training.collecting.measuring import (
@@ -26,12 +26,12 @@ from host_training.collecting.measuring import (
     measure,
 )
 from host_training.collecting.samples import Measured, Sample, Take, table_of
-from host_training.data import faces as stores
+from host_training.data import crops as stores
 from host_training.data.extract import fingerprint, light
-from host_training.importers.source import Pixels
-from tests.host_training import portraits
+from host_training.data.source import Pixels
+from tests.support import portraits
 
-pytest_plugins = ["tests.host_training.collecting.people"]
+pytest_plugins = ["tests.support.people"]
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edge.camera.demo import DemoCamera
+from edge.camera.demo.camera import DemoCamera
 from edge.camera.video import VideoCamera
+from edge.daemon.signals import Requests
 from edge.face_mesh import open_face_mesh
 from edge.preview import Preview
-from edge.service import Requests
 from edge.settings import CameraSettings, MeshSettings
 from host_training.collecting import session
 from host_training.collecting.collector import Collector
 from host_training.collecting.measuring import MAX_FACES
 from host_training.collecting.store import Store
-from tests.edge.broker import until
-from tests.host_training import portraits
+from tests.support import portraits
+from tests.support.broker import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge.camera import Camera
     from host_training.collecting.measuring import Conditions
 
-pytest_plugins = ["tests.host_training.collecting.people"]
+pytest_plugins = ["tests.support.people"]
 
 ANNA = {"do": "record", "subject": "anna", "session": "monday", "consent": True}
 SMILE = {"do": "label", "label": 1}

@@ -16,10 +16,10 @@ from host_training.collecting.samples import Take
 from host_training.collecting.store import KNOWN, Store
 from host_training.data import keypoints, tables
 from host_training.data.keypoints import MESH, SPLITS
-from host_training.data.pictures import pictures_of
 from host_training.data.splits import disjoint
 from host_training.errors import TableError
-from tests.host_training.collecting.people import ON_EACH_SIDE, files_of, kill, no_room_for, small_disk
+from host_training.importers.pictures import pictures_of
+from tests.support.people import ON_EACH_SIDE, files_of, kill, no_room_for, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from host_training.collecting.measuring import Conditions
     from host_training.collecting.samples import Measured
 
-pytest_plugins = ["tests.host_training.collecting.people"]
+pytest_plugins = ["tests.support.people"]
 
 
 @pytest.fixture

@@ -11,15 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from host_training.cleaning import decisions
-from host_training.cleaning.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.cli import main
-from host_training.data import keypoints, tables
+from host_training.data import decisions, keypoints, tables
+from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, TEST, TRAIN, VALIDATION, Table
 from host_training.data.landmark_sets import mirrored
 from host_training.data.votes import COLUMNS, LABELS
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 RECIPE = """
 [network]
 hidden = [16]
@@ -98,7 +97,7 @@ def clean(place, *more):
     return main(
         [
             *("clean", "--table", str(place / "faces.parquet"), "--out", str(place / "out")),
-            *("--settings", str(place / "small.toml"), *more),
+            *("--recipe", str(place / "small.toml"), *more),
         ]
     )
 

@@ -18,22 +18,22 @@ import numpy as np
 import pytest
 
 import edge
-from edge.camera.demo import DemoCamera
+from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings
 from host_training.cli import main
 from host_training.collecting.journal import path_of
 from host_training.data import keypoints, tables
 from host_training.data.splits import disjoint
-from tests.edge.broker import free_port, until
-from tests.host_training import portraits
-from tests.host_training.collecting.people import ON_EACH_SIDE, files_of
+from tests.support import portraits
+from tests.support.broker import free_port, until
+from tests.support.people import ON_EACH_SIDE, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.edge.browsers import Browser
+    from tests.support.browsers import Browser
 
-pytest_plugins = ["tests.edge.browsers"]
+pytest_plugins = ["tests.support.browsers"]
 
 ROOT = Path(edge.__file__).parents[1]
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of a server that lives for a second
@@ -189,7 +189,7 @@ class TestCamera:
         assert run.end() == 0
         assert rows_of(run.out) == {("anna", "happiness"): kept}
         assert "no row is for" in run.said
-        assert "emotion-train combine model/keypoints/ferplus.parquet" in run.said
+        assert "emotion-train merge model/keypoints/ferplus.parquet" in run.said
         assert {path.name for path in run.out.parent.iterdir()} == {"mine.parquet", "mine.log"}
 
     def test_what_is_typed_into_a_field_is_no_key(self, browser: Browser, collecting: Callable[..., Collecting]):
@@ -263,7 +263,7 @@ class TestCamera:
         settings = run.out.with_name("tiny.toml")
         settings.write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 2\nbatch = 8\n")
         bundle = run.out.with_name("model")
-        words = ["--labels", "neutral,happiness", "--settings", str(settings)]
+        words = ["--labels", "neutral,happiness", "--recipe", str(settings)]
         assert main(["describe", str(run.out)]) == 0
         assert "| collected | test |" in capsys.readouterr().out
         assert main(["train", "--table", str(run.out), "--out", str(bundle), *words]) == 0
@@ -351,8 +351,8 @@ class TestCamera:
 
         told = re.search(r"--pictures (folder:\S+)", run.said)
         assert told
-        store = tmp_path / "mine.faces.npz"
-        assert main(["faces", "--table", str(run.out), "--pictures", told[1], "--out", str(store)]) == 0
+        store = tmp_path / "mine.crops.npz"
+        assert main(["crop", "--table", str(run.out), "--pictures", told[1], "--out", str(store)]) == 0
         assert len(list(keep.rglob("*.png"))) == len(keypoints.read(run.out))
         assert main(["collect", "remove", "--subject", "anna", "--table", str(run.out)]) == 0
         assert list(keep.rglob("*.png")) == []

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge import bundle as bundles
-from edge import mesh_models
+from edge.bundle import bundle as bundles
 from edge.camera.images import read_image
 from edge.errors import ConfigError
-from edge.face_mesh import open_face_mesh
+from edge.face_mesh import models, open_face_mesh
 from edge.settings import MeshSettings
 from host_training.cli import main
 from host_training.data import keypoints
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     from host_training.data.keypoints import Table
 
-PORTRAIT = resources.files("edge").joinpath("assets/demo-portrait.jpg")
-BACKDROP = resources.files("edge").joinpath("assets/demo-backdrop.png")
+PORTRAIT = resources.files("edge").joinpath("camera/demo/assets/demo-portrait.jpg")
+BACKDROP = resources.files("edge").joinpath("camera/demo/assets/demo-backdrop.png")
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def table_path(tmp_path: Path, table: Table):
 def pictures(tmp_path: Path):
     """A portrait, and a picture without a face, in folders named after expressions."""
     try:
-        mesh_models.find([mesh_models.cache_folder()])
+        models.find([models.cache_folder()])
     except ConfigError as error:
         pytest.fail(f"{error} (make test does it)")
     for folder, picture in (("happy", PORTRAIT), ("neutral", BACKDROP)):
@@ -153,7 +152,7 @@ def test_a_bundle_that_sees_the_picture_is_judged_on_a_folder_as_on_a_device(
     figures = json.loads(capsys.readouterr().out)
     (row,) = (row for row in figures["confusion"] if sum(row) == 2)
     rgb = read_image(pictures / "happy" / PORTRAIT.name)
-    mesh = open_face_mesh(MeshSettings(max_faces=1), mesh_models.find([mesh_models.cache_folder()]))
+    mesh = open_face_mesh(MeshSettings(max_faces=1), models.find([models.cache_folder()]))
     (reading,) = bundles.load(crop_folder).classifier.read(mesh.still(rgb), rgb)
     assert (figures["rows"], figures["found"]) == (3, 2)
     assert row[reading.probabilities.argmax()] == 2
@@ -267,4 +266,4 @@ def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
 
-    assert "example: emotion-train evaluate --bundle model/emotion --data" in capsys.readouterr().out
+    assert "example: emotion-train evaluate --bundle model/fused --data" in capsys.readouterr().out

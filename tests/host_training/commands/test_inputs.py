@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import edge
-from edge import bundle as edge_bundle
+from edge.bundle import bundle as edge_bundle
 from host_training.cli import main
-from host_training.data import faces, keypoints
+from host_training.data import crops, keypoints
 
 if TYPE_CHECKING:
-    from host_training.data.faces import Faces
+    from host_training.data.crops import Faces
 
 ROOT = Path(edge.__file__).parents[1]
 RECIPE = """
@@ -43,7 +43,7 @@ def files(store: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table, its faces and recipes."""
     folder = tmp_path_factory.mktemp("drawn")
     keypoints.write(store.table, folder / "t.parquet")
-    faces.write(store, folder / "t.faces.npz")
+    crops.write(store, folder / "t.crops.npz")
     (folder / "quick.toml").write_text(RECIPE.format(epochs=6))
     (folder / "long.toml").write_text(RECIPE.format(epochs=10000))
     (folder / "crop.toml").write_text('inputs = ["crop"]')
@@ -70,7 +70,7 @@ def trained(files: Path, command: str, *more: str) -> list[str]:
         command,
         "--table",
         f"{files}/t.parquet",
-        "--settings",
+        "--recipe",
         f"{files}/quick.toml",
         "--inputs",
         "landmarks,crop",
@@ -81,7 +81,7 @@ def trained(files: Path, command: str, *more: str) -> list[str]:
 def test_what_is_trained_with_pictures_is_judged_with_pictures(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    pictures = ("--faces", f"{files}/t.faces.npz")
+    pictures = ("--crops", f"{files}/t.crops.npz")
 
     assert main([*trained(files, "train", *pictures), "--out", f"{tmp_path}/emotion"]) == 0
     said = capsys.readouterr().out
@@ -94,34 +94,34 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
     assert round(figures["accuracy"], 4) == bundle.metrics["accuracy"] > 0.7
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
     command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
-    assert command == "emotion-train evaluate --bundle emotion --data t.parquet --faces t.faces.npz"
+    assert command == "emotion-train evaluate --bundle emotion --data t.parquet --crops t.crops.npz"
     assert bundle.manifest["provenance"]["command"] == (
-        "emotion-train train --table t.parquet --settings quick.toml --inputs landmarks,crop --faces t.faces.npz "
+        "emotion-train train --table t.parquet --recipe quick.toml --inputs landmarks,crop --crops t.crops.npz "
         "--out emotion"
     )
 
 
 def test_validate_cuts_and_trains_for_every_fold(files: Path, tmp_path: Path):
     words = trained(
-        files, "validate", "--faces", f"{files}/t.faces.npz", "--folds", "3", "--out", f"{tmp_path}/cv.json"
+        files, "cross-validate", "--crops", f"{files}/t.crops.npz", "--folds", "3", "--out", f"{tmp_path}/cv.json"
     )
 
     assert main(words) == 0
 
     told = json.loads((tmp_path / "cv.json").read_text())
-    assert told["command"].endswith("--inputs landmarks,crop --faces t.faces.npz --folds 3")
+    assert told["command"].endswith("--inputs landmarks,crop --crops t.crops.npz --folds 3")
     assert told["mean"]["accuracy"] > 0.4  # a third of few rows to learn eight labels from
 
 
 # Without pictures
 
 
-@pytest.mark.parametrize("command", ["train", "validate", "search"])
+@pytest.mark.parametrize("command", ["train", "cross-validate", "search"])
 def test_whoever_sees_the_picture_needs_the_faces(files: Path, tmp_path: Path, refused, command: str):
     status, said = refused(*trained(files, command, "--out", f"{tmp_path}/out"))
 
     assert status == os.EX_USAGE
-    assert "make a store of them with `emotion-train faces` and give it with --faces FILE" in said
+    assert "make a store of them with `emotion-train crop` and give it with --crops FILE" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -129,16 +129,16 @@ def test_a_bundle_that_sees_the_picture_is_not_judged_on_a_table_alone(files: Pa
     status, said = refused("evaluate", "--bundle", crop_folder, "--data", files / "t.parquet")
 
     assert status == os.EX_USAGE
-    assert "give it with --faces FILE" in said
+    assert "give it with --crops FILE" in said
 
 
 def test_faces_that_are_not_there_are_66(files: Path, tmp_path: Path, refused):
-    words = trained(files, "train", "--faces", f"{tmp_path}/none.faces.npz", "--out", f"{tmp_path}/out")
+    words = trained(files, "train", "--crops", f"{tmp_path}/none.crops.npz", "--out", f"{tmp_path}/out")
 
     status, said = refused(*words)
 
     assert status == os.EX_NOINPUT
-    assert "none.faces.npz: No such file" in said
+    assert "none.crops.npz: No such file" in said
 
 
 # Commands that train on landmarks alone
@@ -149,7 +149,7 @@ def test_a_command_for_landmarks_alone_refuses_a_recipe_with_pictures(
     files: Path, tmp_path: Path, refused, command: str
 ):
     status, said = refused(
-        command, "--table", files / "t.parquet", "--settings", files / "crop.toml", "--out", tmp_path / "out"
+        command, "--table", files / "t.parquet", "--recipe", files / "crop.toml", "--out", tmp_path / "out"
     )
 
     assert status == os.EX_USAGE
@@ -171,8 +171,8 @@ def test_it_has_no_option_for_them_either(files: Path, tmp_path: Path, refused, 
 
 
 def test_ctrl_c_while_it_learns_from_pictures_leaves_nothing(files: Path, tmp_path: Path):
-    words = ["train", "--table", f"{files}/t.parquet", "--settings", f"{files}/long.toml", "--inputs", "crop"]
-    words += ["--faces", f"{files}/t.faces.npz", "--out", f"{tmp_path}/emotion"]
+    words = ["train", "--table", f"{files}/t.parquet", "--recipe", f"{files}/long.toml", "--inputs", "crop"]
+    words += ["--crops", f"{files}/t.crops.npz", "--out", f"{tmp_path}/emotion"]
     run = subprocess.Popen(
         [sys.executable, "-m", "host_training", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -20,7 +20,7 @@ import pytest
 
 import edge
 from edge.errors import ConfigError
-from edge.mesh_models import cache_folder, find
+from edge.face_mesh.models import cache_folder, find
 from host_training.cli import main
 from host_training.data import keypoints, plain
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, Table, take
@@ -233,7 +233,7 @@ class TestCombine:
     def test_rows_of_all_are_there_and_the_test_keeps_its_own(
         self, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):
-        assert main(["combine", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
+        assert main(["merge", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
 
         table = keypoints.read(tmp_path / "all.parquet")
         one, other = (keypoints.read(Path(path)) for path in pair)
@@ -254,17 +254,17 @@ class TestCombine:
         again = str(tmp_path / "again.parquet")
         keypoints.write(take(keypoints.read(Path(pair[0])), np.array([3, 4])), Path(again))
 
-        assert main(["combine", *pair, again, "--out", str(tmp_path / "all.parquet")]) == os.EX_DATAERR
+        assert main(["merge", *pair, again, "--out", str(tmp_path / "all.parquet")]) == os.EX_DATAERR
         assert f"{again}: has a/3, which {pair[0]} has too" in complaint(capsys)
         assert not (tmp_path / "all.parquet").exists()
 
     def test_the_combination_of_one_table_is_that_table(self, pair: list[str], tmp_path: Path):
-        assert main(["combine", pair[0], "--out", str(tmp_path / "same.parquet")]) == 0
+        assert main(["merge", pair[0], "--out", str(tmp_path / "same.parquet")]) == 0
 
         assert (tmp_path / "same.parquet").read_bytes() == Path(pair[0]).read_bytes()
 
     def test_one_of_them_can_be_replaced(self, pair: list[str]):
-        assert main(["combine", *pair, "--out", pair[0]]) == 0
+        assert main(["merge", *pair, "--out", pair[0]]) == 0
 
         assert len(keypoints.read(Path(pair[0]))) == 19
 
@@ -273,13 +273,13 @@ class TestCombine:
     ):
         (tmp_path / "a.decisions.csv").write_text("id,action,detail,reason\na/2,drop,,a cartoon\n")
 
-        assert main(["combine", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
+        assert main(["merge", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
 
         assert "a/2" not in keypoints.read(tmp_path / "all.parquet").ids
         assert "a.decisions.csv" in capsys.readouterr().out
 
     def test_a_missing_table_is_66(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-        assert main(["combine", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "t")]) == os.EX_NOINPUT
+        assert main(["merge", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "t")]) == os.EX_NOINPUT
         assert "no.parquet" in complaint(capsys)
 
 
@@ -373,7 +373,7 @@ class TestExport:
         assert "cannot be written" in complaint(capsys)
 
 
-@pytest.mark.parametrize("command", ["import", "combine", "export"])
+@pytest.mark.parametrize("command", ["import", "merge", "export"])
 def test_every_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main([command, "--help"])

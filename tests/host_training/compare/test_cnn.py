@@ -10,8 +10,8 @@ from host_training.compare import cnn
 from host_training.compare.contender import Lesson
 from host_training.compare.crops import SIZE, Pictures
 from host_training.data.keypoints import take
+from host_training.data.source import Pixels
 from host_training.data.votes import targets_of
-from host_training.importers.source import Pixels
 
 
 def untrained(name="MobileNet", side=64, **arguments):

@@ -6,8 +6,8 @@ import pytest
 
 from host_training.compare.crops import MARGIN, SIZE, Pictures, crop
 from host_training.data.keypoints import take
+from host_training.data.source import Pixels
 from host_training.errors import SourceError
-from host_training.importers.source import Pixels
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 

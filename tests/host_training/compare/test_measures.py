@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.features import RIGID_POINTS, Features, canonical
+from edge.classifier.features import RIGID_POINTS, Features, canonical
 from host_training.compare.measures import MEASURES, measured
 from host_training.data.landmark_sets import mirrored
 

@@ -17,12 +17,12 @@ import pytest
 
 import edge
 from edge.errors import ConfigError, UnavailableError, UsageError
-from edge.mesh_models import MeshModels, cache_folder, find
+from edge.face_mesh.models import MeshModels, cache_folder, find
 from host_training.data import cluster as cluster_module
 from host_training.data import extract
 from host_training.data.cluster import ensure_address, fan_out
 from host_training.data.extract import measure
-from host_training.importers.source import ImageFile, Pixels, Row, Source
+from host_training.data.source import ImageFile, Pixels, Row, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,7 +273,7 @@ def test_faces_are_measured_there_as_they_are_here(
 def portrait() -> np.ndarray:
     import cv2
 
-    picture = cv2.imread(str(Path(edge.__file__).parent / "assets" / "demo-portrait.jpg"))
+    picture = cv2.imread(str(Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrait.jpg"))
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
@@ -282,7 +282,9 @@ def test_a_picture_that_only_the_worker_lacks_is_not_left_out(
 ):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # the worker is at home elsewhere
-    Path("a.jpg").write_bytes((Path(edge.__file__).parent / "assets" / "demo-portrait.jpg").read_bytes())
+    Path("a.jpg").write_bytes(
+        (Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrait.jpg").read_bytes()
+    )
     cluster.worker()
 
     with pytest.raises(UnavailableError, match=r"lacks a picture that is here \(a\.jpg.*at the same path there"):

@@ -20,7 +20,7 @@ from host_training.data.distortions import (
     augmented,
     distorted,
 )
-from tests.host_training.portraits import scaled
+from tests.support.portraits import scaled
 
 KEEPING = [kind for kind in DISTORTIONS if kind not in {f"{size}px" for size in SIZES}]
 BY_CHANCE = ["dark", "motion", "noise", "covered-mouth", "covered-eye", "covered-side"]

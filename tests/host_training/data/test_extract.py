@@ -16,24 +16,24 @@ import pytest
 
 import edge
 from edge.errors import ConfigError, OutputError, UnavailableError
-from edge.mesh_models import cache_folder, find
+from edge.face_mesh.models import cache_folder, find
 from host_training.data import extract, parts
 from host_training.data.extract import UNREADABLE, fingerprint, light, measure
 from host_training.data.keypoints import MESH
 from host_training.data.parts import Parts
+from host_training.data.source import ImageFile, Pixels, Row, Source
 from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import SourceError
-from host_training.importers.source import ImageFile, Pixels, Row, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from edge.mesh_models import MeshModels
+    from edge.face_mesh.models import MeshModels
     from host_training.data.keypoints import Table
 
-PORTRAIT = Path(edge.__file__).parent / "assets" / "demo-portrait.jpg"
+PORTRAIT = Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrait.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -339,9 +339,9 @@ LONG_RUN = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge.mesh_models import cache_folder, find
+from edge.face_mesh.models import cache_folder, find
 from host_training.data import extract
-from host_training.importers.source import Pixels, Row, Source
+from host_training.data.source import Pixels, Row, Source
 
 extract.CHUNK = 8
 picture = np.load(sys.argv[1])

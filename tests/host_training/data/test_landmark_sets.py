@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge.features import canonical
+from edge.classifier.features import canonical
 from host_training.data.landmark_sets import MIRROR, REGIONS, mirrored, points_of
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge import bundle as edge_bundle
-from edge import classifier
+from edge.bundle import bundle as edge_bundle
+from edge.classifier import network
 from edge.errors import DataError, NoInputError
-from host_training.data.seen import Seen, see
+from host_training.data.inputs import Seen, see
 from host_training.evaluation.engines import FLOAT_SHA256, by_reference, compare, float_of, float_path
 from host_training.training import quantise
 from host_training.training.fused import Network
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.bundle import Bundle
-    from host_training.data.faces import Faces
+    from edge.bundle.bundle import Bundle
+    from host_training.data.crops import Faces
     from host_training.data.keypoints import Table
 
 
 @pytest.fixture
 def bundle(bundle_folder: Path, tmp_path: Path) -> Bundle:
     """A bundle with its float network beside it, both free to be spoilt."""
-    shutil.copytree(bundle_folder, tmp_path / "emotion")
-    shutil.copy(float_path(bundle_folder), float_path(tmp_path / "emotion"))
-    return edge_bundle.load(tmp_path / "emotion")
+    shutil.copytree(bundle_folder, tmp_path / "fused")
+    shutil.copy(float_path(bundle_folder), float_path(tmp_path / "fused"))
+    return edge_bundle.load(tmp_path / "fused")
 
 
 def test_a_float_network_lies_beside_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert float_path(tmp_path / "emotion") == tmp_path / "emotion.float.tflite"
-    (tmp_path / "emotion").mkdir()
-    monkeypatch.chdir(tmp_path / "emotion")
+    assert float_path(tmp_path / "fused") == tmp_path / "float" / "fused.tflite"
+    (tmp_path / "fused").mkdir()
+    monkeypatch.chdir(tmp_path / "fused")
 
-    assert float_path(type(tmp_path)()) == tmp_path / "emotion.float.tflite"
+    assert float_path(type(tmp_path)()) == tmp_path / "float" / "fused.tflite"
 
 
 # Whose network it is
 
 
 def test_the_float_network_of_a_bundle_fits_it(bundle: Bundle):
-    model = classifier.network(float_of(bundle), bundle.features, len(bundle.labels))
+    model = network.network(float_of(bundle), bundle.features, len(bundle.labels))
 
     assert model.dtype == np.float32
 
@@ -90,10 +90,10 @@ def all_of(seen: Seen) -> NDArray[np.bool_]:
 def test_the_reference_says_what_the_edge_says(bundle: Bundle, table: Table):
     seen = see(bundle.features, table, np.flatnonzero(table.found))
     path = bundle.folder / edge_bundle.NETWORK
-    model = classifier.network(path, bundle.features, len(bundle.labels))
+    model = network.network(path, bundle.features, len(bundle.labels))
     step = model.output_quantisation[0] or 1e-4
 
-    difference = np.abs(by_reference(path, seen) - classifier.logits(model, seen.vectors))
+    difference = np.abs(by_reference(path, seen) - network.logits(model, seen.vectors))
 
     assert difference.max() <= 2 * step + 1e-6
     assert difference.mean() < step / 4

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge import bundle as edge_bundle
+from edge.bundle import bundle as edge_bundle
 from edge.errors import ConfigError, UsageError
 from host_training.data.keypoints import SPLITS
 from host_training.data.votes import COLUMNS, LABELS, OWN, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import ALL, PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
-from tests.host_training.evaluation.tables import table_of
+from tests.support.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge.bundle import Bundle
+    from edge.bundle.bundle import Bundle
     from host_training.data.keypoints import Table
     from host_training.evaluation.evaluate import Scores
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.classifier import LEFT_IRIS, RIGHT_IRIS
-from edge.features import Features
+from edge.classifier.features import Features
+from edge.classifier.network import LEFT_IRIS, RIGHT_IRIS
 from host_training.data.keypoints import take
 from host_training.evaluation import slices
-from tests.host_training.evaluation.tables import table_of
+from tests.support.tables import table_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from host_training.data.keypoints import Table
     from host_training.evaluation.slices import Slice
 
-FEATURES = Path(__file__).parents[3] / "model" / "emotion" / "features.npz"
+FEATURES = Path(__file__).parents[3] / "model" / "fused" / "features.npz"
 
 
 def rows_with(count: int = 12, *, missed: int = 0, distance: float = 20.0, **columns: NDArray) -> Table:

@@ -16,7 +16,7 @@ from host_training.data.votes import COLUMNS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 
 
 class WritePicture(Protocol):

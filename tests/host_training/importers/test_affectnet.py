@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from host_training import importers
+from host_training.data.source import Options
 from host_training.errors import SourceError
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host_training import importers
+from host_training.data.source import Options
 from host_training.errors import SourceError
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from scipy.io import savemat
 
 from edge.errors import UsageError
 from host_training import importers
+from host_training.data.source import Options
 from host_training.errors import SourceError
 from host_training.importers.emotic import CATEGORIES
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ import pytest
 
 from edge.errors import NoInputError, UsageError
 from host_training import importers
+from host_training.data.source import Options
 from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

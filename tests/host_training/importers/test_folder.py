@@ -7,8 +7,8 @@ import pytest
 
 from edge.errors import UsageError
 from host_training import importers
+from host_training.data.source import Options
 from host_training.errors import SourceError
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ import pytest
 
 from edge.errors import NoInputError, UsageError
 from host_training import importers
+from host_training.data.source import ImageFile, Measured, Options, Pixels
 from host_training.errors import SourceError
 from host_training.importers import depth
-from host_training.importers.source import ImageFile, Measured, Options, Pixels
 
 if TYPE_CHECKING:
     from pathlib import Path

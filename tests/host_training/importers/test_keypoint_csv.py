@@ -9,10 +9,10 @@ from edge.errors import UsageError
 from host_training import importers
 from host_training.data import keypoints
 from host_training.data.keypoints import UNKNOWN_MESH
+from host_training.data.source import Options
 from host_training.data.votes import LABELS
 from host_training.errors import SourceError
 from host_training.importers import keypoint_csv
-from host_training.importers.source import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

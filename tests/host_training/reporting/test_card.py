@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_training.reporting import card
-from host_training.training import settings
+from host_training.training import recipe as settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ SCORES: dict[str, Any] = {
     },
 }
 PROVENANCE = {
-    "command": "emotion-train train --table t.parquet --out model/emotion",
+    "command": "emotion-train train --table t.parquet --out model/fused",
     "landmarker_sha256": "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
     "libraries": {"python": "3.13.0", "tensorflow": "2.21.0"},
 }
@@ -52,7 +52,7 @@ def report() -> dict[str, Any]:
     return {
         "id": "ferplus-landmarks-18422f10",
         "protocol": "A face that the mesh misses counts as an error.",
-        "evaluate_command": "emotion-train evaluate --bundle model/emotion --data t.parquet",
+        "evaluate_command": "emotion-train evaluate --bundle model/fused --data t.parquet",
         "settings": settings.as_dict(settings.load(None, {"labels": LABELS, "network.dropout": 0.25})),
         "rows": {"train": {"rows": 27873, "found": 27555, "judged": 24443}, "validation": split, "test": split},
         "kind": "int8",
@@ -157,7 +157,7 @@ def test_distorted_pictures_are_told_beside_other_bundles(report: dict[str, Any]
 
     read = {"accuracy": 0.7654, "accuracy_interval": [0.71, 0.81], "found": 0.9876}
     report["distortions"] = {
-        "command": "emotion-train distort",
+        "command": "emotion-train robustness",
         "rows": 300,
         "distortions": {"dark": "too little light"},
         "bundles": {"other": {"dark": {**read, "accuracy": 0.4321}}, report["id"]: {"dark": read}},

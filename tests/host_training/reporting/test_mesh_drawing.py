@@ -13,7 +13,7 @@ import pytest
 from host_training.data.landmark_sets import MIRROR, REGIONS
 from host_training.reporting.mesh_drawing import BOLD_LINES, FINE_LINES, IRISES, svg
 
-GOLDEN = Path(__file__).parents[1] / "faces.npz"
+GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 SVG = "{http://www.w3.org/2000/svg}"
 
 

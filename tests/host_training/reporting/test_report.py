@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge.errors import ConfigError, DataError, NoInputError, OutputError
+from host_training import build
 from host_training.cli import main
 from host_training.data import keypoints
 from host_training.data.keypoints import Table, take
 from host_training.reporting import card, report
-from host_training.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from host_training.training.settings import TrainSettings
-    from host_training.training.train import Origin
+    from host_training.build import Origin
+    from host_training.training.recipe import TrainSettings
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 FIGURES = {"accuracy": 0.7812, "accuracy_found": 0.79, "macro_f1": 0.6291, "ece": 0.0121}
 FOLDS = {
-    "command": "emotion-train validate --table tiny.parquet --folds 3",
+    "command": "emotion-train cross-validate --table tiny.parquet --folds 3",
     "folds": [FIGURES, FIGURES, FIGURES],
     "mean": FIGURES,
     "deviation": dict.fromkeys(FIGURES, 0.0456),
@@ -74,7 +74,7 @@ COMPARISON = {
 }
 READ = {"accuracy": 0.7654, "accuracy_interval": [0.71, 0.81], "found": 0.9876}
 DISTORTIONS = {
-    "command": "emotion-train distort --bundle emotion --data tiny.parquet",
+    "command": "emotion-train robustness --bundle emotion --data tiny.parquet",
     "rows": 300,
     "distortions": {"none": "the picture as it is", "dark": "too little light"},
     "bundles": {
@@ -128,7 +128,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def folder(bundle_folder: Path, tmp_path: Path):
     """A bundle that may be changed."""
-    return Path(shutil.copytree(bundle_folder, tmp_path / "model" / "emotion"))
+    return Path(shutil.copytree(bundle_folder, tmp_path / "model" / "fused"))
 
 
 def change(folder: Path, **values: Any):
@@ -169,7 +169,7 @@ def mistakes(table: Table, count: int):
 @pytest.fixture(scope="module")
 def whole_folder(bundle_folder: Path, table: Table, tmp_path_factory: pytest.TempPathFactory):
     """A bundle of which everything is known."""
-    folder = Path(shutil.copytree(bundle_folder, tmp_path_factory.mktemp("whole") / "emotion"))
+    folder = Path(shutil.copytree(bundle_folder, tmp_path_factory.mktemp("whole") / "fused"))
     labels = scores_of(folder)["labels"]
     with_scores(
         folder,
@@ -357,7 +357,7 @@ def test_what_was_not_measured_is_said_with_the_command_that_does_it(folder: Pat
         assert f"{what}: not measured. emotion-train train does it" in text
     for what, command in (
         ("Float and int8 in other interpreters", "evaluate"),
-        ("Cross-validation", "validate"),
+        ("Cross-validation", "cross-validate"),
         ("Other recipes", "search"),
         ("Other kinds of classifier", "compare"),
     ):
@@ -464,9 +464,9 @@ def test_the_same_inputs_give_the_same_page(whole: Page, whole_folder: Path, tab
 def test_a_model_with_fewer_labels_has_a_report(table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path):
     brief = dataclasses.replace(settings.optimiser, epochs=2)
     few = dataclasses.replace(settings, labels=("neutral", "happiness", "surprise"), optimiser=brief)
-    train.run(table, few, tmp_path / "model" / "emotion", origin)
+    build.run(table, few, tmp_path / "model" / "fused", origin)
 
-    text = page_of(tmp_path / "model" / "emotion", table).text
+    text = page_of(tmp_path / "model" / "fused", table).text
 
     assert "one of neutral, happiness or surprise" in text
     assert "contempt" not in text

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import bundle as edge_bundle
+from edge.bundle import bundle as edge_bundle
+from edge.classifier.features import Features
 from edge.errors import ConfigError
-from edge.features import Features
 from host_training.errors import BundleWriteError
 from host_training.evaluation.engines import float_path
 from host_training.training import bundle
 
 FILES = {
     "manifest.json",
-    "emotion.tflite",
+    "classifier.tflite",
     "features.npz",
     "golden.npz",
     "MODEL_CARD.md",
@@ -27,7 +27,7 @@ FILES = {
 
 @pytest.fixture
 def copy(bundle_folder: Path, tmp_path: Path):
-    return shutil.copytree(bundle_folder, tmp_path / "emotion")
+    return shutil.copytree(bundle_folder, tmp_path / "fused")
 
 
 def test_the_edge_loads_what_was_written(bundle_folder: Path):
@@ -80,7 +80,7 @@ def test_a_new_bundle_takes_the_place_of_the_one_before(copy: Path, bundle_folde
         bundle.install(folder, copy)
 
     assert {path.name for path in copy.iterdir()} == FILES
-    assert {path.name for path in copy.parent.iterdir()} == {"emotion", "emotion.float.tflite"}
+    assert {path.name for path in copy.parent.iterdir()} == {"fused", "float"}
     assert float_path(copy).read_bytes() == float_path(bundle_folder).read_bytes()
 
 
@@ -88,13 +88,13 @@ def test_one_that_does_not_pass_leaves_the_one_before(copy: Path, bundle_folder:
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     with bundle.staging(copy) as folder:
         shutil.copytree(bundle_folder, folder, dirs_exist_ok=True)
-        (folder / "emotion.tflite").write_bytes(b"not a model")
+        (folder / "classifier.tflite").write_bytes(b"not a model")
         float_path(folder).write_bytes(b"its float network")
         with pytest.raises(BundleWriteError, match="does not pass"):
             bundle.install(folder, copy)
 
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
-    assert [path.name for path in copy.parent.iterdir()] == ["emotion"]
+    assert [path.name for path in copy.parent.iterdir()] == ["fused"]
 
 
 def test_one_that_cannot_be_moved_leaves_the_one_before(copy: Path, bundle_folder: Path):
@@ -107,7 +107,7 @@ def test_one_that_cannot_be_moved_leaves_the_one_before(copy: Path, bundle_folde
             bundle.install(new, copy)
 
     assert edge_bundle.load(copy).id == edge_bundle.load(bundle_folder).id
-    assert [path.name for path in copy.parent.iterdir()] == ["emotion"]
+    assert [path.name for path in copy.parent.iterdir()] == ["fused"]
 
 
 def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path):
@@ -123,7 +123,7 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(BundleWriteError, match="cannot be written"), bundle.staging(tmp_path / "file" / "emotion"):
+    with pytest.raises(BundleWriteError, match="cannot be written"), bundle.staging(tmp_path / "file" / "fused"):
         pass
 
 

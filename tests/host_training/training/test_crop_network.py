@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge.classifier import softmax
-from edge.patch import MIDDLE, SPREAD, Patch
-from host_training.data.seen import see
+from edge.classifier.crop import MIDDLE, SPREAD, Patch
+from edge.classifier.network import softmax
+from host_training.data.inputs import see
 from host_training.data.votes import targets_of
-from host_training.training import crop_network, recipe
+from host_training.training import crop_network, fit
 from host_training.training.crop_network import Lessons, as_input, folded_patch
 from host_training.training.network import within_reach
-from tests.host_training.training.networks import patches_alone
+from tests.support.training_networks import patches_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from edge.features import Features
-    from host_training.data.faces import Faces
-    from host_training.training.settings import TrainSettings
+    from edge.classifier.features import Features
+    from host_training.data.crops import Faces
+    from host_training.training.recipe import TrainSettings
 
 STILL = {"distorted": 0.0, "cut_out": 0.0, "mix_up": 0.0, "turn_degrees": 0.0, "scale": 0.0, "shift": 0.0}
 """Patches as they are, if the mirror is off too."""
@@ -31,7 +31,7 @@ STILL = {"distorted": 0.0, "cut_out": 0.0, "mix_up": 0.0, "turn_degrees": 0.0, "
 @pytest.fixture
 def lessons(store: Faces) -> Lessons:
     targets = targets_of(store.table)
-    rows = recipe.rows_of(store.table, targets, "train")
+    rows = fit.rows_of(store.table, targets, "train")
     return Lessons(rows, targets.soft[rows], np.linspace(0.5, 1.5, len(rows)).astype(np.float32))
 
 
@@ -227,9 +227,9 @@ def early(store: Faces, both: TrainSettings) -> tuple[Lessons, Features]:
     """What a network learns that sees the landmarks too."""
     table = store.table
     targets = targets_of(table)
-    rows = recipe.rows_of(table, targets, "train")
-    features, _ = recipe.prepare(table, targets, rows, both)
-    return recipe.lessons_of(table, targets, rows, features, both), features
+    rows = fit.rows_of(table, targets, "train")
+    features, _ = fit.prepare(table, targets, rows, both)
+    return fit.lessons_of(table, targets, rows, features, both), features
 
 
 def test_a_mirrored_patch_goes_with_the_vector_of_the_mirrored_face(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from host_training.data.keypoints import Table
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_network_has_not_seen_the_persons_that_it_is_asked_about(
     relabelled = targets_of(changed(subject=persons.subject, split=persons.split, votes=votes))
     targets.soft[rows] = relabelled.soft[rows]
     # Dealing out looks at the labels, so the rows are given as they were.
-    from host_training.training.recipe import fit
+    from host_training.training.fit import fit
 
     learnt = np.setdiff1d(np.flatnonzero(persons.split != "test"), rows)
     learnt = learnt[persons.found[learnt]]
@@ -83,8 +83,8 @@ def test_the_command_tells_mean_and_deviation(persons: Table, tmp_path: Path, ca
     keypoints.write(persons, tmp_path / "tiny.parquet")
     (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 8\nbatch = 32")
 
-    arguments = ["--table", f"{tmp_path}/tiny.parquet", "--settings", f"{tmp_path}/quick.toml", "--folds", "3"]
-    assert main(["validate", *arguments, "--out", f"{tmp_path}/cv.json"]) == 0
+    arguments = ["--table", f"{tmp_path}/tiny.parquet", "--recipe", f"{tmp_path}/quick.toml", "--folds", "3"]
+    assert main(["cross-validate", *arguments, "--out", f"{tmp_path}/cv.json"]) == 0
 
     told = json.loads((tmp_path / "cv.json").read_text())
     accuracy = [fold["accuracy"] for fold in told["folds"]]

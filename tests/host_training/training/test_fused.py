@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge.classifier import softmax
-from host_training.data.seen import Seen
+from edge.classifier.network import softmax
+from host_training.data.inputs import Seen
 from host_training.training import crop_network, network
-from host_training.training.calibrate import negative_log_likelihood, temperature
 from host_training.training.fused import SHARES, Network, fuse
-from tests.host_training.training.networks import LABELS, SIZE, layers_for, mosaics
+from host_training.training.temperature import negative_log_likelihood, temperature
+from tests.support.training_networks import LABELS, SIZE, layers_for, mosaics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.training.crop_network import PatchNetwork
     from host_training.training.network import Layer
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 FACES = 1500
 

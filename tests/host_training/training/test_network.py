@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from edge.classifier import softmax
-from edge.features import Features
+from edge.classifier.features import Features
+from edge.classifier.network import softmax
 from host_training.data.landmark_sets import points_of
 from host_training.training import network
-from host_training.training.settings import TrainSettings, load
+from host_training.training.recipe import TrainSettings, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

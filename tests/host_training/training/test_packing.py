@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge import classifier
-from edge.patch import even
+from edge.classifier import network as classifier
+from edge.classifier.crop import even
 from host_training.training import crop_network, network, packing, quantise
+from host_training.training.fit import Fitted
 from host_training.training.fused import Network
-from host_training.training.recipe import Fitted
-from tests.host_training.training.networks import (
+from tests.support.training_networks import (
     LABELS,
     SIZE,
     crop_features,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.training.settings import TrainSettings
+    from host_training.training.recipe import TrainSettings
 
 
 @pytest.fixture

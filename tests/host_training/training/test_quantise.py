@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge import classifier
+from edge.classifier import network as classifier
 from host_training.training import network, quantise
-from tests.host_training.training.networks import LABELS, SIZE, features, layers_for, on_vectors, vectors_alone
+from tests.support.training_networks import LABELS, SIZE, features, layers_for, on_vectors, vectors_alone
 
 if TYPE_CHECKING:
     from pathlib import Path

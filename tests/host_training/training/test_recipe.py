@@ -1,130 +1,122 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from host_training.data.landmark_sets import mirrored
-from host_training.data.votes import targets_of
-from host_training.errors import TableError
+from edge.errors import ConfigError, NoInputError
+from host_training.cli import main
 from host_training.training import recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from host_training.data.faces import Faces
-    from host_training.data.keypoints import Table
-    from host_training.data.votes import Targets
-    from host_training.training.settings import TrainSettings
+    from pathlib import Path
 
 
-@pytest.fixture
-def targets(table: Table) -> Targets:
-    return targets_of(table)
+def write(folder: Path, text: str):
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
 
 
-def with_balance(settings: TrainSettings, **values: float):
-    return dataclasses.replace(settings, balance=dataclasses.replace(settings.balance, **values))
+def test_the_printed_recipe_is_the_default_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["recipe"]) == 0
+
+    assert recipe.load(write(tmp_path, capsys.readouterr().out)) == recipe.load(None)
 
 
-def test_mirror_images_are_learnt_with_the_targets_of_the_faces(
-    table: Table, targets: Targets, settings: TrainSettings
-):
-    rows = recipe.rows_of(table, targets, "train")
-
-    features, learnt = recipe.prepare(table, targets, rows, settings)
-
-    assert len(learnt.vectors) == 2 * len(rows)
-    np.testing.assert_array_equal(learnt.targets, np.tile(targets.soft[rows], (2, 1)))
-    np.testing.assert_allclose(learnt.vectors[len(rows) :], features(mirrored(table.landmarks[rows]))[0], atol=1e-5)
+def test_every_knob_of_the_recipe_has_a_comment():
+    lines = recipe.template().splitlines()
+    for number, line in enumerate(lines):
+        if "=" in line and not line.startswith("#"):
+            assert "#" in line or lines[number - 1].startswith("#") or "labels" in line, line
 
 
-def test_without_the_mirror_every_face_is_learnt_once(table: Table, targets: Targets, settings: TrainSettings):
-    plain = dataclasses.replace(settings, augmentation=dataclasses.replace(settings.augmentation, mirror=False))
-    rows = recipe.rows_of(table, targets, "train")
+def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path):
+    path = write(tmp_path, "seed = 7\n[network]\nhidden = [10]\n[augmentation]\nmirror = false\nnoise = 0")
 
-    features, learnt = recipe.prepare(table, targets, rows, plain)
+    changed = recipe.load(path, {"seed": 8})
 
-    np.testing.assert_allclose(learnt.vectors, features(table.landmarks[rows])[0], atol=1e-5)
-
-
-def test_sampling_leaves_faces_targets_and_weights_together(table: Table, settings: TrainSettings):
-    targets = targets_of(table, truth="label")
-    rows = recipe.rows_of(table, targets, "train")
-    rows = rows[(targets.hard[rows] < 2) | (np.arange(len(rows)) % 3 == 0)]  # six labels are rarer than two
-
-    features, learnt = recipe.prepare(table, targets, rows, with_balance(settings, up_sampling=1.0))
-
-    every = features(np.concatenate([table.landmarks[rows], mirrored(table.landmarks[rows])]))[0]
-    hard = np.tile(targets.hard[rows], 2)
-    for vector, target in list(zip(learnt.vectors, learnt.targets, strict=True))[::7]:
-        same = np.abs(every - vector).max(axis=1) < 1e-4
-        assert (hard[same] == target.argmax()).all()
-        assert same.any()
-    assert len(set(np.bincount(learnt.targets.argmax(axis=1)).tolist())) == 1
+    assert changed.seed == 8
+    assert changed.network == dataclasses.replace(recipe.load(None).network, hidden=(10,))
+    assert not changed.augmentation.mirror
+    assert changed.augmentation.noise == 0.0
+    assert changed.optimiser == recipe.load(None).optimiser
 
 
-def test_rare_faces_are_shown_more_often_to_the_network_on_the_patch(store: Faces, both: TrainSettings):
-    targets = targets_of(store.table)
-    rows = recipe.rows_of(store.table, targets, "train")
-    rows = rows[(targets.hard[rows] < 2) | (np.arange(len(rows)) % 3 == 0)]  # six labels are rarer than two
-    crop = dataclasses.replace(both.crop, up_sampling=1.0)
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("sead = 1", "unknown key 'sead'; there are name, seed"),
+        ("[network]\ndepth = 3", "unknown key 'network.depth'"),
+        ("seed = 1.5", "seed = 1.5 is not of the right type, as in seed = 1"),
+        ("[augmentation]\nmirror = 1", "augmentation.mirror = 1 is not of the right type, as in mirror = true"),
+        ("[network]\nhidden = []", "network.hidden: give at least one layer"),
+        ("[network]\nhidden = [0]", "network.hidden: give at least one layer"),
+        ("[network]\ndropout = 1", "network.dropout = 1.0: must be at least 0 and less than 1"),
+        ("[optimiser]\nlearning_rate = 0", "must be more than 0"),
+        ("[optimiser]\nbatch = 0", "optimiser.batch = 0: must be at least 1"),
+        ("[optimiser]\nweight_decay = nan", "optimiser.weight_decay = nan: must be at least 0"),
+        ("[optimiser]\nweight_decay = inf", "optimiser.weight_decay = inf"),
+        ("[balance]\nup_sampling = 1.1", "must be at least 0 and at most 1"),
+        ("[features]\nregions = ['ears']", "ears is no region; there are lips"),
+        ("[features]\nregions = []", "nothing is no region"),
+        ("name = '../x'", "use letters, digits and hyphens"),
+        ("truth = 'guess'", "truth: choose one of votes, label"),
+        ("fusion = 'never'", "fusion: choose one of late, early"),
+        ("labels = ['anger', 'glee']", "labels: 'glee' is no label"),
+        ("labels = ['anger']", "labels: name at least two"),
+        ("inputs = ['picture']", "inputs: choose landmarks or crop or landmarks,crop"),
+        ("inputs = ['crop', 'landmarks']", "inputs: choose landmarks or crop or landmarks,crop"),
+        ("inputs = []", "inputs: choose landmarks or crop"),
+        ("inputs = 'crop'", "inputs = 'crop' is not of the right type, as in inputs = ['landmarks']"),
+        ("[crop]\nsize = 15", "crop.size = 15: must be at least 16 and at most 256"),
+        ("[crop]\nsize = 257", "crop.size = 257: must be at least 16 and at most 256"),
+        ("[crop]\nchannels = []", "crop.channels: give at least one layer"),
+        ("[crop]\nchannels = [8, 0]", "crop.channels: give at least one layer"),
+        ("[crop]\nchannels = 8", "crop.channels = 8 is not of the right type"),
+        ("[crop]\ndropout = 1", "crop.dropout = 1.0: must be at least 0 and less than 1"),
+        ("[crop]\ndistorted = 1.5", "crop.distorted = 1.5: must be at least 0 and at most 1"),
+        ("[crop]\ncut_out = -0.1", "crop.cut_out = -0.1: must be at least 0 and at most 1"),
+        ("[crop]\nmix_up = -1", "crop.mix_up = -1.0: must be at least 0"),
+        ("[crop]\nmix_up = inf", "crop.mix_up = inf: must be at least 0"),
+        ("[crop]\nturn_degrees = 91", "crop.turn_degrees = 91.0: must be at least 0 and at most 90"),
+        ("[crop]\nscale = 2", "crop.scale = 2.0: must be at least 0 and at most 1"),
+        ("[crop]\nshift = nan", "crop.shift = nan: must be at least 0 and at most 1"),
+        ("[crop]\nlearning_rate = 0", "crop.learning_rate = 0.0: must be more than 0"),
+        ("[crop]\nweight_decay = -1", "crop.weight_decay = -1.0: must be at least 0"),
+        ("[crop]\nbatch = 1", "crop.batch = 1: must be at least 2"),
+        ("[crop]\nepochs = 0", "crop.epochs = 0: must be at least 1"),
+        ("[crop]\npatience = 3", "unknown key 'crop.patience'"),
+        ("seed = ", "not a TOML file"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_the_key_and_the_file(tmp_path: Path, text: str, complaint: str):
+    with pytest.raises(ConfigError) as caught:
+        recipe.load(write(tmp_path, text))
 
-    lessons = recipe.lessons_of(store.table, targets, rows, None, dataclasses.replace(both, crop=crop))
-
-    assert set(lessons.rows) == set(rows)
-    assert len(set(np.bincount(targets.hard[lessons.rows]).tolist())) == 1
-    np.testing.assert_array_equal(lessons.targets, targets.soft[lessons.rows])
+    assert "mine.toml: " in str(caught.value)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_fitted_probabilities_read_faces_of_the_validation_split(
-    table: Table, targets: Targets, settings: TrainSettings
-):
-    fitted = recipe.fit(table, targets, settings)
-
-    rows = recipe.rows_of(table, targets, "validation")
-    said = fitted.probabilities(fitted.seen(table, rows))
-    assert (said.argmax(axis=1) == targets.hard[rows]).mean() > 0.9
-    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+@pytest.mark.parametrize("inputs", recipe.INPUTS)
+def test_each_choice_of_inputs_can_be_trained(inputs: tuple[str, ...]):
+    assert recipe.load(None, {"inputs": list(inputs)}).inputs == inputs
 
 
-def test_the_test_rows_are_not_looked_at(
-    table: Table, targets: Targets, changed: Callable[..., Table], settings: TrainSettings
-):
-    landmarks = table.landmarks.copy()
-    landmarks[table.split == "test"] = 1e6
-
-    one, other = (recipe.fit(each, targets, settings) for each in (table, changed(landmarks=landmarks)))
-
-    for first, second in zip(one.network.layers, other.network.layers, strict=True):
-        np.testing.assert_array_equal(first.kernel, second.kernel)
-    assert one.temperature == other.temperature
+def test_a_missing_file_is_said(tmp_path: Path):
+    with pytest.raises(NoInputError, match="No such file"):
+        recipe.load(tmp_path / "none.toml")
 
 
-def test_nothing_to_learn_from_is_said(table: Table, targets: Targets, settings: TrainSettings):
-    with pytest.raises(TableError, match="no usable row in its train split"):
-        recipe.fit(table, targets, settings, training=np.zeros(0, np.intp))
+def test_the_recipe_goes_into_a_report_as_it_stands_in_the_file():
+    as_in_the_file = tomllib.loads(recipe.template())
 
+    told = recipe.as_dict(recipe.load(None))
 
-def test_the_contract_knows_the_average_neutral_face(table: Table, targets: Targets, settings: TrainSettings):
-    rows = recipe.rows_of(table, targets, "train")
-    neutral = table.landmarks[rows][targets.hard[rows] == 0]
-
-    features, _ = recipe.prepare(table, targets, rows, settings)
-
-    assert features.neutral is not None
-    vectors, _ = features(np.concatenate([neutral, mirrored(neutral)]))
-    np.testing.assert_allclose(features.neutral, vectors.mean(axis=0), atol=1e-5)
-
-
-def test_without_neutral_faces_it_does_not(table: Table, settings: TrainSettings):
-    labels = settings.labels[1:]
-    others = targets_of(table, labels)
-
-    features, _ = recipe.prepare(
-        table, others, recipe.rows_of(table, others, "train"), dataclasses.replace(settings, labels=labels)
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in told["network"].items()} == (
+        as_in_the_file["network"]
     )
-
-    assert features.neutral is None
+    assert told["optimiser"] == as_in_the_file["optimiser"]

@@ -8,7 +8,8 @@ import pytest
 from edge.errors import ConfigError
 from host_training.cli import main
 from host_training.data import keypoints
-from host_training.training import search, settings
+from host_training.training import recipe as settings
+from host_training.training import search
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +92,7 @@ def arguments(table: Table, tmp_path: Path) -> list[str]:
     keypoints.write(table, tmp_path / "tiny.parquet")
     (tmp_path / "quick.toml").write_text("[optimiser]\nepochs = 4\nbatch = 32")
     (tmp_path / "space.toml").write_text('"network.hidden" = [[8], [16]]')
-    files = {"--table": "tiny.parquet", "--settings": "quick.toml", "--space": "space.toml", "--out": "trials.json"}
+    files = {"--table": "tiny.parquet", "--recipe": "quick.toml", "--space": "space.toml", "--out": "trials.json"}
     return ["search", *(part for name, file in files.items() for part in (name, f"{tmp_path}/{file}"))]
 
 

@@ -1,0 +1,1 @@
+"""Model bundles: finding, checking, installing and trying them."""

@@ -1,0 +1,314 @@
+"""Loads a model bundle, and only one that is whole and gives the right answers on this very machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import edge
+from edge.bundle import signature
+from edge.bundle.signature import refused
+from edge.classifier.features import CROP, INPUTS, Features
+from edge.classifier.network import Classifier, network
+from edge.errors import ConfigError
+from edge.face_mesh.models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
+from edge.values import LANDMARKS
+
+if TYPE_CHECKING:
+    from edge.bundle.signature import TrustedKeys
+    from edge.classifier.baseline import Baseline
+    from edge.classifier.crop import Patch
+    from edge.settings import Settings
+
+SCHEMA = 1
+MANIFEST = signature.MANIFEST
+NETWORK, FEATURES, GOLDEN = "classifier.tflite", "features.npz", "golden.npz"
+
+INSTALLED = Path("/var/lib/emotion-edge/models/current")
+"""The bundle in use on a device."""
+CHECKOUT = Path(edge.__file__).parent.parent / "model" / "fused"
+"""The one that comes with a checkout of the project."""
+LANDMARKS_ALONE = "landmarks"
+"""Folder, beside either of the two, of a bundle that reads no picture."""
+SHADOW = "shadow"
+"""Link, beside the device's, to a bundle that is only tried out."""
+
+GOLDEN_TOLERANCE = 0.02
+"""The two interpreters may round an int8 value to neighbours. On an uncertain face that moves a probability by
+up to 0.04; the golden faces are ones that the model is sure of, where it is less than 0.01."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that has passed every check."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    features: Features
+    classifier: Classifier
+
+    @property
+    def id(self) -> str:
+        """Name and fingerprint of the model, as events carry it."""
+        return str(self.manifest["id"])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the probabilities."""
+        return tuple(self.manifest["labels"])
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What its classifier reads: landmarks, crop, or both."""
+        return self.features.inputs
+
+    @property
+    def network_bytes(self) -> int:
+        """Size of the network's file."""
+        return (self.folder / NETWORK).stat().st_size
+
+    @property
+    def takes_baseline(self) -> bool:
+        """Whether it can be told what a person's neutral face is, see `edge.classifier.baseline`."""
+        return self.features.neutral is not None
+
+    def for_person(self, baseline: Baseline | None) -> Bundle:
+        """The same, reading a person whose neutral face is known; None, or where it takes none: anybody."""
+        offset = None if baseline is None else baseline.offset(self.features)
+        return replace(self, classifier=self.classifier.with_offset(offset))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The headline figures of its evaluation."""
+        return dict(self.manifest["provenance"]["metrics"])
+
+
+def locate(configured: str) -> Path:
+    """The folder of the bundle to use: the configured one, else the device's, else the checkout's."""
+    if configured:
+        return Path(configured)
+    return INSTALLED if INSTALLED.exists() else CHECKOUT
+
+
+def in_use(settings: Settings) -> Bundle:
+    """The bundle that the settings lead to, loaded.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    return load(locate(settings.model.bundle), signature.trusted_keys(settings.model.trusted_keys))
+
+
+def for_camera(settings: Settings) -> Bundle:
+    """The bundle for the camera that the settings name: a recording holds landmarks and no picture.
+
+    Where no bundle is configured, a recording is read with the one for landmarks alone, if that is there.
+
+    Raises:
+        ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
+    """
+    if not settings.camera.is_recording:
+        return in_use(settings)
+    folder = locate(settings.model.bundle)
+    beside = folder.parent / LANDMARKS_ALONE
+    keys = signature.trusted_keys(settings.model.trusted_keys)
+    bundle = load(folder if settings.model.bundle or not beside.exists() else beside, keys)
+    if CROP in bundle.inputs:
+        raise _reads_pictures(bundle, "model.bundle")
+    return bundle
+
+
+def locate_shadow(settings: Settings, in_use: Bundle) -> Path | None:
+    """The folder of the bundle that is to run as the shadow of the one in use; None: there is none.
+
+    It is that of `model.shadow`; else, where `model.bundle` names no other than the device's, the one that
+    `emotion-edge model install --shadow` has put there. A bundle is no shadow of itself.
+    """
+    if settings.model.shadow:
+        folder = Path(settings.model.shadow).resolve()
+    elif not settings.model.bundle and (INSTALLED.parent / SHADOW).is_symlink():
+        folder = (INSTALLED.parent / SHADOW).resolve()
+    else:
+        return None
+    return None if folder == in_use.folder.resolve() else folder
+
+
+def load_shadow(settings: Settings, folder: Path) -> Bundle:
+    """The bundle that `locate_shadow` has found.
+
+    Raises:
+        ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
+    """
+    bundle = load(folder, signature.trusted_keys(settings.model.trusted_keys))
+    if CROP in bundle.inputs and settings.camera.is_recording:
+        raise _reads_pictures(bundle, "model.shadow")
+    return bundle
+
+
+def _reads_pictures(bundle: Bundle, key: str) -> ConfigError:
+    return ConfigError(
+        f"model bundle {bundle.folder} reads the picture of a face, which a recording does not hold: "
+        f"set {key} to one that reads landmarks alone (`emotion-edge model list` shows what each reads)"
+    )
+
+
+def at_hand(settings: Settings) -> list[tuple[Path, Bundle | ConfigError]]:
+    """Every bundle that can be found here, loaded or with what is wrong with it; the first is the one in use.
+
+    They are the configured one, the device's, and those of the checkout.
+
+    Raises:
+        ConfigError: the trusted keys cannot be read.
+    """
+    keys = signature.trusted_keys(settings.model.trusted_keys)
+    folders = [locate(settings.model.bundle)]
+    for home in (INSTALLED.parent, CHECKOUT.parent):
+        folders += stored(home)
+    distinct: dict[Path, Path] = {}
+    for folder in folders:  # `current` is another name for one of its neighbours
+        distinct.setdefault(folder.resolve(), folder)
+    return [(folder, _attempt(folder, keys)) for folder in distinct.values()]
+
+
+def stored(home: Path) -> list[Path]:
+    """The bundles in a folder, by name: not the links to them, and not one that is just being put there."""
+    folders = sorted(manifest.parent for manifest in home.glob(f"*/{MANIFEST}"))
+    return [folder for folder in folders if not folder.is_symlink() and not folder.name.startswith(".")]
+
+
+def _attempt(folder: Path, keys: TrustedKeys | None) -> Bundle | ConfigError:
+    try:
+        return load(folder, keys)
+    except ConfigError as error:
+        return error
+
+
+def mesh_in_use(settings: Settings) -> MeshModels:
+    """The mesh models that the settings lead to: the configured ones, else the bundle's, else those fetched.
+
+    Raises:
+        ConfigError: see `mesh_models.find`.
+    """
+    if settings.mesh.models:
+        return find([Path(settings.mesh.models)])
+    return find([locate(settings.model.bundle) / signature.MESH, cache_folder()])
+
+
+def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
+    """Read, verify and self-test a bundle.
+
+    Args:
+        folder: where it lies.
+        keys: from `signature.trusted_keys`; one of them must have signed it. None: nobody has to.
+
+    Raises:
+        ConfigError: something is missing, altered, too new, not signed as asked for, or gives other answers here than
+            where it was made.
+        UnavailableError: it cannot be checked on this machine, since a library is missing.
+    """
+    manifest = verified(folder, keys)
+    features = Features.load(folder / FEATURES)
+    if features.contract_hash != manifest["feature_contract"]:
+        raise refused(folder, "its features are not the ones that this version computes")
+    if manifest["landmarker_sha256"] != MEMBERS[LANDMARKER]:
+        raise refused(folder, "it was trained on the landmarks of another face mesh")
+    labels = manifest["labels"]
+    if manifest["inputs"] != list(features.inputs):
+        raise refused(folder, f"{MANIFEST} and {FEATURES} do not agree on what it reads")
+    model = network(folder / NETWORK, features, len(labels))
+    classifier = Classifier(model, features, float(manifest["temperature"]))
+    _self_test(folder, classifier, features.patch, len(labels))
+    return Bundle(folder, manifest, features, classifier)
+
+
+def verified(folder: Path, keys: TrustedKeys | None = None) -> dict[str, Any]:
+    """The manifest of a bundle whose files are all as they were made; nothing of it has been run yet.
+
+    Raises:
+        ConfigError, UnavailableError: see `load`.
+    """
+    manifest = _read(folder)
+    # Before anything else is believed or looked at: an interpreter may crash, or worse, on a crafted network.
+    if keys is not None:
+        signature.verify(folder, manifest, keys, signature.today())
+    _check(folder, manifest)
+    files = manifest["files"]
+    if missing := {NETWORK, FEATURES, GOLDEN} - files.keys():
+        raise refused(folder, f"{MANIFEST} does not list {', '.join(sorted(missing))}")
+    if keys is not None:
+        signature.verify_names(folder, files)
+    signature.verify_hashes(folder, files)
+    return manifest
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise refused(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise refused(folder, f"{MANIFEST} is damaged ({error})") from error
+    if not isinstance(manifest, dict):
+        raise refused(folder, f"{MANIFEST} is no manifest")
+    return manifest
+
+
+def _check(folder: Path, manifest: dict[str, Any]) -> None:
+    wanted = {
+        "schema": int,
+        "id": str,
+        "labels": list,
+        "inputs": list,
+        "temperature": float,
+        "feature_contract": str,
+        "landmarker_sha256": str,
+        "least_edge_version": str,
+        "files": dict,
+        "provenance": dict,
+    }
+    for key, kind in wanted.items():
+        if not isinstance(manifest.get(key), kind):
+            raise refused(folder, f"{MANIFEST} lacks a proper {key!r}")
+    if manifest["schema"] != SCHEMA or tuple(manifest["inputs"]) not in INPUTS:
+        raise refused(folder, "it is of a kind that this version does not know; update emotion-edge")
+    if _version(manifest["least_edge_version"]) > _version(edge.__version__):
+        raise refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")
+    labels = manifest["labels"]
+    if not all(isinstance(label, str) for label in labels) or not 1 < len(labels) == len(set(labels)):
+        raise refused(folder, f"{MANIFEST} has no proper list of labels")
+    metrics = manifest["provenance"].get("metrics")
+    if not isinstance(metrics, dict) or not all(isinstance(value, int | float) for value in metrics.values()):
+        raise refused(folder, f"{MANIFEST} has no proper metrics in its provenance")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+
+
+def _self_test(folder: Path, classifier: Classifier, patch: Patch | None, labels: int) -> None:
+    """The golden faces must give the golden probabilities with this machine's own interpreter."""
+    patches = None
+    try:
+        with np.load(folder / GOLDEN, allow_pickle=False) as golden:
+            landmarks = golden["landmarks"].astype(np.float32)
+            expected = golden["probabilities"].astype(np.float32)
+            if patch is not None:
+                patches = golden["patches"]
+    except Exception as error:
+        raise refused(folder, f"{GOLDEN} is damaged ({error})") from error
+    if landmarks.shape[1:] != (LANDMARKS, 3) or not np.isfinite(landmarks).all():
+        raise refused(folder, f"{GOLDEN} is damaged (not all of it are landmarks)")
+    if not len(landmarks) or expected.shape != (len(landmarks), labels):
+        raise refused(folder, f"{GOLDEN} does not fit the labels")
+    if patch is not None and (
+        patches is None or patches.dtype != np.uint8 or patches.shape != (len(landmarks), patch.size, patch.size)
+    ):
+        raise refused(folder, f"{GOLDEN} does not hold a patch of each face")
+    off = float(np.abs(classifier.probabilities(landmarks, patches) - expected).max())
+    if not off <= GOLDEN_TOLERANCE:
+        raise refused(folder, f"it gives other probabilities here than where it was made (off by {off:.3f})")

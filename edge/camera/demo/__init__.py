@@ -1,0 +1,1 @@
+"""The built-in demo: a portrait that moves, for machines without a camera."""

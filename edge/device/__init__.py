@@ -1,0 +1,1 @@
+"""The machine: sensors, LED, systemd, the journal, versions."""

@@ -1,0 +1,167 @@
+"""The faults that are usual on a Raspberry Pi, each found in the files it has under `root`, in a line that helps."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.device import system
+from edge.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BOOT_CONFIGS = ("boot/firmware/config.txt", "boot/config.txt")
+"""Since Bookworm, and before."""
+PACKAGES = "usr/lib/python3/dist-packages"
+"""Where the distribution's Python packages lie."""
+INSTALL = "`sudo ./deploy/install.sh`"
+
+HOT_C = 80.0
+"""From here on the firmware slows the processor down (Raspberry Pi documentation, "Frequency management")."""
+SUPPLIES = {"4": "5.1 V, 3 A", "5": "5.1 V, 5 A"}
+"""What the official power supply of a model delivers."""
+
+_LEGACY = re.compile(r"start_x=1|start_file=start4?_?x\.elf")
+"""Lines that hand the camera over to the firmware (Raspberry Pi documentation, "Legacy config.txt options")."""
+_FINDS_CAMERAS = re.compile(r"camera_auto_detect=1|dtoverlay=(imx|ov|arducam)\w+")
+"""Lines that tell the kernel of a camera: whichever is found, or one by its sensor."""
+_CONTACTS = {
+    "Raspberry Pi 3 Model": "the HDMI socket",
+    "Raspberry Pi 4 Model": "the HDMI sockets",
+    "Raspberry Pi 5 Model": "the Ethernet socket",
+}
+"""Where the bare side of the cable looks at the board's end (Raspberry Pi documentation, "Camera")."""
+
+
+def generation(root: Path) -> str:
+    """`4` for a Pi 4, 400 and Compute Module 4, and so on; empty for a Pi of another naming, or another machine."""
+    found = re.match(r"Raspberry Pi (?:Compute Module )?(\d)", system.board(root))
+    return found[1] if found else ""
+
+
+def is_raspberry_pi(root: Path) -> bool:
+    """Whether the device tree says so."""
+    return system.board(root).startswith("Raspberry Pi")
+
+
+def power(root: Path) -> str:
+    """Judge the power supply.
+
+    Raises:
+        UnavailableError: the voltage is too low, or was since the start.
+    """
+    flags = system.firmware_flags(root)
+    _, low = system.throttling(root)
+    delivers = SUPPLIES.get(generation(root))
+    advice = f"use the official power supply{f' ({delivers})' if delivers else ''} and its own cable"
+    if low:
+        raise UnavailableError(f"the voltage is too low: {advice}")
+    if flags is not None and flags & system.UNDER_VOLTAGE << system.SINCE_BOOT:
+        raise UnavailableError(f"the voltage has been too low since the start: {advice}; a restart forgets it")
+    if flags is not None:
+        return "the voltage has been high enough since the start"
+    return "the voltage is not known here" if low is None else "the voltage is high enough now"
+
+
+def heat(root: Path) -> str:
+    """Judge the temperature.
+
+    Raises:
+        UnavailableError: it is so hot that the firmware slows the processor down.
+    """
+    celsius = system.cpu_temperature_c(root)
+    found = "the temperature is not known here" if celsius is None else f"the processor is at {celsius:.0f} °C"
+    throttled, low = system.throttling(root)
+    if (throttled and not low) or (celsius is not None and celsius >= HOT_C):
+        raise UnavailableError(f"{found} and slowed down: give it a heat sink, a fan or more air, or lower camera.fps")
+    flags = system.firmware_flags(root) or 0
+    slowed = flags & (system.FREQUENCY_CAPPED | system.THROTTLED) << system.SINCE_BOOT
+    # At a low voltage the firmware slows it down too.
+    if slowed and not flags & system.UNDER_VOLTAGE << system.SINCE_BOOT:
+        return f"{found}; it has been slowed down for heat since the start"
+    return found
+
+
+def picamera2(root: Path) -> str:
+    """See whether the way to the Pi's own camera is the distribution's, all of it.
+
+    Returns:
+        The cameras that libcamera lists, separated by commas; empty: none.
+
+    Raises:
+        UnavailableError: the legacy camera stack is in the way, picamera2 is missing, or it does not work.
+    """
+    config, lines = _boot_config(root)
+    for line in lines:
+        if _LEGACY.fullmatch(line):
+            raise UnavailableError(
+                f"{config} has {line}, which keeps the camera for the legacy stack: take the line out and reboot"
+            )
+    packages = root / PACKAGES
+    spec = find_spec("picamera2")
+    if spec is None and (packages / "picamera2").exists():
+        raise UnavailableError(f"picamera2 is installed, but not seen by this Python: install again with {INSTALL}")
+    if spec is None:
+        raise UnavailableError("picamera2 is missing: run `sudo apt install python3-picamera2`")
+    import numpy as np
+
+    if _within(spec.origin, packages) and not _within(np.__file__, packages):
+        raise UnavailableError(
+            f"NumPy {np.__version__} in {Path(np.__file__).parent} is not the distribution's, which picamera2's "
+            f"compiled parts are made for: install again with {INSTALL}"
+        )
+    try:
+        from picamera2 import Picamera2
+
+        return ", ".join(str(camera["Model"]) for camera in Picamera2.global_camera_info())
+    except Exception as error:
+        # A broken installation: a library of another version raises whatever comes to its mind.
+        raise UnavailableError(
+            f"picamera2 does not work ({type(error).__name__}: {error}): install again with {INSTALL}"
+        ) from error
+
+
+def no_camera(root: Path) -> str:
+    """What to do where libcamera lists no camera."""
+    config, lines = _boot_config(root)
+    if lines and not any(_FINDS_CAMERAS.match(line) for line in lines):
+        return (
+            f"no camera is found, because none is looked for: add the line camera_auto_detect=1 to {config} and reboot"
+        )
+    name = system.board(root)
+    turned = next(
+        (f", its contacts towards {socket}" for start, socket in _CONTACTS.items() if name.startswith(start)), ""
+    )
+    narrow = " (a Pi 5 needs the narrow one with 22 contacts)" if name.startswith("Raspberry Pi 5 Model") else ""
+    return f"no camera is found: switch off, push the camera's cable{narrow} home at both ends{turned}, and switch on"
+
+
+def _within(file: str | None, folder: Path) -> bool:
+    return file is not None and Path(file).is_relative_to(folder)
+
+
+def _boot_config(root: Path) -> tuple[str, list[str]]:
+    """Name and settings of the firmware's configuration, as far as they hold for this board.
+
+    A section in brackets narrows to a model what follows it (Raspberry Pi documentation, "Conditional filters").
+    """
+    for name in BOOT_CONFIGS:
+        try:
+            text = (root / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        return f"/{name}", list(_settings(text, generation(root)))
+    return f"/{BOOT_CONFIGS[0]}", []
+
+
+def _settings(text: str, model: str) -> Iterator[str]:
+    holds = True
+    for line in text.splitlines():
+        setting = re.sub(r"\s", "", line.partition("#")[0])
+        if setting.startswith("["):
+            holds = setting == "[all]" or bool(model and re.match(rf"\[(pi|cm){model}", setting))
+        elif setting and holds:
+            yield setting

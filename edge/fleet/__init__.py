@@ -1,0 +1,1 @@
+"""The subscriber's side: what many devices say, as lines and tables."""

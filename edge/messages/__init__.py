@@ -1,0 +1,1 @@
+"""Payloads, commands and topics. Pure: values in, JSON out, and back."""

@@ -1,0 +1,63 @@
+"""`emotion-train cross-validate`: k-fold cross-validation of a recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from host_training.commands import recipe_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = (
+        "Cross-validate a recipe on the training and validation rows. A person or picture stands in one fold only; "
+        "the fold after the one that is judged stops the training. The test rows take no part."
+    )
+    parser.epilog = (
+        "example: emotion-train cross-validate --table model/keypoints/ferplus.parquet --folds 5 --out cv.json"
+    )
+    recipe_arguments.add(parser, faces=True)
+    parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge every fold; print mean and deviation."""
+    import numpy as np
+
+    from host_training.data import tables
+    from host_training.data.keypoints import take
+    from host_training.data.votes import targets_of
+    from host_training.evaluation.evaluate import ALL, score
+    from host_training.output import write_text
+    from host_training.training.folds import cross_validated
+
+    settings = recipe_arguments.settings(args)
+    table, _ = tables.load(args.table)
+    faces = recipe_arguments.faces(args, settings, table)
+    targets = targets_of(table, settings.labels, settings.truth)
+    folds = []
+    for rows, probabilities in cross_validated(table, targets, settings, args.folds, faces):
+        part = take(table, rows)
+        truth = targets_of(part, settings.labels, settings.truth)
+        seen = probabilities[truth.judged[part.found]]
+        scores = score(seen, part, truth, ALL, truth=settings.truth).as_dict()
+        folds.append({name: scores[name] for name in ("rows", *FIGURES)})
+        print(f"fold {len(folds)}: " + "   ".join(f"{name} {scores[name]:.4f}" for name in FIGURES))
+    values = {name: np.array([fold[name] for fold in folds]) for name in FIGURES}
+    mean = {name: round(float(value.mean()), 6) for name, value in values.items()}
+    deviation = {name: round(float(value.std(ddof=1)), 6) for name, value in values.items()}
+    for name in FIGURES:
+        print(f"{name}: {mean[name]:.4f} +- {deviation[name]:.4f}")
+    command = f"emotion-train cross-validate {recipe_arguments.spelled(args)} --folds {args.folds}"
+    summary = {"command": command, "folds": folds, "mean": mean, "deviation": deviation}
+    if args.out:
+        write_text(args.out, json.dumps(summary, indent=1) + "\n")
+    return 0

@@ -1,0 +1,57 @@
+"""What a classifier sees of faces: the vector of their landmarks, the patch of their picture, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.classifier.features import Features
+    from host_training.data.crops import Faces
+    from host_training.data.keypoints import Table
+
+
+NO_FACES = (
+    "the network sees a patch of the picture, and a keypoint table has no pictures: make a store of them with "
+    "`emotion-train crop` and give it with --crops FILE"
+)
+"""What to say where they are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is seen of N faces."""
+
+    vectors: NDArray[np.float32]
+    """float32[N, F], from `edge.classifier.features`; F is 0 where the landmarks are not seen."""
+    patches: NDArray[np.uint8] | None
+    """uint8[N, S, S], from `edge.classifier.crop`; None where the picture is not seen."""
+
+    def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Seen:
+        """Some of the faces."""
+        return Seen(self.vectors[rows], None if self.patches is None else self.patches[rows])
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.vectors)
+
+
+def see(features: Features, table: Table, rows: NDArray[np.intp], faces: Faces | None = None) -> Seen:
+    """What a classifier with these features sees of some rows, int[N], in which a face was found.
+
+    Args:
+        features: what it sees.
+        table: the rows and others.
+        rows: int[N].
+        faces: the pictures of the table's rows; of no account for features without a patch.
+    """
+    vectors, _ = features(table.landmarks[rows])
+    patches = None
+    if features.patch and faces is not None:
+        cut = [features.patch(faces.picture(row), faces.landmarks(row)) for row in rows.tolist()]
+        patches = np.array(cut, np.uint8).reshape(len(rows), features.patch.size, features.patch.size)
+    return Seen(vectors, patches)

@@ -1,0 +1,320 @@
+"""A bundle goes live only if it is whole and gives the right answers on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.classifier.crop import Patch
+from edge.classifier.features import Features
+from edge.errors import ConfigError
+from edge.settings import CameraSettings, ModelSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytest_plugins = ["tests.support.crop_bundles"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(bundles.CHECKOUT, tmp_path / "fused")
+
+
+def change_manifest(folder: Path, change: Callable[[dict], None]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def declare(folder: Path, name: str) -> None:
+    """Make the manifest agree with a file that was changed."""
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
+
+
+def change_golden(folder: Path, change: Callable[[dict], None]) -> None:
+    with np.load(folder / bundles.GOLDEN) as file:
+        golden = dict(file)
+    change(golden)
+    np.savez(folder / bundles.GOLDEN, **golden)
+    declare(folder, bundles.GOLDEN)
+
+
+def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
+    bundle = bundles.load(bundles.CHECKOUT)
+    assert set(bundle.labels) == {
+        "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"
+    }  # fmt: skip
+
+
+def test_probabilities_of_real_faces_are_a_distribution():
+    bundle = bundles.load(bundles.CHECKOUT)
+    with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
+        shares = bundle.classifier.probabilities(golden["landmarks"], golden.get("patches"))
+    assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (shares >= 0).all()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
+        bundles.load(tmp_path)
+
+
+def test_a_damaged_manifest_is_refused(folder):
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '"text"', "null"])
+def test_json_that_is_no_manifest_is_refused(folder, content):
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(ConfigError, match="manifest"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("name", [bundles.NETWORK, bundles.FEATURES, bundles.GOLDEN])
+def test_an_altered_file_is_refused_by_its_hash(folder, name):
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"{name} is not the file"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("name", [bundles.NETWORK, bundles.FEATURES, bundles.GOLDEN])
+def test_a_missing_file_is_refused(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=f"{name} cannot be read"):
+        bundles.load(folder)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_not_trusted(folder):
+    change_manifest(folder, lambda manifest: manifest["files"].pop(bundles.NETWORK))
+    with pytest.raises(ConfigError, match="does not list"):
+        bundles.load(folder)
+
+
+def test_a_path_out_of_the_bundle_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest["files"].update({"../secret": "0" * 64}))
+    with pytest.raises(ConfigError, match="not a file of the bundle"):
+        bundles.load(folder)
+
+
+def test_another_feature_contract_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(feature_contract="0" * 64))
+    with pytest.raises(ConfigError, match="features are not the ones"):
+        bundles.load(folder)
+
+
+def test_another_face_mesh_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(landmarker_sha256="0" * 64))
+    with pytest.raises(ConfigError, match="another face mesh"):
+        bundles.load(folder)
+
+
+def test_a_bundle_from_the_future_is_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(least_edge_version="99.0"))
+    with pytest.raises(ConfigError, match=r"needs emotion-edge 99\.0"):
+        bundles.load(folder)
+
+
+def test_other_inputs_are_refused(folder):
+    change_manifest(folder, lambda manifest: manifest.update(inputs=["landmarks", "smell"]))
+    with pytest.raises(ConfigError, match="a kind that this version does not know"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("inputs", [[], ["crop", "landmarks"], ["landmarks", "landmarks"], [["crop"]], [1]])
+def test_inputs_are_of_the_three_known_kinds(folder, inputs):
+    change_manifest(folder, lambda manifest: manifest.update(inputs=inputs))
+    with pytest.raises(ConfigError, match="a kind that this version does not know"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("labels", [[["neutral"], ["happiness"]], ["neutral", "neutral"], ["neutral"], [1, 2]])
+def test_a_list_of_labels_that_is_none_is_refused(folder, labels):
+    change_manifest(folder, lambda manifest: manifest.update(labels=labels))
+    with pytest.raises(ConfigError, match="no proper list of labels"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize("provenance", [{}, {"metrics": []}, {"metrics": {"accuracy": "high"}}])
+def test_metrics_that_are_no_numbers_are_refused(folder, provenance):
+    change_manifest(folder, lambda manifest: manifest.update(provenance=provenance))
+    with pytest.raises(ConfigError, match="no proper metrics"):
+        bundles.load(folder)
+
+
+def test_labels_that_do_not_fit_the_network_are_refused(folder):
+    change_manifest(folder, lambda manifest: manifest["labels"].pop())
+    with pytest.raises(ConfigError, match="the bundle says"):
+        bundles.load(folder)
+
+
+def test_other_answers_than_where_it_was_made_are_refused(folder):
+    change_golden(folder, lambda golden: golden.update(probabilities=np.roll(golden["probabilities"], 1, axis=1)))
+    with pytest.raises(ConfigError, match="other probabilities here"):
+        bundles.load(folder)
+
+
+def test_golden_vectors_that_are_not_numbers_are_refused(folder):
+    change_golden(folder, lambda golden: golden.update(landmarks=golden["landmarks"] * np.nan))
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+def test_a_network_that_is_none_is_refused(folder):
+    (folder / bundles.NETWORK).write_bytes(b"no model" * 100)
+    declare(folder, bundles.NETWORK)
+    with pytest.raises(ConfigError, match="cannot load this model"):
+        bundles.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("landmarks_crop", ("landmarks", "crop")),
+        ("crop_landmarks", ("landmarks", "crop")),
+        ("crop", ("crop",)),
+        ("crop_float", ("crop",)),
+    ],
+)
+def test_a_bundle_that_reads_a_patch_is_accepted(crop_bundle, name, inputs):
+    bundle = bundles.load(crop_bundle(name))
+    assert bundle.inputs == inputs
+    assert bundle.network_bytes == (bundle.folder / bundles.NETWORK).stat().st_size
+
+
+@pytest.mark.parametrize("inputs", [["landmarks"], ["crop"]])
+def test_a_manifest_that_names_other_inputs_than_the_features_is_refused(crop_bundle, inputs):
+    folder = crop_bundle("landmarks_crop")
+    change_manifest(folder, lambda manifest: manifest.update(inputs=inputs))
+    with pytest.raises(ConfigError, match="do not agree on what it reads"):
+        bundles.load(folder)
+
+
+def test_another_patch_than_that_of_the_contract_is_refused(crop_bundle):
+    folder = crop_bundle("crop")
+    features = Features.load(folder / bundles.FEATURES)
+    dataclasses.replace(features, patch=Patch(64)).save(folder / bundles.FEATURES)
+    declare(folder, bundles.FEATURES)
+    with pytest.raises(ConfigError, match="features are not the ones"):
+        bundles.load(folder)
+
+
+def test_a_network_that_reads_something_else_is_refused(crop_bundle):
+    both, alone = crop_bundle("landmarks_crop"), crop_bundle("crop")
+    shutil.copy(both / bundles.NETWORK, alone / bundles.NETWORK)
+    declare(alone, bundles.NETWORK)
+    with pytest.raises(ConfigError, match="the bundle says"):
+        bundles.load(alone)
+
+
+@pytest.mark.parametrize(
+    "patches",
+    [
+        lambda patches: patches[:-1],
+        lambda patches: patches[:, :40, :40],
+        lambda patches: patches[..., None],
+        lambda patches: patches.astype(np.float32),
+        lambda patches: patches.astype(np.int8),
+    ],
+)
+def test_golden_patches_of_another_form_are_refused(crop_bundle, patches):
+    folder = crop_bundle("landmarks_crop")
+    change_golden(folder, lambda golden: golden.update(patches=patches(golden["patches"])))
+    with pytest.raises(ConfigError, match="does not hold a patch of each face"):
+        bundles.load(folder)
+
+
+def test_missing_golden_patches_are_refused(crop_bundle):
+    folder = crop_bundle("crop")
+    change_golden(folder, lambda golden: golden.pop("patches"))
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+def test_golden_patches_take_part_in_the_self_test(crop_bundle):
+    folder = crop_bundle("crop")
+    change_golden(folder, lambda golden: golden.update(patches=255 - golden["patches"]))
+    with pytest.raises(ConfigError, match="other probabilities here"):
+        bundles.load(folder)
+
+
+def test_golden_faces_of_another_mesh_are_refused(folder):
+    change_golden(folder, lambda golden: golden.update(landmarks=golden["landmarks"][:, :468]))
+    with pytest.raises(ConfigError, match="damaged"):
+        bundles.load(folder)
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Empty folders in place of the device's models and of the checkout's."""
+    device, checkout = tmp_path / "device", tmp_path / "model"
+    device.mkdir()
+    checkout.mkdir()
+    monkeypatch.setattr(bundles, "INSTALLED", device / "current")
+    monkeypatch.setattr(bundles, "CHECKOUT", checkout / "fused")
+    return device, checkout
+
+
+def settings(source: str, bundle: Path | str = "") -> Settings:
+    return Settings(camera=CameraSettings(source=source), model=ModelSettings(bundle=str(bundle)))
+
+
+@pytest.mark.parametrize(("home", "first"), [(0, "current"), (1, "fused")])
+def test_a_recording_is_read_with_the_bundle_for_landmarks(crop_bundle, landmark_bundle, homes, home, first):
+    shutil.copytree(crop_bundle("landmarks_crop"), homes[home] / first)
+    shutil.copytree(landmark_bundle, homes[home] / "landmarks")
+    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[home] / "landmarks"
+    assert bundles.for_camera(settings("demo")).folder == homes[home] / first
+
+
+def test_a_recording_is_read_with_the_default_bundle_where_that_reads_landmarks(landmark_bundle, homes):
+    shutil.copytree(landmark_bundle, homes[1] / "fused")
+    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[1] / "fused"
+
+
+def test_a_recording_is_not_read_with_a_bundle_for_pictures(crop_bundle, homes):
+    shutil.copytree(crop_bundle("crop"), homes[1] / "fused")
+    with pytest.raises(ConfigError, match=r"reads the picture .* set model\.bundle"):
+        bundles.for_camera(settings("recording:a.landmarks"))
+
+
+def test_a_configured_bundle_is_not_passed_over_for_a_recording(crop_bundle, landmark_bundle, homes):
+    shutil.copytree(landmark_bundle, homes[1] / "landmarks")
+    with pytest.raises(ConfigError, match="reads the picture"):
+        bundles.for_camera(settings("recording:a.landmarks", crop_bundle("crop")))
+
+
+def test_every_bundle_at_hand_is_found_once_and_the_one_in_use_first(crop_bundle, landmark_bundle, homes):
+    device, checkout = homes
+    shutil.copytree(landmark_bundle, checkout / "fused")
+    shutil.copytree(crop_bundle("crop"), device / "b")
+    shutil.copytree(device / "b", device / "a")
+    (device / "current").symlink_to("b")
+    (device / "a" / bundles.NETWORK).unlink()
+    (checkout / "keypoints").mkdir()
+    found = bundles.at_hand(settings("demo"))
+    assert [folder for folder, _ in found] == [device / "current", device / "a", checkout / "fused"]
+    assert [isinstance(bundle, bundles.Bundle) for _, bundle in found] == [True, False, True]
+    assert "cannot be read" in str(found[1][1])
+
+
+@pytest.mark.usefixtures("homes")
+def test_a_configured_bundle_leads_the_list_even_if_it_is_not_there(tmp_path):
+    ((folder, bundle),) = bundles.at_hand(settings("demo", tmp_path / "none"))
+    assert folder == tmp_path / "none"
+    assert isinstance(bundle, ConfigError)

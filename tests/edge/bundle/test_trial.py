@@ -1,0 +1,152 @@
+"""A new bundle has to keep up with the one in use on this device; whatever goes wrong meanwhile is one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.bundle import trial
+from edge.bundle.store import BundleStore
+from edge.errors import ConfigError
+from host_training.training import signing
+from tests.support.broker import until
+
+pytest_plugins = ["tests.support.crop_bundles", "tests.support.signed_bundles"]
+
+REPOSITORY = Path(__file__).parents[3]
+LANDMARKS = bundles.CHECKOUT.with_name("landmarks")
+SECONDS = 1.0
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def store(root, models) -> BundleStore:
+    """One with a trial; whoever made a bundle is trusted."""
+    return BundleStore(root, trial_s=SECONDS, mesh=str(models.folder))
+
+
+@pytest.fixture
+def slow(crop_bundle, sign_by_hand) -> Path:
+    """A bundle whose network takes several times as long as the face mesh; nothing else is wrong with it."""
+    folder = crop_bundle("crop_slow")
+    sign_by_hand(folder, counter=2_000_000_000, files=signing.hashes(folder))
+    return folder
+
+
+def current(root: Path) -> str:
+    return str((root / "current").readlink())
+
+
+def test_a_bundle_that_is_much_slower_is_refused(store, root, slow):
+    store.install(bundles.CHECKOUT)
+    before = current(root)
+    with pytest.raises(ConfigError, match=r"reaches (\d+) % of the frames per second of the one in use, ferplus-fused"):
+        store.install(slow)
+    assert current(root) == before
+    assert not (root / "crop_slow").exists()
+    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == [".lock"]
+
+
+def test_nor_may_it_be_a_shadow_and_a_check_tells(store, root, slow):
+    store.install(bundles.CHECKOUT)
+    with pytest.raises(ConfigError, match="% of the frames per second"):
+        store.install(slow, shadow=True)
+    with pytest.raises(ConfigError, match=rf"{slow}: it reaches \d+ % of the frames per second"):
+        store.check(slow)
+    assert not (root / "shadow").is_symlink()
+
+
+def test_without_a_trial_and_without_one_to_compare_with_it_may_be_as_slow_as_it_is(root, slow, models):
+    BundleStore(root, trial_s=SECONDS, mesh=str(models.folder)).install(slow)
+    assert current(root) == "crop_slow"
+    shutil.rmtree(root)
+    store = BundleStore(root, trial_s=0)
+    store.install(bundles.CHECKOUT)
+    store.install(slow)
+    assert current(root) == "crop_slow"
+
+
+@pytest.mark.parametrize("beside", [bundles.CHECKOUT, LANDMARKS], ids=["fused", "landmarks"])
+def test_a_bundle_keeps_up_with_itself_and_with_one_that_has_more_to_do(models, beside):
+    trial.try_out(LANDMARKS, seconds=SECONDS, mesh=models.folder, beside=beside)
+
+
+def test_where_the_bundle_in_use_is_damaged_a_new_one_is_not_measured_by_it(store, root, slow):
+    store.install(bundles.CHECKOUT)
+    os.truncate(root / "current" / bundles.NETWORK, 10)
+    store.install(slow)
+    assert current(root) == "crop_slow"
+
+
+def test_without_the_face_mesh_there_is_no_trial(root, tmp_path):
+    store = BundleStore(root, trial_s=SECONDS, mesh=str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=r"the face mesh models are missing.*emotion-edge model fetch"):
+        store.install(bundles.CHECKOUT)
+    assert not (root / "current").is_symlink()
+
+
+def test_a_trial_that_does_not_end_is_a_refusal(store, root, monkeypatch):
+    monkeypatch.setattr(trial, "ANSWER_S", -SECONDS + 0.2)  # sooner than any process could answer
+    with pytest.raises(ConfigError, match="its trial does not end within 0 s"):
+        store.install(bundles.CHECKOUT)
+    assert not (root / "current").is_symlink()
+
+
+INSTALL = """
+import resource, sys
+from pathlib import Path
+from edge.bundle.store import BundleStore
+if sys.argv[4:]:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[4]), int(sys.argv[4])))
+BundleStore(Path(sys.argv[1]), trial_s=60.0, mesh=sys.argv[2]).install(Path(sys.argv[3]))
+"""
+"""With a trial that is long enough for something to happen meanwhile."""
+
+
+@pytest.fixture
+def install(root, models):
+    """Start an installation as a process, which ends with the test."""
+    running: list[subprocess.Popen] = []
+
+    def start(*limit: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", INSTALL, root, models.folder, LANDMARKS, *limit]
+        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_a_trial_that_is_killed_is_a_refusal(install, root):
+    _, complaints = install("3").communicate(timeout=120)  # s of the processor; then the kernel kills
+    assert complaints.splitlines()[-1].startswith("edge.errors.ConfigError: model bundle"), complaints
+    assert "its trial was killed, as happens where memory runs out" in complaints
+    assert not (root / "current").is_symlink()
+
+
+def test_an_installation_that_is_killed_during_the_trial_has_changed_nothing(install, store, root):
+    store.install(bundles.CHECKOUT)
+    before = current(root)
+    process = install()
+    (child,) = until(psutil.Process(process.pid).children, "the trial has begun", timeout_s=120)
+    until(lambda: child.cpu_times().user > 2, "it is at work", timeout_s=120)
+    process.kill()
+    process.wait()
+    child.kill()
+    assert current(root) == before
+    assert bundles.load(root / "current").id == before
+    assert store.install(LANDMARKS).endswith(f"is installed, after {before}")
+    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == [".lock"]

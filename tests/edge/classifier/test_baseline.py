@@ -1,0 +1,194 @@
+"""A person's neutral face: what is taken off a vector for it, and how it is kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.bundle import bundle as bundles
+from edge.classifier.baseline import SHARE, Baseline
+from edge.daemon import state_directory
+from edge.daemon.shadow import Shadow
+from edge.errors import ConfigError, OutputError
+from edge.settings import ModelSettings, Settings
+from edge.values import LANDMARKS, Face, Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FOLDER = bundles.CHECKOUT.with_name("landmarks")
+BUNDLE = bundles.load(FOLDER)
+with np.load(FOLDER / bundles.GOLDEN) as golden:
+    FACES = golden["landmarks"].astype(np.float32)
+MEASURED = "2025-03-14T15:09:26.535Z"
+
+
+def turned(faces: NDArray[np.float32], angles: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Faces, float32[N, 478, 3], turned about the three axes by angles in rad."""
+    for axis, angle in enumerate(angles):
+        one, other = [i for i in range(3) if i != axis]
+        turn = np.eye(3)
+        turn[one, one] = turn[other, other] = np.cos(angle)
+        turn[one, other], turn[other, one] = -np.sin(angle), np.sin(angle)
+        faces = faces @ turn
+    return faces.astype(np.float32)
+
+
+def test_the_bundles_of_the_checkout_take_one():
+    assert BUNDLE.takes_baseline
+    assert bundles.load(bundles.CHECKOUT).takes_baseline
+
+
+def test_of_the_average_face_nothing_is_taken_off():
+    ((vector,), _) = BUNDLE.features(FACES[:1])
+    average = replace(BUNDLE.features, neutral=vector)
+    offset = Baseline.of(FACES[:1], average).offset(average)
+    assert offset is not None
+    assert np.abs(offset).max() < 1e-4
+
+
+def test_of_another_a_share_of_the_difference_is():
+    baseline = Baseline.of(FACES[:1], BUNDLE.features)
+    ((vector,), _) = BUNDLE.features(FACES[:1])
+    whole, share, nothing = (baseline.offset(BUNDLE.features, share) for share in (1.0, SHARE, 0.0))
+    assert BUNDLE.features.neutral is not None
+    np.testing.assert_allclose(whole, vector - BUNDLE.features.neutral, atol=1e-3)
+    np.testing.assert_allclose(share, SHARE * whole, atol=1e-6)
+    assert not nothing.any()
+    np.testing.assert_array_equal(baseline.offset(BUNDLE.features), share)
+
+
+def test_a_contract_without_the_average_face_takes_none():
+    assert Baseline.of(FACES[:1], BUNDLE.features).offset(replace(BUNDLE.features, neutral=None)) is None
+
+
+angles = st.floats(-0.5, 0.5)
+
+
+@given(st.tuples(angles, angles, angles), st.floats(0.2, 5), st.tuples(*[st.floats(-2000, 2000)] * 3))
+def test_place_size_and_turn_of_the_head_do_not_count(turn, size, place):
+    before = Baseline.of(FACES[:3], BUNDLE.features).offset(BUNDLE.features)
+    moved = turned(FACES[:3], turn) * np.float32(size) + np.array(place, np.float32)
+    after = Baseline.of(moved.astype(np.float32), BUNDLE.features).offset(BUNDLE.features)
+    np.testing.assert_allclose(after, before, atol=0.05)
+
+
+def test_a_bundle_reads_its_person_otherwise_and_anybody_as_before():
+    anybody = BUNDLE.classifier.probabilities(FACES)
+    person = BUNDLE.for_person(Baseline.of(FACES[:1], BUNDLE.features))
+    assert np.abs(person.classifier.probabilities(FACES) - anybody).max() > 0.05
+    assert (person.id, person.labels) == (BUNDLE.id, BUNDLE.labels)
+    np.testing.assert_array_equal(person.for_person(None).classifier.probabilities(FACES), anybody)
+
+
+def test_a_shadow_reads_the_same_person():
+    settings = replace(Settings(), model=ModelSettings(shadow=str(FOLDER)))
+    in_use, baseline = bundles.load(bundles.CHECKOUT), Baseline.of(FACES[:1], BUNDLE.features)
+    frame = Frame(np.zeros((0, 0, 3), np.uint8), 1.0)
+
+    def shown(shadow: Shadow) -> dict[str, float]:
+        shadow.step([Face(1, FACES[1], 1.0)], frame, 1.0)
+        return shadow.shown()[0].probabilities
+
+    anybody, told, later = (
+        Shadow(settings, in_use),
+        Shadow(settings, in_use, baseline=baseline),
+        Shadow(settings, in_use),
+    )
+    later.calibrate(baseline)
+    assert shown(told) == shown(later) != shown(anybody)
+
+
+def test_what_is_kept_comes_back():
+    baseline = Baseline.of(FACES, BUNDLE.features, MEASURED)
+    again = Baseline.load(baseline.dump())
+    np.testing.assert_array_equal(again.face, baseline.face)
+    assert again.face.dtype == np.float32
+    assert again.measured == MEASURED
+
+
+def dumped(face: NDArray[np.float32]) -> bytes:
+    return Baseline(face, MEASURED).dump()
+
+
+WHOLE = dumped(FACES[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense",
+        WHOLE[:-1],
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE.replace(b"face", b"farce"),
+        dumped(FACES[0][:-1]),
+        dumped(FACES[:2]),
+        dumped(np.full((LANDMARKS, 3), np.nan, np.float32)),
+        dumped(np.zeros((LANDMARKS, 3), np.float32)),
+        dumped(FACES[0] * np.float32([1, 1, 0])),
+        Baseline(FACES[0], "some day").dump(),
+    ],
+)
+def test_damage_is_told_in_one_line(data):
+    with pytest.raises(ConfigError, match=r"the neutral face is damaged.*calibrate again") as error:
+        Baseline.load(data)
+    assert str(error.value).isprintable()
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def test_a_device_keeps_it_for_itself_and_forgets_it(state, caplog):
+    assert state_directory.baseline() is None
+    old = os.umask(0)
+    try:
+        assert state_directory.keep_baseline(Baseline.of(FACES, BUNDLE.features, MEASURED))
+    finally:
+        os.umask(old)
+    (file,) = state.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    found = state_directory.baseline()
+    assert found is not None
+    assert found.measured == MEASURED
+    assert state_directory.keep_baseline(None)
+    assert state_directory.keep_baseline(None), "there may be nothing to forget"
+    assert not list(state.iterdir())
+    assert not caplog.records
+
+
+def test_without_a_folder_nothing_is_kept(monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert not state_directory.keep_baseline(Baseline(FACES[0]))
+    assert state_directory.baseline() is None
+
+
+def test_a_damaged_file_is_told_once_and_left(state, caplog):
+    (state / state_directory.BASELINE).write_bytes(WHOLE[:-9])
+    with caplog.at_level(logging.WARNING):
+        assert state_directory.baseline() is None
+    assert len(caplog.records) == 1
+    assert str(state / state_directory.BASELINE) in caplog.text
+    assert (state / state_directory.BASELINE).read_bytes() == WHOLE[:-9]
+
+
+def test_what_cannot_be_written_leaves_what_was_there(state, monkeypatch):
+    state_directory.keep_baseline(Baseline(FACES[0], MEASURED))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state / state_directory.BASELINE))  # no folder at all
+    with pytest.raises(OutputError, match=r"cannot be written \(Not a directory\)"):
+        state_directory.keep_baseline(Baseline(FACES[1]))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    assert state_directory.baseline() is not None

@@ -1,0 +1,151 @@
+"""The patch shows the same face alike, wherever, how large and how turned it is in the picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from edge.classifier.crop import CENTRE, LEAST_SPREAD, MIDDLE, POINTS, SPREAD, TEMPLATE, Patch, even, sharpness
+
+pytest_plugins = ["tests.support.crop_bundles"]
+
+PATCH = Patch(48)
+
+
+@pytest.fixture(scope="module")
+def portrait(portraits):
+    return portraits[0]
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference in grey levels."""
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def moved(rgb: np.ndarray, landmarks: np.ndarray, warp: np.ndarray, size: tuple[int, int]):
+    """Picture and landmarks under a similarity, float[2, 3]."""
+    picture = cv2.warpAffine(rgb, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    points = landmarks.astype(np.float64)
+    points[:, :2] = points[:, :2] @ warp[:, :2].T + warp[:, 2]
+    points[:, 2] *= np.hypot(warp[0, 0], warp[1, 0])
+    return picture, points.astype(np.float32)
+
+
+@pytest.mark.parametrize("point", POINTS.tolist())
+def test_a_point_of_the_face_lies_where_the_template_says(portrait, point):
+    rgb, face = portrait
+    marked = np.zeros_like(rgb)
+    x, y = face.landmarks[point, :2].tolist()
+    cv2.circle(marked, (round(x), round(y)), 8, (255, 255, 255), -1)
+    rows, columns = np.nonzero(PATCH.cut(marked, face.landmarks) > 60)
+    place = 48 * (TEMPLATE[point == POINTS][0] + CENTRE)
+    assert (columns.mean(), rows.mean()) == pytest.approx(tuple(place), abs=4)
+
+
+def test_a_grey_picture_gives_what_its_colours_give(portrait):
+    rgb, face = portrait
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    assert np.array_equal(PATCH(grey, face.landmarks), PATCH(np.dstack([grey] * 3), face.landmarks))
+    assert np.abs(PATCH.cut(grey, face.landmarks).astype(int) - PATCH.cut(rgb, face.landmarks)).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.7, 4.0])
+def test_size_changes_little(portrait, factor):
+    rgb, face = portrait
+    height, width = rgb.shape[:2]
+    size = (round(width * factor), round(height * factor))
+    scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    landmarks = face.landmarks * np.float32(factor)
+    landmarks[:, :2] += np.float32((factor - 1) / 2)  # px centres
+    assert apart(PATCH(scaled, landmarks), PATCH(rgb, face.landmarks)) < 3
+
+
+@pytest.mark.parametrize("angle", [-90, 30, 180])
+def test_a_head_laid_on_its_side_is_set_upright(portrait, angle):
+    rgb, face = portrait
+    x, y = face.landmarks[1, :2].tolist()
+    turned, landmarks = moved(rgb, face.landmarks, cv2.getRotationMatrix2D((x, y), angle, 1.0), (640, 480))
+    assert apart(PATCH(turned, landmarks), PATCH(rgb, face.landmarks)) < 4
+
+
+def test_beyond_the_border_its_outermost_pixels_go_on(portrait):
+    rgb, face = portrait
+    x, y = np.rint(face.landmarks[1, :2]).astype(int).tolist()
+    quarter = np.ascontiguousarray(rgb[y:, x:])
+    extended = cv2.copyMakeBorder(quarter, y, 0, x, 0, cv2.BORDER_REPLICATE)
+    cut = PATCH.cut(quarter, face.landmarks - np.float32([x, y, 0]))
+    assert apart(cut, PATCH.cut(extended, face.landmarks)) < 0.5
+    assert apart(cut[26:, 26:], PATCH.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, "what is in the picture is the same"
+
+
+def test_mean_and_contrast_are_evened_out(portrait):
+    rgb, face = portrait
+    plain = PATCH(rgb, face.landmarks)
+    dark = PATCH((rgb * 0.3 + 10).astype(np.uint8), face.landmarks)
+    assert plain.mean() == pytest.approx(MIDDLE, abs=1)
+    assert plain.std() == pytest.approx(SPREAD, abs=2)
+    assert apart(dark, plain) < 3
+
+
+def test_a_picture_without_contrast_stays_without():
+    faint = np.tile(np.uint8([100, 101]), (48, 24))
+    assert even(faint).std() <= 0.5 * SPREAD / LEAST_SPREAD
+
+
+def test_the_contract_tells_sizes_apart():
+    assert Patch(48).contract != Patch(64).contract
+
+
+@given(
+    landmarks=arrays.arrays(
+        np.float32, (478, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False), fill=st.just(0.0)
+    )
+)
+def test_any_landmarks_give_a_patch(portrait, landmarks):
+    cut = PATCH.cut(portrait.rgb, landmarks)
+    assert cut.shape == (48, 48)
+    assert 0 <= sharpness(cut) <= 1
+    assert even(cut).dtype == np.uint8
+
+
+@given(x=st.floats(-1e9, 1e9), y=st.floats(-1e9, 1e9), scale=st.floats(0, 1e6))
+def test_a_face_far_outside_the_picture_gives_a_patch(portrait, x, y, scale):
+    rgb, face = portrait
+    landmarks = (face.landmarks * np.float32(scale) + np.float32([x, y, 0])).astype(np.float32)
+    assert PATCH(rgb, landmarks).shape == (48, 48)
+
+
+def test_a_face_without_extent_gives_a_patch(portrait):
+    assert PATCH(portrait.rgb, np.full((478, 3), 100, np.float32)).shape == (48, 48)
+
+
+def test_the_demo_is_sharp_and_grows_less_so_with_blur(portrait):
+    cut = PATCH.cut(portrait.rgb, portrait.face.landmarks)
+    found = [sharpness(cut)] + [sharpness(cv2.GaussianBlur(cut, (0, 0), sigma)) for sigma in (2, 3, 4, 8)]
+    assert found[0] == 1
+    assert found == sorted(found, reverse=True)
+    assert 0.1 < found[2] < 0.5
+    assert found[-1] < 0.05
+
+
+def test_a_plain_surface_has_no_sharpness():
+    assert sharpness(np.full((48, 48), 90, np.uint8)) == 0
+
+
+@given(gain=st.floats(0.3, 1), offset=st.floats(0, 60))
+def test_sharpness_does_not_depend_on_light(portrait, gain, offset):
+    cut = cv2.GaussianBlur(PATCH.cut(portrait.rgb, portrait.face.landmarks), (0, 0), 3)
+    lit = np.rint(cut * gain * 0.7 + offset).astype(np.uint8)
+    assert sharpness(lit) == pytest.approx(sharpness(cut), rel=0.2)
+
+
+def test_sharpness_is_of_the_face_and_not_of_the_patch(portrait):
+    landmarks = portrait.face.landmarks
+    blurred = cv2.GaussianBlur(portrait.rgb, (0, 0), 12)
+    assert sharpness(Patch(96).cut(blurred, landmarks)) == pytest.approx(
+        sharpness(PATCH.cut(blurred, landmarks)), rel=0.15
+    )

@@ -1,0 +1,145 @@
+"""Vectors and patches in, readings out: whichever of them a network reads, and in whatever order."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from edge.bundle import bundle as bundles
+from edge.classifier.network import Classifier, logits, network, quality
+from edge.errors import ConfigError
+from edge.interpreter import Model
+from edge.values import Face
+from tests.support.crop_bundles import DATA, LABELS, PATCH
+
+pytest_plugins = ["tests.support.crop_bundles"]
+
+NETWORKS = ("landmarks_crop", "crop_landmarks", "crop", "crop_float")
+
+
+@pytest.fixture(scope="module")
+def load(crop_features):
+    """The network of that name, checked."""
+    return lambda name: network(DATA / f"{name}.tflite", crop_features(name), len(LABELS))
+
+
+@pytest.fixture(scope="module")
+def classifiers(load, crop_features) -> dict[str, Classifier]:
+    return {name: Classifier(load(name), crop_features(name), 1.0) for name in NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def patches() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (20, 48, 48)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return np.random.default_rng(2).normal(0, 1, (20, 12)).astype(np.float32)
+
+
+def test_the_order_of_inputs_in_a_file_does_not_matter(load, vectors, patches):
+    one, other = load("landmarks_crop"), load("crop_landmarks")
+    assert [each.shape for each in one.inputs] == [each.shape for each in other.inputs][::-1]
+    assert np.array_equal(logits(one, vectors, patches), logits(other, vectors, patches))
+
+
+def test_both_inputs_have_a_say(load, vectors, patches):
+    said = logits(load("landmarks_crop"), vectors, patches)
+    assert np.abs(said - logits(load("landmarks_crop"), vectors[::-1], patches)).max() > 0.5
+    assert np.abs(said - logits(load("landmarks_crop"), vectors, 255 - patches)).max() > 0.5
+
+
+def test_an_int8_network_is_within_a_step_of_the_float_one(load, patches):
+    smooth = np.array([cv2.GaussianBlur(patch, (0, 0), 3) for patch in patches])
+    step = load("crop").output_quantisation[0]
+    apart = np.abs(logits(load("crop"), None, smooth) - logits(load("crop_float"), None, smooth))
+    assert apart.max() < 2 * step
+
+
+def test_a_network_sees_deviations_from_the_middle(load):
+    """The float one is linear and without a bias, so that its answers tell what it was given."""
+    grey = np.stack([np.full((48, 48), value, np.uint8) for value in (128, 176, 80, 255)])
+    middle, above, below, white = logits(load("crop_float"), None, grey)
+    assert middle == pytest.approx(0, abs=1e-5)
+    assert below == pytest.approx(-above, abs=1e-4)
+    assert white == pytest.approx(above * 127 / 48, abs=1e-4)
+
+
+def test_missing_patches_are_the_callers_mistake(load, vectors, patches):
+    with pytest.raises(ValueError, match="nothing is given"):
+        logits(load("landmarks_crop"), vectors)
+    with pytest.raises(ValueError, match="shorter"):
+        logits(load("landmarks_crop"), vectors, patches[:-1])
+
+
+def test_no_face_no_answer(load, vectors, patches, classifiers):
+    assert logits(load("landmarks_crop"), vectors[:0], patches[:0]).shape == (0, len(LABELS))
+    assert classifiers["crop"].read([], np.zeros((480, 640, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "contract"), [("crop", "landmarks_crop"), ("landmarks_crop", "crop"), ("crop", "landmarks")]
+)
+def test_a_network_that_reads_something_else_is_refused(crop_features, file, contract):
+    with pytest.raises(ConfigError, match="the bundle says"):
+        network(DATA / f"{file}.tflite", crop_features(contract), len(LABELS))
+
+
+def test_a_file_of_the_mesh_is_no_classifier(models, crop_features):
+    assert [each.shape for each in Model(models.landmarker).inputs] == [(1, 256, 256, 3)]
+    with pytest.raises(ConfigError, match="the bundle says"):
+        network(models.landmarker, crop_features("crop"), len(LABELS))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_read_cuts_the_patches_out_of_the_picture(classifiers, portraits, name):
+    for rgb, face in portraits:
+        (reading,) = classifiers[name].read([face], rgb)
+        (expected,) = classifiers[name].probabilities(face.landmarks[None], PATCH(rgb, face.landmarks)[None])
+        assert reading.probabilities == pytest.approx(expected, abs=1e-6)
+        assert reading.track_id == face.track_id
+        assert reading.quality > 0.7
+
+
+def test_faces_of_one_picture_are_read_apart(classifiers, portraits):
+    (one, first), (other, second) = portraits[0], portraits[2]
+    both = np.hstack([one, other])
+    shifted = Face(7, second.landmarks + np.float32([640, 0, 0]), second.presence)
+    readings = classifiers["landmarks_crop"].read([first, shifted], both)
+    alone = [classifiers["landmarks_crop"].read([face], rgb)[0] for rgb, face in (portraits[0], portraits[2])]
+    for reading, expected in zip(readings, alone, strict=True):
+        assert reading.probabilities == pytest.approx(expected.probabilities, abs=0.03)
+
+
+def test_blur_lowers_the_quality_where_the_picture_is_read(classifiers, portraits, landmark_bundle):
+    rgb, face = portraits[0]
+    smear = cv2.GaussianBlur(rgb, (0, 0), 25)
+    (sharp,), (blurred,) = (classifiers["crop"].read([face], picture) for picture in (rgb, smear))
+    assert blurred.quality < 0.25
+    assert sharp.quality > 0.8
+    by_landmarks = bundles.load(landmark_bundle).classifier
+    assert by_landmarks.read([face], rgb)[0].quality == by_landmarks.read([face], smear)[0].quality > 0.8
+
+
+def test_a_small_face_that_is_blurred_is_not_marked_down_twice(portraits):
+    small = portraits[0].face.landmarks * np.float32(0.1)
+    assert quality(small, 1.0, sharp=0.6) == quality(small, 1.0) < 0.6
+    assert quality(portraits[0].face.landmarks, 1.0, sharp=0.6) == 0.6
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@given(
+    landmarks=arrays.arrays(
+        np.float32, (478, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False), fill=st.just(0.0)
+    )
+)
+def test_whatever_the_landmarks_the_reading_is_finite(classifiers, portraits, name, landmarks):
+    (reading,) = classifiers[name].read([Face(1, landmarks, 1.0)], portraits[0].rgb)
+    assert reading.probabilities.sum() == pytest.approx(1, abs=1e-4)
+    assert 0 <= reading.quality <= 1
+    assert np.isfinite(reading.box).all()

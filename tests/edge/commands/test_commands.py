@@ -1,0 +1,373 @@
+"""The program as a user runs it: exit status, one line for what is wrong, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.camera.demo.camera import DemoCamera
+from edge.settings import CameraSettings, Settings, template
+
+pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
+
+REPOSITORY = Path(__file__).parents[3]
+pytestmark = pytest.mark.usefixtures("models")
+NO_BROKER = "mqtt://127.0.0.1:9"
+
+
+def emotion_edge(*arguments, timeout=60, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "edge", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+    )
+
+
+def refused(*arguments, status, **environment) -> str:
+    """The one line that a refused command prints."""
+    done = emotion_edge(*arguments, **environment)
+    assert done.returncode == status, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in lines if line.startswith("emotion-edge: ")]
+    return line
+
+
+@pytest.fixture(scope="module")
+def smile(tmp_path_factory) -> Path:
+    """A picture of the demo's person, smiling."""
+    path = tmp_path_factory.mktemp("pictures") / "smile.png"
+    rgb = DemoCamera(CameraSettings()).draw(1.0)
+    cv2.imwrite(str(path), rgb[:, :, ::-1])
+    return path
+
+
+def test_classify_prints_one_object_a_picture_with_everything_in_it(smile):
+    done = emotion_edge("classify", "--json", smile)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert result["source"] == str(smile)
+    (face,) = result["faces"]
+    assert face["expression"] == "happiness"
+    assert face["confidence"] == max(face["probabilities"].values())
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    x, y, width, height = face["box"]
+    assert 200 < x + width / 2 < 440
+    assert 120 < y + height / 2 < 360
+    assert face["quality"] > 0.8
+
+
+def test_classify_reads_posed_expressions_of_strangers(media):
+    expected = {
+        "0-f1-su-ph.jpg": "surprise",
+        "0-f15-hao-ph.jpg": "happiness",
+    }
+    done = emotion_edge("classify", "--json", *(media(name) for name in expected))
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {Path(r["source"]).name: r["faces"][0]["expression"] for r in found} == expected
+
+
+def test_classify_walks_folders_says_what_it_cannot_read_and_goes_on(smile, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("not a picture")
+    (tmp_path / "b.png").write_bytes(smile.read_bytes())
+    (tmp_path / "c.png").write_bytes(smile.read_bytes()[:2000])
+    done = emotion_edge("classify", "--json", tmp_path)
+    results = {Path(r["source"]).name: r for r in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    assert set(results) == {"notes.txt", "b.png", "c.png"}
+    assert results["b.png"]["faces"]
+    assert "error" in results["notes.txt"]
+    assert "error" in results["c.png"]
+    assert "\n" not in results["c.png"]["error"]
+
+
+def test_classify_takes_one_pixel_and_sixteen_bits(smile, tmp_path):
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "deep.png"), cv2.imread(str(smile)).astype(np.uint16) * 257)
+    done = emotion_edge("classify", "--json", tmp_path / "one.png", tmp_path / "deep.png")
+    one, deep = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 0
+    assert one["faces"] == []
+    assert deep["faces"][0]["expression"] == "happiness"
+
+
+def test_classify_of_a_missing_file_is_an_error_object(tmp_path):
+    done = emotion_edge("classify", "--json", tmp_path / "missing.jpg")
+    assert done.returncode == 1
+    assert "missing.jpg" in json.loads(done.stdout)["error"]
+
+
+def test_print_config_is_the_commented_file_with_the_defaults(tmp_path):
+    done = emotion_edge("run", "--print-config")
+    assert done.returncode == 0
+    assert done.stdout == template()
+    (tmp_path / "own.toml").write_text(done.stdout)
+    assert emotion_edge("doctor", "--config", tmp_path / "own.toml", "--camera", "demo").stdout
+
+
+def test_a_typo_in_the_settings_names_the_right_key(tmp_path):
+    (tmp_path / "typo.toml").write_text("[expression]\ndwel_s = 1.0\n")
+    line = refused("run", "--config", tmp_path / "typo.toml", status=78)
+    assert "dwel_s" in line
+    assert "dwell_s" in line
+
+
+def test_a_missing_settings_file_is_a_configuration_error(tmp_path):
+    assert "none.toml" in refused("run", "--config", tmp_path / "none.toml", status=78)
+
+
+def test_a_truncated_video_ends_with_a_data_error(tmp_path):
+    whole = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (320, 240))
+    for i in range(60):
+        writer.write(np.full((240, 320, 3), i, np.uint8))
+    writer.release()
+    (tmp_path / "cut.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    line = refused("run", "--camera", f"video:{tmp_path / 'cut.avi'}", "--mqtt", NO_BROKER, status=65)
+    assert "cut.avi" in line
+
+
+def test_a_missing_video_is_no_input(tmp_path):
+    line = refused("run", "--camera", f"video:{tmp_path / 'none.mp4'}", "--mqtt", NO_BROKER, status=66)
+    assert "none.mp4" in line
+
+
+def test_a_folder_of_texts_holds_no_image(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    line = refused("run", "--camera", f"images:{tmp_path}", "--mqtt", NO_BROKER, status=66)
+    assert "no image" in line
+
+
+def test_a_missing_device_says_what_is_connected():
+    line = refused("run", "--camera", "v4l2:/dev/video99", "--mqtt", NO_BROKER, status=66)
+    assert "/dev/video99" in line
+
+
+def test_no_camera_is_an_error_where_the_demo_is_not_wanted():
+    if list(Path("/dev").glob("video*")):
+        pytest.skip("there is a video device here")
+    assert "camera" in refused("run", "--no-demo", "--mqtt", NO_BROKER, status=69)
+
+
+def test_missing_mesh_models_name_the_command(tmp_path):
+    line = refused("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
+    assert "emotion-edge model fetch" in line
+
+
+def test_a_mesh_model_with_another_hash_is_not_run(tmp_path, models):
+    folder = tmp_path / "emotion-edge" / "mesh"
+    folder.mkdir(parents=True)
+    for path in (models.detector, models.landmarker):
+        (folder / path.name).write_bytes(path.read_bytes()[:-1] + b"?")
+    line = refused("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
+    assert "not the published model" in line
+
+
+def test_a_bundle_that_is_none_is_a_configuration_error(tmp_path):
+    (tmp_path / "own.toml").write_text(f"[model]\nbundle = '{tmp_path}'\n")
+    assert "manifest.json" in refused("run", "--config", tmp_path / "own.toml", "--camera", "demo", status=78)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["run", "--camra", "demo"], ["classify"], ["bench", "--frames", "1"]]
+)
+def test_a_wrong_command_line_is_a_usage_error(arguments):
+    line = refused(*arguments, status=64)
+    assert "--help" in line or "--frames" in line
+
+
+@pytest.mark.parametrize("command", ["run", "classify", "watch", "doctor", "bench", "record", "model"])
+def test_every_command_has_help_with_an_example(command):
+    done = emotion_edge(command, "--help")
+    assert done.returncode == 0
+    assert f"example: emotion-edge {command}" in done.stdout
+
+
+def test_a_full_disk_is_one_line(smile):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge", "classify", "--json", str(smile)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=REPOSITORY,
+        )  # fmt: skip
+    assert done.returncode == os.EX_IOERR
+    assert done.stderr.splitlines() == [
+        "emotion-edge: no space left on the device; free some and run the command again"
+    ]
+
+
+def test_a_reader_that_goes_away_is_no_error(smile):
+    done = subprocess.run(
+        f"{sys.executable} -m edge classify --json {smile} {smile} {smile} | head -c 1; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=False, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert done.stdout == "{0\n"
+    assert done.stderr == ""
+
+
+def test_model_verify_accepts_what_ships_and_refuses_what_is_none(tmp_path):
+    assert emotion_edge("model", "verify").returncode == 0
+    assert "manifest.json" in refused("model", "verify", tmp_path, status=78)
+
+
+@pytest.fixture
+def use(tmp_path):
+    """Options that configure a bundle."""
+
+    def options(bundle: Path) -> tuple[str, str]:
+        (tmp_path / "bundle.toml").write_text(f"[model]\nbundle = '{bundle}'\n")
+        return "--config", str(tmp_path / "bundle.toml")
+
+    return options
+
+
+def test_model_list_shows_the_bundles_at_hand(crop_bundle, use):
+    folder = crop_bundle("landmarks_crop")
+    done = emotion_edge("model", "list", "--json", *use(folder))
+    assert done.returncode == 0, done.stderr
+    first, *others = map(json.loads, done.stdout.splitlines())
+    assert first == {
+        "folder": str(folder),
+        "in_use": True,
+        "id": "landmarks_crop",
+        "inputs": ["landmarks", "crop"],
+        "labels": ["neutral", "happiness", "surprise"],
+        "metrics": {"accuracy": 0.5, "macro_f1": 0.25},
+        "network_bytes": (folder / "classifier.tflite").stat().st_size,
+    }
+    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert not any(other["in_use"] for other in others)
+    text = emotion_edge("model", "list", *use(folder)).stdout
+    assert f"{folder} (in use): landmarks_crop" in text
+    assert "reads landmarks and crop" in text
+    assert "accuracy 0.500, macro-F1 0.250" in text
+
+
+def test_model_list_shows_a_damaged_bundle_with_what_is_wrong(crop_bundle, use):
+    folder = crop_bundle("crop")
+    (folder / "golden.npz").unlink()
+    done = emotion_edge("model", "list", *use(folder))
+    assert done.returncode == 1
+    assert "golden.npz cannot be read" in done.stdout.splitlines()[0]
+    assert f"{bundles.CHECKOUT}: " in done.stdout, "the others are listed all the same"
+    assert done.stderr == ""
+
+
+def test_classify_with_a_bundle_that_reads_pictures(smile, crop_bundle, use):
+    done = emotion_edge("classify", "--json", *use(crop_bundle("landmarks_crop")), smile)
+    assert done.returncode == 0, done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert set(face["probabilities"]) == {"neutral", "happiness", "surprise"}
+    assert face["quality"] > 0.8
+
+
+def test_a_recording_is_not_for_a_bundle_that_reads_pictures(smile, crop_bundle, use, tmp_path):
+    file, options = tmp_path / "smile.landmarks", use(crop_bundle("crop"))
+    assert emotion_edge("record", "--camera", f"images:{smile.parent}", *options, file).returncode == 0
+    line = refused("run", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER, status=78)
+    assert "model.bundle" in line
+    findings = emotion_edge("doctor", "--json", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER).stdout
+    (bundle,) = [each for each in map(json.loads, findings.splitlines()) if each["check"] == "bundle"]
+    assert "recording" in bundle["line"]
+    assert not bundle["ok"]
+
+
+def test_doctor_finds_nothing_wrong_but_the_broker():
+    done = emotion_edge("doctor", "--json", "--camera", "demo", "--mqtt", NO_BROKER)
+    checks = {finding["check"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+    assert set(checks) == {
+        "python", "libraries", "settings", "permissions", "disk", "bundle", "models", "camera", "broker", "clock"
+    }  # fmt: skip
+    assert not checks["broker"]["ok"]
+    assert "does not answer" in checks["broker"]["line"]
+    assert done.returncode == 69
+    assert all(checks[name]["ok"] for name in ("python", "libraries", "bundle", "models", "camera"))
+
+
+def test_doctor_meets_a_real_broker_and_one_that_refuses(broker, new_broker):
+    line = next(
+        x for x in emotion_edge("doctor", "--camera", "demo", "--mqtt", broker.url).stdout.splitlines() if "broker" in x
+    )
+    assert line.startswith("ok")
+    assert "MQTT 5" in line
+    closed = new_broker(settings="allow_anonymous false", port=None)
+    closed.start()
+    line = next(
+        x for x in emotion_edge("doctor", "--camera", "demo", "--mqtt", closed.url).stdout.splitlines() if "broker" in x
+    )
+    assert line.startswith("FAIL")
+    assert "mqtt.username" in line
+
+
+def test_record_writes_landmarks_that_can_be_played(smile, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(5):
+        (pictures / f"{i}.png").write_bytes(smile.read_bytes())
+    file = tmp_path / "smile.landmarks"
+    done = emotion_edge("record", "--camera", f"images:{pictures}", file)
+    assert done.returncode == 0, done.stderr
+    assert "5 frames, 5 faces" in done.stdout
+    played = emotion_edge("run", "--camera", f"recording:{file}", "--mqtt", NO_BROKER)
+    assert played.returncode == 0, played.stderr
+    assert "face 1: new happiness" in played.stderr
+    assert "face 1: end" in played.stderr
+
+
+def test_a_recording_can_be_recorded_again(smile, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "smile.png").write_bytes(smile.read_bytes())
+    emotion_edge("record", "--camera", f"images:{pictures}", tmp_path / "first.landmarks")
+    done = emotion_edge(
+        "record", "--camera", f"recording:{tmp_path / 'first.landmarks'}", tmp_path / "second.landmarks"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 frames, 1 faces" in done.stdout
+
+
+def test_record_does_not_write_over_a_file(smile, tmp_path):
+    (tmp_path / "old").write_text("precious")
+    assert "old" in refused("record", "--camera", f"images:{smile.parent}", tmp_path / "old", status=73)
+    assert (tmp_path / "old").read_text() == "precious"
+
+
+def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, use):
+    folder = crop_bundle("landmarks_crop")
+    done = emotion_edge("bench", "--json", "--frames", "60", *use(folder), timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report["stages"]) == {
+        "mesh", "bare landmark model", "features + classifier", "expression", "messages", "no face"
+    }  # fmt: skip
+    assert all(row["p50_ms"] <= row["p95_ms"] for row in report["stages"].values())
+    assert {"memory of the daemon, MB", "first event after start, s"} < set(report["figures"])
+    assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a patch"
+    first, *others = report["bundles"]
+    assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
+    assert first["network_bytes"] == (folder / "classifier.tflite").stat().st_size
+    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
+
+
+def test_bench_of_a_bundle_that_is_none_is_a_configuration_error(tmp_path, use):
+    assert "manifest.json" in refused("bench", *use(tmp_path), status=78)
+
+
+def test_the_settings_of_a_checkout_find_its_bundle():
+    assert bundles.locate(Settings().model.bundle) in {bundles.CHECKOUT, bundles.INSTALLED}

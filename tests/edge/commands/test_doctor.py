@@ -1,0 +1,436 @@
+"""`emotion-edge doctor`: every usual fault is found, and its line says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.commands import doctor
+from edge.device import raspberry_pi, system
+from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
+from edge.settings import CameraSettings, MqttSettings, Settings
+
+pytest_plugins = ["tests.support.broker", "tests.support.pi_roots"]
+
+REPOSITORY = Path(__file__).parents[3]
+NO_BROKER = "mqtt://127.0.0.1:9"
+NOBODY = 65534
+
+ANYWHERE = ["python", "libraries", "settings", "permissions", "disk", "bundle", "models", "camera", "broker", "clock"]
+OF_THIS_MACHINE = {"broker", "clock"}
+"""What the root of a file system tells nothing of."""
+
+
+def settings(source="auto", **mqtt) -> Settings:
+    return Settings(camera=CameraSettings(source=source), mqtt=MqttSettings(**{"url": NO_BROKER, **mqtt}))
+
+
+def examine(root, source="auto") -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor._examine(lambda: settings(source), root)}
+
+
+def refusal(check, *arguments) -> EdgeError:
+    """What a check complains of; every complaint is one line and has a status of sysexits.h."""
+    with pytest.raises(EdgeError) as caught:
+        check(*arguments)
+    assert "\n" not in str(caught.value)
+    assert 64 <= caught.value.exit_status <= 78
+    return caught.value
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", ["pi4", "pi5"])
+def test_nothing_is_wrong_on_a_healthy_pi(name, request, distribution):
+    pi = request.getfixturevalue(name)
+    pi.service()
+    distribution(pi)
+    found = examine(pi.root)
+    assert list(found) == [
+        *ANYWHERE[: ANYWHERE.index("camera")], "service", "power", "heat", "pi camera", *ANYWHERE[-3:]
+    ]  # fmt: skip
+    assert {finding.name for finding in found.values() if not finding.ok} <= OF_THIS_MACHINE
+    assert found["service"].line == "the service is active: 14.9 frames/s, happiness, broker connected"
+    assert found["power"].line == "the voltage has been high enough since the start"
+    assert found["heat"].line == "the processor is at 48 °C"
+    assert found["pi camera"].line == "libcamera lists imx708"
+    assert found["camera"].line == "in the hands of the service, which runs"
+
+
+@pytest.mark.usefixtures("models")
+def test_elsewhere_what_only_a_pi_has_is_left_out(tmp_path):
+    assert list(examine(tmp_path, "demo")) == ANYWHERE
+
+
+@pytest.mark.usefixtures("models")
+def test_a_camera_of_another_kind_needs_no_picamera2(pi4):
+    assert "pi camera" not in examine(pi4.root, "v4l2:/dev/video0")
+
+
+@pytest.mark.usefixtures("models")
+def test_the_demo_is_no_camera_for_a_pi(pi4, distribution):
+    distribution(pi4)
+    camera = examine(pi4.root)["camera"]
+    assert camera.exit_status == os.EX_UNAVAILABLE
+    assert "no camera found" in camera.line
+
+
+class TestPower:
+    def test_too_low_now(self, pi4):
+        pi4.firmware.flags = 0x50005
+        line = str(refusal(raspberry_pi.power, pi4.root))
+        assert line == "the voltage is too low: use the official power supply (5.1 V, 3 A) and its own cable"
+
+    def test_too_low_since_the_start(self, pi5):
+        pi5.firmware.flags = 0x50000
+        line = str(refusal(raspberry_pi.power, pi5.root))
+        assert "since the start" in line
+        assert "5.1 V, 5 A" in line
+
+    def test_the_kernel_alone_saw_it(self, pi5):
+        pi5.no_firmware()
+        pi5.alarm("1")
+        assert "too low" in str(refusal(raspberry_pi.power, pi5.root))
+
+    def test_only_the_present_is_known(self, pi5):
+        pi5.no_firmware()
+        assert raspberry_pi.power(pi5.root) == "the voltage is high enough now"
+
+    def test_nothing_is_known(self, tmp_path):
+        assert "not known" in raspberry_pi.power(tmp_path)
+
+
+class TestHeat:
+    def test_the_firmware_slows_down(self, pi4):
+        pi4.firmware.flags = 0x60006
+        pi4.celsius(81.2)
+        line = str(refusal(raspberry_pi.heat, pi4.root))
+        assert "81 °C" in line
+        assert "fan" in line
+
+    def test_the_temperature_alone_is_enough(self, pi4):
+        pi4.no_firmware()
+        pi4.celsius(raspberry_pi.HOT_C)
+        assert "80 °C" in str(refusal(raspberry_pi.heat, pi4.root))
+
+    def test_it_was_hot_once(self, pi4):
+        pi4.firmware.flags = 0x60000
+        assert (
+            raspberry_pi.heat(pi4.root) == "the processor is at 48 °C; it has been slowed down for heat since the start"
+        )
+
+    def test_a_low_voltage_is_not_taken_for_heat(self, pi4):
+        for pi4.firmware.flags in (0x50005, 0x50000):
+            assert raspberry_pi.heat(pi4.root) == "the processor is at 48 °C"
+
+
+class TestCameraStack:
+    @pytest.fixture(autouse=True)
+    def _of_the_distribution(self, pi4, distribution):
+        distribution(pi4)
+
+    @pytest.mark.parametrize(
+        "line", ["start_x=1", " start_x = 1  # camera", "start_file=start4x.elf", "start_file=start_x.elf"]
+    )
+    def test_legacy(self, pi4, line):
+        pi4.config(line)
+        complaint = str(refusal(raspberry_pi.picamera2, pi4.root))
+        assert "/boot/firmware/config.txt" in complaint
+        assert "take the line out and reboot" in complaint
+
+    def test_legacy_in_a_system_of_before_bookworm(self, pi4):
+        (pi4.root / "boot/firmware/config.txt").rename(pi4.root / "boot/config.txt")
+        pi4.write("boot/config.txt", "start_x=1\n")
+        assert "/boot/config.txt has start_x=1" in str(refusal(raspberry_pi.picamera2, pi4.root))
+
+    @pytest.mark.parametrize("section", ["[pi4]", "[cm4]", "[all]", "[pi5]\n[all]"])
+    def test_a_section_for_this_board_holds(self, pi4, section):
+        pi4.config(section, "start_x=1")
+        assert "legacy" in str(refusal(raspberry_pi.picamera2, pi4.root))
+
+    @pytest.mark.parametrize(
+        "lines", [("[pi3]", "start_x=1"), ("[none]", "start_x=1"), ("#start_x=1",), ("start_x=0",)]
+    )
+    def test_what_does_not_hold_here_does_no_harm(self, pi4, lines):
+        pi4.config(*lines)
+        assert raspberry_pi.picamera2(pi4.root) == "imx708"
+
+    def test_several_cameras(self, pi4):
+        pi4.cameras({"Model": "imx708_wide"}, {"Model": "ov5647"})
+        assert raspberry_pi.picamera2(pi4.root) == "imx708_wide, ov5647"
+
+    def test_numpy_of_another_origin(self, pi4, monkeypatch):
+        monkeypatch.setattr(np, "__file__", "/opt/emotion-edge/current/lib/python3.11/site-packages/numpy/__init__.py")
+        line = str(refusal(raspberry_pi.picamera2, pi4.root))
+        assert line.startswith(
+            f"NumPy {np.__version__} in /opt/emotion-edge/current/lib/python3.11/site-packages/numpy is"
+        )
+        assert "`sudo ./deploy/install.sh`" in line
+
+    def test_a_library_of_another_version(self, pi4):
+        # What simplejpeg raises where NumPy has been replaced (raspberrypi/picamera2, issue 1211).
+        reason = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88"
+        pi4.write(f"{raspberry_pi.PACKAGES}/picamera2/__init__.py", f"raise ValueError({reason!r})\n")
+        line = str(refusal(raspberry_pi.picamera2, pi4.root))
+        assert reason in line
+        assert "`sudo ./deploy/install.sh`" in line
+
+
+def test_picamera2_is_missing(pi4, monkeypatch):
+    monkeypatch.setattr(raspberry_pi, "PACKAGES", "nowhere")
+    if raspberry_pi.find_spec("picamera2"):
+        pytest.skip("picamera2 is installed here")
+    assert "apt install python3-picamera2" in str(refusal(raspberry_pi.picamera2, pi4.root))
+
+
+def test_picamera2_is_there_but_hidden_from_this_python(pi4):
+    if raspberry_pi.find_spec("picamera2"):
+        pytest.skip("picamera2 is installed here")
+    assert "not seen by this Python" in str(refusal(raspberry_pi.picamera2, pi4.root))
+
+
+@pytest.mark.parametrize("whose", ["the distribution's", "another"])
+def test_the_numpy_that_is_imported_is_the_one_that_counts(pi4, whose):
+    packages = pi4.root / raspberry_pi.PACKAGES
+    if whose == "the distribution's":
+        for folder in Path(np.__file__).parents[1].glob("numpy*"):
+            (packages / folder.name).symlink_to(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from edge.device.raspberry_pi import *; print(picamera2(Path({str(pi4.root)!r})))"],
+        capture_output=True, text=True, check=False, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(packages)},
+    )  # fmt: skip
+    if whose == "the distribution's":
+        assert done.stdout == "imx708\n"
+    else:
+        assert "is not the distribution's" in done.stderr.splitlines()[-1]
+
+
+class TestNoCamera:
+    @pytest.fixture(autouse=True)
+    def _none(self, pi4, pi5):
+        for pi in (pi4, pi5):
+            pi.cameras()
+
+    def check(self, pi, distribution, source="auto"):
+        distribution(pi)
+        return str(refusal(doctor._pi_camera, settings(source), pi.root))
+
+    @pytest.mark.parametrize("source", ["auto", "picamera2", "picamera2:1"])
+    def test_the_cable(self, pi4, distribution, source):
+        line = self.check(pi4, distribution, source)
+        assert line.startswith("no camera is found: switch off, push the camera's cable home at both ends")
+        assert "its contacts towards the HDMI sockets" in line
+
+    def test_a_pi_5_has_another_connector(self, pi5, distribution):
+        line = self.check(pi5, distribution)
+        assert "22 contacts" in line
+        assert "towards the Ethernet socket" in line
+
+    @pytest.mark.parametrize("lines", [(), ("camera_auto_detect=0",)])
+    def test_none_is_looked_for(self, pi4, distribution, lines):
+        pi4.config(*lines, instead_of="camera_auto_detect=1")
+        line = self.check(pi4, distribution)
+        assert "add the line camera_auto_detect=1 to /boot/firmware/config.txt and reboot" in line
+
+    def test_a_sensor_is_named(self, pi4, distribution):
+        pi4.config("dtoverlay=imx519,cam0", instead_of="camera_auto_detect=1")
+        assert "cable" in self.check(pi4, distribution)
+
+    def test_a_usb_camera_will_do(self, pi4, distribution):
+        pi4.write("dev/video0", "")
+        distribution(pi4)
+        assert "USB" in doctor._pi_camera(settings("auto"), pi4.root)
+        assert "cable" in str(refusal(doctor._pi_camera, settings("picamera2"), pi4.root))
+
+
+class TestService:
+    @pytest.mark.parametrize(
+        ("state", "result"),
+        [
+            ({"ActiveState": "failed", "SubState": "failed"}, "exit-code"),
+            ({"ActiveState": "failed", "SubState": "failed"}, "watchdog"),
+            ({"ActiveState": "activating", "SubState": "auto-restart"}, "exit-code"),
+        ],
+    )
+    def test_it_failed(self, pi4, state, result):
+        pi4.service(**state, Result=result, StatusText="")
+        complaint = refusal(doctor._service_line, doctor._service(pi4.root))
+        assert complaint.exit_status == os.EX_UNAVAILABLE
+        assert f"result: {result}" in str(complaint)
+        assert "journalctl -u emotion-edge -n 20" in str(complaint)
+
+    def test_it_is_stopped(self, pi4):
+        pi4.service(ActiveState="inactive", SubState="dead", StatusText="")
+        assert "sudo systemctl start emotion-edge" in doctor._service_line(doctor._service(pi4.root))
+
+    def test_it_starts(self, pi4):
+        pi4.service(ActiveState="activating", SubState="start", StatusText="")
+        assert doctor._service_line(doctor._service(pi4.root)) == "the service is activating"
+
+    @pytest.mark.parametrize("load", ["not-found", "masked"])
+    def test_it_is_not_installed(self, pi4, load):
+        pi4.service(LoadState=load)
+        assert doctor._service(pi4.root) == {}
+
+    def test_there_is_no_systemd(self, pi4):
+        assert doctor._service(pi4.root) == {}
+
+    def test_a_real_systemctl_that_reaches_no_systemd_is_no_fault(self):
+        if not Path("/usr/bin/systemctl").exists() or Path("/run/systemd/system").exists():
+            pytest.skip("needs systemctl, and a machine that systemd does not run")
+        assert doctor._service(system.ROOT) == {}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bits", "words"),
+    [("aarch64", 32, "the kernel is 64-bit, but the system on it is 32-bit"), ("armv7l", 32, "32-bit system")],
+)
+def test_a_32_bit_system_cannot_be_helped(kernel, bits, words):
+    line = str(refusal(doctor._check_bits, kernel, bits))
+    assert line.startswith(words)
+    assert "64-bit Raspberry Pi OS" in line
+
+
+def test_a_64_bit_system_is_what_it_takes():
+    doctor._check_bits("aarch64", 64)
+    doctor._check_bits("x86_64", 64)
+
+
+@contextlib.contextmanager
+def somebody():
+    """Be a user without rights, and come back."""
+    if os.getuid():
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, 0)
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_user_outside_the_group_video_is_told_how_to_get_in(open_folder):
+    (open_folder / "dev").mkdir()
+    for name in ("video0", "video10", "video9"):
+        (open_folder / "dev" / name).write_text("")
+        (open_folder / "dev" / name).chmod(0)
+    with somebody():
+        complaint = refusal(doctor._permissions, open_folder)
+    assert isinstance(complaint, PermissionRefusedError)
+    assert "usermod -aG video" in str(complaint)
+    assert "video0, " in str(complaint)
+
+
+def test_a_password_that_only_root_may_read_asks_for_sudo(open_folder):
+    password = open_folder / doctor.PASSWORD
+    password.parent.mkdir(parents=True)
+    password.write_text("right\n")
+    password.chmod(0o600 if os.getuid() == 0 else 0)
+    with somebody():
+        complaint = refusal(doctor._broker, settings(), open_folder)
+    assert complaint.exit_status == os.EX_NOPERM
+    assert "sudo emotion-edge doctor" in str(complaint)
+
+
+def test_the_password_of_the_service_opens_the_broker(tmp_path, new_broker):
+    passwords, password = tmp_path / "passwords", tmp_path / doctor.PASSWORD
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "anna", "right"], check=True)
+    password.parent.mkdir(parents=True)
+    guarded = new_broker(settings=f"password_file {passwords}")
+    guarded.start()
+    anna = settings(url=guarded.url, username="anna")
+    password.touch(0o600)
+    password.write_text("right\n")
+    assert "accepts user 'anna'" in doctor._broker(anna, tmp_path)
+    password.write_text("wrong\n")
+    assert "mqtt.password_file" in str(refusal(doctor._broker, anna, tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_password_file_as_the_installer_makes_it_is_none(tmp_path, broker, text):
+    password = tmp_path / doctor.PASSWORD
+    password.parent.mkdir(parents=True)
+    password.touch(0o600)
+    password.write_text(text)
+    assert "a client without a user name" in doctor._broker(settings(url=broker.url), tmp_path)
+
+
+def test_a_full_disk_is_found_where_the_cache_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "FREE_MB", 1e12)
+    assert "free at least" in str(refusal(doctor._disk, tmp_path))
+
+
+def test_a_full_disk_is_found_where_the_state_is(tmp_path):
+    state = tmp_path / doctor.STATE
+    state.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", state], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        assert str(refusal(doctor._disk, tmp_path)) == f"4 MB free at {state}: free at least 100 MB"
+    finally:
+        subprocess.run(["umount", state], check=True)
+
+
+def test_the_clock_is_judged_by_the_kernel():
+    if system.clock_synchronised():
+        assert doctor._clock() == "set from a time server"
+    else:
+        complaint = refusal(doctor._clock)
+        assert isinstance(complaint, ConfigError)
+        assert "timedatectl set-ntp true" in str(complaint)
+
+
+def test_the_exit_status_is_that_of_the_first_fault(capsys, monkeypatch):
+    first = doctor.Finding("power", "low", UnavailableError.exit_status)
+    findings = [doctor.Finding("python", "3.13"), first, replace(first, name="clock", exit_status=78)]
+    monkeypatch.setattr(doctor, "_examine", lambda _load: iter(findings))
+    args = doctor_arguments("--json")
+    assert doctor.run(args) == os.EX_UNAVAILABLE
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed[1] == {"check": "power", "ok": False, "line": "low"}
+    assert [each["ok"] for each in printed] == [True, False, False]
+
+
+def doctor_arguments(*arguments):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.usefixtures("models")
+def test_the_program_tells_all_this_of_the_machine_it_runs_on():
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "doctor", "--json", "--camera", "demo", "--mqtt", NO_BROKER],
+        capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY,
+    )  # fmt: skip
+    found = {finding["check"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+    pi = raspberry_pi.is_raspberry_pi(system.ROOT)
+    assert set(found) - {"service"} == {*ANYWHERE, *(["power", "heat"] if pi else [])}
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert not found["broker"]["ok"]
+    assert "Traceback" not in done.stderr

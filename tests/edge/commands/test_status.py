@@ -1,0 +1,235 @@
+"""`emotion-edge status` against a real broker: nothing is missed, and nothing breaks it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.fleet.reader import read
+from edge.messages.payloads import OFFLINE
+from edge.mqtt.address import BrokerAddress
+from edge.mqtt.local_broker import ensure_broker
+from tests.support.broker import Listener, free_port, until
+from tests.support.fleet_payloads import MODEL, health, info, publish, state, whole
+
+pytest_plugins = ["tests.support.broker"]
+
+REPOSITORY = Path(__file__).parents[3]
+PASSWORD = "right"  # noqa: S105 - of a broker that lives for one test
+
+
+@pytest.fixture
+def publisher(broker):
+    with Listener(broker.port, "nothing") as listener:
+        yield listener.client
+
+
+def status(*arguments, stdout=subprocess.PIPE, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "edge", "status", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+    )
+
+
+def objects(done: subprocess.CompletedProcess) -> dict[str, dict]:
+    return {row["device"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def test_the_fleet_is_one_table_sorted_by_device(broker, publisher):
+    publish(publisher, "kitchen", whole())
+    publish(publisher, "attic", whole(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7200.0)))
+    publish(publisher, "elsewhere", whole(), base="other")
+    done = status("--mqtt", broker.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, attic, kitchen, _, summary = done.stdout.splitlines()
+    assert head.startswith("DEVICE")
+    assert attic.split()[:2] == ["attic", "no"]
+    assert attic.endswith("2 h ago")
+    assert kitchen.split()[:6] == ["kitchen", "yes", "0.5.0", MODEL, "14.9/15", "happiness"]
+    assert summary == "2 devices: 1 online, 1 offline"
+    assert "\x1b" not in done.stdout
+
+
+def test_json_is_one_object_a_device(broker, publisher):
+    publish(publisher, "pi", whole(info=info(problem="no bundle", shadow="next")))
+    done = status("--mqtt", broker.url, "--json")
+    (row,) = objects(done).values()
+    assert done.returncode == 0
+    assert {**row, "last_seen": None} == {
+        "device": "pi", "known": True, "online": True, "version": "0.5.0", "model": MODEL, "shadow": "next",
+        "problem": "no bundle", "shadow_problem": None, "health_model": MODEL, "fps": 14.9, "target_fps": 15.0,
+        "expression": "happiness", "paused": False, "temperature_c": 58.4, "throttled": False, "under_voltage": False,
+        "last_seen": None, "unreadable": [],
+    }  # fmt: skip
+    assert row["last_seen"].endswith("Z")
+
+
+def test_a_named_device_that_nobody_heard_of_is_unknown_and_exit_status_1(broker, publisher):
+    publish(publisher, "pi", whole())
+    publish(publisher, "other", whole())
+    done = status("--mqtt", broker.url, "--json", "pi", "nowhere")
+    assert done.returncode == 1
+    rows = objects(done)
+    assert set(rows) == {"pi", "nowhere"}
+    assert not rows["nowhere"]["known"]
+    assert status("--mqtt", broker.url, "pi").returncode == 0
+
+
+def test_an_empty_fleet_is_said(broker):
+    done = status("--mqtt", broker.url)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "has heard of no device under emotion/" in done.stderr
+
+
+def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_once(broker, publisher):
+    # Long messages, so that they would fill the connection, and then what mosquitto queues for a subscriber.
+    payloads = whole(info=info(problem="?" * 10_000))
+    for i in range(1500):
+        for kind, payload in payloads.items():
+            publisher.publish(f"emotion/pi-{i:04}/{kind}", payload, 0, retain=True)
+    publisher.publish("test/flush", b"", 1).wait_for_publish(60)
+    heard, complete = read(BrokerAddress.parse(broker.url), "emotion", [], wait_s=30)
+    assert complete
+    assert len(heard) == 1500
+    assert all(found == payloads for found in heard.values())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install 'emotion-edge[broker]'"
+)
+def test_a_broker_of_another_kind_tells_as_much():
+    port = free_port()
+    with ensure_broker(f"mqtt://127.0.0.1:{port}"), Listener(port, "nothing") as listener:
+        for device in ("attic", "pi"):
+            publish(listener.client, device, whole())
+        done = status("--mqtt", f"mqtt://127.0.0.1:{port}", "--json")
+    rows = objects(done)
+    assert set(rows) == {"attic", "pi"}, done.stderr
+    assert all(row["online"] and row["model"] and row["fps"] and row["expression"] for row in rows.values())
+
+
+def test_messages_that_never_stop_do_not_keep_it_waiting(broker, publisher):
+    publish(publisher, "pi", whole())
+    chatter = subprocess.Popen(
+        f"while true; do echo x; done | mosquitto_pub -p {broker.port} -t emotion/pi/availability -l",
+        shell=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(lambda: broker.log.stat().st_size > 100_000, "it chatters")
+        done = status("--mqtt", broker.url, "--json", "pi")
+    finally:
+        os.killpg(chatter.pid, signal.SIGKILL)
+        chatter.wait()
+    assert done.returncode == 0, done.stderr
+    assert objects(done)["pi"]["model"] == MODEL
+
+
+def test_hostile_payloads_spoil_no_other_device(broker, publisher):
+    publish(publisher, "good", whole())
+    publish(publisher, "evil", {"availability": b"\x1b[2J\x07", "info": b"{" * 10_000_000, "state": b"\xff\xfe"})
+    publish(publisher, "liar", whole(info=info(device="liar", model="\x1b]0;owned\x07\x9b2J", problem="a\nb")))
+    done = status("--mqtt", broker.url)
+    assert done.returncode == 0, done.stderr
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
+    assert "unreadable: availability, info, state" in rows["evil"]
+    assert "\\x1b]0;owned" in rows["liar"]
+    assert rows["good"].split()[1] == "yes"
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({"TERM": "xterm", "NO_COLOR": ""}, True),
+                                                       ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+                                                       ({"TERM": "dumb", "NO_COLOR": ""}, False)])  # fmt: skip
+def test_colour_is_for_terminals_that_want_it(broker, publisher, environment, coloured):
+    publish(publisher, "pi", whole(availability=OFFLINE))
+    ours, theirs = pty.openpty()
+    try:
+        done = status("--mqtt", broker.url, stdout=theirs, **environment)
+        shown = os.read(ours, 65536)
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert done.returncode == 0, done.stderr
+    assert (b"\x1b[31m" in shown) == coloured
+
+
+def test_help_has_an_example():
+    assert "example: emotion-edge status" in status("--help").stdout
+
+
+def test_a_broker_that_is_away_is_one_line():
+    done = status("--mqtt", "mqtt://127.0.0.1:9")
+    assert done.returncode == os.EX_UNAVAILABLE
+    (line,) = done.stderr.splitlines()
+    assert "does not answer" in line
+    assert "--mqtt" in line
+
+
+@pytest.mark.parametrize("arguments", [["--wait", "0"], ["--wait", "nan"], ["--wait", "soon"]])
+def test_a_wait_that_is_none_is_a_usage_error(arguments):
+    done = status(*arguments)
+    assert done.returncode == os.EX_USAGE
+    assert "--wait" in done.stderr
+
+
+def test_a_device_that_is_a_pattern_is_refused(broker):
+    done = status("--mqtt", broker.url, "#")
+    assert done.returncode == os.EX_CONFIG
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def guarded(new_broker, tmp_path):
+    """A broker that lets `anna` and `ben` in with a password, but only her read and write."""
+    passwords, rules = tmp_path / "passwords", tmp_path / "rules"
+    passwords.touch()
+    for user in ("anna", "ben"):
+        subprocess.run(["mosquitto_passwd", "-b", passwords, user, PASSWORD], check=True)
+    rules.write_text("user anna\ntopic readwrite emotion/#\ntopic readwrite test/#\n")
+    settings = f"allow_anonymous false\npassword_file {passwords}\nacl_file {rules}"
+    broker = new_broker(settings=settings)
+    broker.start()
+    return broker
+
+
+def test_it_reads_with_the_user_and_password_of_the_settings(guarded, tmp_path):
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    (tmp_path / "password").chmod(0o600)
+    config = tmp_path / "own.toml"
+    config.write_text(f"[mqtt]\nurl = '{guarded.url}'\nusername = 'anna'\npassword_file = '{tmp_path / 'password'}'\n")
+    with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
+        publish(listener.client, "pi", whole())
+    done = status("--config", config, "--json")
+    assert done.returncode == 0, done.stderr
+    assert objects(done)["pi"]["online"] is True
+
+
+def test_a_user_who_may_read_nothing_is_told(guarded):
+    with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
+        publish(listener.client, "pi", whole())
+    done = status("--mqtt", guarded.url.replace("//", f"//ben:{PASSWORD}@"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "user 'ben' may read" in done.stderr
+
+
+def test_a_user_whom_the_broker_refuses_is_one_line(guarded):
+    done = status("--mqtt", guarded.url.replace("//", "//anna:wrong@"))
+    assert done.returncode == os.EX_NOPERM
+    (line,) = done.stderr.splitlines()
+    assert "refuses user 'anna'" in line
+    assert "wrong" not in line

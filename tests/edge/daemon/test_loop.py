@@ -1,0 +1,344 @@
+"""The whole daemon, as a process, on real frames, with a real broker, seen by an independent subscriber."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import pytest
+from jsonschema import Draft202012Validator
+
+import edge
+from edge.camera.demo.camera import DemoCamera
+from edge.settings import CameraSettings
+from tests.support.broker import Listener, Mosquitto, retained, until
+
+pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
+
+REPOSITORY = Path(__file__).parents[3]
+pytestmark = pytest.mark.usefixtures("models")
+SCHEMAS = {
+    name: Draft202012Validator(
+        json.loads((Path(edge.__file__).parent / "messages" / "schemas" / f"{name}.json").read_text())
+    )
+    for name in ("state", "event", "health", "info")
+}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start daemons that end with the test."""
+    running: list[subprocess.Popen] = []
+
+    def run(*arguments: str, config: str = "") -> subprocess.Popen:
+        (tmp_path / "own.toml").write_text(f'[device]\nname = "test"\n{config}')
+        command = [sys.executable, "-m", "edge", "run", "--config", str(tmp_path / "own.toml"), *arguments]
+        running.append(
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        )
+        return running[-1]
+
+    yield run
+    for daemon in running:
+        daemon.kill()
+        daemon.communicate()
+
+
+@pytest.fixture
+def reload(tmp_path):
+    """Give a daemon other settings."""
+
+    def hang_up(daemon: subprocess.Popen, config: str, name: str = "test") -> None:
+        (tmp_path / "own.toml").write_text(f'[device]\nname = "{name}"\n{config}')
+        daemon.send_signal(signal.SIGHUP)
+
+    return hang_up
+
+
+def kinds(listener: Listener) -> list[str]:
+    return [event["type"] for event in listener.payloads("event")]
+
+
+def connections(broker: Mosquitto) -> int:
+    return sum(" as emotion-edge-test" in line for line in broker.log.read_text().splitlines())
+
+
+def finish(daemon: subprocess.Popen, number: signal.Signals) -> tuple[int, str]:
+    daemon.send_signal(number)
+    _, complaints = daemon.communicate(timeout=15)
+    return daemon.returncode, complaints
+
+
+def test_a_face_in_front_of_the_demo_becomes_events(start, broker):
+    with Listener(broker.port, "emotion/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: len(listener.payloads("event")) >= 2, "the smile, and what comes after it")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    first, *_, last = listener.payloads("event")
+    assert status == 0, complaints
+    assert (first["type"], first["expression"], first["previous"]) == ("new", "happiness", "none")
+    assert last["type"] == "end", "every face ends with the daemon"
+    assert listener.seqs() == list(range(1, len(listener.seqs()) + 1))
+
+
+def test_a_bundle_that_reads_pictures_serves_as_well(start, broker, crop_bundle):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        config = f"[model]\nbundle = '{crop_bundle('landmarks_crop')}'\n"
+        start("--camera", "demo", "--mqtt", broker.url, config=config)
+        until(lambda: listener.payloads("event"), "the first event")
+    event = listener.payloads("event")[0]
+    SCHEMAS["event"].validate(event)
+    assert (event["type"], event["model"]) == ("new", "landmarks_crop")
+
+
+def test_everything_that_is_published_is_as_the_schemas_say(start, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        start("--camera", "demo", "--mqtt", broker.url, config="[mqtt]\nhealth_interval_s = 1.0\n")
+        for level in SCHEMAS:
+            until(lambda level=level: listener.payloads(level), f"{level} is published")
+    for level, schema in SCHEMAS.items():
+        for payload in listener.payloads(level):
+            schema.validate(payload)
+    health = listener.payloads("health")[0]
+    assert health["fps"] > 1
+    assert health["target_fps"] == 15
+    assert health["latency_ms"]["p50"] > 1
+    assert health["rss_mb"] > 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_leaves_offline_and_no_face(start, broker, number):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        status, complaints = finish(daemon, number)
+    left = retained(broker.port)
+    assert status == 0, complaints
+    assert "Traceback" not in complaints
+    assert left["availability"] == "offline"
+    assert left["state"]["faces"] == []
+    assert left["state"]["expression"] == "none"
+    assert "event" not in left
+
+
+def test_a_killed_daemon_is_declared_offline_by_the_broker(start, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        finish(daemon, signal.SIGKILL)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "the last will")
+
+
+def test_it_starts_without_a_broker_and_is_there_when_one_comes(start, new_broker):
+    broker = new_broker()
+    daemon = start("--camera", "demo", "--mqtt", broker.url, config="[mqtt]\nretry_max_s = 1.0\n")
+    assert any(": new " in line for line in iter(daemon.stderr.readline, "")), "it reads faces"
+    broker.start()
+    with Listener(broker.port, "emotion/test/#") as listener:
+        until(lambda: [s for s in listener.payloads("state") if s["faces"]], "the state with the face")
+        assert listener.payloads("availability") == ["online"]
+
+
+def test_a_refused_password_ends_it_with_one_line(start, new_broker):
+    broker = new_broker(settings="allow_anonymous false")
+    broker.start()
+    daemon = start("--camera", "demo", "--mqtt", broker.url.replace("//", "//anna:wrong@"))
+    _, complaints = daemon.communicate(timeout=20)
+    assert daemon.returncode == 77, complaints
+    (line,) = [line for line in complaints.splitlines() if line.startswith("emotion-edge: ")]
+    assert "anna" in line
+    assert "wrong" not in line, "the password is nobody's business"
+
+
+def test_a_video_ends_cleanly(start, broker, media):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", f"video:{media('single_face.mp4')}", "--mqtt", broker.url)
+        _, complaints = daemon.communicate(timeout=30)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert daemon.returncode == 0, complaints
+    assert kinds(listener)[0] == "new"
+    assert kinds(listener)[-1] == "end"
+    assert kinds(listener).count("new") == kinds(listener).count("end")
+    assert "happiness" in [event["expression"] for event in listener.payloads("event")], "the clip ends in a smile"
+
+
+def test_a_face_does_not_leave_between_two_pictures_that_are_shown_slowly(start, broker, tmp_path):
+    smile = DemoCamera(CameraSettings()).draw(1.0)
+    (tmp_path / "pictures").mkdir()
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), smile[:, :, ::-1])
+    with Listener(broker.port, "emotion/test/#") as listener:
+        config = "[camera]\nfps = 1.0\n[expression]\nhold_s = 0.2\n"
+        daemon = start("--camera", f"images:{tmp_path / 'pictures'}", "--mqtt", broker.url, config=config)
+        assert daemon.wait(20) == 0
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert kinds(listener) == ["new", "end"]
+
+
+def test_a_reload_that_changes_nothing_ends_nothing(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, "[mqtt]\nstate_interval_s = 0.1\n")
+        until(lambda: len(listener.payloads("info")) >= 2, "info is published again")
+        states = len(listener.payloads("state"))
+        until(lambda: len(listener.payloads("state")) > states + 10, "the state comes again and again")
+        dates = [datetime.fromisoformat(state["time"]) for state in listener.payloads("state")[states:]]
+        # By the default it would come once a second.
+        assert statistics.median(later - one for one, later in pairwise(dates)) < timedelta(seconds=0.8)
+        until(lambda: len(kinds(listener)) >= 2, "the next event")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    assert kinds(listener)[:2] == ["new", "update"], "the face goes on"
+    assert listener.payloads("availability") == ["online", "offline"]
+    assert connections(broker) == 1
+    assert listener.seqs() == list(range(1, len(listener.seqs()) + 1))
+    assert "INFO reloaded: demo on litert, device 'test'" in complaints
+
+
+@pytest.mark.parametrize(
+    ("config", "first_track"),
+    [
+        ("[expression]\ndwell_s = 0.1\n", 1),
+        ("[camera]\nwidth = 480\nheight = 360\n", 2),
+        ("[mesh]\nmax_faces = 1\n", 2),
+    ],
+)
+def test_where_other_settings_follow_faces_anew_each_ends_first(start, reload, broker, config, first_track):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, config)
+        until(lambda: kinds(listener).count("new") >= 2, "the face is new again")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    events = listener.payloads("event")
+    again = kinds(listener).index("new", 1)
+    assert kinds(listener)[again - 1] == "end"
+    assert events[again]["track"] == first_track, "a track of another mesh has another number"
+    assert kinds(listener).count("new") == kinds(listener).count("end")
+    assert listener.seqs() == list(range(1, len(events) + 1))
+    assert len({event["id"].rpartition("-")[0] for event in events}) == 1, "it is one run"
+    assert connections(broker) == 1
+
+
+def test_a_reload_takes_over_another_bundle(start, reload, broker, crop_bundle):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, f"[model]\nbundle = '{crop_bundle('landmarks_crop')}'\n")
+        until(lambda: kinds(listener).count("new") >= 2, "the face is new again")
+        until(lambda: len(listener.payloads("info")) >= 2, "info is published again")
+    before, after = listener.payloads("info")
+    events = listener.payloads("event")
+    again = kinds(listener).index("new", 1)
+    assert {event["model"] for event in events[:again]} == {before["model"]["id"]}, "it decided what ends, too"
+    assert events[again]["model"] == after["model"]["id"] == "landmarks_crop"
+    assert after["labels"] == ["neutral", "happiness", "surprise"]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("[mqqt]\n", "mqqt"),
+        ("[model]\nbundle = '/nowhere'\n", "manifest.json"),
+        ("[mesh]\nmodels = '/nowhere'\n", "/nowhere"),
+        ("[mqtt]\nbase = '#'\n", "mqtt.base"),
+        ("[camera]\nsource = 'v4l2:/dev/video99'\n", "/dev/video99"),
+    ],
+)
+def test_what_cannot_be_taken_over_is_said_and_all_goes_on(start, reload, broker, config, reason):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        # A camera that is opened again takes longer on a busy machine than a face is waited for.
+        patient = "[expression]\nhold_s = 10.0\n"
+        daemon = start("--mqtt", broker.url, config=f"[camera]\nsource = 'demo'\n{patient}")
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, patient + (config if "camera" in config else f"[camera]\nsource = 'demo'\n{config}"))
+        until(lambda: len(listener.payloads("info")) >= 2, "info tells it")
+        until(lambda: len(kinds(listener)) >= 2, "the next event")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    (line,) = [line for line in complaints.splitlines() if "reload" in line]
+    assert line.startswith("WARNING reload refused, all goes on as before: ")
+    assert reason in line
+    before, after = listener.payloads("info")
+    assert before["problem"] is None
+    assert reason in after["problem"]
+    assert kinds(listener)[:2] == ["new", "update"], "the face goes on"
+    assert connections(broker) == 1
+
+
+def test_a_reload_can_follow_one_that_was_refused(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: listener.payloads("event"), "the first event")
+        reload(daemon, "[mqqt]\n")
+        until(lambda: [info for info in listener.payloads("info") if info["problem"]], "info tells it")
+        reload(daemon, "")
+        until(lambda: len(listener.payloads("info")) >= 3, "info is published again")
+    assert listener.payloads("info")[-1]["problem"] is None
+
+
+def test_another_device_name_needs_another_connection(start, reload, broker):
+    with Listener(broker.port, "emotion/test/#") as old, Listener(broker.port, "emotion/other/#") as new:
+        daemon = start("--camera", "demo", "--mqtt", broker.url)
+        until(lambda: old.payloads("event"), "the first event")
+        reload(daemon, "", name="other")
+        until(lambda: new.payloads("event"), "the face is new there")
+        status, complaints = finish(daemon, signal.SIGTERM)
+        until(lambda: new.payloads("availability")[-1:] == ["offline"], "offline is said")
+    assert status == 0, complaints
+    assert "connecting anew, as 'other'" in complaints
+    assert (kinds(old)[0], kinds(old)[-1]) == ("new", "end")
+    assert (kinds(new)[0], kinds(new)[-1]) == ("new", "end")
+    assert old.payloads("availability") == new.payloads("availability") == ["online", "offline"]
+    assert old.payloads("state")[-1]["faces"] == []
+    assert old.seqs() + new.seqs() == list(range(1, len(old.seqs()) + len(new.seqs()) + 1)), "seq goes on"
+    assert new.payloads("info")[0]["device"] == "other"
+
+
+HOT = """
+import functools, pathlib, sys
+from edge.device import system
+for name in ("cpu_temperature_c", "throttling"):
+    setattr(system, name, functools.partial(getattr(system, name), root=pathlib.Path(sys.argv[1])))
+from edge.cli import main
+sys.exit(main(["run", *sys.argv[2:]]))
+"""
+"""The program, on a machine whose /sys is a folder of the test."""
+
+
+def test_a_hot_processor_looks_at_fewer_pictures(broker, tmp_path):
+    sensor = tmp_path / "sys/class/thermal/thermal_zone0/temp"
+    sensor.parent.mkdir(parents=True)
+    sensor.write_text("81000\n")
+    (tmp_path / "own.toml").write_text(
+        '[device]\nname = "test"\n[load]\nleast_fps = 4.0\n[mqtt]\nhealth_interval_s = 3.0\n'
+    )
+    command = ["--config", str(tmp_path / "own.toml"), "--camera", "demo", "--mqtt", broker.url]
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = subprocess.Popen(
+            [sys.executable, "-c", HOT, str(tmp_path), *command], stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+        try:
+            until(lambda: len(listener.payloads("health")) >= 2, "health, twice")
+        finally:
+            _, complaints = finish(daemon, signal.SIGTERM)
+    health = listener.payloads("health")[1]
+    SCHEMAS["health"].validate(health)
+    assert (health["target_fps"], health["cpu_temperature_c"]) == (12, 81)
+    assert 0 < health["fps"] <= 13, "not more than that, however little else there is to do"
+    (line,) = [line for line in complaints.splitlines() if "pictures a second" in line]
+    assert line == "WARNING the processor is at 81 degrees Celsius: fewer pictures a second are looked at, now 12"
+    assert kinds(listener).count("new") == 1, "a face is not lost in the pauses"

@@ -1,0 +1,49 @@
+"""From frames to changes without I/O: the demo's script is read back from its pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.camera.demo.script import LOOP_S
+from edge.expression import ExpressionMachine
+from edge.face_mesh.litert import LiteRTFaceMesh
+from edge.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def story(models, demo):
+    """Second and change of everything that happens in one round of the demo."""
+    settings = Settings()
+    bundle = bundles.load(bundles.CHECKOUT)
+    mesh = LiteRTFaceMesh(settings.mesh, models)
+    machine = ExpressionMachine(bundle.labels, settings.expression)
+    changes = []
+    for frame in demo(0, LOOP_S):
+        changes += machine.step(bundle.classifier.read(mesh.process(frame), frame.rgb), frame.captured_at)
+    return changes
+
+
+def at(story, second: float) -> str | None:
+    """What is shown at a second of the demo."""
+    return [change.expression for change in story if change.since <= second][-1]
+
+
+@pytest.mark.parametrize(
+    ("second", "expression"),
+    [(2, "happiness"), (5, "neutral"), (9, "surprise"), (14, "sadness"), (21, "happiness"), (24, None)],
+)
+def test_what_the_demo_plays_is_what_is_shown(story, second, expression):
+    assert at(story, second) == expression
+
+
+def test_the_person_who_comes_back_is_a_new_face(story):
+    assert [(change.track_id, change.kind) for change in story if change.kind != "update"] == [
+        (1, "new"),
+        (1, "end"),
+        (2, "new"),
+    ]
+
+
+def test_a_turned_and_moving_face_does_not_flicker(story):
+    assert len(story) <= 16

@@ -1,0 +1,241 @@
+"""A shadow reads what the bundle in use reads, says so beside it, and changes nothing, whatever becomes of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+import edge
+from edge.bundle import bundle as bundles
+from edge.bundle.store import BundleStore
+from edge.daemon.shadow import Shadow
+from edge.errors import ConfigError
+from edge.settings import CameraSettings, ModelSettings, Settings
+from edge.values import Frame
+from tests.support.broker import Listener, retained, until
+
+pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
+
+REPOSITORY = Path(__file__).parents[3]
+EMOTION, LANDMARKS = bundles.CHECKOUT, bundles.CHECKOUT.with_name("landmarks")
+SCHEMA = Draft202012Validator(
+    json.loads((Path(edge.__file__).parent / "messages" / "schemas" / "shadow_state.json").read_text())
+)
+
+
+def id_of(folder: Path) -> str:
+    return json.loads((folder / bundles.MANIFEST).read_text())["id"]
+
+
+ON_A_DEVICE = """
+import pathlib, sys
+from edge.bundle import bundle
+bundle.INSTALLED = pathlib.Path(sys.argv[1]) / "current"
+from edge.cli import main
+sys.exit(main(["run", *sys.argv[2:]]))
+"""
+"""The program, on a device whose bundles are in a folder of the test."""
+
+
+@pytest.fixture
+def store(tmp_path) -> BundleStore:
+    store = BundleStore(tmp_path / "models", trial_s=0)
+    store.install(EMOTION)
+    return store
+
+
+@pytest.fixture
+def start(tmp_path, broker, models):
+    """Start the daemon on the demo; it ends with the test."""
+    running: list[subprocess.Popen] = []
+    (tmp_path / "state").mkdir()
+
+    def run(config: str = "") -> subprocess.Popen:
+        settings = tmp_path / "own.toml"
+        settings.write_text(f"[device]\nname = 'test'\n[mesh]\nmodels = '{models.folder}'\n{config}")
+        arguments = ["--config", str(settings), "--camera", "demo", "--mqtt", broker.url]
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", ON_A_DEVICE, str(tmp_path / "models"), *arguments],
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+                env={**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")},
+            )
+        )  # fmt: skip
+        return running[-1]
+
+    yield run
+    for daemon in running:
+        daemon.kill()
+        daemon.communicate()
+
+
+def finish(daemon: subprocess.Popen) -> tuple[int, str]:
+    daemon.send_signal(signal.SIGTERM)
+    _, complaints = daemon.communicate(timeout=15)
+    return daemon.returncode, complaints
+
+
+def faces_of(listener: Listener) -> list[dict]:
+    return [face for state in listener.payloads("shadow/state") for face in state["faces"]]
+
+
+def infos(listener: Listener) -> list[tuple[str, str | None]]:
+    return [(info["model"]["id"], info["shadow"]) for info in listener.payloads("info")]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start(f"[model]\nshadow = '{LANDMARKS}'\n")
+        until(lambda: len(faces_of(listener)) >= 5, "faces, as the shadow sees them", 30)
+        status, complaints = finish(daemon)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+        left = retained(broker.port)
+    assert status == 0, complaints
+    states = {state["time"]: state for state in listener.payloads("state")}
+    pairs = [(shadow, states.get(shadow["time"])) for shadow in listener.payloads("shadow/state")]
+    # Where the broker is slow only the newest state waits, so one of the two may be missing.
+    assert sum(beside is not None for _, beside in pairs) >= 3
+    for shadow, beside in pairs:
+        SCHEMA.validate(shadow)
+        if beside is None:
+            continue
+        shown = {face["track"]: face["expression"] for face in beside["faces"]}
+        assert (shadow["model"], shadow["in_use"]["model"]) == (id_of(LANDMARKS), id_of(EMOTION))
+        assert shadow["in_use"]["expression"] == beside["expression"]
+        assert all(face["in_use"] == shown[face["track"]] for face in shadow["faces"])
+    assert infos(listener) == [(id_of(EMOTION), id_of(LANDMARKS))]
+    assert {event["model"] for event in listener.payloads("event")} == {id_of(EMOTION)}
+    assert f"model {id_of(EMOTION)}, shadow {id_of(LANDMARKS)}" in complaints
+    assert "shadow/state" not in left, "what a shadow says is of this moment alone"
+
+
+def test_a_shadow_of_the_store_comes_into_use(store, start, broker):
+    store.install(LANDMARKS, shadow=True)
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start("[mqtt]\nhealth_interval_s = 3600.0\n")
+        until(lambda: faces_of(listener), "a face, as the shadow sees it", 30)
+        store.install(LANDMARKS)
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: len(infos(listener)) == 2, "info tells it")
+        compared = len(listener.payloads("shadow/state"))
+        seen = len(listener.payloads("state"))
+        until(lambda: len(listener.payloads("state")) > seen + 2, "the state goes on")
+        until(lambda: [h for h in listener.payloads("health") if h["model"] == id_of(LANDMARKS)], "health", 60)
+    assert infos(listener) == [(id_of(EMOTION), id_of(LANDMARKS)), (id_of(LANDMARKS), None)]
+    assert len(listener.payloads("shadow/state")) == compared
+    assert listener.payloads("info")[-1]["shadow_problem"] is None
+
+
+def test_a_shadow_comes_and_goes_with_a_reload_and_no_face_ends(store, start, broker):
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start()
+        until(lambda: listener.payloads("event"), "the first event", 30)
+        for change in (lambda: store.install(LANDMARKS, shadow=True), store.shadow_off):
+            change()
+            told = len(infos(listener))
+            daemon.send_signal(signal.SIGHUP)
+            until(lambda told=told: len(infos(listener)) > told, "info is published again")
+    assert [shadow for _, shadow in infos(listener)] == [None, id_of(LANDMARKS), None]
+    tracks = [event["track"] for event in listener.payloads("event")]
+    assert "end" not in [event["type"] for event in listener.payloads("event") if event["track"] == tracks[0]]
+
+
+def test_a_shadow_that_cannot_be_loaded_is_told_and_stops_nothing(store, start, broker, tmp_path):
+    store.install(LANDMARKS, shadow=True)
+    network = tmp_path / "models" / "shadow" / bundles.NETWORK
+    network.write_bytes(network.read_bytes()[:-1])
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = start()
+        until(lambda: listener.payloads("event"), "the first event", 30)
+        status, complaints = finish(daemon)
+    assert status == 0, complaints
+    info = listener.payloads("info")[0]
+    assert (info["shadow"], info["problem"]) == (None, None)
+    assert "classifier.tflite is not the file that the manifest describes" in info["shadow_problem"]
+    (line,) = [line for line in complaints.splitlines() if "shadow" in line]
+    assert line.startswith("WARNING there is no shadow: model bundle")
+    assert listener.payloads("shadow/state") == []
+
+
+def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(store, start, broker, tmp_path):
+    store.install(LANDMARKS, shadow=True)
+
+    def run(end: signal.Signals, *, reload: bool = False) -> tuple[str | None, str | None]:
+        """Start the daemon and end it; what `info` said of the shadow in the end."""
+        with Listener(broker.port, "emotion/test/#") as listener:
+            daemon = start()
+            until(lambda: listener.payloads("event"), "the first event", 30)
+            if reload:
+                daemon.send_signal(signal.SIGHUP)
+                until(lambda: infos(listener)[-1][1], "the shadow is back")
+            daemon.send_signal(end)
+            daemon.communicate(timeout=15)
+        info = listener.payloads("info")[-1]
+        return info["shadow"], info["shadow_problem"]
+
+    left_out = (None, f"the program ended unexpectedly while {tmp_path / 'models' / id_of(LANDMARKS)} was the shadow")
+    assert run(signal.SIGKILL) == (id_of(LANDMARKS), None)
+    shadow, problem = run(signal.SIGKILL)
+    assert (shadow, (problem or "").partition(";")[0]) == left_out
+    assert run(signal.SIGTERM, reload=True) == (id_of(LANDMARKS), None), "a reload tries it again"
+    assert run(signal.SIGTERM) == (id_of(LANDMARKS), None), "that run has ended well"
+
+
+@pytest.fixture
+def installed(store, tmp_path, monkeypatch):
+    """The settings and the bundle in use of a device with the landmark bundle as the shadow."""
+    store.install(LANDMARKS, shadow=True)
+    monkeypatch.setattr(bundles, "INSTALLED", tmp_path / "models" / "current")
+    return Settings(), bundles.load(bundles.INSTALLED)
+
+
+def shadow_of(settings: Settings, in_use: bundles.Bundle, **model: str) -> str | None:
+    settings = replace(settings, model=ModelSettings(**model))
+    folder = bundles.locate_shadow(settings, in_use)
+    return folder and bundles.load_shadow(settings, folder).id
+
+
+def test_where_a_bundle_is_chosen_by_hand_so_is_its_shadow(installed):
+    settings, in_use = installed
+    assert shadow_of(settings, in_use) == id_of(LANDMARKS)
+    assert shadow_of(settings, in_use, bundle=str(bundles.INSTALLED)) is None
+    assert shadow_of(settings, in_use, bundle=str(EMOTION), shadow=str(LANDMARKS)) == id_of(LANDMARKS)
+    assert shadow_of(settings, in_use, shadow=str(EMOTION)) == id_of(EMOTION), "another folder, though the same model"
+    assert shadow_of(settings, in_use, shadow=str(bundles.INSTALLED)) is None, "a bundle is no shadow of itself"
+
+
+def test_a_recording_has_no_picture_for_a_shadow_that_reads_one(installed):
+    settings, in_use = installed
+    settings = replace(settings, camera=CameraSettings(source="recording:smile.landmarks"))
+    assert shadow_of(settings, in_use) == id_of(LANDMARKS)
+    with pytest.raises(ConfigError, match=r"set model\.shadow to one that reads landmarks alone"):
+        shadow_of(settings, in_use, shadow=str(EMOTION))
+
+
+def test_a_shadow_that_fails_at_work_ends_with_one_line(crop_bundle, portraits, caplog):
+    in_use = bundles.load(EMOTION)
+    settings = replace(Settings(), model=ModelSettings(shadow=str(crop_bundle("crop"))))
+    shadow = Shadow(settings, in_use)
+    picture, face = portraits[0]
+    assert shadow.step([face], Frame(picture, 1.0), 1.0)
+    assert [shown.track_id for shown in shadow.shown()] == [face.track_id]
+    with caplog.at_level(logging.WARNING):
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        assert not shadow.step([face], Frame(nothing, 2.0), 2.0), "no patch can be cut out of it"
+        assert shadow.step([face], Frame(picture, 3.0), 3.0)
+    assert (shadow.id, shadow.shown()) == (None, ())
+    assert len(caplog.records) == 1
+    assert shadow.problem
+    assert shadow.problem in caplog.text
+    assert "\n" not in shadow.problem

@@ -1,0 +1,144 @@
+"""What the machine says of itself, read from files as a Raspberry Pi has them."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.device import system
+
+pytest_plugins = ["tests.support.pi_roots"]
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_temperature_is_in_degrees(pi4, pi5):
+    pi5.celsius(61.25)
+    assert system.cpu_temperature_c(pi4.root) == 48.312
+    assert system.cpu_temperature_c(pi5.root) == 61.25
+
+
+def test_what_the_machine_does_not_tell_is_unknown(tmp_path):
+    assert system.cpu_temperature_c(tmp_path) is None
+    assert system.firmware_flags(tmp_path) is None
+    assert system.throttling(tmp_path) == (None, None)
+    assert system.board(tmp_path) == ""
+    assert system.rss_mb(root=tmp_path) is None
+
+
+def test_the_board_has_a_name(pi4):
+    assert system.board(pi4.root) == "Raspberry Pi 4 Model B Rev 1.5"
+
+
+FLAGS = [
+    # The documentation's example: throttled at a low voltage, and both have been seen before.
+    (0x50005, (True, True)),
+    (0x50000, (False, False)),
+    (0x1, (False, True)),
+    (0x2, (True, False)),
+    (0xE0008, (False, False)),
+    (0x0, (False, False)),
+]
+
+
+@pytest.mark.parametrize(("flags", "expected"), FLAGS)
+def test_throttling_of_now_is_told_from_throttling_of_the_past(pi5, flags, expected):
+    pi5.firmware.flags = flags
+    assert system.throttling(pi5.root) == expected
+    assert system.firmware_flags(pi5.root) == flags
+
+
+@pytest.mark.parametrize(("flags", "expected"), FLAGS)
+@pytest.mark.parametrize("soc", ["soc", "soc@107c000000"])
+def test_where_the_firmware_may_not_be_asked_an_older_kernel_tells(pi4, soc, flags, expected):
+    pi4.no_firmware()
+    (pi4.root / "sys/devices/platform/soc/soc:firmware/get_throttled").unlink()
+    pi4.write(f"sys/devices/platform/{soc}/{soc}:firmware/get_throttled", f"{flags:x}\n")
+    assert system.throttling(pi4.root) == expected
+    # What it tells of the past is forgotten within two seconds, so it is no word on the time since the start.
+    assert system.firmware_flags(pi4.root) is None
+
+
+@pytest.mark.parametrize(("alarm", "low"), [("0", False), ("1", True), ("nonsense", None)])
+def test_a_newer_kernel_still_tells_of_the_voltage(pi5, alarm, low):
+    pi5.no_firmware()
+    pi5.alarm(alarm)
+    assert system.throttling(pi5.root) == (None, low)
+
+
+def test_a_dip_that_only_the_kernel_saw_counts(pi5):
+    pi5.alarm("1")
+    assert system.throttling(pi5.root) == (False, True)
+
+
+def test_the_firmware_is_asked_through_the_device_that_can_do_least(pi4, pi5):
+    system.throttling(pi4.root)
+    system.throttling(pi5.root)
+    assert pi4.firmware.asked == ["vcio", "vcio_gencmd"]
+
+
+def test_the_older_device_is_asked_where_the_newer_one_refuses(pi5, monkeypatch):
+    def only_the_older(device, *rest):
+        if Path(f"/proc/self/fd/{device}").readlink().name == "vcio_gencmd":
+            raise PermissionError
+        return pi5.firmware(device, *rest)
+
+    monkeypatch.setattr(fcntl, "ioctl", only_the_older)
+    pi5.firmware.flags = 0x50005
+    assert system.throttling(pi5.root) == (True, True)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "0x"])
+def test_nonsense_is_unknown(pi4, text):
+    pi4.no_firmware()
+    pi4.alarm(text)
+    pi4.write("sys/devices/platform/soc/soc:firmware/get_throttled", text)
+    pi4.write("sys/class/thermal/thermal_zone0/temp", text)
+    assert system.throttling(pi4.root) == (None, None)
+    assert system.cpu_temperature_c(pi4.root) is None
+
+
+def test_a_device_that_is_none_of_the_firmware_is_no_answer(tmp_path):
+    for name in system.FIRMWARE_DEVICES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert system.firmware_flags(tmp_path) is None
+
+
+def test_a_question_that_the_firmware_does_not_know_has_no_answer(pi5):
+    assert system._ask_firmware("get_weather", pi5.root) is None
+
+
+def test_a_reading_starts_no_process_and_takes_no_time(pi4, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a reading started a process"))
+    started = time.perf_counter()
+    for _ in range(100):
+        system.throttling(pi4.root)
+        system.cpu_temperature_c(pi4.root)
+    assert (time.perf_counter() - started) / 100 < 0.01
+
+
+def test_this_process_has_a_size():
+    assert 5 < system.rss_mb() < 5000
+
+
+def test_the_code_of_the_start_is_released_and_everything_still_works():
+    program = """
+import cv2, numpy as np
+from edge.device import system
+before = system.rss_mb()
+system.release_startup_code()
+after = system.rss_mb()
+rotation = np.linalg.svd(np.eye(3))[0]
+small = cv2.resize(np.full((64, 64, 3), 7, np.uint8), (8, 8))
+print(before - after, abs(np.linalg.det(rotation)), small.mean())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    released, determinant, mean = map(float, done.stdout.split())
+    assert released > 5
+    assert (round(determinant, 6), mean) == (1.0, 7.0)

@@ -1,0 +1,409 @@
+"""What systemd and the journal are told, over the real sockets, by the real process and its signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.device import journal, systemd
+from edge.device.journal import encoded, fields
+from edge.device.systemd import Systemd
+from tests.support.broker import until
+
+pytest_plugins = ["tests.support.broker"]
+
+REPOSITORY = Path(__file__).parents[3]
+NO_BROKER = "mqtt://127.0.0.1:9"
+WATCHDOG_S = 2.0
+MARK, CLOSE = b"mark", b"close"
+
+LAUNCHER = """
+import pathlib, socket, sys, threading
+from edge.device import journal, systemd
+journal.JOURNAL = sys.argv.pop(1)
+journal.library = systemd.library = lambda name: None
+fault, marker = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+def hanging(work):
+    def hangs_once_the_marker_is_there(*arguments):
+        while marker.exists():
+            threading.Event().wait(0.05)
+        return work(*arguments)
+    return hangs_once_the_marker_is_there
+from edge.camera.demo.camera import DemoCamera
+from edge.face_mesh.litert import LiteRTFaceMesh
+from edge.mqtt.session import Link
+if fault == "a camera that is silent":
+    read = DemoCamera.read
+    DemoCamera.read = lambda camera, timeout_s: None if marker.exists() else read(camera, timeout_s)
+if fault == "a camera that hangs":
+    DemoCamera.read = hanging(DemoCamera.read)
+if fault == "a mesh that hangs":
+    LiteRTFaceMesh.process = hanging(LiteRTFaceMesh.process)
+if fault == "a publisher that hangs":
+    Link.turn = hanging(Link.turn)
+if fault == "a name server that is silent":
+    socket.getaddrinfo = hanging(socket.getaddrinfo)
+from edge.cli import main
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+"""The program, but with the journal's socket where the test listens, and with a fault once a file is there."""
+
+
+class Socket:
+    """A datagram socket of systemd or journald, read as promptly as they do, with all that came."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.heard: list[bytes] = []
+        self.marks = 0
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def listen(self) -> None:
+        while (message := self.socket.recv(65536)) != CLOSE:
+            self.marks += message == MARK
+            if message != MARK:
+                self.heard.append(message)
+
+    def all(self) -> list[bytes]:
+        """What was sent until now."""
+        marks = self.marks
+        self.say(MARK)
+        until(lambda: self.marks > marks, "our own word came through")
+        return list(self.heard)
+
+    def say(self, word: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(word, self.address)
+
+    def close(self) -> None:
+        self.say(CLOSE)
+        self.thread.join()
+        self.socket.close()
+
+    def count(self, message: bytes) -> int:
+        return sum(each == message for each in self.all())
+
+    def starting(self, start: str) -> list[str]:
+        return [text for text in (each.decode() for each in self.all()) if text.startswith(start)]
+
+
+class Unit:
+    """The daemon as systemd would start it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notify = Socket(str(folder / "notify"))
+        self.journal = Socket(str(folder / "journal"))
+        self.marker = folder / "marker"
+        self.process: subprocess.Popen | None = None
+
+    def start(self, *arguments: str, fault: str = "", journal: str = "journal", config: str = "") -> subprocess.Popen:
+        (self.folder / "own.toml").write_text(f'[device]\nname = "test"\n{config}')
+        reader, writer = os.pipe()
+        stream = os.fstat(writer)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, str(self.folder / journal), fault, str(self.marker),
+             "--config", str(self.folder / "own.toml"), *(arguments or ("--camera", "demo", "--mqtt", NO_BROKER))],
+            stdin=subprocess.DEVNULL,
+            stderr=writer,
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(self.folder / "notify"),
+                "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6)),
+                "JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}",
+            },
+        )  # fmt: skip
+        os.close(writer)
+        self.stderr = os.fdopen(reader)
+        return self.process
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, list[str]]:
+        """Its exit status and the lines on stderr."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> tuple[int, list[str]]:
+        lines = self.stderr.read().splitlines()
+        return self.process.wait(15), lines
+
+
+@pytest.fixture
+def unit(tmp_path):
+    one = Unit(tmp_path)
+    yield one
+    if one.process is not None:
+        one.process.kill()
+        one.process.wait()
+        one.stderr.close()
+    one.notify.close()
+    one.journal.close()
+
+
+@pytest.fixture(params=["sockets", "systemd-python"])
+def way(request, monkeypatch):
+    """Both ways to reach systemd."""
+    if request.param == "systemd-python":
+        pytest.importorskip("systemd.daemon", reason="systemd-python is not here: apt install python3-systemd")
+    else:
+        monkeypatch.setattr(systemd, "library", lambda _name: None)
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request, tmp_path, monkeypatch):
+    name = f"@emotion-edge-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    listener = Socket(name.replace("@", "\0", 1) if request.param == "abstract" else name)
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    yield listener
+    listener.close()
+
+
+@pytest.mark.usefixtures("way")
+def test_systemd_hears_each_word_as_it_wants_it(listener):
+    systemd = Systemd()
+    systemd.ready()
+    systemd.status("15.0 fps,\nREADY=1")
+    systemd.reloading()
+    systemd.stopping()
+    ready, status, reloading, stopping = listener.all()
+    assert ready == b"READY=1"
+    assert status == b"STATUS=15.0 fps, READY=1", "one line, whatever a label holds"
+    first, second = reloading.decode().splitlines()
+    assert first == "RELOADING=1"
+    assert int(second.removeprefix("MONOTONIC_USEC=")) / 1e6 == pytest.approx(time.monotonic(), abs=5)
+    assert stopping == b"STOPPING=1"
+
+
+def test_a_status_is_sent_when_it_is_another(listener):
+    systemd = Systemd()
+    for text in ("a", "a", "b", "a"):
+        systemd.status(text)
+    assert listener.all() == [b"STATUS=a", b"STATUS=b", b"STATUS=a"]
+
+
+def test_the_watchdog_is_fed_no_more_often_than_it_needs(listener, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    now = [100.0]
+    systemd = Systemd(clock=lambda: now[0])
+    fed_at = []
+    for i in range(600):
+        now[0] = 100 + i / 15
+        before = len(listener.all())
+        systemd.watchdog()
+        fed_at += [now[0]] * (len(listener.all()) - before)
+    assert fed_at == pytest.approx([100, 105, 110, 115, 120, 125, 130, 135])
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"}]
+)
+def test_no_watchdog_no_food(listener, monkeypatch, environment):
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    Systemd().watchdog()
+    assert listener.all() == []
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("address", [None, "", "/nowhere/at/all"])
+def test_without_systemd_nothing_happens(monkeypatch, address):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if address is not None:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+    systemd = Systemd()
+    systemd.ready()
+    systemd.status("all is well")
+    systemd.stopping()
+
+
+def test_an_entry_with_a_value_of_several_lines_carries_its_length():
+    assert encoded({"MESSAGE": "one", "NOTE": "two\nlines"}) == (b"MESSAGE=one\nNOTE\n\x09\0\0\0\0\0\0\0two\nlines\n")
+
+
+def test_lines_on_a_stderr_that_is_the_journal_have_their_priority(capsys):
+    handler = journal.JournalHandler(sys.stderr)
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        handler.handle(logging.LogRecord("edge", level, "", 0, "one\ntwo", None, None))
+    assert capsys.readouterr().err.splitlines() == [f"<{n}>{line}" for n in (7, 6, 4, 3, 2) for line in ("one", "two")]
+
+
+def test_an_entry_that_the_journal_does_not_take_goes_to_stderr(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(journal, "library", lambda _name: None)
+    monkeypatch.setattr(journal, "JOURNAL", str(tmp_path / "nobody"))
+    record = logging.LogRecord("edge", logging.INFO, "", 0, "face 1", None, None)
+    record.__dict__.update(fields(journal.CHANGED, TRACK=1))
+    journal.JournalHandler(sys.stderr).handle(record)
+    assert capsys.readouterr().err == "<6>face 1\n"
+
+
+needs_models = pytest.mark.usefixtures("models")
+
+
+@needs_models
+def test_it_is_ready_with_the_first_frame_and_waits_for_no_broker(unit):
+    unit.start()
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "the watchdog is fed")
+    until(lambda: len(unit.notify.starting("STATUS=")) >= 2, "the status is told")
+    status, lines = unit.stop()
+    heard = unit.notify.all()
+    assert status == 0, lines
+    assert heard[0] == b"READY=1"
+    assert heard.count(b"READY=1") == 1
+    assert heard[-1] == b"STOPPING=1"
+    assert re.fullmatch(r"STATUS=\d+\.\d fps, (no face|[a-z]+), no broker", unit.notify.starting("STATUS=")[-1])
+
+
+@needs_models
+def test_the_status_tells_frame_rate_expression_and_broker(unit, broker):
+    unit.start("--camera", "demo", "--mqtt", broker.url)
+    told = until(
+        lambda: [s for s in unit.notify.starting("STATUS=") if s.endswith("broker connected")], "the broker is there"
+    )
+    fps, expression, _ = told[0].removeprefix("STATUS=").split(", ")
+    assert 5 < float(fps.removesuffix(" fps")) < 17
+    assert expression == "happiness", "the demo begins with a smile"
+
+
+@needs_models
+def test_a_change_is_one_entry_of_the_journal_with_its_fields(unit):
+    unit.start()
+    changes = until(lambda: unit.journal.starting("MESSAGE=face"), "the first face")
+    status, lines = unit.stop()
+    assert status == 0
+    first = dict(line.split("=", 1) for line in changes[0].splitlines())
+    assert first.pop("CONFIDENCE").startswith(("0.", "1.0"))
+    assert re.fullmatch(r"face 1: new happiness \(\d\.\d\d\)", first.pop("MESSAGE"))
+    assert first == {
+        "PRIORITY": "6", "SYSLOG_IDENTIFIER": "emotion-edge", "MESSAGE_ID": journal.CHANGED,
+        "TRACK": "1", "EXPRESSION": "happiness", "PREVIOUS": "none",
+    }  # fmt: skip
+    last = dict(line.split("=", 1) for line in unit.journal.starting("MESSAGE=face")[-1].splitlines())
+    assert (last["EXPRESSION"], last["MESSAGE"].split()[2]) == ("none", "end")
+    assert not [line for line in lines if "face 1" in line], "once, not twice"
+    assert [line for line in lines if line.startswith("<6>demo on litert")], lines
+    assert [line for line in lines if line.startswith("<4>stopped before")], lines
+
+
+@needs_models
+def test_a_reload_is_told_to_systemd_and_to_the_journal(unit):
+    unit.start()
+    until(lambda: unit.notify.count(b"READY=1"), "it is ready")
+    unit.process.send_signal(signal.SIGHUP)
+    until(lambda: unit.notify.count(b"READY=1") == 2, "it is ready again")
+    (unit.folder / "own.toml").write_text("[cammera]\n")
+    unit.process.send_signal(signal.SIGHUP)
+    until(lambda: unit.notify.count(b"READY=1") == 3, "it is ready again, with what it had")
+    status, lines = unit.stop()
+    words = [word.split("=")[0] for word in unit.notify.starting("RE")]
+    assert words == ["READY", "RELOADING", "READY", "RELOADING", "READY"]
+    assert status == 0
+    reloaded, refused = [entry for entry in unit.journal.starting("MESSAGE=") if "MESSAGE=reload" in entry]
+    assert {"PRIORITY=6", f"MESSAGE_ID={journal.RELOADED}"} < set(reloaded.splitlines())
+    assert {"PRIORITY=4", f"MESSAGE_ID={journal.REFUSED}"} < set(refused.splitlines())
+    assert "cammera" in refused
+    assert not [line for line in lines if "reload" in line], "once, not twice"
+
+
+@needs_models
+def test_where_the_journal_does_not_answer_a_change_is_a_line(unit):
+    unit.start(journal="nobody")
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "it runs")
+    _, lines = unit.stop()
+    assert [line for line in lines if line.startswith("<6>face 1: new happiness")]
+    assert unit.journal.all() == []
+
+
+@needs_models
+@pytest.mark.parametrize(
+    ("fault", "after_s"),
+    [
+        ("a camera that is silent", 0),
+        ("a camera that hangs", 0),
+        ("a mesh that hangs", 0),
+        ("a publisher that hangs", 11),
+    ],
+)
+def test_the_watchdog_starves_with(unit, broker, fault, after_s):
+    unit.start("--camera", "demo", "--mqtt", broker.url, fault=fault)
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= 2, "the watchdog is fed")
+    until(lambda: "emotion-edge-test" in broker.log.read_text(), "the broker knows it")
+    unit.marker.touch()
+    time.sleep(after_s + 1)
+    fed = unit.notify.count(b"WATCHDOG=1")
+    time.sleep(WATCHDOG_S)
+    assert unit.notify.count(b"WATCHDOG=1") == fed
+    unit.marker.unlink()
+    until(lambda: unit.notify.count(b"WATCHDOG=1") > fed, "what hung goes on, and the watchdog is fed again")
+
+
+@needs_models
+def test_a_name_server_that_is_silent_does_not_starve_the_watchdog(unit):
+    unit.marker.touch()
+    unit.start("--camera", "demo", "--mqtt", "mqtt://localhost:9", fault="a name server that is silent")
+    until(lambda: unit.notify.count(b"READY=1"), "it is ready")
+    time.sleep(12)
+    fed = unit.notify.count(b"WATCHDOG=1")
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + 3, "the watchdog is fed", 2 * WATCHDOG_S)
+
+
+@needs_models
+def test_pictures_that_are_shown_slowly_do_not_starve_the_watchdog(unit, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for i in range(20):
+        (tmp_path / "pictures" / f"{i:02}.pgm").write_bytes(b"P5 64 64 255\n" + bytes(64 * 64))
+    unit.start("--camera", f"images:{tmp_path / 'pictures'}", "--mqtt", NO_BROKER, config="[camera]\nfps = 1.0\n")
+    until(lambda: unit.notify.count(b"READY=1"), "it is ready")
+    started, fed = time.monotonic(), unit.notify.count(b"WATCHDOG=1")
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + 8, "the watchdog is fed")
+    assert time.monotonic() - started < 8 * WATCHDOG_S / systemd.FEED_SHARE + 1.5, "as often as with a camera"
+
+
+@needs_models
+def test_a_missing_camera_and_bad_settings_are_never_ready(unit):
+    if list(Path("/dev").glob("video*")):
+        pytest.skip("there is a video device here")
+    unit.start("--no-demo", "--mqtt", NO_BROKER)
+    status, lines = unit.end()
+    assert (status, len(lines)) == (69, 1), lines
+    assert "no camera found" in lines[0]
+    unit.stderr.close()
+    unit.start(config="[cammera]\n")
+    status, lines = unit.end()
+    assert (status, len(lines)) == (78, 1), lines
+    assert lines[0].startswith("<3>emotion-edge: ")  # an error, as journald reads it
+    assert "cammera" in lines[0]
+    assert unit.notify.all() == []
+
+
+@needs_models
+def test_in_a_terminal_a_hangup_ends_it(tmp_path):
+    ours, theirs = pty.openpty()
+    with (tmp_path / "log").open("w") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "edge", "run", "--camera", "demo", "--mqtt", NO_BROKER],
+            stdin=theirs, stderr=log, cwd=REPOSITORY,
+        )  # fmt: skip
+    try:
+        until(lambda: "face 1: new" in (tmp_path / "log").read_text(), "it runs")
+        daemon.send_signal(signal.SIGHUP)
+        assert daemon.wait(10) == -signal.SIGHUP
+    finally:
+        daemon.kill()
+        daemon.wait()
+        os.close(ours)
+        os.close(theirs)

@@ -1,0 +1,189 @@
+"""The direct face mesh on real models and real pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.images import read_image
+from edge.errors import ConfigError
+from edge.face_mesh import open_face_mesh
+from edge.face_mesh.litert import LiteRTFaceMesh
+from edge.face_mesh.one_euro import OneEuro
+from edge.face_mesh.tracking import Region, TrackIds
+from edge.settings import MeshSettings
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from edge.face_mesh.models import MeshModels
+
+OUTER_EYES = [33, 263]
+
+
+@pytest.fixture
+def mesh(models: MeshModels) -> LiteRTFaceMesh:
+    return LiteRTFaceMesh(MeshSettings(max_faces=2), models)
+
+
+def eye_centre(face) -> np.ndarray:
+    return face.landmarks[OUTER_EYES, :2].mean(axis=0)
+
+
+def test_one_face_keeps_its_number_while_it_moves_turns_and_changes(mesh, demo):
+    numbers = [tuple(face.track_id for face in mesh.process(frame)) for frame in demo(0, 21)]
+    assert set(numbers) == {(1,)}
+
+
+def test_a_face_that_leaves_is_gone_and_comes_back_as_another(mesh, demo):
+    seen = [[face.track_id for face in mesh.process(frame)] for frame in demo(20, 27)]
+    assert seen[0] == [1]
+    assert [] in seen
+    assert seen[-1] == [2]
+
+
+def test_a_short_loss_does_not_change_the_number(mesh, demo):
+    frames = list(demo(0, 2))
+    black = np.zeros_like(frames[0].rgb)
+    covered = [Frame(black, f.captured_at) if 0.8 < f.captured_at < 1.2 else f for f in frames]
+    seen = [[face.track_id for face in mesh.process(frame)] for frame in covered]
+    assert [] in seen
+    assert {number for numbers in seen for number in numbers} == {1}
+
+
+def test_landmarks_move_with_the_picture(mesh, demo):
+    (frame,) = demo(1.0, 1.05)
+    (face,) = mesh.still(frame.rgb)
+    (shifted,) = mesh.still(np.roll(frame.rgb, (24, 40), axis=(0, 1)))
+    assert np.allclose(shifted.landmarks[:, :2] - face.landmarks[:, :2], [40, 24], atol=1.0)
+
+
+def test_two_faces_have_two_numbers_and_swap_none(models, demo):
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_fps=15), models)
+    for frame in demo(0, 3):
+        pair = np.hstack([frame.rgb[:, 120:520], frame.rgb[:, 120:520]])
+        faces = sorted(mesh.process(Frame(pair, frame.captured_at)), key=lambda face: eye_centre(face)[0])
+        if frame.captured_at == 0:
+            numbers = [face.track_id for face in faces]
+    assert len(faces) == 2
+    assert [face.track_id for face in faces] == numbers
+    assert np.allclose(eye_centre(faces[1]) - eye_centre(faces[0]), [400, 0], atol=2.0)
+
+
+def test_no_more_faces_than_asked_for(models, media):
+    picture = read_image(media("multi_face.jpg"))
+    assert len(LiteRTFaceMesh(MeshSettings(max_faces=1), models).still(picture)) == 1
+    assert len(LiteRTFaceMesh(MeshSettings(max_faces=2), models).still(picture)) == 2
+
+
+def test_a_find_that_is_no_face_takes_nobodys_place(models, media):
+    """The detector's second surest find in this picture is none."""
+    picture = read_image(media("multi_face.jpg"))
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2), models)
+    for i in range(3):
+        faces = mesh.process(Frame(picture, i / 15))
+    assert len(faces) == 2
+
+
+def test_the_largest_face_of_a_picture_comes_first(models, demo):
+    (frame,) = demo(1.0, 1.05)
+    near = frame.rgb[:, 120:520]
+    far = cv2.resize(near, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    pair = np.zeros((480, 680, 3), np.uint8)
+    pair[: far.shape[0], : far.shape[1]] = far
+    pair[:, 280:] = near
+    large, little = LiteRTFaceMesh(MeshSettings(max_faces=4), models).still(pair)
+    assert np.ptp(little.landmarks[:, 1]) == pytest.approx(0.7 * np.ptp(large.landmarks[:, 1]), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["chelsea.png", "coffee.png", "free-mountain-vector-01.jpg"])
+def test_no_face_in_a_cat_a_cup_or_a_mountain(mesh, media, name):
+    assert mesh.still(read_image(media(name))) == ()
+
+
+def test_the_detector_looks_only_as_often_as_asked_while_nobody_is_there(models):
+    mesh = LiteRTFaceMesh(MeshSettings(search_fps=5), models)
+    looks = []
+    detector = mesh._detector
+    mesh._detector = lambda *args, **kwargs: looks.append(1) or detector(*args, **kwargs)
+    empty = np.full((480, 640, 3), 90, np.uint8)
+    for i in range(150):
+        mesh.process(Frame(empty, i / 15))
+    assert len(looks) == pytest.approx(50, abs=2)
+
+
+def test_a_small_crop_of_a_face_is_enlarged_and_found(mesh, demo):
+    (frame,) = demo(1.0, 1.05)
+    (face,) = mesh.still(frame.rgb)
+    low, high = face.landmarks[:, :2].min(axis=0).astype(int), face.landmarks[:, :2].max(axis=0).astype(int)
+    crop = cv2.resize(frame.rgb[low[1] : high[1], low[0] : high[0]], (48, 48), interpolation=cv2.INTER_AREA)
+    (small,) = mesh.still(crop)
+    back = small.landmarks[:, :2] * (high - low) / 48 + low
+    error = np.linalg.norm(back - face.landmarks[:, :2], axis=1) / np.linalg.norm(high - low)
+    assert np.median(error) < 0.03
+
+
+def test_a_single_pixel_is_no_face(mesh):
+    assert mesh.still(np.zeros((1, 1, 3), np.uint8)) == ()
+
+
+def test_a_file_that_is_no_model_is_one_line(models, tmp_path):
+    (tmp_path / "face_detector.tflite").write_bytes(b"not a model")
+    broken = dataclasses.replace(models, folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"face_detector\.tflite"):
+        LiteRTFaceMesh(MeshSettings(), broken)
+
+
+def test_the_wrong_model_is_told_from_the_right_one(models, tmp_path):
+    (tmp_path / "face_detector.tflite").write_bytes(models.landmarker.read_bytes())
+    with pytest.raises(ConfigError, match="not the short-range face detector"):
+        LiteRTFaceMesh(MeshSettings(), dataclasses.replace(models, folder=tmp_path))
+
+
+def test_an_unknown_backend_names_the_known_ones(models):
+    with pytest.raises(ConfigError, match="litert, mediapipe"):
+        open_face_mesh(MeshSettings(backend="dlib"), models)
+
+
+def noisy(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, (478, 3)).astype(np.float32)
+
+
+def test_smoothing_calms_a_still_face():
+    smooth = OneEuro(noisy(0), 0.0)
+    values = [smooth(noisy(i), i / 30, 200.0) for i in range(1, 90)]
+    assert np.std(values[-30:]) < 0.7 * np.std([noisy(i) for i in range(60, 90)])
+
+
+def test_smoothing_follows_a_fast_face():
+    still = np.zeros((478, 3), np.float32)
+    smooth = OneEuro(still, 0.0)
+    for i in range(1, 10):
+        value = smooth(still + 40 * i, i / 30, 200.0)
+    assert value == pytest.approx(360, abs=8)
+
+
+def test_smoothing_ignores_a_frame_that_is_not_later():
+    smooth = OneEuro(noisy(0), 1.0)
+    assert np.array_equal(smooth(noisy(1), 1.0, 200.0), noisy(0))
+
+
+def test_regions_overlap_fully_with_themselves_and_not_at_all_from_afar():
+    here = Region(100, 100, 50, 0.3)
+    assert here.overlap(here) == pytest.approx(1)
+    assert here.overlap(dataclasses.replace(here, x=151)) == 0
+    assert here.overlap(dataclasses.replace(here, x=125)) == pytest.approx(1 / 3)
+
+
+def test_a_number_is_given_back_soon_and_near_and_never_twice_at_once():
+    ids = TrackIds()
+    here = Region(100, 100, 50, 0)
+    first = ids.claim(here, 0.0, set())
+    ids.seen(first, here, 0.0)
+    assert ids.claim(here, 0.5, {first}) != first, "it is in use"
+    assert ids.claim(dataclasses.replace(here, x=300), 0.5, set()) != first, "too far"
+    assert ids.claim(here, 0.5, set()) == first
+    assert ids.claim(here, 1.5, set()) != first, "too late"

@@ -1,0 +1,64 @@
+"""The direct mesh gives what the mediapipe package gives. mediapipe runs in a process without network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.fixture(scope="module")
+def compare():
+    if importlib.util.find_spec("mediapipe") is None:
+        pytest.skip("mediapipe is not installed here")
+    offline = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*offline, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no process without network can be made here (unshare --map-root-user --net)")
+
+    def run(clip: Path) -> dict:
+        command = [*offline, sys.executable, "-m", "tests.support.parity", str(clip)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        if "the mediapipe backend cannot start" in done.stderr:
+            pytest.skip(done.stderr.strip().splitlines()[-1])
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_a_tracked_face_is_the_same_to_a_twentieth_of_a_pixel(compare, media):
+    result = compare(media("single_face.mp4"))
+    assert result["faces"] == result["frames"] == 72
+    assert result["median_px"] < 0.05
+
+
+def test_a_face_appears_in_the_same_frames(compare, media):
+    result = compare(media("noface_face.mov"))
+    assert result["presence_equal"] >= 0.99
+    assert 50 < result["faces"] < result["frames"]
+    assert result["median_px"] < 0.05
+
+
+def test_both_see_nobody_where_nobody_is(compare, media):
+    result = compare(media("no_face.mp4"))
+    assert result["presence_equal"] >= 0.99
+    assert result["faces"] == 0
+
+
+def test_the_demo_is_measured_alike_while_it_moves_and_turns(compare, demo, tmp_path):
+    clip = tmp_path / "demo.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (640, 480))
+    for frame in demo(2, 8):
+        writer.write(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+    writer.release()
+    result = compare(clip)
+    assert result["faces"] == result["frames"] == 90
+    assert result["median_px"] < 0.05

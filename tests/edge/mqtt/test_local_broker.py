@@ -1,0 +1,139 @@
+"""The broker for a workstation, and the publisher's way with one that speaks MQTT 3.1.1 only."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from edge.errors import UnavailableError
+from edge.mqtt.client import V311
+from edge.mqtt.local_broker import ensure_broker
+from edge.mqtt.publisher import Publisher
+from edge.settings import MqttSettings
+from tests.support.broker import Listener, free_port, retained, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.broker import Mosquitto
+
+pytest_plugins = ["tests.support.broker"]
+
+needs_amqtt = pytest.mark.skipif(
+    importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install 'emotion-edge[broker]'"
+)
+
+
+@pytest.fixture
+def local() -> Iterator[int]:
+    """The port of a broker of our own."""
+    port = free_port()
+    with ensure_broker(f"mqtt://localhost:{port}") as started:
+        assert started
+        yield port
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def children(port: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if str(port) in child.cmdline()]
+
+
+def test_a_broker_that_answers_is_used(broker: Mosquitto):
+    with ensure_broker(broker.url) as started:
+        assert not started
+        assert children(broker.port) == []
+
+
+def test_for_another_machine_no_broker_is_started():
+    with ensure_broker("mqtt://192.0.2.1") as started:
+        assert not started
+
+
+def test_without_amqtt_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with (
+        pytest.raises(UnavailableError, match="apt install mosquitto") as error,
+        ensure_broker(f"mqtt://localhost:{free_port()}"),
+    ):
+        pass
+    assert error.value.exit_status == 69
+
+
+@needs_amqtt
+def test_it_is_gone_with_its_context():
+    port = free_port()
+    with ensure_broker(f"mqtt://localhost:{port}"):
+        assert answers(port)
+    assert not answers(port)
+
+
+@needs_amqtt
+def test_it_is_gone_when_its_parent_is_killed():
+    port = free_port()
+    program = (
+        "import time; from edge.mqtt.local_broker import ensure_broker\n"
+        f"with ensure_broker('mqtt://localhost:{port}'): time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program])
+    until(lambda: answers(port), "the broker answers")
+    parent.kill()
+    parent.wait()
+    until(lambda: not answers(port), "the broker is gone")
+
+
+@needs_amqtt
+def test_it_says_nothing_on_the_terminal(capfd: pytest.CaptureFixture[str]):
+    port = free_port()
+    with ensure_broker(f"mqtt://localhost:{port}"), Listener(port):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_amqtt
+def test_the_publisher_falls_back_to_311_and_remembers_it(local: int):
+    publisher = Publisher(MqttSettings(url=f"mqtt://127.0.0.1:{local}", keepalive_s=2, retry_max_s=0.5), "dev")
+    with Listener(local) as listener:
+        publisher.start()
+        publisher.info({"who": "me"})
+        for seq in range(1, 11):
+            publisher.event({"seq": seq}, time.monotonic())
+        until(lambda: len(listener.seqs()) >= 10, "all events are there")
+        (child,) = children(local)
+        # Frozen for longer than the keepalive, so that the next connection has to find the session again.
+        os.kill(child.pid, signal.SIGSTOP)
+        for seq in range(11, 31):
+            publisher.event({"seq": seq}, time.monotonic())
+        until(lambda: not publisher.connected, "the keepalive runs out")
+        os.kill(child.pid, signal.SIGCONT)
+        until(lambda: 30 in listener.seqs(), "the other events are there")
+        assert listener.seqs() == list(range(1, 31))
+        assert publisher._link.protocol is V311
+    assert retained(local) == {"availability": "online", "info": {"who": "me"}}
+    publisher.stop(2)
+    assert retained(local)["availability"] == "offline"
+
+
+@needs_amqtt
+def test_the_last_will_is_retained_there_too(local: int):
+    program = (
+        "import time; from edge.mqtt.publisher import Publisher; from edge.settings import MqttSettings;"
+        f"p = Publisher(MqttSettings(url='mqtt://127.0.0.1:{local}'), 'dev'); p.start(); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program])
+    until(lambda: retained(local).get("availability") == "online", "the child is online")
+    child.kill()
+    child.wait()
+    until(lambda: retained(local).get("availability") == "offline", "the last will is retained")

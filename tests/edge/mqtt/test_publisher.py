@@ -1,0 +1,504 @@
+"""The publisher against a real mosquitto that comes late, dies, freezes and refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import edge
+from edge.errors import ConfigError
+from edge.messages import payloads
+from edge.mqtt import publisher as mqtt
+from edge.mqtt.client import SESSION_TAKEN_OVER, V5, V311, End
+from edge.mqtt.publisher import TAKEN_OVER_PAUSE_S, Publisher
+from edge.mqtt.session import WINDOW, Link
+from edge.settings import MqttSettings
+from edge.values import Change, Shown
+from tests.support.broker import WAIT_S, Listener, Mosquitto, free_port, retained, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from paho.mqtt.enums import MQTTProtocolVersion
+
+pytest_plugins = ["tests.support.broker"]
+
+KEEPALIVE_S = 2
+SCHEMAS = Path(edge.__file__).parent / "messages" / "schemas"
+
+
+class Device:
+    """A publisher with a counter, as the daemon is."""
+
+    def __init__(self, url: str, name: str = "dev", **settings: Any) -> None:
+        values: dict[str, Any] = {"url": url, "keepalive_s": KEEPALIVE_S, "retry_max_s": 0.5, **settings}
+        self.publisher = Publisher(MqttSettings(**values), name)
+        self.seq = 0
+
+    def happen(self, count: int, *, age_s: float = 0.0) -> None:
+        for _ in range(count):
+            self.seq += 1
+            self.publisher.event({"seq": self.seq}, time.monotonic() - age_s)
+
+    def connect(self) -> None:
+        self.publisher.start()
+        until(lambda: self.publisher.connected, "the publisher is connected")
+
+    def delivered(self) -> None:
+        until(lambda: self.publisher.connected and not self.publisher.queued, "all events are acknowledged")
+
+
+@pytest.fixture
+def device() -> Iterator[Callable[..., Device]]:
+    devices = []
+
+    def make(*args: Any, **settings: Any) -> Device:
+        devices.append(Device(*args, **settings))
+        return devices[-1]
+
+    yield make
+    for one in devices:
+        one.publisher.stop(0.5)
+
+
+def test_a_broker_that_comes_late_gets_what_waited(new_broker: Callable[..., Mosquitto], device: Callable[..., Device]):
+    broker = new_broker()
+    one = device(broker.url)
+    one.publisher.start()
+    one.publisher.state({"now": "old"})
+    one.publisher.state({"now": "new"})
+    one.publisher.info({"who": "me"})
+    assert not one.publisher.connected
+    broker.start()
+    until(lambda: one.publisher.connected, "the publisher is connected")
+    expected = {"availability": "online", "state": {"now": "new"}, "info": {"who": "me"}}
+    until(lambda: retained(broker.port) == expected, "what is retained is there")
+
+
+def test_events_are_delivered_in_order_and_never_retained(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.happen(50)
+        until(lambda: len(listener.seqs()) >= 50, "all events are there")
+        assert listener.seqs() == list(range(1, 51))
+    assert "event" not in retained(broker.port)
+
+
+def test_health_is_retained_and_not_kept_for_a_broker_that_is_away(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    one.publisher.health({"fps": 1})
+    one.connect()
+    until(lambda: "availability" in retained(broker.port), "the publisher is there")
+    assert "health" not in retained(broker.port)
+    one.publisher.health({"fps": 2})
+    until(lambda: retained(broker.port).get("health") == {"fps": 2}, "the health is retained")
+
+
+def test_what_a_shadow_says_is_neither_retained_nor_kept_for_a_broker_that_is_away(
+    broker: Mosquitto, device: Callable[..., Device]
+):
+    one = device(broker.url)
+    one.publisher.shadow_state({"now": 1})
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.state({"now": 2})
+        one.publisher.shadow_state({"now": 2})
+        until(lambda: listener.payloads("shadow/state"), "what it says now")
+        assert listener.payloads("shadow/state") == listener.payloads("state") == [{"now": 2}]
+    assert retained(broker.port) == {"availability": "online", "state": {"now": 2}}
+
+
+def test_a_killed_program_is_offline(broker: Mosquitto):
+    program = (
+        "import time; from edge.mqtt.publisher import Publisher; from edge.settings import MqttSettings;"
+        f"p = Publisher(MqttSettings(url={broker.url!r}), 'dev'); p.start(); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program])
+    until(lambda: retained(broker.port).get("availability") == "online", "the child is online")
+    child.kill()
+    child.wait()
+    until(lambda: retained(broker.port).get("availability") == "offline", "the last will is retained")
+
+
+def test_a_clean_stop_delivers_and_leaves_offline(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.happen(30)
+        one.publisher.stop(3)
+        assert one.publisher.queued == 0
+        # A subscriber with QoS 2 sees an event at the end of its hand-over, and `offline` may overtake that.
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is heard")
+        until(lambda: 30 in listener.seqs(), "all events are heard")
+        assert listener.seqs() == list(range(1, 31))
+    assert retained(broker.port)["availability"] == "offline"
+
+
+def test_a_clean_stop_is_not_the_last_will(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.stop(3)
+        until(lambda: "Client emotion-edge-dev disconnected." in broker.log.read_text(), "a clean disconnect")
+        until(lambda: "offline" in listener.payloads("availability"), "offline is heard")
+        assert listener.payloads("availability") == ["online", "offline"]
+
+
+def test_a_publisher_is_alive_whatever_the_broker_does(
+    new_broker: Callable[..., Mosquitto], device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(mqtt, "TURN_LIMIT_S", 1.5)
+    broker = new_broker()
+    one = device(broker.url, retry_max_s=3.0)
+
+    def stays_alive(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while one.publisher.alive and time.monotonic() < end:
+            time.sleep(0.05)
+        return one.publisher.alive
+
+    one.publisher.start()
+    assert stays_alive(4), "nobody there: long pauses"
+    broker.start()
+    until(lambda: one.publisher.connected, "the publisher is connected")
+    assert stays_alive(3), "nothing to say: short turns"
+    broker.signal(signal.SIGSTOP)
+    assert stays_alive(2 * KEEPALIVE_S + 3), "a frozen broker: the keepalive, then no answer"
+
+
+@pytest.mark.parametrize("where", ["turn", "connect"])
+def test_a_publisher_that_hangs_is_not_alive(
+    broker: Mosquitto, device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch, where: str
+):
+    monkeypatch.setattr(mqtt, "TURN_LIMIT_S", 1.5)
+    monkeypatch.setattr(mqtt, "CONNECT_LIMIT_S", 3.0)
+    go_on = threading.Event()
+    original = getattr(Link, where)
+
+    def hangs(*arguments: Any) -> None:
+        go_on.wait()
+        original(*arguments)
+
+    one = device(broker.url)
+    monkeypatch.setattr(Link, where, hangs)
+    one.publisher.start()
+    assert one.publisher.alive
+    until(lambda: not one.publisher.alive, "it is not alive", 5)
+    go_on.set()
+    until(lambda: one.publisher.alive and one.publisher.connected, "it is alive again")
+
+
+def test_a_session_serves_settings_that_lead_to_it(broker: Mosquitto, tmp_path: Path):
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("old")
+    ours = MqttSettings(url=broker.url, username="anna", password_file=str(password))
+    publisher = Publisher(ours, "dev")
+    assert publisher.serves(ours, "dev")
+    assert publisher.serves(replace(ours, state_interval_s=9.0, health_interval_s=9.0), "dev"), "the daemon's own"
+    assert not publisher.serves(ours, "another")
+    assert not publisher.serves(replace(ours, keepalive_s=9), "dev")
+    assert not publisher.serves(replace(ours, url="mqtt://elsewhere"), "dev")
+    with pytest.raises(ConfigError, match=r"mqtt\.url"):
+        publisher.serves(replace(ours, url="http://elsewhere"), "dev")
+    password.write_text("new")
+    assert not publisher.serves(ours, "dev"), "another password in the same file"
+
+
+def test_stop_is_quick_when_the_broker_is_away(device: Callable[..., Device]):
+    one = device(f"mqtt://127.0.0.1:{free_port()}")
+    one.publisher.start()
+    one.happen(1)
+    started = time.monotonic()
+    one.publisher.stop(3)
+    assert time.monotonic() - started < 1
+
+
+def test_stop_does_not_wait_for_a_frozen_broker(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    one.connect()
+    broker.signal(signal.SIGSTOP)
+    one.happen(1)
+    started = time.monotonic()
+    one.publisher.stop(1)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("persistence", [False, True])
+def test_a_killed_broker_loses_and_repeats_nothing(
+    tmp_path: Path, new_broker: Callable[..., Mosquitto], device: Callable[..., Device], *, persistence: bool
+):
+    store = f"persistence true\npersistence_location {tmp_path}/\nautosave_interval 1\n" if persistence else ""
+    broker = new_broker(settings=f"allow_anonymous true\n{store}")
+    broker.start()
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.state({"now": 1})
+        one.publisher.info({"who": "me"})
+        one.happen(20)
+        until(lambda: len(listener.seqs()) == 20, "the first events are there")
+        # A broker that forgot its subscribers takes events for nobody: the listener has to be back first.
+        gate = threading.Event()
+        one.publisher._pause = lambda: float(not gate.wait(WAIT_S))
+        one.happen(20)
+        broker.kill()
+        one.happen(20)
+        until(lambda: not listener.subscribed, "the listener noticed")
+        broker.start()
+        until(lambda: listener.subscribed, "the listener is back")
+        gate.set()
+        one.delivered()
+        until(lambda: one.seq in listener.seqs(), "the last event is there")
+        heard = listener.seqs()
+        assert heard == sorted(set(heard)), "rising, nothing twice"
+        assert set(range(41, 61)) <= set(heard), "what happened while the broker was away"
+        # What the broker had taken and not passed on died with it; we ourselves give up no more than was under way.
+        assert one.publisher.lost <= WINDOW
+
+
+def test_state_and_info_are_back_after_a_broker_that_forgot_them(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url)
+    one.connect()
+    one.publisher.state({"now": 1})
+    one.publisher.info({"who": "me"})
+    expected = {"availability": "online", "state": {"now": 1}, "info": {"who": "me"}}
+    until(lambda: retained(broker.port) == expected, "all is retained")
+    broker.kill()
+    broker.start()
+    until(lambda: retained(broker.port) == expected, "all is retained again")
+
+
+@pytest.mark.parametrize("protocol", [V5, V311])
+def test_a_broker_frozen_for_longer_than_the_keepalive_repeats_nothing(
+    broker: Mosquitto, device: Callable[..., Device], protocol: MQTTProtocolVersion
+):
+    one = device(broker.url)
+    one.publisher._link = one.publisher._new_link(protocol)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.happen(5)
+        one.delivered()
+        broker.signal(signal.SIGSTOP)
+        one.happen(20)
+        until(lambda: not one.publisher.connected, "the keepalive runs out")
+        one.happen(5)
+        # Long enough for several attempts: each leaves a connection that the broker will find.
+        deadline = time.monotonic() + 2
+        until(lambda: time.monotonic() > deadline, "attempts were made")
+        broker.signal(signal.SIGCONT)
+        one.delivered()
+        until(lambda: len(listener.seqs()) >= 30, "all events are there")
+        assert listener.seqs() == list(range(1, 31))
+        assert listener.payloads("availability")[-1] == "online"
+    assert one.publisher.lost == 0
+
+
+def test_a_half_open_link_fills_the_bounded_queue_and_nothing_else(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url, queue=10)
+    one.connect()
+    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
+    broker.signal(signal.SIGSTOP)
+    one.publisher.state({"now": 0})
+    until(lambda: one.publisher._link.under_way("state"), "a state is under way")
+    for number in range(1000):
+        one.publisher.state({"now": number})
+    one.happen(100)
+    until(lambda: one.publisher._link.room == 0, "the window is full")
+    under_way = [message.topic for message in one.publisher._link._under_way.values()]
+    assert sorted(under_way) == ["event"] * (WINDOW - 1) + ["state"]
+    assert len(one.publisher._link._client._out_messages) == WINDOW
+    assert one.publisher.queued <= 10 + WINDOW
+    assert one.publisher.lost == 100 - one.publisher.queued
+
+
+def test_a_full_queue_keeps_the_newest_and_counts_the_rest(
+    new_broker: Callable[..., Mosquitto], device: Callable[..., Device]
+):
+    broker = new_broker()
+    one = device(broker.url, queue=5)
+    one.happen(12)
+    assert (one.publisher.queued, one.publisher.lost) == (5, 7)
+    broker.start()
+    with Listener(broker.port) as listener:
+        one.connect()
+        until(lambda: len(listener.seqs()) >= 5, "the rest arrives")
+        assert listener.seqs() == [8, 9, 10, 11, 12]
+
+
+def test_an_event_that_is_too_old_is_not_sent(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url, expiry_s=60)
+    with Listener(broker.port) as listener:
+        one.happen(1, age_s=61)
+        one.happen(1, age_s=59)
+        one.connect()
+        until(listener.seqs, "an event arrives")
+        assert listener.seqs() == [2]
+    assert one.publisher.lost == 1
+
+
+def test_an_event_tells_the_broker_how_long_it_may_live(broker: Mosquitto, device: Callable[..., Device]):
+    one = device(broker.url, expiry_s=60)
+    command = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-t", "#", "-F", "%t %E", "-W", "10"]
+    try:
+        listener = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        pytest.skip("no mosquitto_sub here: apt install mosquitto-clients")
+    assert listener.stdout is not None
+    until(lambda: "Sending SUBACK to auto-" in broker.log.read_text(), "mosquitto_sub is subscribed")
+    one.happen(1, age_s=20)
+    one.connect()
+    lines = [listener.stdout.readline().split() for _ in range(2)]
+    listener.kill()
+    listener.communicate()
+    life = dict(line for line in lines if len(line) == 2)["emotion/dev/event"]
+    assert 35 <= int(life) <= 40
+
+
+def test_what_arrives_is_what_the_schemas_promise(broker: Mosquitto, device: Callable[..., Device]):
+    clock = payloads.WallClock(time.time() - time.monotonic(), synchronised=True)
+    now, ms = time.monotonic(), payloads.Percentiles(1.0, 2.0)
+    change = Change(1, "fear", None, 0.7, now, 0.0)
+    shown = Shown(1, "fear", 0.7, now, {"fear": 0.7, "anger": 0.3}, 90.0)
+    health = payloads.Health(9.9, 15.0, ms, ms, None, None, None, 80.0, 0, 0, 0, 1.0, "litert", "m1")
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.event(payloads.event(change, run="r", seq=1, clock=clock, model="m"), now)
+        one.publisher.state(payloads.state([shown], at=now, clock=clock))
+        one.publisher.health(payloads.health(health, at=now, clock=clock))
+        one.publisher.info(payloads.info(payloads.Info("dev", {}, None, None, {}, "demo", ["fear"])))
+        models = ("m2", "m1")
+        one.publisher.shadow_state(payloads.shadow_state([shown], [shown], models=models, at=now, clock=clock))
+        for name in ("event", "state", "health", "info", "shadow_state"):
+            topic = name.replace("_", "/")
+            (payload,) = until(lambda topic=topic: listener.payloads(topic), f"{topic} arrives")
+            Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text())).validate(payload)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, new_broker: Callable[..., Mosquitto]) -> Mosquitto:
+    """A broker with a password, and an access list that lets `mute` only read."""
+    passwords, access = tmp_path / "passwords", tmp_path / "access"
+    try:
+        for options, user in ((["-c", "-b"], "anna"), (["-b"], "mute")):
+            subprocess.run(["mosquitto_passwd", *options, str(passwords), user, "right"], check=True)
+    except FileNotFoundError:
+        pytest.skip("no mosquitto_passwd here: apt install mosquitto")
+    access.write_text("user anna\ntopic readwrite #\nuser mute\ntopic read #\n")
+    broker = new_broker(settings=f"password_file {passwords}\nacl_file {access}")
+    broker.start()
+    return broker
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "hint"),
+    [("anna", "wrong", "mqtt.password_file"), ("mute", "right", "access list")],
+)
+def test_a_refusal_at_the_first_connection_is_a_problem_of_one_line(
+    guarded: Mosquitto, device: Callable[..., Device], user: str, password: str, hint: str
+):
+    one = device(guarded.url.replace("//", f"//{user}:{password}@"))
+    one.publisher.start()
+    problem = until(lambda: one.publisher.problem, "the refusal is a problem")
+    assert problem.exit_status == 77
+    assert "\n" not in str(problem)
+    assert user in str(problem)
+    assert f"127.0.0.1:{guarded.port}" in str(problem)
+    assert hint in str(problem)
+
+
+def test_the_right_password_is_no_problem(guarded: Mosquitto, device: Callable[..., Device], tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("right\n")
+    one = device(guarded.url, username="anna", password_file=str(secret))
+    one.connect()
+    assert one.publisher.problem is None
+
+
+def test_a_refusal_after_a_good_session_is_logged_once_and_tried_again(
+    new_broker: Callable[..., Mosquitto], device: Callable[..., Device], caplog: pytest.LogCaptureFixture
+):
+    open_door = new_broker()
+    open_door.start()
+    one = device(open_door.url)
+    one.connect()
+    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
+    open_door.stop()
+    closed_door = new_broker(port=open_door.port, settings="allow_anonymous false")
+    closed_door.start()
+    until(lambda: closed_door.log.read_text().count("not authorised") >= 3, "three attempts were refused")
+    assert one.publisher.problem is None
+    assert sum("refuses" in record.message for record in caplog.records) == 1
+    closed_door.stop()
+    open_again = new_broker(port=open_door.port)
+    open_again.start()
+    until(lambda: one.publisher.connected, "it is connected again")
+
+
+def test_a_second_device_of_the_same_name_starts_no_fight(
+    broker: Mosquitto, device: Callable[..., Device], caplog: pytest.LogCaptureFixture
+):
+    first, second = device(broker.url), device(broker.url)
+    first.connect()
+    second.connect()
+    until(lambda: not first.publisher.connected, "the first has lost its connection")
+    until(lambda: "device.name" in caplog.text, "one of them sees what is going on")
+    until(lambda: first.publisher.connected != second.publisher.connected, "the other has it")
+    deadline = time.monotonic() + 1.5
+    until(lambda: time.monotonic() > deadline, "several ordinary pauses are over")
+    assert first.publisher.connected != second.publisher.connected
+    assert caplog.text.count("device.name") == 1
+
+
+def test_a_broker_that_names_the_other_client_is_believed_at_once(device: Callable[..., Device]):
+    one = device("mqtt://localhost")
+    pause = one.publisher._recover(End("Session taken over", SESSION_TAKEN_OVER), other_protocol=False)
+    assert pause == TAKEN_OVER_PAUSE_S
+
+
+def test_an_outage_is_one_line_and_its_end_another(
+    broker: Mosquitto, device: Callable[..., Device], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    one = device(broker.url)
+    one.connect()
+    broker.kill()
+    until(lambda: one.publisher._attempts >= 3, "three attempts failed")
+    broker.start()
+    until(lambda: sum("connected to" in record.message for record in caplog.records) >= 2, "it is connected again")
+    lines = [record.message for record in caplog.records]
+    assert [line.split(" mqtt:")[0] for line in lines] == [
+        "connected to",
+        "no connection to the broker",
+        "connected to",
+    ]
+
+
+@pytest.mark.parametrize("limit", ["max_qos 1", "max_qos 0", "retain_available false"])
+def test_a_broker_that_can_do_less_still_gets_all(
+    new_broker: Callable[..., Mosquitto], device: Callable[..., Device], limit: str
+):
+    broker = new_broker(settings=f"allow_anonymous true\n{limit}")
+    broker.start()
+    one = device(broker.url)
+    with Listener(broker.port) as listener:
+        one.connect()
+        one.publisher.state({"now": 1})
+        one.happen(20)
+        until(lambda: len(listener.seqs()) >= 20 and listener.payloads("state"), "all is there")
+        assert listener.seqs() == list(range(1, 21))
+        assert listener.payloads("availability") == ["online"]

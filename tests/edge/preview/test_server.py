@@ -1,0 +1,730 @@
+"""The server of the page: what it sends, to whom, and that nobody's phone slows the daemon."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import http.client
+import itertools
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from edge.errors import ConfigError, UnavailableError, UsageError
+from edge.preview import Preview, server, view
+from edge.preview.access import Place
+from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
+from tests.support.broker import until
+from tests.support.previews import TOKEN, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.previews import Moment
+
+pytest_plugins = ["tests.support.previews"]
+
+PAGE = server.PAGE.read_text("utf-8")
+OWN_NAME = socket.gethostname().partition(".")[0].lower()
+
+
+def ask(
+    preview: Preview, method: str = "GET", path: str = "/", body: str | None = None, **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """Status, headers and text of the answer to one request. `_` in the name of a header stands for `-`."""
+    port = urlsplit(preview.url).port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+
+
+def says_one_line(text: str) -> bool:
+    return text.count("\n") == 1 and text.endswith("\n") and 10 < len(text) < 120
+
+
+class Viewer:
+    """A reader of the stream that is no browser."""
+
+    def __init__(self, preview: Preview, *, buffer: int | None = None, **headers: str) -> None:
+        port = urlsplit(preview.url).port
+        self.socket = socket.socket()
+        if buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(30)
+        self.socket.connect(("127.0.0.1", port))
+        extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.socket.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{extra}\r\n".encode())
+        self._stream = self.socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        self.status = int(self._stream.readline().split()[1])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self.socket.close()
+
+    def events(self, name: str) -> Iterator[dict[str, Any]]:
+        """The events of a kind, as they come."""
+        current = b""
+        for line in self._stream:
+            if line.startswith(b"event: "):
+                current = line.removeprefix(b"event: ").strip()
+            elif line.startswith(b"data: ") and current == name.encode():
+                yield json.loads(line.removeprefix(b"data: "))
+
+    def next(self, name: str) -> dict[str, Any]:
+        return next(self.events(name))
+
+
+# Where it is served, and to whom
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "8080", ":8080", "127.0.0.1:99999", "127.0.0.1:x", "a:b:c", "me@localhost:8080", "localhost/page", "["],
+)
+def test_an_address_that_is_none_is_refused_in_one_line(address):
+    with pytest.raises(ConfigError, match=r"must look like HOST:PORT, as in 127\.0\.0\.1:8080") as error:
+        Preview(address)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_status == 78
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"])
+def test_beyond_this_machine_it_takes_a_token(address):
+    with pytest.raises(ConfigError, match="set a token"):
+        Preview(address)
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "with spaces in between", "semicolon;semicolon;", "ümläüte-im-schlüssel", "a" * 129]
+)
+def test_a_token_that_cannot_travel_or_can_be_guessed_is_refused_and_not_repeated(token):
+    with pytest.raises(ConfigError, match="openssl rand -hex 16") as error:
+        Preview("127.0.0.1:0", token=token)
+    assert token not in str(error.value)
+
+
+def test_a_port_in_use_is_said_in_one_line(serve):
+    first = serve()
+    address = urlsplit(first.url).netloc
+    with pytest.raises(
+        UnavailableError, match="something else listens there; stop it, or choose another port"
+    ) as error:
+        Preview(address)
+    assert error.value.exit_status == 69
+
+
+def test_an_address_of_another_machine_is_said_in_one_line():
+    with pytest.raises(UnavailableError, match="this machine has no such address"):
+        Preview("192.0.2.1:0", token=TOKEN)  # TEST-NET-1 of RFC 5737
+
+
+def test_its_address_is_known_and_without_the_token(serve):
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", serve(token=TOKEN).url)
+    assert Place.parse("[::1]:8080").url(8080) == "http://[::1]:8080/"
+    assert Place.parse("[::]").url(8080) == f"http://{OWN_NAME}.local:8080/"
+
+
+def test_without_the_token_nothing_is_to_be_had(serve):
+    asked: list[bool] = []
+    preview = serve(token=TOKEN, on_pause=asked.append)
+    body, origin = '{"paused": true}', preview.url.rstrip("/")
+    for cookie in ("", "emotion-edge=x", f"emotion-edge={TOKEN}"):
+        for method, path in (("GET", "/"), ("GET", "/events"), ("HEAD", "/events"), ("GET", "/anything")):
+            status, _, text = ask(preview, method, path, Cookie=cookie)
+            assert status == 403
+            assert says_one_line(text) or method == "HEAD"
+        assert ask(preview, "POST", "/pause", body, Cookie=cookie, Origin=origin)[0] == 403
+    assert not asked
+    assert not preview.wanted
+
+
+@pytest.mark.parametrize("token", ["wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "%00", "%f0%9f%92%a9"])
+def test_a_wrong_token_is_refused_in_one_line(serve, token):
+    status, headers, text = ask(serve(token=TOKEN), path=f"/?token={token}")
+    assert status == 403
+    assert says_one_line(text)
+    assert "set-cookie" not in headers
+
+
+def test_the_token_is_kept_in_a_cookie_and_leaves_the_address(serve, caplog):
+    caplog.set_level("DEBUG")
+    preview = serve(token=TOKEN)
+    status, headers, _ = ask(preview, path=f"/?token={TOKEN}")
+    assert (status, headers["location"]) == (303, "/")
+    cookie, *attributes = headers["set-cookie"].split("; ")
+    assert {"HttpOnly", "SameSite=Lax"} <= set(attributes)
+    assert ask(preview, Cookie=cookie)[2] == PAGE
+    with Viewer(preview, Cookie=f"other=1; {cookie}") as viewer:
+        assert viewer.next("beat") == {"paused": False}
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "x@y", "[", "", "localhost.evil"]
+)
+def test_a_website_that_has_its_name_lead_here_is_refused(serve, host):
+    asked: list[bool] = []
+    preview = serve(on_pause=asked.append)
+    for method, path in (("GET", "/"), ("GET", "/events"), ("POST", "/pause")):
+        status, _, text = ask(preview, method, path, '{"paused": true}', Host=host, Origin=f"http://{host}")
+        assert status == 403
+        assert says_one_line(text)
+    assert not asked
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1", "[::1]:8080", "192.168.1.7:8080"])
+def test_it_answers_to_its_names_also_through_a_tunnel(serve, host):
+    assert ask(serve(), Host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "OWN", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "OWN", "Sec_Fetch_Site": "same-site"},
+    ],
+)
+def test_another_website_cannot_press_the_button(serve, headers):
+    asked: list[bool] = []
+    preview = serve(on_pause=asked.append)
+    own = preview.url.rstrip("/")
+    given_headers = {name: own if value == "OWN" else value for name, value in headers.items()}
+    status, answer, text = ask(preview, "POST", "/pause", '{"paused": true}', **given_headers)
+    assert status == 403
+    assert says_one_line(text)
+    assert not asked
+    assert not [name for name in answer if name.startswith("access-control")]
+
+
+def test_another_website_cannot_make_it_work(serve):
+    preview = serve()
+    assert ask(preview, path="/events", Sec_Fetch_Site="cross-site")[0] == 403
+    assert ask(preview, path="/events", Origin="http://evil.example")[0] == 403
+    assert not preview.wanted
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "null", "[]", "{}", '{"paused": 1}', '{"paused": "true"}', "[" * 1000, "\x00", "9" * 1000]
+)
+def test_a_request_to_pause_that_is_none_is_refused_in_one_line(serve, body):
+    asked: list[bool] = []
+    preview = serve(on_pause=asked.append)
+    status, _, text = ask(preview, "POST", "/pause", body, Origin=preview.url.rstrip("/"))
+    assert status == 400
+    assert says_one_line(text)
+    assert not asked
+
+
+def test_without_a_way_to_pause_there_is_no_button(serve):
+    preview = serve()
+    assert ask(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))[0] == 404
+    with Viewer(preview) as viewer:
+        assert viewer.next("hello")["pause"] is False
+
+
+def test_the_page_may_ask_nobody_else_and_nobody_may_frame_it(serve):
+    _, headers, _ = ask(serve())
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+# What is sent
+
+
+def test_nothing_is_encoded_while_nobody_looks(serve, moment, monkeypatch):
+    encoded = []
+    encode = view.View.event
+    monkeypatch.setattr(view.View, "event", lambda self, look: encoded.append(look) or encode(self, look))
+    preview = serve(picture=True)
+    for _ in range(50):
+        show(preview, moment)
+        time.sleep(0.01)
+    assert not preview.wanted
+    assert not encoded
+    with Viewer(preview) as viewer:
+        until(lambda: preview.wanted, "somebody looks")
+        show(preview, moment)
+        viewer.next("view")
+        assert len(encoded) == 1
+    until(lambda: not preview.wanted, "nobody looks any more")
+    show(preview, moment)
+    ask(preview)
+    assert len(encoded) == 1
+
+
+def test_the_mesh_is_where_the_face_is(serve, moment):
+    preview = serve()
+    with Viewer(preview) as viewer:
+        lines = viewer.next("hello")["lines"]
+        show(preview, moment)
+        told = viewer.next("view")
+    assert (told["width"], told["height"], told["fps"]) == (640, 480, 15.0)
+    (face,) = told["faces"]
+    assert face["expression"] == moment.shown[0].expression == "happiness"
+    assert face["probabilities"] == {
+        label: pytest.approx(share, abs=1e-3) for label, share in moment.shown[0].probabilities.items()
+    }
+    points = np.array(face["points"]).reshape(-1, 2) / view.UNITS * (640, 480)
+    drawn = points[[i for group in lines.values() for line in group for i in line]]
+    sent = [i for group in (view.FINE_LINES, view.BOLD_LINES, view.IRISES) for line in group for i in line]
+    np.testing.assert_allclose(drawn, moment.faces[0].landmarks[sent, :2], atol=0.05)
+
+
+def test_a_recording_has_no_size_so_its_landmarks_give_one(moment):
+    recording = view.Look((0, 0), moment.faces, moment.shown, 15.0)
+    event = view.View().event(recording)
+    told = json.loads(event.split(b"data: ")[1])
+    assert told["width"] * 3 == told["height"] * 4
+    points = np.array(told["faces"][0]["points"])
+    assert points.min() >= 0
+    assert points.max() <= view.UNITS
+
+
+def test_a_face_that_is_held_though_it_is_missing_has_no_mesh(moment):
+    told = json.loads(view.View().event(view.Look((640, 480), (), moment.shown, 15.0)).split(b"data: ")[1])
+    assert told["faces"][0]["points"] is None
+
+
+def test_numbers_that_are_none_do_not_break_the_page(moment):
+    broken = moment.faces[0].landmarks.copy()
+    broken[::3] = np.nan
+    broken[1::3] = np.inf
+    broken[2::3] = -1e30
+    faces = [dataclasses.replace(moment.faces[0], landmarks=broken)]
+    for size in ((640, 480), (0, 0)):
+        told = json.loads(view.View().event(view.Look(size, faces, moment.shown, 15.0)).split(b"data: ")[1])
+        assert max(map(abs, told["faces"][0]["points"])) <= 2 * view.UNITS
+
+
+def test_the_picture_is_neither_sent_nor_kept_unless_asked_for(serve, moment, monkeypatch):
+    looks = []
+    monkeypatch.setattr(server.Server, "show", lambda _self, look: looks.append(look))
+    show(serve(), moment)
+    until(lambda: looks, "it is handed over")
+    assert looks[0].rgb is None
+    assert b"picture" not in view.View().event(looks[0])
+
+
+def test_the_picture_comes_along_where_it_is_asked_for(serve, moment):
+    preview = serve(picture=True)
+    with Viewer(preview) as viewer:
+        assert viewer.next("hello")["picture"] is True
+        show(preview, moment)
+        data = base64.b64decode(viewer.next("view")["picture"])
+    picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(picture.astype(int) - moment.frame.rgb).mean() < 3
+
+
+def test_a_large_picture_is_made_small():
+    large = np.zeros((1080, 1920, 3), np.uint8)
+    told = json.loads(view.View().event(view.Look((1920, 1080), (), (), 15.0, large)).split(b"data: ")[1])
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(told["picture"]), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (360, 640, 3)
+    assert (told["width"], told["height"]) == (1920, 1080)
+
+
+def test_a_name_with_line_ends_stays_in_its_line(serve):
+    with Viewer(serve(device="a\n\ndata: {}\r\nb\u2028")) as viewer:
+        assert viewer.next("hello")["device"] == "a\n\ndata: {}\r\nb\u2028"
+
+
+def test_who_looks_is_told_that_the_camera_is_off_whoever_turned_it_off(serve, moment):
+    preview = serve()
+    with Viewer(preview) as viewer:
+        beats = viewer.events("beat")
+        assert next(beats) == {"paused": False}
+        preview.paused = True
+        assert next(beats) == {"paused": True}
+        with Viewer(preview) as late:
+            assert late.next("beat") == {"paused": True}
+        preview.paused = False
+        while next(beats)["paused"]:
+            pass
+        show(preview, moment)
+        assert viewer.next("view")["faces"]
+
+
+def test_there_is_a_sign_of_life_when_nothing_happens(serve, monkeypatch):
+    monkeypatch.setattr(server, "BEAT_S", 0.05)
+    with Viewer(serve()) as viewer:
+        assert list(itertools.islice(viewer.events("beat"), 3)) == [{"paused": False}] * 3
+
+
+def test_the_last_minutes_are_there_when_the_page_is_opened(serve, moment):
+    times = iter([100.0, 180.0, 240.0, 270.0, 290.0, 300.0])
+    preview = serve(clock=lambda: next(times))
+    preview.remember(moment.shown)
+    preview.remember(())
+    preview.paused = True
+    preview.remember(moment.shown)  # the last of what was on its way; the camera is off all the same
+    with Viewer(preview) as viewer:
+        past = viewer.next("hello")["past"]
+    assert past == [[200.0, None], [120.0, "happiness"], [60.0, None], [30.0, False]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["a", "b", None, False])), max_size=60))
+def test_the_timeline_knows_all_of_its_span_and_little_more(steps):
+    now, was, current = 0, [], "unknown"
+    timeline = Timeline(lambda: float(now))
+    for step, what in steps:
+        was += [current] * step
+        now, current = now + step, what
+        timeline.note(what)
+    told = timeline.ago()
+    for second in range(max(0, now - int(SPAN_S)), now):
+        begun = [what for ago, what in told if now - ago <= second]
+        assert (begun[-1] if begun else "unknown") == was[second]
+    assert len([ago for ago, _ in told if ago >= SPAN_S]) <= 1
+
+
+def test_the_timeline_stays_small():
+    times = iter(range(10 * ENTRIES_MAX))
+    timeline = Timeline(lambda: next(times) / 1000)
+    for i in range(3 * ENTRIES_MAX):
+        timeline.note(str(i))
+    told = timeline.ago()
+    assert len(told) == ENTRIES_MAX
+    assert told[-1][1] == str(3 * ENTRIES_MAX - 1)
+
+
+# Many, slow and broken ones
+
+
+def test_a_slow_reader_holds_nobody_up_and_gets_the_newest(serve, moment):
+    preview = serve(picture=True)
+    with Viewer(preview, buffer=4096) as slow, Viewer(preview) as quick:
+        slow.next("beat")
+        seen = []
+        for fps, told in zip(range(1, 61), _fed(preview, quick, moment), strict=False):
+            seen.append(told)
+            last = fps
+        assert len(seen) == 60
+        numbers = []
+        for told in slow.events("view"):
+            numbers.append(told["fps"])
+            if told["fps"] == last:
+                break
+        assert numbers == sorted(numbers)
+        assert len(numbers) < 30  # what the kernel had already taken, and then the newest
+
+
+def _fed(preview: Preview, viewer: Viewer, moment: Moment) -> Iterator[float]:
+    """Show one after the other, each when the one before has arrived."""
+    views = viewer.events("view")
+    for fps in itertools.count(1):
+        show(preview, moment, float(fps))
+        told = next(views)["fps"]
+        assert told == fps
+        yield told
+
+
+def test_a_page_that_takes_nothing_is_given_up(serve, moment, monkeypatch):
+    monkeypatch.setattr(server, "STALLED_S", 0.3)
+    preview = serve(picture=True)
+    with Viewer(preview, buffer=4096):
+        until(lambda: preview.wanted, "it looks")
+
+        def given_up() -> bool:
+            show(preview, moment)
+            return not preview.wanted
+
+        until(given_up, "it is given up")
+
+
+def test_twenty_pages_are_shown_the_same(serve, moment):
+    preview = serve()
+    with contextlib.ExitStack() as stack:
+        viewers = [stack.enter_context(Viewer(preview)) for _ in range(20)]
+        for viewer in viewers:
+            viewer.next("beat")
+        show(preview, moment, 12.0)
+        assert [viewer.next("view")["fps"] for viewer in viewers] == [12.0] * 20
+        assert [thread.name for thread in threading.enumerate()].count("preview") == 1
+    until(lambda: not preview.wanted, "all have gone")
+
+
+def test_one_page_too_many_is_told_so(serve):
+    preview = serve()
+    with contextlib.ExitStack() as stack:
+        for _ in range(server.VIEWERS_MAX):
+            stack.enter_context(Viewer(preview)).next("beat")
+        status, _, text = ask(preview, path="/events")
+        assert status == 503
+        assert says_one_line(text)
+        assert ask(preview, "HEAD", "/events")[0] == 503
+        assert ask(preview)[0] == 200
+
+
+def test_connections_that_say_nothing_are_given_up_and_never_too_many(serve, monkeypatch):
+    monkeypatch.setattr(server, "REQUEST_S", 2.0)
+    preview = serve()
+    address = "127.0.0.1", urlsplit(preview.url).port
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(address, 30)) for _ in range(server.CONNECTIONS_MAX + 20)]
+        for connection in idle[::2]:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        answers = []
+        for connection in idle:
+            with contextlib.suppress(ConnectionResetError):
+                answers.append(connection.recv(4096).partition(b"\r\n")[0])
+        assert answers.count(b"") >= server.CONNECTIONS_MAX // 2
+        assert set(answers) == {b"", b"HTTP/1.1 503 Service Unavailable"}
+        assert ask(preview)[0] == 200
+
+
+GOOD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+MALFORMED = {
+    b"\r\n\r\n": 400,
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n": 400,  # a browser that tries https
+    b"GET /\r\n\r\n": 400,
+    b"GET / HTTP/3\r\n\r\n": 400,
+    b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\n folded: 1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: 1\r\n\r\n": 403,  # the name goes on there (RFC 9112, 5.2)
+    b"GET / HTTP/1.1\r\nHost: local\x00host\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\n\r\n": 400,  # RFC 9112, 3.2
+    b"GET / HTTP/1.0\r\n\r\n": 403,
+    b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n": 400,
+    b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+    b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": 431,
+    b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000: 431,
+    b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
+    b"GET /page.html HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
+    b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n": 405,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n": 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'10\r\n{"paused": true}\r\n0\r\n\r\n': 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 411,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab": 400,
+    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n": 413,
+}
+
+
+def answer(preview: Preview, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", urlsplit(preview.url).port), 30) as connection:
+        with contextlib.suppress(OSError):  # it may have closed before all was sent
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+        parts = []
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts)
+
+
+@pytest.mark.parametrize(("data", "status"), MALFORMED.items(), ids=lambda value: str(value)[:40])
+def test_a_malformed_request_gets_one_line(serve, data, status):
+    preview = serve()
+    head, _, body = answer(preview, data).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert says_one_line(body.decode())
+    assert answer(preview, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_request_that_comes_byte_by_byte_is_answered(serve):
+    with socket.create_connection(("127.0.0.1", urlsplit(serve().url).port), 30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in GOOD:
+            connection.sendall(bytes([byte]))
+        assert connection.recv(17) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_connection_carries_one_request(serve):
+    text = answer(serve(), GOOD + GOOD.replace(b"/ ", b"/nothing "))
+    assert text.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in text
+    assert text.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_client_of_the_last_century_gets_the_page(serve):
+    head, _, body = answer(serve(), GOOD.replace(b"1.1", b"1.0")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body.decode() == PAGE
+
+
+def test_the_answer_to_head_has_no_body(serve):
+    preview = serve()
+    for path in (b"/events", b"/nothing"):
+        assert answer(preview, GOOD.replace(b"GET / ", b"HEAD %s " % path)).endswith(b"\r\n\r\n")
+
+
+def test_http_is_loaded_only_for_a_preview():
+    code = "import sys, edge.cli, edge.commands.run, edge.daemon, edge.pipeline; sys.exit('h11' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def lasting():
+    with contextlib.closing(Preview("127.0.0.1:0")) as preview:
+        yield preview
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(
+    st.binary(max_size=300)
+    | st.lists(
+        st.sampled_from(
+            b"GET|POST| |/|/events|HTTP/1.1|\r\n|Host: localhost|Cookie: ;=|Content-Length: 5|Origin: http://[|Host: [|"
+            b"?token=%ff&&=|\x00|\xff".split(b"|")
+        ),
+        max_size=20,
+    ).map(b"".join)
+)
+def test_nothing_that_is_sent_ends_the_server_or_reaches_the_log(lasting, caplog, data):
+    answer(lasting, data)
+    assert answer(lasting, GOOD).startswith(b"HTTP/1.1 200 ")
+    assert not caplog.text
+
+
+def test_close_leaves_nothing_behind(serve, moment, recwarn, caplog):
+    before = set(threading.enumerate())
+    preview = serve(picture=True)
+    port = urlsplit(preview.url).port
+    with Viewer(preview) as quick, Viewer(preview, buffer=4096) as stuck, socket.create_connection(("127.0.0.1", port)):
+        quick.next("beat")
+        stuck.next("beat")
+        for _ in range(20):
+            show(preview, moment)
+            quick.next("view")
+        preview.close()
+        assert set(threading.enumerate()) == before
+        assert list(quick.events("beat")) == []  # and not an endless wait
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        serve(f"127.0.0.1:{port}")
+    preview.close()
+    show(preview, moment)
+    preview.paused = True
+    assert not preview.wanted
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
+    assert not caplog.text
+
+
+def test_a_callback_that_fails_costs_one_line(serve, caplog):
+    def on_pause(_paused: bool) -> None:
+        raise RuntimeError("no camera\nat all")
+
+    preview = serve(on_pause=on_pause)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))
+    until(lambda: caplog.records, "it is told")
+    assert [record.getMessage() for record in caplog.records] == ["the preview: no camera at all"]
+    assert caplog.records[0].exc_info is None
+    assert ask(preview)[0] == 200
+
+
+# A desk
+
+
+class Desk:
+    """A counter that can be asked to go on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def ask(self, asked: dict[str, Any]) -> None:
+        if asked != {"do": "count"}:
+            raise UsageError("it counts\nand nothing else")
+        self.count += 1
+
+
+def collect(preview: Preview, body: str, **headers: str) -> tuple[int, dict[str, str], str]:
+    return ask(preview, "POST", "/collect", body, Origin=preview.url.rstrip("/"), **headers)
+
+
+def test_without_a_desk_there_is_none(serve):
+    preview = serve()
+    for method in ("GET", "POST"):
+        assert ask(preview, method, "/collect", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
+    with Viewer(preview) as viewer:
+        assert viewer.next("hello")["desk"] is False
+        preview.refresh()
+        assert viewer.next("beat") == {"paused": False}
+
+
+def test_who_looks_is_told_what_is_on_the_desk_and_what_becomes_of_it(serve):
+    desk = Desk()
+    preview = serve(desk=desk)
+    with Viewer(preview) as viewer, Viewer(preview) as other:
+        told, others = viewer.events("desk"), other.events("desk")
+        assert viewer.next("hello")["desk"] is True
+        assert next(told) == next(others) == {"count": 0}
+        assert collect(preview, '{"do": "count"}')[0] == 204
+        assert next(told) == next(others) == {"count": 1}
+        desk.count = 7
+        preview.refresh()
+        assert next(told) == {"count": 7}
+    with Viewer(preview) as late:
+        until(lambda: late.next("desk") == {"count": 7}, "who comes later is told, too")
+
+
+def test_what_the_desk_refuses_is_said_in_one_line(serve):
+    desk = Desk()
+    status, _, text = collect(serve(desk=desk), '{"do": "sing"}')
+    assert (status, text) == (409, "it counts and nothing else\n")
+    assert desk.count == 0
+
+
+@pytest.mark.parametrize("body", ["", "{", "null", "[]", "{}", "7", "[" * 1000, "\x00"])
+def test_what_is_no_object_does_not_reach_the_desk(serve, body):
+    desk = Desk()
+    status, _, text = collect(serve(desk=desk), body)
+    assert status == 400
+    assert says_one_line(text)
+    assert desk.count == 0
+
+
+def test_the_desk_is_for_who_has_the_token_and_comes_from_the_page(serve):
+    desk = Desk()
+    preview = serve(desk=desk, token=TOKEN)
+    _, headers, _ = ask(preview, path=f"/?token={TOKEN}")
+    cookie = headers["set-cookie"].partition(";")[0]
+    body, own = '{"do": "count"}', preview.url.rstrip("/")
+    assert collect(preview, body)[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie)[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
+    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
+    assert ask(preview, "POST", "/collect", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
+    assert ask(preview, "GET", "/collect", Cookie=cookie)[0] == 405
+    assert desk.count == 0
+    assert collect(preview, body, Cookie=cookie)[0] == 204
+    assert desk.count == 1

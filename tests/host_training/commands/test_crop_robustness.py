@@ -1,0 +1,176 @@
+"""`emotion-train crop` and `distort`, as they are typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from host_training.cli import main
+from host_training.data import crops, keypoints
+from host_training.data.distortions import DISTORTIONS
+from tests.support.portraits import FILE, mesh_models
+
+ROOT = FILE.parents[2]
+
+
+def complaint(capsys):
+    """What was said on stderr, which must be one line, below the progress."""
+    said = capsys.readouterr().err.splitlines()
+    assert [line.startswith("emotion-train: ") for line in said].count(True) == 1
+    assert not any("Traceback" in line for line in said)
+    return said[-1]
+
+
+def measure(place):
+    """Make the table. Its path is a whole one: the workers that measure may have been started elsewhere."""
+    words = ["import", "folder", str(place / "photos"), "--split", "test", "--out", str(place / "mine.parquet")]
+    assert main(words) == 0
+
+
+@pytest.fixture
+def place(tmp_path, capsys, monkeypatch):
+    """A folder with two photos and a table of them; one person smiles, and of the other there is no face."""
+    mesh_models()
+    for label, name in (("happy", FILE), ("neutral", FILE.with_name("demo-backdrop.png"))):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / name.name).write_bytes(name.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    measure(tmp_path)
+    capsys.readouterr()
+    return tmp_path
+
+
+class TestFaces:
+    def test_a_store_is_made_beside_no_table_and_says_what_is_in_it(self, place, capsys):
+        assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos"]) == 0
+
+        out = place / "build" / "mine.crops.npz"
+        assert capsys.readouterr().out.startswith("wrote build/mine.crops.npz: 1 faces (0.0 MB)")
+        assert crops.read(out, keypoints.read(place / "mine.parquet")).held.tolist() == [True, False]
+
+    def test_what_was_there_is_replaced(self, place):
+        (place / "my.crops.npz").write_text("old")
+
+        assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos", "--out", "my.crops.npz"]) == 0
+
+        crops.read(place / "my.crops.npz", keypoints.read(place / "mine.parquet"))
+
+    def test_faces_that_have_no_picture_are_told(self, place, capsys):
+        other = place / "photos" / "happy" / "other.jpg"
+        other.write_bytes(FILE.read_bytes())
+        measure(place)
+        other.unlink()
+
+        assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos"]) == 0
+
+        assert "1 faces of the table have no picture in these data sets" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("options", "status", "words"),
+        [
+            (("--pictures", "folder:photos", "--out", "faces.npz"), os.EX_USAGE, "must end in .crops.npz, which git"),
+            ((), os.EX_DATAERR, "no face of the table has a picture here"),
+            (("--pictures", "photos"), os.EX_USAGE, "give a data set and where it lies"),
+            (("--pictures", "folder:none"), os.EX_NOINPUT, "none: No such file"),
+            (("--pictures", "folder:photos", "--table", "none.parquet"), os.EX_NOINPUT, "none.parquet: No such file"),
+            (
+                ("--pictures", "folder:photos", "--out", "mine.parquet/a.crops.npz"),
+                os.EX_CANTCREAT,
+                "cannot be written",
+            ),
+        ],
+    )
+    def test_what_makes_no_sense_gets_one_line(self, place, capsys, options, status, words):
+        assert main(["crop", "--table", "mine.parquet", *options]) == status
+
+        assert words in complaint(capsys)
+        assert not list(place.rglob("*.crops.npz"))
+
+    def test_pictures_that_changed_since_are_refused(self, place, capsys):
+        picture = place / "photos" / "happy" / FILE.name
+        picture.write_bytes(FILE.with_name("demo-backdrop.png").read_bytes())
+
+        assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos"]) == os.EX_DATAERR
+
+        assert "another picture than the one that was measured" in complaint(capsys)
+
+
+class TestDistort:
+    @pytest.fixture
+    def distort(self, place, bundle_folder):
+        """Run the command on the photos."""
+        assert (place / "mine.parquet").exists()
+        words = ["robustness", "--bundle", str(bundle_folder), "--data", "mine.parquet"]
+        return lambda *more: main([*words, *more])
+
+    def test_figures_are_written_and_a_table_is_printed(self, distort, place, capsys):
+        assert distort("--pictures", "folder:photos", "--out", "build/distortions.json") == 0
+
+        document = json.loads((place / "build" / "distortions.json").read_text("utf-8"))
+        page = capsys.readouterr().out
+        assert document["rows"] == 2
+        (figures,) = document["bundles"].values()
+        assert figures["none"]["found"] == 0.5
+        assert all(name in page for name in DISTORTIONS)
+
+    def test_fewer_rows_may_be_asked_for(self, distort, capsys):
+        assert distort("--pictures", "folder:photos", "--rows", "1") == 0
+
+        assert capsys.readouterr().out.startswith("1 pictures;")
+
+    @pytest.mark.parametrize(
+        ("options", "status", "words"),
+        [
+            (("--pictures", "folder:photos", "--rows", "0"), os.EX_USAGE, "--rows: must be 1 or more"),
+            ((), os.EX_DATAERR, "no test row that can be judged has a picture here"),
+            (("--pictures", "folder:none"), os.EX_NOINPUT, "none: No such file"),
+            (("--pictures", "folder:photos", "--bundle", "none"), os.EX_CONFIG, "model bundle none"),
+            (("--pictures", "folder:photos", "--data", "none.parquet"), os.EX_NOINPUT, "none.parquet: No such file"),
+            (("--pictures", "folder:photos", "--out", "photos"), os.EX_CANTCREAT, "it is a folder"),
+        ],
+    )
+    def test_what_makes_no_sense_gets_one_line(self, distort, capsys, options, status, words):
+        assert distort(*options) == status
+
+        assert words in complaint(capsys)
+
+
+@pytest.mark.parametrize("command", ["crop", "robustness"])
+def test_ctrl_c_leaves_no_half_file(command, place, bundle_folder):
+    photos = place / "photos" / "happy"
+    names = [f"happy/{number}.jpg" for number in range(2000)]
+    for name in names:
+        (place / "photos" / name).symlink_to(photos / FILE.name)
+    table = keypoints.read(place / "mine.parquet")
+    many = keypoints.take(table, np.zeros(len(names), np.intp))
+    keypoints.write(dataclasses.replace(many, source=np.array(names)), place / "many.parquet")
+    words = {
+        "crop": ["--table", "many.parquet", "--out", "out.crops.npz"],
+        "robustness": ["--bundle", str(bundle_folder), "--data", "many.parquet", "--out", "out.json"],
+    }[command]
+    before = sorted(place.iterdir())
+
+    run = subprocess.Popen(
+        [sys.executable, "-m", "host_training", command, *words, "--pictures", "folder:photos"],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    said = b""
+    while not re.search(rb" [1-9]\d*/2000 ", said):
+        said += os.read(run.stderr.fileno(), 1000) or pytest.fail(f"it ended before: {said}")
+    run.send_signal(signal.SIGINT)
+    said += run.communicate(timeout=60)[1]
+
+    assert run.returncode == 130
+    assert b"Traceback" not in said
+    assert sorted(place.iterdir()) == before

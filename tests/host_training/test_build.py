@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edge.bundle import bundle as edge_bundle
+from edge.classifier.crop import Patch
+from edge.errors import UsageError
+from host_training import build
+from host_training.errors import TableError
+from host_training.evaluation.engines import float_path
+from host_training.training.quantise import MIN_AGREEMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from host_training.build import Origin
+    from host_training.data.crops import Faces
+    from host_training.data.keypoints import Table
+    from host_training.training.recipe import TrainSettings
+
+
+def files(folder: Path):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def again(table: Table, settings: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("again") / "fused"
+    build.run(table, settings, folder, origin)
+    return folder
+
+
+def test_the_same_command_twice_gives_the_same_bundle_but_for_its_time_stamp(bundle_folder: Path, again: Path):
+    first, second = files(bundle_folder), files(again)
+    manifests = [json.loads(each.pop("manifest.json")) for each in (first, second)]
+    for manifest in manifests:
+        del manifest["created"], manifest["counter"]
+
+    assert first == second
+    assert manifests[0] == manifests[1]
+
+
+def test_another_seed_gives_another_network(
+    bundle_folder: Path, table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path
+):
+    build.run(table, dataclasses.replace(settings, seed=2), tmp_path / "fused", origin)
+
+    assert files(tmp_path / "fused")["classifier.tflite"] != files(bundle_folder)["classifier.tflite"]
+
+
+def test_the_test_rows_change_nothing_in_the_model(
+    bundle_folder: Path,
+    table: Table,
+    changed: Callable[..., Table],
+    settings: TrainSettings,
+    origin: Origin,
+    tmp_path: Path,
+):
+    landmarks, votes = table.landmarks.copy(), table.votes.copy()
+    landmarks[table.split == "test"] = np.nan
+    landmarks[-1] = table.landmarks[0]  # one is left, with another face's label
+    votes[table.split == "test"] = votes[-1]
+
+    build.run(changed(landmarks=landmarks, votes=votes), settings, tmp_path / "fused", origin)
+
+    before, after = files(bundle_folder), files(tmp_path / "fused")
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json", "report.json", "MODEL_CARD.md"}
+
+
+def test_it_learns_what_is_easy(bundle_folder: Path):
+    metrics = edge_bundle.load(bundle_folder).metrics
+
+    assert metrics["accuracy"] > 0.9
+    assert metrics["majority_baseline"] < 0.2
+
+
+def test_report_card_and_manifest_tell_the_same_figures(bundle_folder: Path):
+    report = json.loads((bundle_folder / "report.json").read_text())
+    card = (bundle_folder / "MODEL_CARD.md").read_text()
+    metrics = edge_bundle.load(bundle_folder).metrics
+
+    assert f"{report['evaluation']['test']['accuracy']:.4f}" in card
+    assert metrics["accuracy"] == round(report["evaluation"]["test"]["accuracy"], 4)
+    assert "emotion-train train --table tiny.parquet --out emotion" in card
+
+
+def test_the_float_network_lies_beside_the_bundle_and_is_the_one_that_was_quantised(bundle_folder: Path):
+    beside = bundle_folder.with_name("emotion.float.tflite").read_bytes()
+
+    manifest = json.loads((bundle_folder / "manifest.json").read_text())
+    assert hashlib.sha256(beside).hexdigest() == manifest["provenance"]["float_sha256"]
+
+
+def test_a_bundle_of_few_labels_says_those_only(table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path):
+    five = ("neutral", "happiness", "surprise", "sadness", "anger")
+
+    build.run(table, dataclasses.replace(settings, labels=five), tmp_path / "five", origin)
+
+    bundle = edge_bundle.load(tmp_path / "five")
+    assert bundle.labels == five
+    assert bundle.classifier.probabilities(table.landmarks[:3]).shape == (3, 5)
+    assert bundle.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_table_without_a_split_is_refused(
+    table: Table, changed: Callable[..., Table], settings: TrainSettings, origin: Origin, tmp_path: Path, split: str
+):
+    landmarks = table.landmarks.copy()
+    landmarks[table.split == split] = np.nan
+
+    with pytest.raises(TableError, match=f"no usable row in its {split} split"):
+        build.run(changed(landmarks=landmarks), settings, tmp_path / "fused", origin)
+
+    assert not list(tmp_path.iterdir())
+
+
+# With pictures
+
+
+@pytest.fixture(scope="module")
+def both_again(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("again") / "fused"
+    build.run(store.table, both, folder, dataclasses.replace(origin, faces=Path("/data/tiny.crops.npz")), store)
+    return folder
+
+
+def test_with_pictures_too_the_same_command_gives_the_same_bundle(both_folder: Path, both_again: Path):
+    first, second = files(both_folder), files(both_again)
+    manifests = [json.loads(each.pop("manifest.json")) for each in (first, second)]
+    told = {name for name in first if first[name] != second[name]}
+    for manifest in manifests:
+        del manifest["created"], manifest["counter"]
+        manifest["files"] = {name: digest for name, digest in manifest["files"].items() if name not in told}
+
+    assert told == {"report.json", "MODEL_CARD.md"}  # only one of them was told where the pictures came from
+    assert manifests[0] == manifests[1]
+    assert float_path(both_folder).read_bytes() == float_path(both_again).read_bytes()
+
+
+def test_the_command_that_measures_a_bundle_again_has_the_pictures_it_needs(both_again: Path, bundle_folder: Path):
+    with_pictures, without = (
+        json.loads((folder / "report.json").read_text())["evaluate_command"] for folder in (both_again, bundle_folder)
+    )
+
+    assert with_pictures.endswith(" --data tiny.parquet --crops tiny.crops.npz")
+    assert without.endswith(" --data tiny.parquet")
+
+
+def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
+    both_folder: Path, crop_folder: Path, store: Faces, settings: TrainSettings, origin: Origin, tmp_path: Path
+):
+    build.run(store.table, settings, tmp_path / "landmarks", origin)
+
+    by_landmarks, by_crop, by_both = (
+        edge_bundle.load(folder).metrics["accuracy_found"]
+        for folder in (tmp_path / "landmarks", crop_folder, both_folder)
+    )
+    assert by_landmarks < 0.7
+    assert 0.5 < by_crop < 0.95
+    assert by_both > 0.95
+
+
+def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path):
+    crop = dataclasses.replace(both.crop, teachers=1, epochs=10)
+
+    build.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "fused", origin, store)
+
+    bundle, report = edge_bundle.load(tmp_path / "fused"), json.loads((tmp_path / "emotion/report.json").read_text())
+    assert bundle.metrics["accuracy_found"] > 0.95
+    assert report["parity"]["holds"]
+    assert report["kind"] == "int8"
+    assert report["inputs"] == ["landmarks", "crop"]
+    assert list(report["losses"]) == ["crop"]
+    card = " ".join((tmp_path / "emotion/MODEL_CARD.md").read_text().split())
+    assert "One convolutional network on the patch, which a layer on the landmarks runs into" in card
+
+
+def test_pictures_with_other_faces_labels_teach_nothing(
+    store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path
+):
+    table = store.table
+    shuffled = table.votes.copy()
+    shuffled[table.split == "train"] = np.random.default_rng(0).permutation(shuffled[table.split == "train"])
+    crop = dataclasses.replace(both, inputs=("crop",))
+
+    build.run(dataclasses.replace(table, votes=shuffled), crop, tmp_path / "fused", origin, store)
+
+    assert edge_bundle.load(tmp_path / "fused").metrics["accuracy_found"] < 0.35
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("both_folder", ["landmarks", "crop"]), ("crop_folder", ["crop"])])
+def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, name: str, inputs: list[str]):
+    folder = request.getfixturevalue(name)
+    bundle, report = edge_bundle.load(folder), json.loads((folder / "report.json").read_text())
+
+    assert bundle.manifest["inputs"] == report["inputs"] == list(report["losses"]) == inputs
+    assert bundle.features.patch is not None
+    assert bundle.features.patch.size == 24
+    assert (bundle.features.size > 0) == ("landmarks" in inputs)
+    assert (report["crop_share"] is None) == (inputs == ["crop"])
+    assert all(len(each["loss"]) == len(each["val_loss"]) for each in report["losses"].values())
+
+
+@pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
+def test_with_pictures_too_int8_says_what_float_says(request: pytest.FixtureRequest, name: str):
+    report = json.loads((request.getfixturevalue(name) / "report.json").read_text())
+
+    assert report["kind"] == "int8"
+    assert report["parity"]["holds"]
+    assert report["parity"]["agreement"] >= MIN_AGREEMENT
+
+
+def test_the_golden_patches_show_no_face_of_the_table(both_folder: Path, store: Faces):
+    with np.load(both_folder / "golden.npz") as golden:
+        patches, landmarks = golden["patches"], golden["landmarks"]
+    patch = Patch(24)
+    every = np.array([patch(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held)])
+
+    assert patches.shape == (len(landmarks), 24, 24)
+    distance = np.abs(patches[:, None].astype(int) - every[None]).mean(axis=(2, 3))
+    assert distance.min() > 1
+
+
+def test_without_its_pictures_nothing_is_trained(store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path):
+    with pytest.raises(UsageError, match="make a store of them with `emotion-train crop`"):
+        build.run(store.table, both, tmp_path / "fused", origin)
+
+    assert not list(tmp_path.iterdir())

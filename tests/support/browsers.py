@@ -1,0 +1,98 @@
+"""Chromium, driven through chromedriver, for what only a real browser can tell about a page.
+
+PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.broker import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+COPY = """
+    const canvas = document.getElementById("NAME"), copy = document.createElement("canvas");
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(canvas, 0, 0);
+    const data = context.getImageData(0, 0, copy.width, copy.height).data;
+"""
+"""Reading a canvas itself would change how the browser draws it."""
+LOOK_S = 90.0
+"""Longest wait for the browser: on a busy machine everything takes its time."""
+
+
+class Browser:
+    """Chromium, with what is asked of the page in one place."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, url: str, width: int = 1100, height: int = 800, *, dark: bool = False) -> None:
+        self.resize(width, height)
+        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
+        self.driver.get(url)
+
+    def resize(self, width: int, height: int) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def text(self, name: str) -> str:
+        return str(self.driver.find_element("id", name).text)
+
+    def run(self, script: str) -> Any:
+        return self.driver.execute_script(script)
+
+    def drawn(self, canvas: str = "mesh") -> str:
+        """The picture on a canvas; empty while nothing is drawn on it."""
+        return str(self.run(f"{COPY.replace('NAME', canvas)} return data.some(v => v) ? copy.toDataURL() : '';"))
+
+    def complaints(self) -> list[dict[str, Any]]:
+        return list(self.driver.get_log("browser"))
+
+    def asked(self) -> set[str]:
+        """The addresses that have been asked for since the last time."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+        return {url for url in urls if not url.startswith("data:")}
+
+    def sees(self, condition: Callable[[], Any], what: str) -> Any:
+        return until(condition, what, LOOK_S)
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    for needed in (CHROME, DRIVER):
+        if not needed.exists():
+            pytest.skip(f"{needed} is missing (Debian: sudo apt install chromium chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing (pip install selenium)")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROME)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def browser(chrome) -> Iterator[Browser]:
+    browser = Browser(chrome)
+    browser.driver.get("about:blank")
+    browser.complaints()
+    browser.asked()
+    yield browser
+    browser.driver.get("about:blank")

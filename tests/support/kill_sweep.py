@@ -1,0 +1,86 @@
+"""Kills what changes a store of bundles before each of its steps in turn, and tells what each leaves behind.
+
+    python kill_sweep.py STORE KEYS install DIR
+    python kill_sweep.py STORE KEYS shadow DIR
+    python kill_sweep.py STORE KEYS shadow-off ''
+    python kill_sweep.py STORE KEYS rollback ID
+
+Every attempt works in a copy of STORE. One JSON object a line: `step`, what the process was killed before, or null
+when it came to its end; `in_use`, the bundle that `current` leads to, verified; `again`, what the same command says
+when it is given once more; `left`, the names that are in the store after that; `counter`, what is in that file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from edge.bundle import bundle as bundles
+from edge.bundle import signature
+from edge.bundle.store import BundleStore
+
+STEPS = {
+    "fcntl.flock", "os.mkdir", "os.rename", "os.symlink", "os.link", "os.remove", "os.rmdir", "subprocess.Popen",
+    "ctypes.dlsym",
+}  # fmt: skip
+"""Audit events of calls that change names, start the self-test, or let two folders swap their names."""
+
+
+def kill_before(number: int, tell: int) -> None:
+    """Die, as by kill -9, before the numbered step, once it is told which that is."""
+    count = 0
+
+    def hook(event: str, arguments: tuple) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in STEPS or writes:
+            count += 1
+            if count == number:
+                os.write(tell, f"{event} {arguments[0]}".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def main(template: str, keys: str, action: str, what: str) -> None:
+    trusted = signature.trusted_keys(keys)
+
+    def act(root: Path) -> str:
+        store = BundleStore(root, trusted, trial_s=0)  # it is one of the steps, however long it lasts
+        if action == "rollback":
+            return store.rollback(what)
+        return store.shadow_off() if action == "shadow-off" else store.install(Path(what), shadow=action == "shadow")
+
+    root, number, step = Path(template).with_name("attempt"), 0, ""
+    while step is not None:
+        number += 1
+        shutil.copytree(template, root, symlinks=True)
+        heard, tell = os.pipe()
+        pid = os.fork()
+        if not pid:
+            kill_before(number, tell)
+            act(root)
+            os._exit(0)
+        os.close(tell)
+        _, status = os.waitpid(pid, 0)
+        with os.fdopen(heard) as pipe:
+            step = pipe.read().replace(str(root), "") or None
+        if status != (signal.SIGKILL if step else 0):
+            sys.exit(f"step {number} ended with status {status}")
+        in_use = bundles.verified(root / "current", trusted)
+        print(json.dumps({
+            "step": step,
+            "in_use": [in_use["id"], in_use["counter"]],
+            "again": act(root),
+            "counter": (root / "counter").read_text() if (root / "counter").exists() else None,
+            "left": {path.name: str(path.readlink()) if path.is_symlink() else None for path in root.iterdir()},
+        }), flush=True)  # fmt: skip
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Prints how far the two backends are apart on a clip, as JSON; run without network by test_face_mesh_parity.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import cv2
+import numpy as np
+
+from edge.face_mesh import models as mesh_models
+from edge.face_mesh import open_face_mesh
+from edge.settings import MeshSettings
+from edge.values import Frame
+
+
+def main(clip: str) -> None:
+    capture = cv2.VideoCapture(clip)
+    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(Frame(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), round(1000 * len(frames) / fps) / 1000))
+    models = mesh_models.find([mesh_models.cache_folder()])
+    found = {}
+    for backend in ("litert", "mediapipe"):
+        # mediapipe searches in every frame, so the direct mesh does too.
+        mesh = open_face_mesh(MeshSettings(backend=backend, max_faces=1, search_fps=1000), models)
+        found[backend] = [mesh.process(frame) for frame in frames]
+        mesh.close()
+    pairs = list(zip(found["litert"], found["mediapipe"], strict=True))
+    apart = [np.linalg.norm(a[0].landmarks[:, :2] - b[0].landmarks[:, :2], axis=1) for a, b in pairs if a and b]
+    result = {
+        "frames": len(pairs),
+        "faces": len(apart),
+        "presence_equal": float(np.mean([bool(a) == bool(b) for a, b in pairs])),
+        "median_px": float(np.median(apart)) if apart else None,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,110 @@
+"""Previews that are fed by the real pipeline from the demo, and that end with the test.
+
+PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.camera.demo.camera import DemoCamera
+from edge.daemon.pipeline import Pipeline
+from edge.expression import ExpressionMachine
+from edge.face_mesh.litert import LiteRTFaceMesh
+from edge.preview import Preview
+from edge.settings import Settings, load
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from edge.face_mesh.models import MeshModels
+    from edge.values import Face, Shown
+
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of servers that live for a second
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """What the pipeline made of one frame of the demo."""
+
+    frame: Frame
+    faces: Sequence[Face]
+    shown: Sequence[Shown]
+
+
+class Feeder:
+    """The daemon's loop, as far as the page sees it: demo camera, pipeline, expressions."""
+
+    def __init__(self, preview: Preview, *, people: int = 1) -> None:
+        settings = load(None, {"camera.source": "demo", "camera.fps": 6.0})
+        self.preview = preview
+        self._pipeline = Pipeline(settings)
+        self._machine = ExpressionMachine(self._pipeline.bundle.labels, settings.expression)
+        self._neighbour = DemoCamera(settings.camera) if people > 1 else None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._pipeline.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            frame = self._pipeline.camera.read(0.2)
+            if frame is None or self.preview.paused:
+                continue
+            if self._neighbour is not None:
+                beside = self._neighbour.draw(frame.captured_at % 2)
+                frame = dataclasses.replace(frame, rgb=np.hstack([frame.rgb[:, 100:-100], beside[:, 100:-100]]))
+            faces = self._pipeline.find(frame)
+            if self._machine.step(self._pipeline.read(faces, frame), frame.captured_at):
+                self.preview.remember(self._machine.shown())
+            if self.preview.wanted:
+                self.preview.show(frame, faces, self._machine.shown(), 6.0)
+
+
+@pytest.fixture(scope="session")
+def moment(models: MeshModels) -> Moment:
+    """The demo smiles."""
+    settings, bundle = Settings(), bundles.load(bundles.CHECKOUT)
+    frame = Frame(DemoCamera(settings.camera).draw(1.0), 1.0)
+    faces = LiteRTFaceMesh(settings.mesh, models).process(frame)
+    machine = ExpressionMachine(bundle.labels, settings.expression)
+    machine.step(bundle.classifier.read(faces, frame.rgb), 1.0)
+    return Moment(frame, faces, machine.shown())
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Preview]]:
+    """Start previews that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(address: str = "127.0.0.1:0", **options: Any) -> Preview:
+            return stack.enter_context(contextlib.closing(Preview(address, **options)))
+
+        yield start
+
+
+@pytest.fixture
+def feed() -> Iterator[Callable[..., Feeder]]:
+    """Feed previews until the end of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(preview: Preview, **options: Any) -> Feeder:
+            return stack.enter_context(contextlib.closing(Feeder(preview, **options)))
+
+        yield start
+
+
+def show(preview: Preview, moment: Moment, fps: float = 15.0) -> None:
+    preview.show(moment.frame, moment.faces, moment.shown, fps)

@@ -1,0 +1,83 @@
+"""Bundles signed as the training kit signs them, for the tests that ask for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from edge.bundle import bundle as bundles
+from edge.bundle import signature
+from host_training.training import signing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nacl.signing import SigningKey
+
+
+class Key(NamedTuple):
+    """A signing key and the file with its public half, which can serve as trusted keys."""
+
+    secret: SigningKey
+    id: str
+    public: Path
+
+    @property
+    def trusted(self) -> signature.TrustedKeys:
+        return signature.trusted_keys(str(self.public))
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory) -> tuple[Key, Key]:
+    """Two pairs."""
+    folder = tmp_path_factory.mktemp("keys")
+
+    def key(name: str) -> Key:
+        key_id = signing.new_key(folder / name)
+        return Key(signing.read_key(folder / name), key_id, signing.public_file(folder / name))
+
+    return key("first"), key("second")
+
+
+@pytest.fixture
+def signed(landmark_bundle, keys, tmp_path) -> Callable[..., Path]:
+    """Make a bundle of that id, signed; its folder."""
+
+    def make(name: str = "a", counter: int = 1, *, key: Key = keys[0], **more) -> Path:
+        folder = tmp_path / "signed" / f"{name}-{counter}"
+        shutil.copytree(landmark_bundle, folder)
+        manifest = json.loads((folder / bundles.MANIFEST).read_text())
+        (folder / bundles.MANIFEST).write_text(json.dumps({**manifest, "id": name}))
+        signing.sign(folder, key.secret, counter=counter, **more)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def sign_by_hand(keys) -> Callable[..., None]:
+    """Sign what the training kit would refuse to."""
+
+    def sign(folder: Path, **changes) -> None:
+        manifest = {**json.loads((folder / bundles.MANIFEST).read_text()), **changes}
+        made = base64.b64encode(keys[0].secret.sign(signature.canonical(manifest)).signature).decode()
+        (folder / bundles.MANIFEST).write_text(json.dumps(manifest))
+        (folder / signature.SIGNATURE).write_text(json.dumps({"key": keys[0].id, "signature": made}))
+
+    return sign
+
+
+@pytest.fixture
+def crashing(crop_bundle, sign_by_hand) -> Path:
+    """A bundle with a network that takes tflite-runtime, and the process, with it; its signature is in order."""
+    folder = crop_bundle("crop")
+    network = bytearray((folder / bundles.NETWORK).read_bytes())
+    network[3] = 128
+    (folder / bundles.NETWORK).write_bytes(network)
+    sign_by_hand(folder, counter=99, files=signing.hashes(folder))
+    return folder

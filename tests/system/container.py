@@ -1,0 +1,173 @@
+"""A container that boots systemd, as far as that goes like a Raspberry Pi OS: systemd-nspawn, driven from Python.
+
+It shares the host's network and nothing else, and lives on a throw-away overlay over its template.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.system import rootfs
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_HOST_HAS_SYSTEMD = Path("/run/systemd/system").is_dir()
+
+BOOT_S = 60.0
+"""For booting; it takes two seconds on an idle machine."""
+
+_LAUNCH = """
+set -e
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+shift 2
+for group do shift; [ "$group" = -- ] && break; mkdir -p "$group"; echo $$ > "$group/cgroup.procs"; done
+exec "$@"
+"""
+"""LOWER RUN GROUP... -- COMMAND...: in cgroups of its own, on an overlay that only this process tree sees."""
+
+_INIT = """
+for hierarchy in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$hierarchy" 2>/dev/null || true; done
+exec /sbin/init
+"""
+"""nspawn mounts the old cgroup controllers read-only; systemd needs them for MemoryMax= and DeviceAllow=."""
+
+_HIERARCHIES = {
+    **{name: name for name in ("memory", "pids", "devices", "cpu", "cpuacct", "blkio")},
+    "name=systemd": "systemd",
+    "": "unified",
+}
+"""Of cgroups, as /proc/self/cgroup names them, and where they are mounted below /sys/fs/cgroup."""
+
+_NUMBER = itertools.count(1)
+
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Container:
+    """One container, which runs from `boot` to `close`."""
+
+    def __init__(self, release: rootfs.Release) -> None:
+        self.release = release
+        self.name = f"{release.name}-{os.getpid()}-{next(_NUMBER)}"
+        self._folder = Path()
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._init = 0
+
+    @property
+    def root(self) -> Path:
+        """The container's file system as the host sees it. An absolute symlink in it leads astray: see `read`."""
+        return Path(f"/proc/{self._init}/root")
+
+    def boot(self) -> Self:
+        """Build the template if need be, and start systemd on a fresh overlay over it.
+
+        Raises:
+            RuntimeError: it does not come up; the message has the end of its console.
+        """
+        template = rootfs.built(self.release)
+        self._folder = rootfs.new_run(self.release)
+        for name in ("upper", "work", "root"):
+            (self._folder / name).mkdir()
+        keep = [] if _HOST_HAS_SYSTEMD else ["--keep-unit"]
+        with (self._folder / "console").open("wb") as console:
+            self._nspawn = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig=TERM", "unshare", "--mount", "--propagation=slave"),
+                    *("sh", "-c", _LAUNCH, "launch", template, self._folder, *self._groups(), "--"),
+                    *("systemd-nspawn", "--quiet", f"--directory={self._folder}/root", f"--machine={self.name}", *keep),
+                    *("--register=no", "--hostname=raspberrypi", "--resolv-conf=copy-host", "--console=read-only"),
+                    # For IPAddressDeny=, which systemd does with a BPF program in the cgroup; and to ask for the clock.
+                    *("--capability=CAP_BPF,CAP_NET_ADMIN", "--system-call-filter=bpf adjtimex clock_adjtime"),
+                    "--kill-signal=SIGRTMIN+4",
+                    *(f"--bind-ro={folder}" for folder in rootfs.pip_folders()),
+                    *("/bin/sh", "-c", _INIT),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        self._wait_for_systemd()
+        return self
+
+    def run(self, *argv: str | Path, check: bool = True, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a command in all namespaces and the cgroups of the container's systemd.
+
+        Raises:
+            AssertionError: it failed and `check` is set; the message has its output.
+            TimeoutExpired: it ran longer than timeout_s.
+        """
+        done = subprocess.run(
+            ["nsenter", f"--target={self._init}", "--all", "env", "-i", _PATH, "LC_ALL=C.UTF-8", "HOME=/root", *argv],
+            check=False,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_s,
+        )
+        if check and done.returncode:
+            words = " ".join(map(str, argv))
+            raise AssertionError(f"{words}: exit status {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file or a folder of the host to a path in the container, over what is there."""
+        self.run("mkdir", "-p", str(Path(target).parent))
+        subprocess.run(["cp", "-a", "--no-preserve=ownership", "-T", source, f"{self.root}{target}"], check=True)
+
+    def read(self, path: str) -> str:
+        """The text of a file in the container."""
+        return self.run("cat", path).stdout
+
+    def close(self) -> None:
+        """Power off and forget all that was written."""
+        if self._nspawn is None:
+            return
+        self._nspawn.send_signal(signal.SIGTERM)
+        try:
+            self._nspawn.wait(20)
+        except subprocess.TimeoutExpired:
+            self._nspawn.kill()
+            self._nspawn.wait()
+        self._nspawn = None
+        shutil.rmtree(self._folder)
+        for group in self._groups():
+            for folder, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):  # whoever was in it is not quite gone yet
+                    Path(folder).rmdir()
+
+    def _groups(self) -> list[str]:
+        """A cgroup for the container in each hierarchy, below our own; systemd on a host sees to that itself."""
+        if _HOST_HAS_SYSTEMD:
+            return []
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        return [
+            f"/sys/fs/cgroup/{_HIERARCHIES[hierarchy]}{path.rstrip('/')}/{self.name}"
+            for _, hierarchy, path in lines
+            if hierarchy in _HIERARCHIES
+        ]
+
+    def _wait_for_systemd(self) -> None:
+        assert self._nspawn is not None
+        deadline = time.monotonic() + BOOT_S
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        while time.monotonic() < deadline and self._nspawn.poll() is None:
+            time.sleep(0.1)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a process that has just ended
+                names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children.read_text().split()}
+                self._init = next((int(pid) for pid, name in names.items() if name == "systemd"), 0)
+            if self._init:
+                state = self.run("systemctl", "is-system-running", "--wait", check=False, timeout_s=BOOT_S).stdout
+                if state.strip() in {"running", "degraded"}:
+                    return
+        tail = (self._folder / "console").read_text(errors="replace")[-2000:]
+        self.close()
+        raise RuntimeError(f"the container {self.name} does not boot:\n{tail}")

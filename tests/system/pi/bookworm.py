@@ -1,0 +1,111 @@
+"""Runs programs for arm64 one by one, in a bookworm of that kind: the product with the wheels that a Pi gets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from edge.bundle.bundle import GOLDEN_TOLERANCE
+from edge.errors import EdgeError
+from edge.face_mesh.models import cache_folder
+from tests.system.device import REPOSITORY
+from tests.system.pi import images
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTRAIT = "edge/camera/demo/assets/demo-portrait.jpg"
+BUNDLE = "model/fused"
+
+# No /proc and no /sys in there: with /sys before its eyes LiteRT crashes under the qemu of Debian 12.
+_INSIDE = """
+set -e
+mount --bind -o ro "$2" "$1/mnt/site"
+mount --bind -o ro "$3" "$1/mnt/checkout"
+mount --bind -o ro "$4" "$1/mnt/cache"
+root=$1
+shift 4
+exec env -i PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C.UTF-8 XDG_CACHE_HOME=/mnt/cache \
+  PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/mnt/site:/mnt/checkout \
+  chroot "$root" sh -c 'cd /mnt/checkout && exec "$@"' sh "$@"
+"""
+"""ROOT SITE CHECKOUT CACHE COMMAND...: in the root, with these before it, which only this process tree sees."""
+
+_VERSIONS = """
+import platform, cv2, nacl, numpy, paho.mqtt
+from edge.interpreter import runtime_name
+print(f"Python {platform.python_version()} on {platform.machine()}", f"NumPy {numpy.__version__}",
+      f"OpenCV {cv2.__version__}", runtime_name(), f"paho-mqtt {paho.mqtt.__version__}", f"PyNaCl {nacl.__version__}",
+      sep=", ")
+"""
+
+
+class Bookworm:
+    """Debian 12 with the packages of a device beside its own NumPy."""
+
+    def __init__(self, root: Path, site: Path) -> None:
+        """Prepare to work in it.
+
+        Args:
+            root: What `images.debian` gives.
+            site: The folder with the packages, as `install` makes it.
+        """
+        self._root = root
+        self._site = site
+
+    def install(self, wheels: Path) -> str:
+        """Download what deployment sends to this device, and unpack it into the site; says how much that is.
+
+        Args:
+            wheels: An empty folder.
+        """
+        packed = json.loads(
+            images.run(sys.executable, REPOSITORY / "deploy/workstation/pack.py", "wheels", "aarch64", "3.11")
+        )
+        shutil.unpack_archive(packed["file"], wheels, filter="data")
+        for wheel in wheels.rglob("*.whl"):
+            shutil.unpack_archive(wheel, self._site, "zip")
+        return f"{len(list(self._site.glob('*.dist-info')))} packages"
+
+    def versions(self) -> str:
+        """Import what is compiled, and tell what it is."""
+        return self.run("python3", "-c", _VERSIONS).strip()
+
+    def verify(self) -> str:
+        """Let the interpreter read the golden faces of the bundle."""
+        return self.run("python3", "-m", "edge", "model", "verify", BUNDLE).strip()
+
+    def classify(self) -> str:
+        """Read a picture from end to end, there and on this machine, and compare.
+
+        Raises:
+            EdgeError: they don't agree.
+        """
+        command = ("-m", "edge", "classify", "--json", PORTRAIT)
+        there = _face(self.run("python3", *command))
+        here = _face(subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=True, capture_output=True).stdout)
+        gap = max(abs(p - here["probabilities"][label]) for label, p in there["probabilities"].items())
+        said = f"{there['expression']} {there['confidence']:.4f}, at most {gap:.4f} from what this machine says"
+        if there["expression"] != here["expression"] or gap > GOLDEN_TOLERANCE:
+            raise EdgeError(said)
+        return said
+
+    def run(self, *argv: str) -> str:
+        """Run a command in it, without a network, and give what it printed.
+
+        Raises:
+            EdgeError: it failed; the message has its output.
+        """
+        return images.run(
+            *("unshare", "--mount", "--net", "sh", "-c", _INSIDE, "inside"),
+            *(self._root, self._site, REPOSITORY, cache_folder().parents[1], *argv),
+        )
+
+
+def _face(output: str | bytes) -> dict[str, Any]:
+    """The only face in what `emotion-edge classify --json` says of one picture."""
+    (face,) = json.loads(output)["faces"]
+    return dict(face)
