@@ -44,7 +44,7 @@ def labels(args: argparse.Namespace) -> dict[str, str]:
 
 
 def add_pictures(parser: argparse.ArgumentParser, use: str) -> None:
-    """Declare `--pictures`, for `data.pictures`; `use` says what the command does with them."""
+    """Declare `--pictures`, for `importers.pictures`; `use` says what the command does with them."""
     parser.add_argument(
         "--pictures",
         action="append",

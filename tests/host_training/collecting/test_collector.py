@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.host_training.collecting.people import no_room_for
+from tests.support.people import no_room_for
 
 from edge.errors import UsageError
 from host_training.collecting.collector import NO_CONSENT, NO_LABEL, PERIOD_S, Collector

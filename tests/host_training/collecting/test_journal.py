@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.host_training.collecting.people import files_of, kill, small_disk
+from tests.support.people import files_of, kill, small_disk
 
 import edge
 from edge.errors import DataError, OutputError, UnavailableError
