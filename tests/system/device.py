@@ -19,8 +19,6 @@ CHECKOUT = "/root/emotion-edge"
 UNIT = "emotion-edge.service"
 SETTINGS = "/etc/emotion-edge/emotion-edge.toml"
 PYTHON = "/opt/emotion-edge/current/bin/python"
-START_S = 10.0
-"""From `systemctl start` to ready."""
 
 
 class Device:

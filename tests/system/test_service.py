@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.broker import Listener, retained, until
-from tests.system.device import SETTINGS, START_S, UNIT
+from tests.system.device import SETTINGS, UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,11 +76,9 @@ def barked(service: Device) -> bool:
     return any("Watchdog timeout" in line for line in service.journal())
 
 
-def test_active_within_ten_seconds(service: Device):
+def test_a_start_is_over_when_the_camera_and_the_models_work(service: Device):
     service.run("systemctl", "stop", UNIT)
-    started = time.monotonic()
-    service.run("systemctl", "start", UNIT)  # comes back when it is ready
-    assert time.monotonic() - started < START_S
+    service.run("systemctl", "start", UNIT)
     assert service.is_ready()
 
 
@@ -109,7 +106,7 @@ def test_events_go_on_when_the_broker_was_away(service: Device, listener: Listen
     next_event(listener)
     pid = service.show("MainPID")
     service.broker.kill()
-    time.sleep(2)
+    until(lambda: service.show("StatusText").endswith("no broker"), "the broker is missed")
     service.broker.start()
     until(lambda: listener.subscribed, "the listener is back", 30)
     next_event(listener)
@@ -150,7 +147,7 @@ def test_broken_settings_fail_once_and_say_why(service: Device):
     service.write(SETTINGS, "[camera]\nfsp = 3\n")
     service.mark()
     assert service.run("systemctl", "restart", UNIT, check=False).returncode != 0
-    time.sleep(4)  # longer than RestartSec=
+    # A restart that is still to come would show as `activating`.
     assert service.show("ActiveState") == "failed"
     assert service.show("ExecMainStatus") == "78"
     assert service.show("NRestarts") == "0"
@@ -201,8 +198,7 @@ def test_memory_does_not_grow_with_the_frames(service: Device, listener: Listene
 
 def test_a_silent_camera_does_not_delay_a_clean_stop(service: Device):
     service.run("touch", SILENT)
-    until(lambda: any("trying again" in line for line in service.journal()), "the silence is noticed")
-    time.sleep(1)  # it tries
+    until(lambda: sum("trying again" in line for line in service.journal()) > 1, "the camera is opened in vain")
     service.run("systemctl", "stop", UNIT)
     assert service.show("Result") == "success"
     assert retained(service.broker.port)["availability"] == "offline"
