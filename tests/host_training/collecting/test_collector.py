@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.people import no_room_for
 
 from edge.errors import UsageError
 from host_training.collecting.collector import NO_CONSENT, NO_LABEL, PERIOD_S, Collector
 from host_training.collecting.measuring import NO_FACE
 from host_training.collecting.store import Store
+from tests.support.people import no_room_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

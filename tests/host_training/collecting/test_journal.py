@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.support.people import files_of, kill, small_disk
 
 import edge
 from edge.errors import DataError, OutputError, UnavailableError
 from host_training.collecting.journal import Journal
 from host_training.collecting.samples import Sample, Take
+from tests.support.people import files_of, kill, small_disk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
