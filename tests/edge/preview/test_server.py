@@ -585,7 +585,7 @@ def test_the_answer_to_head_has_no_body(serve):
 
 
 def test_http_is_loaded_only_for_a_preview():
-    code = "import sys, edge.cli, edge.commands.run, edge.daemon, edge.pipeline; sys.exit('h11' in sys.modules)"
+    code = "import sys, edge.commands.run, edge.daemon.loop, edge.daemon.pipeline; sys.exit('h11' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
