@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STARTUP_S = 3.0
-"""By then every part has run, and what has not been used since is start-up code."""
-
 READ_TIMEOUT_S = 0.2
 """How long a silent camera, or a pause, keeps the loop from looking at the clock and at what signals ask."""
 
@@ -127,7 +124,6 @@ class Daemon:
         self._publisher.start()
         self._publish_info()
         self._publish_state(self._clock())
-        release_at = self._clock() + STARTUP_S
         try:
             while not requests.stop:
                 if (problem := self._publisher.problem) is not None:
@@ -144,9 +140,6 @@ class Daemon:
                     self._abandon_calibration(f"{self._pipeline.camera.name} has ended")
                     break
                 now = self._clock()
-                if now >= release_at:
-                    system.release_startup_code()
-                    release_at = float("inf")
                 if now >= self._sensors_at:
                     self._read_sensors(now)
                 if now >= self._status_at:

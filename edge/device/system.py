@@ -15,12 +15,6 @@ ROOT = Path("/")
 TIME_ERROR = 5
 """What adjtimex(2) answers while the clock has not been set from anywhere."""
 
-MADV_DONTNEED = 4
-"""madvise(2): the pages are not needed any more."""
-
-_CHANGED = ("Private_Dirty", "Anonymous", "Swap")
-"""Counts of a mapping that are zero as long as it is as in its file."""
-
 UNDER_VOLTAGE, FREQUENCY_CAPPED, THROTTLED = 1 << 0, 1 << 1, 1 << 2
 """Bits of the firmware's get_throttled that tell of now (Raspberry Pi documentation, vcgencmd)."""
 SINCE_BOOT = 16
@@ -49,38 +43,6 @@ def rss_mb(pid: int | str = "self", root: Path = ROOT) -> float | None:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
     return None
-
-
-def release_startup_code() -> None:
-    """Unmap the program code that only the start has touched.
-
-    Importing the libraries runs through tens of megabytes of code that is never needed again. It stays in the
-    page cache, where the kernel may now drop it first; what is needed after all is mapped again at a touch.
-    Only mappings of which every page is still as in its file are released, so nothing can be lost.
-    """
-    madvise = ctypes.CDLL(None).madvise
-    for line, fields in _mappings():
-        addresses, permissions, _offset, _device, _inode, *path = line.split()
-        if (
-            permissions == "r-xp"
-            and path
-            and path[0].startswith("/")
-            and not any(fields.get(name) for name in _CHANGED)
-        ):
-            start, end = (int(address, 16) for address in addresses.split("-"))
-            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
-
-
-def _mappings() -> list[tuple[str, dict[str, int]]]:
-    """Each mapping of this process: its line in /proc/self/smaps, and its counts in kB."""
-    mappings: list[tuple[str, dict[str, int]]] = []
-    for line in (_read(Path("/proc/self/smaps")) or "").splitlines():
-        name, colon, value = line.partition(":")
-        if colon and value.endswith(" kB"):
-            mappings[-1][1][name] = int(value.split()[0])
-        elif "-" in line.split(" ", 1)[0]:
-            mappings.append((line, {}))
-    return mappings
 
 
 def cpu_temperature_c(root: Path = ROOT) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import pytest
 from edge.device import system
 
 pytest_plugins = ["tests.support.pi_roots"]
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def test_temperature_is_in_degrees(pi4, pi5):
@@ -125,20 +122,3 @@ def test_a_reading_starts_no_process_and_takes_no_time(pi4, monkeypatch):
 
 def test_this_process_has_a_size():
     assert 5 < system.rss_mb() < 5000
-
-
-def test_the_code_of_the_start_is_released_and_everything_still_works():
-    program = """
-import cv2, numpy as np
-from edge.device import system
-before = system.rss_mb()
-system.release_startup_code()
-after = system.rss_mb()
-rotation = np.linalg.svd(np.eye(3))[0]
-small = cv2.resize(np.full((64, 64, 3), 7, np.uint8), (8, 8))
-print(before - after, abs(np.linalg.det(rotation)), small.mean())
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    released, determinant, mean = map(float, done.stdout.split())
-    assert released > 5
-    assert (round(determinant, 6), mean) == (1.0, 7.0)
