@@ -127,8 +127,8 @@ define playbook
 endef
 
 ##@ Develop
-.PHONY: test test-edge test-tflite test-home-assistant test-training test-systemd test-fleet test-pi fleet-sim lint format bench clean
-test: test-edge test-tflite test-home-assistant test-training test-systemd test-fleet ## All tests
+.PHONY: test test-edge test-tflite test-home-assistant test-training test-docs test-systemd test-fleet test-pi fleet-sim lint format bench clean
+test: test-edge test-tflite test-home-assistant test-training test-docs test-systemd test-fleet ## All tests
 
 test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
 	@$(TEST)/bin/emotion-edge model fetch
@@ -155,6 +155,10 @@ endif
 test-training: $(TRAIN)/.done ## The training kit's tests
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
+
+test-docs: $(TRAIN)/.done ## The pages: links, generated tables, and every command block that can run here
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/python -m pytest tests/docs $(ARGS)
 
 test-systemd: $(TEST)/.done ## The service in a container with systemd and a virtual Pi camera; only as root
 	@$(TEST)/bin/emotion-edge model fetch
@@ -213,6 +217,7 @@ docs/images/pipeline.svg: docs/tools/draw_pipeline.py
 .PHONY: docs
 docs: $(RUN)/.done ## Write the generated pages again: settings, and the tables of topics and payloads
 	$(RUN)/bin/python docs/tools/write_settings.py docs/settings.md
+	$(RUN)/bin/python docs/tools/write_mqtt.py docs/mqtt.md
 
 clean: ## Remove environments, caches and build outputs
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

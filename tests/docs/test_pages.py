@@ -1,0 +1,124 @@
+"""The pages say what is so: links lead somewhere, names exist, generated parts are as the code would write them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from edge import settings
+from tests.support import pages
+from tests.support.pages import PAGES, ROOT
+
+README = Path("README.md")
+LINES_MAX = 150
+
+
+def test_the_readme_is_a_front_door() -> None:
+    assert len((ROOT / README).read_text(encoding="utf-8").splitlines()) <= LINES_MAX
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen, ahead = {README}, [README]
+    while ahead:
+        page = ahead.pop()
+        for link in pages.links(page):
+            target = _target(page, link)
+            if target in PAGES and target not in seen:
+                seen.add(target)
+                ahead.append(target)
+
+    assert seen == set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_and_images_lead_somewhere(page: Path) -> None:
+    lost = []
+    for link in pages.links(page):
+        if "://" in link:
+            continue
+        target, anchor = _target(page, link), link.partition("#")[2]
+        if not (ROOT / target).exists() or (anchor and anchor not in pages.anchors(target)):
+            lost.append(link)
+
+    assert lost == []
+
+
+def _target(page: Path, link: str) -> Path:
+    path = link.partition("#")[0]
+    return (ROOT / page.parent / path).resolve().relative_to(ROOT) if path else page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_block_says_what_it_holds(page: Path) -> None:
+    assert {block.language for block in pages.blocks(page)} <= pages.LANGUAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_settings_that_are_named_exist(page: Path) -> None:
+    sections = get_type_hints(settings.Settings)
+    keys = {f"{section}.{key}" for section, kind in sections.items() for key in settings.allowed(kind)}
+    named = {
+        match[1]
+        for span in pages.spans(page)
+        if (match := re.match(r"([a-z]+\.[a-z_]+)\b(?![./(])", span)) and match[1].partition(".")[0] in sections
+    }
+
+    assert {name for name in named if not name.endswith((".toml", ".py", ".json", ".md", ".csv"))} <= keys
+
+
+def test_the_page_of_settings_is_what_the_settings_say(tmp_path: Path) -> None:
+    written = tmp_path / "settings.md"
+
+    subprocess.run([sys.executable, ROOT / "docs/tools/write_settings.py", written], check=True, cwd=ROOT)
+
+    assert (ROOT / "docs/settings.md").read_text("utf-8") == written.read_text("utf-8"), "run `make docs`"
+
+
+def test_the_tables_of_topics_and_payloads_are_what_code_and_schemas_say(tmp_path: Path) -> None:
+    written = Path(shutil.copy(ROOT / "docs/mqtt.md", tmp_path))
+
+    subprocess.run([sys.executable, ROOT / "docs/tools/write_mqtt.py", written], check=True, cwd=ROOT)
+
+    assert (ROOT / "docs/mqtt.md").read_text("utf-8") == written.read_text("utf-8"), "run `make docs`"
+
+
+def test_the_drawing_of_the_pipeline_is_the_one_of_its_script(tmp_path: Path) -> None:
+    drawn = tmp_path / "pipeline.svg"
+
+    subprocess.run([sys.executable, ROOT / "docs/tools/draw_pipeline.py", drawn], check=True)
+
+    assert (ROOT / "docs/images/pipeline.svg").read_text("utf-8") == drawn.read_text("utf-8")
+
+
+def test_messages_that_troubleshooting_quotes_are_those_of_the_program() -> None:
+    said = _texts()
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    tables = re.findall(r"^\| message .*?\n\|[-| ]+\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
+    quotes = [
+        quote for table in tables for row in table.splitlines() for quote in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
+    pieces = {piece.strip() for quote in quotes for piece in quote.split("…") if piece.strip()}
+
+    assert len(pieces) > 30
+    assert {piece for piece in pieces if not any(piece in text for text in said)} == set()
+
+
+def _texts() -> list[str]:
+    """All texts in the code of the device, with a placeholder for what is filled in, and the installer."""
+    found = [(ROOT / "deploy/install.sh").read_text("utf-8")]
+    for path in (ROOT / "edge").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append(
+                    "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found

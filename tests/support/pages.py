@@ -1,0 +1,121 @@
+"""Reads the pages of the project: links, images, code spans, blocks and the commands in them."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+PAGES = tuple(
+    sorted(
+        path.relative_to(ROOT)
+        for pattern in ("README.md", "docs/*.md", ".github/*.md", "model/README.md", "model/*/README.md")
+        for path in ROOT.glob(pattern)
+    )
+)
+"""What people wrote or had written for people; model cards and reports are made by programs that have their tests."""
+
+COMMANDS = "sh"
+LANGUAGES = {COMMANDS, "text", "json", "toml", "python", "yaml"}
+"""What a fenced block may say that it is."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that are shown as they are."""
+
+    page: Path
+    line: int
+    """Of the first of them, counted from 1."""
+    language: str
+    """As the fence says; a block that is indented holds commands."""
+    text: str
+
+
+@functools.cache
+def blocks(page: Path) -> tuple[Block, ...]:
+    """The fenced and indented blocks of a page."""
+    found: list[Block] = []
+    fence: tuple[int, str, int] | None = None
+    inside: list[str] = []
+    before = ""
+    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), 1):
+        if match := re.match(r"( *)```(\w*)", line):
+            if fence is None:
+                fence, inside = (number + 1, match[2], len(match[1])), []
+            else:
+                found.append(Block(page, fence[0], fence[1], "\n".join(inside)))
+                fence, inside = None, []
+        elif fence is not None:
+            inside.append(line[fence[2] :])
+        elif line.startswith("    ") and (inside or not before.strip()):
+            inside.append(line[4:])
+        elif inside:
+            found.append(Block(page, number - len(inside), COMMANDS, "\n".join(inside)))
+            inside = []
+        before = line
+    assert fence is None, f"{page}: a block is not closed"
+    return tuple(found)
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks, its comments, and what a script has written."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"<!-- begin (\w+): generated.*?<!-- end \1 -->", "", text, flags=re.DOTALL)
+    text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"<!--.*?-->", "", re.sub(r"^    .*$", "", text, flags=re.MULTILINE), flags=re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page in their order, each in one line without its comment."""
+    lines = [
+        line
+        for block in blocks(page)
+        if block.language == COMMANDS
+        for line in block.text.replace("\\\n", " ").splitlines()
+    ]
+    return [stripped for line in lines if (stripped := " ".join(_without_comment(line).split()))]
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"(^|\s)#\s.*$", "", line)
+
+
+def words(command: str) -> list[list[str]]:
+    """The simple commands of which a command consists, each as its words; redirections are left out."""
+    found: list[list[str]] = [[]]
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="&|;<>")
+    lexer.whitespace_split = True
+    skip = False
+    for word in lexer:
+        if word in {"&&", "|", ";"}:
+            found.append([])
+        elif word in {">", "<"}:
+            skip = True
+        elif skip:
+            skip = False
+        else:
+            found[-1].append(word)
+    return found
+
+
+def spans(page: Path) -> list[str]:
+    """What stands between backticks in the prose of a page."""
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def links(page: Path) -> list[str]:
+    """Where links and images lead."""
+    return re.findall(r"\]\(([^)\s]+)\)", prose(page))
+
+
+@functools.cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    plain = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain)
