@@ -12,12 +12,12 @@ HOST = re.compile(r"(?:(?P<user>\w[^@\s]*)@)?(?P<host>\w[\w.-]*|\[[0-9a-fA-F:.%\
 
 
 def main() -> int:
-    """Print the inventory; one line and 64 where HOSTS is none."""
+    """Print the inventory; print one line and return 64 if HOSTS is not valid."""
     inventory: dict[str, dict[str, str | int]] = {}
     for word in os.environ.get("HOSTS", "").replace(",", " ").split():
         found = HOST.fullmatch(word)
         if found is None:
-            print(f"HOSTS: {word!r} is no device; write user@name, as in HOSTS=pi@livingroom.local", file=sys.stderr)
+            print(f"HOSTS: {word!r} is not a device; write user@name, as in HOSTS=pi@livingroom.local", file=sys.stderr)
             return os.EX_USAGE
         variables: dict[str, str | int] = {"ansible_host": found["host"].strip("[]")}
         if found["user"]:
@@ -26,7 +26,7 @@ def main() -> int:
             variables["ansible_port"] = int(found["port"])
         inventory[word] = variables
     if not inventory:
-        print("no devices: say HOSTS=pi@livingroom.local, or INVENTORY=FILE", file=sys.stderr)
+        print("no devices given; pass HOSTS=pi@livingroom.local or INVENTORY=FILE", file=sys.stderr)
         return os.EX_USAGE
     print(json.dumps({"_meta": {"hostvars": inventory}, "all": {"hosts": list(inventory)}}))
     return 0

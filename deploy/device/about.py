@@ -1,7 +1,7 @@
-"""Says what is on a device, as one JSON object; for the playbooks, run as root on the device itself.
+"""Prints what is installed on a device, as one JSON object. The playbooks run it as root on the device.
 
-With the Python of the release where there is one, else with the system's, so nothing of the project is taken for
-granted, and nothing is imported before it is there. What it says holds the password of the broker.
+It runs with the release's Python if there is a release, else with the system's. So it imports nothing of the project
+before it knows that the release is there. Its output contains the broker's password.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ RELEASE = Path("/opt/emotion-edge/current")
 MODELS = Path("/var/lib/emotion-edge/models")
 ETC = Path("/etc/emotion-edge")
 CACHE = Path("/var/cache/emotion-edge")
-"""Where the playbooks put what they push."""
+"""Folder into which the playbooks push."""
 HEADER = "# Written by `make deploy`"
-"""How settings begin that were not made by hand."""
+"""First words of a settings file that was not written by hand."""
 
 
 def main() -> None:
-    """Print it."""
+    """Print the object."""
     print(json.dumps(system() | files() | settings()))
 
 
 def system() -> dict[str, Any]:
-    """What wheels have to fit."""
+    """The platform that wheels must fit."""
     return {
         "architecture": platform.machine(),
         "python": ".".join(platform.python_version_tuple()[:2]),
@@ -36,7 +36,7 @@ def system() -> dict[str, Any]:
 
 
 def files() -> dict[str, Any]:
-    """The release, the checkout that it came from, and the bundles with what they are."""
+    """The release, the checkout it came from, and the model bundles."""
     bundles = {link: target(MODELS / link) for link in ("current", "previous", "shadow")}
     manifests = {link: digest(MODELS / link / "manifest.json") for link in ("current", "shadow")}
     file = ETC / "emotion-edge.toml"
@@ -50,9 +50,9 @@ def files() -> dict[str, Any]:
 
 
 def settings() -> dict[str, Any]:
-    """How it is called and which broker it talks to; `problem` is why that cannot be said."""
+    """The device name and its broker; `problem` says why they are unknown."""
     if not RELEASE.exists():
-        return {"name": "", "mqtt": None, "problem": "it is not installed: make deploy first"}
+        return {"name": "", "mqtt": None, "problem": "emotion-edge is not installed: run make deploy first"}
     from edge import settings as edge_settings
     from edge.errors import EdgeError
     from edge.mqtt.address import BrokerAddress
@@ -69,19 +69,19 @@ def settings() -> dict[str, Any]:
         "base": read.mqtt.base,
         "username": broker.username or "",
         "password": broker.password or "",
-        # Everybody may know it, and the workstation needs it too.
+        # A certificate is public, and the workstation needs it too.
         "ca": Path(read.mqtt.ca_file).read_text("utf-8") if read.mqtt.ca_file else "",
     }
     return {"name": read.device_name, "mqtt": address, "problem": ""}
 
 
 def target(link: Path) -> str:
-    """The name of what a link leads to; empty: there is none."""
+    """The name of the folder that a link points to; empty: no such link."""
     return link.resolve().name if link.exists() else ""
 
 
 def digest(file: Path) -> str:
-    """The sha256 of a file; empty: there is none."""
+    """The sha256 of a file; empty: no such file."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 

@@ -1,7 +1,7 @@
-"""Prints the drop-in that lets the service reach its broker, and nothing else beyond this device.
+"""Prints the systemd drop-in that lets the service reach its broker, and nothing else beyond this device.
 
-For deploy/install.sh, with the Python of the release that is being installed. systemd filters by address, so the
-broker's name is resolved here; where it is a name of the network, the service has to ask the name servers as well.
+deploy/install.sh runs it with the Python of the release that it installs. systemd filters by address, so the broker's
+name is resolved here. If it is a network name, the service must reach the name servers as well.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ RESOLVERS = Path("/etc/resolv.conf")
 
 
 def main() -> int:
-    """Print the drop-in for the broker of the settings; one line and 78 where they are wrong."""
+    """Print the drop-in for the broker of the settings; print one line and return 78 if the settings are wrong."""
     try:
         mqtt = settings.load(None).mqtt
-        # With its password, although it is not needed here: what the service would refuse is refused now.
+        # The password is not needed here, but what the service would refuse is refused now.
         broker = BrokerAddress.of(mqtt)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -31,8 +31,8 @@ def main() -> int:
         addresses = resolve(broker.host)
     except OSError as error:
         print(
-            f"the broker's name, {broker.host}, cannot be resolved ({error.strerror}), so the service may not reach "
-            "it: run the installer again when it can",
+            f"the broker's name {broker.host} cannot be resolved ({error.strerror}), so the service cannot reach it; "
+            "run the installer again when the name resolves",
             file=sys.stderr,
         )
         addresses = set()
@@ -43,10 +43,10 @@ def main() -> int:
 
 
 def resolve(host: str) -> set[str]:
-    """The IP addresses of a name, or of an address itself.
+    """The IP addresses of a host name or address.
 
     Raises:
-        OSError: nobody knows it.
+        OSError: the name cannot be resolved.
     """
     return {_without_scope(str(info[4][0])) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
 
@@ -58,9 +58,9 @@ def name_servers(resolv_conf: str) -> set[str]:
 
 
 def drop_in(broker: str, addresses: set[str]) -> str:
-    """The text of the drop-in; the same addresses give the same text."""
+    """The text of the drop-in. The same addresses give the same text."""
     lines = [f"IPAddressAllow={address}" for address in sorted(addresses)]
-    head = f"# {broker}, as the installer found it; run it again when the broker has changed."
+    head = f"# {broker}, as the installer found it; run the installer again if the broker changes."
     return "\n".join([head, "[Service]", *lines, ""])
 
 
@@ -69,7 +69,7 @@ def _of_this_device(address: str) -> bool:
 
 
 def _without_scope(address: str) -> str:
-    """fe80::1%eth0 as fe80::1: the filter knows no interfaces."""
+    """fe80::1%eth0 as fe80::1: the filter has no notion of interfaces."""
     return address.partition("%")[0]
 
 

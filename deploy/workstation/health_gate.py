@@ -1,12 +1,12 @@
-"""Judges a roll-out by what the devices themselves say over MQTT, and prints a JSON object for each.
+"""Checks a roll-out by what the devices themselves report over MQTT, and prints a JSON object for each.
 
-For the playbooks, on the workstation, once the devices have been told to load another model bundle:
+The playbooks run it on the workstation, after the devices were told to load another model bundle:
 
-    emotion-edge status --json > before.json        # before that
+    emotion-edge status --json > before.json        # before the switch
     python deploy/workstation/health_gate.py --before before.json --expect ferplus-fused-5431e2e7 livingroom kitchen
 
-A device has taken the bundle over well when its `info` names it and no problem, and a `health` that was measured with
-it has at least 0.8 of the frames per second of before. Exit status 0: all are judged, whatever the verdicts are.
+A device passes when its `info` names the bundle and no problem, and a `health` measured with it reports at least 0.8 of
+the previous frames per second. Exit status 0 means that every device has a verdict, whatever it is.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 FPS_SHARE = 0.8
-"""Of the frames per second before: what the trial on the device asks for as well."""
+"""Share of the previous frames per second that a device must reach; the trial on the device demands the same."""
 
 TIMEOUT_S = 60.0
-"""Health comes a few seconds after a reload and then every 30 s, so there is a second one."""
+"""Time to wait for a verdict: health comes a few seconds after a reload, and again every 30 s."""
 
 RETRY_S = 1.0
-"""Between two attempts to find a broker again that went away meanwhile."""
+"""Pause between attempts to reconnect to a broker that went away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a device said before the switch; None stands for what it did not tell."""
+    """What a device reported before the switch; None: it did not report it."""
 
     model: str | None = None
     health_model: str | None = None
@@ -52,22 +52,22 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """On one device."""
+    """The result for one device."""
 
     device: str
     ok: bool
     reason: str
-    """A sentence for a person."""
+    """One sentence for a person."""
     fps: float | None
-    """With the bundle that is expected; None: it has not told."""
+    """Frames per second with the expected bundle; None: not reported."""
     fps_before: float | None
 
 
-class Judge:
-    """Listens to one device until it can tell."""
+class HealthGate:
+    """Collects what one device reports until there is a verdict."""
 
     def __init__(self, device: str, before: Before, expected: str) -> None:
-        """Nothing has been heard yet; `expected` is the id of the bundle that the device shall run."""
+        """Start without messages; `expected` is the id of the bundle that the device must run."""
         self.device = device
         self._before = before
         self._expected = expected
@@ -78,14 +78,14 @@ class Judge:
 
         Args:
             kind: last level of its topic.
-            payload: of whatever content.
+            payload: any content.
             retained: it may have been published before the switch.
 
         Returns:
-            The verdict; None: it is not clear yet.
+            The verdict; None: not clear yet.
         """
-        of_old = retained and not self._had_it and self._before.health_model == self._expected
-        if not (kind == "health" and of_old):  # it ran that bundle before the one before
+        stale = retained and not self._had_it and self._before.health_model == self._expected
+        if not (kind == "health" and stale):  # it ran that bundle before the previous one
             self._payloads[kind] = payload
         now = device_status(self.device, self._payloads)
         if reason := self._why_not(now, kind, retained=retained):
@@ -95,37 +95,37 @@ class Judge:
         return None
 
     def give_up(self, waited_s: float) -> Verdict:
-        """The verdict when time has run out: what is still missing."""
+        """The verdict when time has run out: it names what is still missing."""
         now = device_status(self.device, self._payloads)
         if not now.known:
-            reason = f"nothing was heard of it within {waited_s:g} s: check its name and its connection to the broker"
+            reason = f"it reported nothing within {waited_s:g} s: check its name and its connection to the broker"
         elif now.online is not True:
-            reason = "it is offline" if now.online is False else "it does not say whether it is online"
+            reason = "it is offline" if now.online is False else "it does not report whether it is online"
         elif now.model != self._expected:
             reason = f"it runs {now.model or 'an unknown model'}, not {self._expected}, after {waited_s:g} s"
         elif now.problem:
-            reason = f"it says: {now.problem}"
+            reason = f"it reports: {now.problem}"
         elif now.health_model != self._expected:
-            reason = f"it runs {self._expected}, but has published no health with it within {waited_s:g} s"
+            reason = f"it runs {self._expected}, but published no health with it within {waited_s:g} s"
         else:
             reason = self._too_slow(now.fps, now.target_fps)
         return self._verdict(reason, ok=False)
 
     def _why_not(self, now: DeviceStatus, kind: Kind, *, retained: bool) -> str:
-        """Why there is no point in waiting after a message; empty: there is."""
+        """Why the device fails after this message; empty: it may still pass."""
         if kind == "availability" and now.online is False and not retained:
             return "it went offline"
-        # A retained problem that is the one of before tells nothing of the switch.
+        # A retained problem that was there before says nothing about the switch.
         fresh = kind == "info" and not (retained and now.problem == self._before.problem)
         unchanged = self._had_it and now.model == self._expected
-        return f"it says: {now.problem}" if now.problem and fresh and not unchanged else ""
+        return f"it reports: {now.problem}" if now.problem and fresh and not unchanged else ""
 
     def _why(self, now: DeviceStatus) -> str:
-        """Why it is well; empty: it is not, as yet."""
+        """Why the device passes; empty: it does not, as yet."""
         if not now.online or now.model != self._expected:
             return ""
         if self._had_it:
-            return f"it has run {self._expected} before"
+            return f"it ran {self._expected} before"
         if now.problem or now.health_model != self._expected:
             return ""
         if now.paused:
@@ -140,9 +140,9 @@ class Judge:
         return self._before.model == self._expected
 
     def _least_fps(self, target_fps: float | None) -> float | None:
-        """What it must reach; None: nothing is known of before.
+        """The frames per second that it must reach; None: the previous rate is unknown.
 
-        A device that has got hot looks at fewer pictures by itself, which is no fault of the model.
+        A device that got hot lowers its frame rate by itself, which is no fault of the model.
         """
         before, target_before = self._before.fps, self._before.target_fps
         if before is None:
@@ -179,7 +179,7 @@ def read_before(path: Path) -> dict[str, Before]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise NoInputError(f"{path} cannot be read ({reason}): write it with `emotion-edge status --json`") from None
+        raise NoInputError(f"{path} cannot be read ({reason}); write it with `emotion-edge status --json`") from None
     found = {}
     for number, line in enumerate(lines, 1):
         try:
@@ -193,27 +193,27 @@ def read_before(path: Path) -> dict[str, Before]:
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             raise DataError(
-                f"{path}, line {number}: not an object of `emotion-edge status --json`; write the file again"
+                f"{path}, line {number}: not what `emotion-edge status --json` prints; write the file again"
             ) from None
     return found
 
 
-def judge(address: BrokerAddress, base: str, judges: Iterable[Judge], timeout_s: float) -> Iterator[Verdict]:
-    """Listen to the devices until each is judged, and give every verdict when it is clear.
+def verdicts(address: BrokerAddress, base: str, gates: Iterable[HealthGate], timeout_s: float) -> Iterator[Verdict]:
+    """Listen to the devices until each has a verdict, and yield every verdict as soon as it is clear.
 
-    A broker that goes away meanwhile is looked for again.
+    It reconnects to a broker that goes away meanwhile.
 
     Args:
         address: the broker.
         base: as in mqtt.base.
-        judges: one for each device.
-        timeout_s: after so many seconds those that are left are judged by what is missing.
+        gates: one for each device.
+        timeout_s: after so many seconds, the verdicts of the remaining devices name what is missing.
 
     Raises:
-        UnavailableError: the broker is not there at the start, or no more at the end.
-        PermissionRefusedError: it refuses the user, or does not let them subscribe.
+        UnavailableError: the broker does not answer at the start, or not any more at the end.
+        PermissionRefusedError: it refuses the user or the subscription.
     """
-    undecided = {each.device: each for each in judges}
+    undecided = {gate.device: gate for gate in gates}
     deadline = time.monotonic() + timeout_s
     subscriber = Subscriber(address)
     while True:
@@ -222,20 +222,20 @@ def judge(address: BrokerAddress, base: str, judges: Iterable[Judge], timeout_s:
             break
         except UnavailableError:
             subscriber = _connect_again(address, deadline)
-    for each in undecided.values():
-        yield each.give_up(timeout_s)
+    for gate in undecided.values():
+        yield gate.give_up(timeout_s)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the verdicts; one line and the exit status of sysexits.h where that is not possible."""
+    """Print the verdicts; print one line and return a status of sysexits.h if that is impossible."""
     try:
         args = _arguments(argv)
         mqtt = load_settings(args).mqtt
         address = BrokerAddress.of(mqtt)
         before = read_before(Path(args.before))
         devices = dict.fromkeys(map(check_device, args.device))
-        judges = [Judge(device, before.get(device, Before()), args.expect) for device in devices]
-        for verdict in judge(address, check_base(mqtt.base), judges, args.timeout):
+        gates = [HealthGate(device, before.get(device, Before()), args.expect) for device in devices]
+        for verdict in verdicts(address, check_base(mqtt.base), gates, args.timeout):
             print(json.dumps(asdict(verdict)), flush=True)
     except EdgeError as error:
         print(f"health_gate.py: {error}", file=sys.stderr)
@@ -246,12 +246,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> Any:
-    parser = Parser(description="Judge a roll-out by what the devices themselves say over MQTT.")
+    parser = Parser(description="Check a roll-out by what the devices themselves report over MQTT.")
     add_settings_arguments(parser, mqtt=True)
     parser.add_argument(
-        "--before", required=True, metavar="FILE", help="what `emotion-edge status --json` printed before the switch"
+        "--before", required=True, metavar="FILE", help="output of `emotion-edge status --json` from before the switch"
     )
-    parser.add_argument("--expect", required=True, metavar="ID", help="the model bundle that the devices shall run")
+    parser.add_argument("--expect", required=True, metavar="ID", help="the model bundle that the devices must run")
     parser.add_argument(
         "--timeout", type=float, default=TIMEOUT_S, metavar="S", help=f"seconds to wait (default: {TIMEOUT_S:g})"
     )
@@ -262,8 +262,8 @@ def _arguments(argv: Sequence[str] | None) -> Any:
     return args
 
 
-def _listen(subscriber: Subscriber, base: str, undecided: dict[str, Judge], deadline: float) -> Iterator[Verdict]:
-    """Verdicts from one connection, until all are given or the deadline (s, monotonic)."""
+def _listen(subscriber: Subscriber, base: str, undecided: dict[str, HealthGate], deadline: float) -> Iterator[Verdict]:
+    """Verdicts from one connection, until every device has one or the deadline (s, monotonic) passes."""
     with subscriber:
         subscriber.subscribe([f"{base}/{device}/{kind}" for device in undecided for kind in KINDS])
         while undecided and time.monotonic() < deadline:

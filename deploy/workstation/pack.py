@@ -1,11 +1,11 @@
-"""Packs what a device needs into archives on this workstation, each named by a hash of what is in it.
+"""Packs what a device needs into archives on this workstation, each named by a hash of its content.
 
-    pack.py checkout [--key FILE]        what deploy/install.sh works with
-    pack.py wheels ARCHITECTURE PYTHON   its Python packages for a device, `aarch64 3.13`, and the face mesh models
+    pack.py checkout [--key FILE]        the part of this checkout that deploy/install.sh needs
+    pack.py wheels ARCHITECTURE PYTHON   the Python packages for a device, `aarch64 3.13`, and the face mesh models
     pack.py bundle DIR [--key FILE]      a model bundle
 
-For the playbooks, which read one JSON object from stdout. The same content gives the same archive, so a device that
-has one of this name needs nothing.
+The playbooks read one JSON object from stdout. The same content gives the same archive, so a device that has an archive
+of this name needs no new one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ CHECKOUT = (
     *("edge", "host_training", "model/fused", "model/landmarks"),
     *("pyproject.toml", "README.md", "LICENSE", "NOTICE"),
 )
-"""What the installer works with."""
+"""Files and folders that the installer needs."""
 REQUIREMENTS = REPOSITORY / "deploy" / "constraints" / "device.txt"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux2014")
-"""Of the wheels: what the C library of Raspberry Pi OS Bookworm and Trixie can load."""
+"""Platform tags of the wheels that the C library of Raspberry Pi OS Bookworm and Trixie can load."""
 LAST = "whole"
-"""The last file of an archive: where it is there, the others are."""
+"""Last file of an archive: if it is there, all the others are."""
 
 
 def main() -> int:
-    """Pack, and print what was packed; one line and an exit status of sysexits.h when it cannot be."""
+    """Pack and print what was packed; print one line and return a status of sysexits.h if that is impossible."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
     checkout = what.add_parser("checkout")
@@ -56,9 +56,7 @@ def main() -> int:
     model = what.add_parser("bundle")
     model.add_argument("folder", type=Path)
     for each in (checkout, model):
-        each.add_argument(
-            "--key", type=Path, help="sign the model bundles with this key; the originals stay as they are"
-        )
+        each.add_argument("--key", type=Path, help="sign the copies of the model bundles with this key")
     args = parser.parse_args()
     try:
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -80,10 +78,10 @@ def main() -> int:
 
 
 def pack_checkout(key: Path | None) -> dict[str, str]:
-    """What the installer needs of this checkout, with signed copies of its bundles where there is a key.
+    """Pack the part of this checkout that the installer needs, with signed copies of its bundles if there is a key.
 
     Raises:
-        EdgeError: a part is missing, or a bundle or the key is none.
+        EdgeError: a part is missing, or a bundle or the key is not valid.
     """
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         copy = Path(scratch)
@@ -95,13 +93,13 @@ def pack_checkout(key: Path | None) -> dict[str, str]:
 
 
 def pack_bundle(folder: Path, key: Path | None) -> dict[str, str]:
-    """A model bundle, signed where there is a key; `manifest` is the sha256 of its manifest, and so of all of it.
+    """Pack a model bundle, signed if there is a key; `manifest` is the sha256 of its manifest, which covers all files.
 
     Raises:
-        EdgeError: it is no bundle, or the key is none.
+        EdgeError: the folder is not a bundle, or the key is not valid.
     """
     if not folder.is_dir():
-        raise NoInputError(f"{folder}: there is no such folder; say BUNDLE=DIR, the folder of a model bundle")
+        raise NoInputError(f"{folder}: no such folder; pass BUNDLE=DIR, the folder of a model bundle")
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         copy = Path(scratch) / folder.resolve().name
         _copy(folder, copy)
@@ -111,14 +109,14 @@ def pack_bundle(folder: Path, key: Path | None) -> dict[str, str]:
 
 
 def pack_wheels(architecture: str, python: str) -> dict[str, str]:
-    """The Python packages of the installer for one kind of device, and the face mesh models.
+    """Pack the Python packages of one kind of device, and the face mesh models.
 
     Args:
-        architecture: as `uname -m` says it, `aarch64` or `x86_64`.
-        python: its version, `3.11` to `3.13`.
+        architecture: as `uname -m` prints it, `aarch64` or `x86_64`.
+        python: the version, `3.11` to `3.13`.
 
     Raises:
-        UnavailableError: they cannot be downloaded.
+        UnavailableError: the packages cannot be downloaded.
     """
     task = models.fetch(models.cache_folder()).task
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]
@@ -141,13 +139,13 @@ def _download(folder: Path, architecture: str, python: str) -> None:
     done = subprocess.run(command, check=False, text=True, capture_output=True)
     if done.returncode:
         reasons = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        why = reasons[-1] if reasons else f"pip ends with status {done.returncode}"
+        why = reasons[-1] if reasons else f"pip exited with status {done.returncode}"
         raise UnavailableError(f"the packages for Python {python} on {architecture} cannot be downloaded: {why}")
 
 
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
-        raise NoInputError(f"{source}: is missing; deploy from a whole checkout of the project")
+        raise NoInputError(f"{source} is missing; deploy from a complete checkout of the project")
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", ".*"))
@@ -170,7 +168,7 @@ def _checked(folder: Path, key: Path | None) -> dict[str, object]:
 
 
 def _archive(kind: str, folder: Path, inner: str, *, compression: str = "gz") -> dict[str, str]:
-    """Pack a folder as NAME/inner, where the name has a hash of its content; an archive that is there stays."""
+    """Pack a folder as NAME/inner, where NAME has a hash of the content. An archive of that name is not made again."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     digest = hashlib.sha256()
     for path in paths:
@@ -189,7 +187,7 @@ def _archive(kind: str, folder: Path, inner: str, *, compression: str = "gz") ->
 
 
 def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Everybody may read it there, and nobody but root may change it, whatever holds here."""
+    """Let everybody read it on the device and only root change it, whatever the permissions are here."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     member.mode = 0o755 if member.mode & 0o100 else 0o644

@@ -1,7 +1,7 @@
 """Turns variables into a settings file, and refuses what the daemon would refuse.
 
-For the playbooks: a JSON object comes in on stdin, `{"camera_fps": 8, "mqtt_url": "mqtt://broker"}`, each key being
-a section and a key of edge/emotion-edge.toml; the file goes out on stdout.
+The playbooks pass a JSON object on stdin, `{"camera_fps": 8, "mqtt_url": "mqtt://broker"}`. Each key is a section and a
+key of edge/emotion-edge.toml. The settings file is printed on stdout.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from edge.errors import ConfigError
 from edge.mqtt.address import BrokerAddress, check_base, check_device
 
 HEADER = "# Written by `make deploy` from the variables of its inventory: change it there.\n"
-"""First line of the file; one without it was made by hand."""
+"""First line of the file. A file without it was written by hand."""
 
 
 def main() -> int:
-    """Print the settings file of the variables; one line and 78 where they are wrong."""
+    """Print the settings file; print one line and return 78 if a variable is wrong."""
     variables = json.load(sys.stdin)
     try:
         text = settings_file(variables)
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def settings_file(variables: dict[str, Any]) -> str:
-    """The text: a section for each first word, its keys in the order of the alphabet.
+    """The text: a section for each first word, its keys in alphabetical order.
 
     Raises:
         ConfigError: a value is neither text nor a number.
@@ -44,16 +44,16 @@ def settings_file(variables: dict[str, Any]) -> str:
         section, _, key = name.partition("_")
         if not isinstance(value, str | int | float):
             raise ConfigError(f"{section}.{key} is {json.dumps(value)[:60]}, but must be text or a number")
-        # What JSON writes of these, TOML reads; text stays as it is, since TOML knows no halves of a character.
+        # TOML reads these values as JSON writes them. Text stays unescaped: TOML has no surrogate pairs.
         sections.setdefault(section, []).append(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
     return HEADER + "".join(f"\n[{section}]\n{''.join(lines)}" for section, lines in sections.items())
 
 
 def check(text: str) -> None:
-    """Read a settings file as the daemon does.
+    """Check a settings file as the daemon does.
 
     Raises:
-        ConfigError: it would not start with it.
+        ConfigError: the daemon would not start with it.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.workstation.health_gate import Before, Judge, Verdict
+from deploy.workstation.health_gate import Before, HealthGate, Verdict
 from edge.bundle import bundle as bundles
 from edge.fleet.status import device_status
 from edge.messages.payloads import OFFLINE, ONLINE
@@ -22,24 +22,24 @@ from tests.support.fleet_payloads import MODEL, health, info, publish, state, wh
 pytest_plugins = ["tests.support.broker"]
 
 REPOSITORY = Path(__file__).parents[2]
-JUDGE = REPOSITORY / "deploy" / "workstation" / "health_gate.py"
+GATE = REPOSITORY / "deploy" / "workstation" / "health_gate.py"
 NEW = "next-0a1b2c3d"
 HAD = Before(MODEL, MODEL, None, 15.0, 15.0)
 
 
 def hear(*messages: tuple[str, bytes], before: Before = HAD, expected: str = NEW, retained: bool = False):
     """The verdict after some messages, or None."""
-    judge = Judge("pi", before, expected)
-    verdicts = [judge.hear(kind, payload, retained=retained) for kind, payload in messages]
+    gate = HealthGate("pi", before, expected)
+    verdicts = [gate.hear(kind, payload, retained=retained) for kind, payload in messages]
     assert all(verdict is None for verdict in verdicts[:-1]), "clear only with the last one"
     return verdicts[-1]
 
 
 def gives_up(*messages: tuple[str, bytes], before: Before = HAD, retained: bool = True) -> Verdict:
-    judge = Judge("pi", before, NEW)
+    gate = HealthGate("pi", before, NEW)
     for kind, payload in messages:
-        assert judge.hear(kind, payload, retained=retained) is None
-    return judge.give_up(60.0)
+        assert gate.hear(kind, payload, retained=retained) is None
+    return gate.give_up(60.0)
 
 
 SWITCHED = (("availability", ONLINE), ("info", info(model=NEW)))
@@ -76,11 +76,11 @@ def test_the_fps_of_the_bundle_before_are_no_proof():
 
 def test_the_fps_of_an_earlier_time_with_the_expected_bundle_are_no_proof():
     """It was rolled back so soon that no health was published with the other bundle."""
-    judge = Judge("pi", Before(MODEL, NEW, None, 15.0, 15.0), NEW)
-    assert all(judge.hear(kind, payload, retained=True) is None for kind, payload in SWITCHED)
-    assert judge.hear("health", health(NEW, 15.0), retained=True) is None
-    assert "no health with it" in judge.give_up(60.0).reason
-    assert judge.hear("health", health(NEW, 14.0), retained=False).ok
+    gate = HealthGate("pi", Before(MODEL, NEW, None, 15.0, 15.0), NEW)
+    assert all(gate.hear(kind, payload, retained=True) is None for kind, payload in SWITCHED)
+    assert gate.hear("health", health(NEW, 15.0), retained=True) is None
+    assert "no health with it" in gate.give_up(60.0).reason
+    assert gate.hear("health", health(NEW, 14.0), retained=False).ok
 
 
 def test_a_slow_moment_is_forgiven_until_time_runs_out():
@@ -99,39 +99,39 @@ def test_a_refusal_ends_the_wait_at_once():
     refusal = info(problem="model bundle x:\n the signature is not by a trusted key")
     verdict = hear(("availability", ONLINE), ("info", refusal))
     assert not verdict.ok
-    assert verdict.reason == "it says: model bundle x: the signature is not by a trusted key"
+    assert verdict.reason == "it reports: model bundle x: the signature is not by a trusted key"
     assert not hear(("info", info(model=NEW, problem="it is slow"))).ok
 
 
 def test_a_problem_of_before_that_is_only_retained_is_none_of_the_switch():
     old, before = ("info", info(problem="settings")), Before(MODEL, MODEL, "settings", 15.0, 15.0)
-    judge = Judge("pi", before, NEW)
-    assert judge.hear(*old, retained=True) is None
-    assert not judge.hear(*old, retained=False).ok
+    gate = HealthGate("pi", before, NEW)
+    assert gate.hear(*old, retained=True) is None
+    assert not gate.hear(*old, retained=False).ok
     assert not hear(old, retained=True).ok, "it is new"
 
 
 def test_a_device_that_goes_offline_is_not_well_and_one_that_was_is_waited_for():
     assert hear(*SWITCHED, ("availability", OFFLINE)).reason == "it went offline"
-    judge = Judge("pi", HAD, NEW)
-    assert judge.hear("availability", OFFLINE, retained=True) is None
+    gate = HealthGate("pi", HAD, NEW)
+    assert gate.hear("availability", OFFLINE, retained=True) is None
     assert gives_up(("availability", OFFLINE)).reason == "it is offline"
-    judge.hear(*SWITCHED[1], retained=False)
-    judge.hear("health", health(NEW, 15.0), retained=False)
-    assert judge.hear("availability", ONLINE, retained=False).ok
+    gate.hear(*SWITCHED[1], retained=False)
+    gate.hear("health", health(NEW, 15.0), retained=False)
+    assert gate.hear("availability", ONLINE, retained=False).ok
 
 
 def test_where_nothing_was_switched_online_is_enough():
     for problem in (None, "an old one"):
         verdict = hear(("availability", ONLINE), ("info", info(problem=problem)), expected=MODEL)
         assert verdict.ok
-        assert verdict.reason == f"it has run {MODEL} before"
+        assert verdict.reason == f"it ran {MODEL} before"
 
 
 def test_what_is_missing_is_said_when_time_runs_out():
-    assert "nothing was heard of it within 60 s" in gives_up().reason
+    assert "it reported nothing within 60 s" in gives_up().reason
     assert gives_up(("availability", ONLINE), ("info", info())).reason == f"it runs {MODEL}, not {NEW}, after 60 s"
-    assert "does not say whether it is online" in gives_up(("availability", b"?"), ("info", info(model=NEW))).reason
+    assert "does not report whether it is online" in gives_up(("availability", b"?"), ("info", info(model=NEW))).reason
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def before(tmp_path) -> Path:
 
 
 @pytest.fixture
-def judge(before):
+def gate(before):
     """Start judges that end with the test."""
     running: list[subprocess.Popen] = []
 
     def start(url: str, *arguments: str, expect: str = NEW, file: Path = before) -> subprocess.Popen:
-        command = [sys.executable, str(JUDGE), "--mqtt", url, "--before", str(file), "--expect", expect, *arguments]
+        command = [sys.executable, str(GATE), "--mqtt", url, "--before", str(file), "--expect", expect, *arguments]
         running.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=before.parent,
                              env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
@@ -187,11 +187,11 @@ def ended(process: subprocess.Popen) -> tuple[int, dict[str, dict], str]:
     return process.returncode, {row["device"]: row for row in map(json.loads, out.splitlines())}, complaints
 
 
-def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publisher, judge):
+def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publisher, gate):
     for device in ("pi", "attic", "bystander"):
         publish(publisher, device, whole())
-    process = judge(broker.url, "pi", "attic", "pi")
-    until(lambda: answers(broker), "the judge listens")
+    process = gate(broker.url, "pi", "attic", "pi")
+    until(lambda: answers(broker), "the gate listens")
     publish(publisher, "bystander", {"availability": OFFLINE, "info": info(problem="mine")})
     publish(publisher, "pi", {"info": info(model=NEW), "health": health(NEW, 14.0)})
     first = json.loads(process.stdout.readline())
@@ -206,39 +206,39 @@ def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publ
     status, verdicts, complaints = ended(process)
     assert (status, complaints) == (0, "")
     assert not verdicts["attic"]["ok"]
-    assert verdicts["attic"]["reason"] == "it says: the signature is wrong"
+    assert verdicts["attic"]["reason"] == "it reports: the signature is wrong"
 
 
-def test_time_runs_out(broker, publisher, judge):
+def test_time_runs_out(broker, publisher, gate):
     publish(publisher, "pi", whole())
-    status, verdicts, complaints = ended(judge(broker.url, "--timeout", "1", "pi", "nowhere"))
+    status, verdicts, complaints = ended(gate(broker.url, "--timeout", "1", "pi", "nowhere"))
     assert (status, complaints) == (0, "")
     assert verdicts["pi"]["reason"] == f"it runs {MODEL}, not {NEW}, after 1 s"
-    assert "nothing was heard" in verdicts["nowhere"]["reason"]
+    assert "it reported nothing" in verdicts["nowhere"]["reason"]
     assert not any(verdict["ok"] for verdict in verdicts.values())
 
 
-def test_nothing_switched_is_judged_at_once(broker, publisher, judge):
+def test_nothing_switched_is_judged_at_once(broker, publisher, gate):
     publish(publisher, "pi", whole())
-    status, verdicts, _ = ended(judge(broker.url, "--timeout", "600", "pi", expect=MODEL))
+    status, verdicts, _ = ended(gate(broker.url, "--timeout", "600", "pi", expect=MODEL))
     assert status == 0
     assert verdicts["pi"]["ok"]
 
 
-def test_a_broker_that_is_away_at_the_start_is_one_line(judge):
-    status, verdicts, complaints = ended(judge("mqtt://127.0.0.1:9", "pi"))
+def test_a_broker_that_is_away_at_the_start_is_one_line(gate):
+    status, verdicts, complaints = ended(gate("mqtt://127.0.0.1:9", "pi"))
     assert (status, verdicts) == (os.EX_UNAVAILABLE, {})
     assert complaints.startswith("health_gate.py: ")
     assert len(complaints.splitlines()) == 1
 
 
-def test_a_broker_that_restarts_meanwhile_is_found_again(broker, publisher, judge):
+def test_a_broker_that_restarts_meanwhile_is_found_again(broker, publisher, gate):
     publish(publisher, "pi", whole())
-    process = judge(broker.url, "pi")
-    until(lambda: answers(broker) == 1, "the judge listens")
+    process = gate(broker.url, "pi")
+    until(lambda: answers(broker) == 1, "the gate listens")
     broker.stop()
     broker.start()
-    until(lambda: answers(broker) == 2, "the judge listens again")
+    until(lambda: answers(broker) == 2, "the gate listens again")
     until(publisher.is_connected, "the publisher is back")
     publish(publisher, "pi", whole(info=info(model=NEW), health=health(NEW)))
     status, verdicts, complaints = ended(process)
@@ -246,10 +246,10 @@ def test_a_broker_that_restarts_meanwhile_is_found_again(broker, publisher, judg
     assert verdicts["pi"]["ok"]
 
 
-def test_a_broker_that_stays_away_is_one_line(broker, publisher, judge):
+def test_a_broker_that_stays_away_is_one_line(broker, publisher, gate):
     publish(publisher, "pi", whole())
-    process = judge(broker.url, "--timeout", "3", "pi")
-    until(lambda: answers(broker), "the judge listens")
+    process = gate(broker.url, "--timeout", "3", "pi")
+    until(lambda: answers(broker), "the gate listens")
     broker.stop()
     status, verdicts, complaints = ended(process)
     assert (status, verdicts) == (os.EX_UNAVAILABLE, {})
@@ -260,11 +260,11 @@ def test_a_broker_that_stays_away_is_one_line(broker, publisher, judge):
     ("content", "status"),
     [(None, os.EX_NOINPUT), (b"\xff", os.EX_NOINPUT), (b"[]\n", os.EX_DATAERR), (b'{"device": "pi"}\n', os.EX_DATAERR)],
 )
-def test_a_before_that_is_none_is_one_line(broker, judge, tmp_path, content, status):
+def test_a_before_that_is_none_is_one_line(broker, gate, tmp_path, content, status):
     file = tmp_path / "other.json"
     if content is not None:
         file.write_bytes(content)
-    returned, verdicts, complaints = ended(judge(broker.url, "pi", file=file))
+    returned, verdicts, complaints = ended(gate(broker.url, "pi", file=file))
     assert (returned, verdicts) == (status, {})
     assert "other.json" in complaints
     assert "status --json" in complaints
@@ -272,13 +272,13 @@ def test_a_before_that_is_none_is_one_line(broker, judge, tmp_path, content, sta
 
 
 @pytest.mark.parametrize("arguments", [[], ["--timeout", "0", "pi"], ["--timout", "1", "pi"]])
-def test_a_wrong_command_line_is_a_usage_error(judge, arguments):
-    status, _, complaints = ended(judge("mqtt://127.0.0.1:9", *arguments))
+def test_a_wrong_command_line_is_a_usage_error(gate, arguments):
+    status, _, complaints = ended(gate("mqtt://127.0.0.1:9", *arguments))
     assert status == os.EX_USAGE
     assert len(complaints.splitlines()) == 1
 
 
-def test_a_real_daemon_is_judged_by_its_reload(broker, judge, tmp_path):
+def test_a_real_daemon_is_judged_by_its_reload(broker, gate, tmp_path):
     """With the two bundles of the checkout, and then one that is none."""
     config, ids = tmp_path / "own.toml", {}
     for folder in sorted(bundles.CHECKOUT.parent.glob(f"*/{bundles.MANIFEST}")):
@@ -300,8 +300,8 @@ def test_a_real_daemon_is_judged_by_its_reload(broker, judge, tmp_path):
         assert json.loads(before.read_text())["model"] == old
 
         heard = answers(broker)
-        process = judge(broker.url, "test", expect=new, file=before)
-        until(lambda: answers(broker) > heard, "the judge listens")
+        process = gate(broker.url, "test", expect=new, file=before)
+        until(lambda: answers(broker) > heard, "the gate listens")
         use(ids[new])
         daemon.send_signal(signal.SIGHUP)
         _, verdicts, complaints = ended(process)
@@ -309,13 +309,13 @@ def test_a_real_daemon_is_judged_by_its_reload(broker, judge, tmp_path):
         assert verdicts["test"]["ok"] or "frames/s" in verdicts["test"]["reason"], complaints
         assert verdicts["test"]["fps"] is not None
 
-        process = judge(broker.url, "test", expect=old)
-        until(lambda: answers(broker) > heard + 1, "the judge listens")
+        process = gate(broker.url, "test", expect=old)
+        until(lambda: answers(broker) > heard + 1, "the gate listens")
         use(tmp_path / "nothing")
         daemon.send_signal(signal.SIGHUP)
         _, verdicts, _ = ended(process)
         assert not verdicts["test"]["ok"]
-        assert "it says: " in verdicts["test"]["reason"]
+        assert "it reports: " in verdicts["test"]["reason"]
     finally:
         daemon.kill()
         daemon.wait()

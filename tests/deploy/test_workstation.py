@@ -127,7 +127,7 @@ def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        (["bundle", "nowhere"], os.EX_NOINPUT, "nowhere: there is no such folder; say BUNDLE=DIR"),
+        (["bundle", "nowhere"], os.EX_NOINPUT, "nowhere: no such folder; pass BUNDLE=DIR"),
         (["bundle", str(DEPLOY / "constraints")], os.EX_CONFIG, "constraints"),
         (["bundle", str(MODEL / "fused"), "--key", "nowhere"], os.EX_NOINPUT, "nowhere: No such file"),
         (["wheels", "m68k", "3.13"], os.EX_UNAVAILABLE, "for Python 3.13 on m68k cannot be downloaded"),

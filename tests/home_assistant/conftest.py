@@ -13,7 +13,7 @@ from tests.support.broker import Mosquitto
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BLUEPRINT = REPOSITORY / "deploy" / "home-assistant" / "expression_held.yaml"
+BLUEPRINT = REPOSITORY / "deploy" / "integrations" / "home-assistant" / "expression_held.yaml"
 
 AUTOMATION = """
 automation:

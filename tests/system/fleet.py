@@ -51,7 +51,7 @@ class Outcome:
         return self.text.rstrip().endswith("nothing changed")
 
     def _lines(self) -> list[re.Match[str]]:
-        table = self.text.partition("\nIn the end\n")[2]
+        table = self.text.partition("\nSummary\n")[2]
         return [found for line in table.splitlines() if (found := _LINE.match(line))]
 
 

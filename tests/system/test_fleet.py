@@ -300,7 +300,7 @@ def test_a_device_that_gets_slow_with_the_model_goes_back_to_what_it_had(fleet: 
 
     slow = threading.Thread(target=be_slow_with_it)
     slow.start()
-    done = fleet.play("deploy-model", "--extra-vars", "fleet_limit=50 fleet_judge_s=15", BUNDLE=str(bundles["third"]))
+    done = fleet.play("deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"]))
     over.set()
     slow.join()
 
@@ -344,7 +344,7 @@ def test_nothing_is_touched_while_nobody_could_judge_it(fleet: Fleet, bundles: d
     fleet.broker.start()
     until(lambda: says(fleet, "online") == everyone(True), "all are back", 60)
     assert (done.status, done.words) == (2, everyone("failed"))
-    assert "could not be judged" in done.reasons[HALL]
+    assert "health could not be checked" in done.reasons[HALL]
     assert on_disk(fleet) == everyone("fourth")
 
 

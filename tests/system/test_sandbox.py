@@ -129,7 +129,7 @@ def detects(device: Device) -> bool:
 @pytest.mark.parametrize("system", ["trixie", "bookworm"])
 def test_systemd_finds_little_exposed(system: str, request: pytest.FixtureRequest):
     container: Container = request.getfixturevalue(system)
-    container.push(REPOSITORY / "deploy" / UNIT, f"/run/judged/{UNIT}")
+    container.push(REPOSITORY / "deploy" / "device" / UNIT, f"/run/judged/{UNIT}")
     judge = ("systemd-analyze", "security", "--offline=yes", f"--threshold={SCORE * 10:.0f}")
     done = container.run(*judge, f"/run/judged/{UNIT}", check=False)
     assert done.returncode == 0, done.stdout

@@ -1,6 +1,6 @@
-"""What `make deploy` and its like print: a line for each thing that was changed, and one for each that failed.
+"""The output of `make deploy` and the other playbooks: one line for each change and each failure.
 
-Ansible's own output, with every task, is to be had with ARGS=-v or ANSIBLE_STDOUT_CALLBACK=default.
+ARGS=-v or ANSIBLE_STDOUT_CALLBACK=default shows Ansible's own output, with every task.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ DOCUMENTATION = """
 
 
 DEBUG = ("debug", "ansible.builtin.debug")
-"""The action that says something."""
+"""Names of the action that prints a message."""
 
 
 class CallbackModule(DefaultCallback):  # type: ignore[misc]
-    """A line is the device, and what was done to it."""
+    """A line names the device and what was done to it."""
 
     CALLBACK_NAME = "fleet"
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """The plays are the steps of the whole."""
+        """Print the name of the step."""
         if self._verbose():
             super().v2_playbook_on_play_start(play)
         else:
@@ -42,7 +42,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
             self._display.display(f"\n{play.get_name().strip()}", stderr=True)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Changes, and what is said on purpose."""
+        """Print changes and messages."""
         if self._verbose():
             super().v2_runner_on_ok(result)
         elif result.task.action in DEBUG:
@@ -54,21 +54,21 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
                 self._line(result, line, constants.COLOR_CHANGED)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Why, in one line."""
+        """Print the reason, in one line."""
         if self._verbose():
             super().v2_runner_on_failed(result, ignore_errors=ignore_errors)
         elif not ignore_errors and not result.task.loop and "censored" not in result.result:
             self._line(result, reason(result.result), constants.COLOR_ERROR)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Likewise."""
+        """Print the reason, in one line."""
         if self._verbose():
             super().v2_runner_on_unreachable(result)
         else:
             self._line(result, reason(result.result), constants.COLOR_UNREACHABLE)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
-        """A change of many is told one by one."""
+        """Print each change of a loop."""
         if self._verbose():
             super().v2_runner_item_on_ok(result)
         elif result.result.get("changed"):
@@ -76,24 +76,24 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
             self._line(result, f"{result.task.get_name().strip()}: {label}", constants.COLOR_CHANGED)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
-        """Likewise; the task as a whole fails after it."""
+        """Print the reason of one item; the whole task fails after it."""
         if self._verbose():
             super().v2_runner_item_on_failed(result)
         elif "censored" not in result.result:
             self._line(result, reason(result.result), constants.COLOR_ERROR)
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
-        """Which file a task stands in is nobody's business."""
+        """Print nothing: the file of a task is of no interest."""
         if self._verbose():
             super().v2_playbook_on_include(included_file)
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
-        """No device needs this step."""
+        """Print nothing: no device needs this step."""
         if self._verbose():
             super().v2_playbook_on_no_hosts_matched()
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """How much was changed at all."""
+        """Print how many changes there were."""
         if self._verbose():
             super().v2_playbook_on_stats(stats)
             return
@@ -111,6 +111,6 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
 
 
 def reason(result: Mapping[str, Any]) -> str:
-    """The last words of a command that failed, or of what kept it from being run."""
-    text = result.get("stderr") or result.get("msg") or "failed, and gave no reason"
+    """The last line of a failed command, or why it was not run."""
+    text = result.get("stderr") or result.get("msg") or "failed and gave no reason"
     return str(text).strip().splitlines()[-1].removeprefix("Task failed: ")

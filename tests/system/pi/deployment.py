@@ -146,7 +146,7 @@ class Deployment:
         variables = {
             "ansible_ssh_common_args": f"-F {self._pi.ssh_config}",
             "ansible_ssh_timeout": 60,
-            "fleet_judge_s": WAIT_S,
+            "fleet_health_gate_s": WAIT_S,
             # The golden faces alone: an emulated processor would need minutes for the trial after them.
             "fleet_trial_s": 0,
             "fleet_broker_url": self._broker.url,
