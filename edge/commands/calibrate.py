@@ -13,6 +13,7 @@ from edge.errors import EdgeError, UnavailableError
 if TYPE_CHECKING:
     import argparse
 
+    from edge.messages.topics import Namespace
     from edge.mqtt.subscriber import Subscriber
 
 PRESENT_S = 3.0
@@ -35,20 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask the device over its broker, and print what it answers."""
     from edge.classifier.calibration import CALIBRATION_S
+    from edge.messages.topics import AVAILABILITY, REPLY, Namespace
     from edge.mqtt.address import BrokerAddress, check_base, check_device
     from edge.mqtt.subscriber import Subscriber
 
     settings = load_settings(args)
     address, device = BrokerAddress.of(settings.mqtt), check_device(args.device or settings.device_name)
-    prefix = f"{check_base(settings.mqtt.base)}/{device}"
+    names = Namespace(check_base(settings.mqtt.base), device)
     with Subscriber(address) as subscriber:
-        subscriber.subscribe([f"{prefix}/availability", f"{prefix}/reply/calibrate"])
-        if not _is_there(subscriber, f"{prefix}/availability"):
+        subscriber.subscribe([names.path(AVAILABILITY), names.path(REPLY, "calibrate")])
+        if not _is_there(subscriber, names.path(AVAILABILITY)):
             raise UnavailableError(f"{address} knows of no device {device!r} that is online: start it, or see --device")
         if not args.clear:
             print(f"look at the camera with a relaxed face for {CALIBRATION_S:g} s", flush=True)
         wait_s = ANSWER_S + (0.0 if args.clear else CALIBRATION_S)
-        print(_answer(subscriber, prefix, clear=args.clear, wait_s=wait_s))
+        print(_answer(subscriber, names, clear=args.clear, wait_s=wait_s))
     return 0
 
 
@@ -64,7 +66,7 @@ def _is_there(subscriber: Subscriber, topic: str) -> bool:
     return False
 
 
-def _answer(subscriber: Subscriber, prefix: str, *, clear: bool, wait_s: float) -> str:
+def _answer(subscriber: Subscriber, names: Namespace, *, clear: bool, wait_s: float) -> str:
     """Ask, and give the line that the device answers.
 
     Raises:
@@ -72,16 +74,18 @@ def _answer(subscriber: Subscriber, prefix: str, *, clear: bool, wait_s: float) 
         UnavailableError: it does not answer.
     """
     from edge.messages.payloads import OFFLINE
+    from edge.messages.topics import COMMAND
     from edge.messages.untrusted import printable, read_object
 
     identifier = secrets.token_hex(8)
     request = {"id": identifier, "clear": True} if clear else {"id": identifier}
-    subscriber.publish(f"{prefix}/command/calibrate", json.dumps(request).encode())
+    topic = names.path(COMMAND, "calibrate")
+    subscriber.publish(topic, json.dumps(request).encode())
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         for message in subscriber.receive(0.1):
             if message.payload == OFFLINE:
-                raise UnavailableError(f"{prefix} went offline: start it, and calibrate again")
+                raise UnavailableError(f"{names.base}/{names.device} went offline: start it, and calibrate again")
             answer = read_object(message.payload) or {}
             if answer.get("id") == identifier:
                 line = printable(str(answer.get("message")), limit=None)
@@ -89,6 +93,6 @@ def _answer(subscriber: Subscriber, prefix: str, *, clear: bool, wait_s: float) 
                     return line
                 raise EdgeError(line)
     raise UnavailableError(
-        f"{prefix} does not answer: check that it runs, and that this user of the broker may publish "
-        f"{prefix}/command/calibrate"
+        f"{names.base}/{names.device} does not answer: check that it runs, and that this user of the broker may "
+        f"publish {topic}"
     )

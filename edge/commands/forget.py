@@ -26,18 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Empty every retained topic of a device; Home Assistant forgets its entities, too."""
-    from edge.messages import home_assistant
+    from edge.messages.topics import DISCOVERY, TOPICS, Namespace
     from edge.mqtt.address import BrokerAddress, check_base, check_device
-    from edge.mqtt.session import DELIVERY
 
     settings = load_settings(args)
     mqtt, device = settings.mqtt, check_device(args.device or settings.device_name)
-    prefix = f"{check_base(mqtt.base)}/{device}"
-    retained = [f"{prefix}/{topic}" for topic, (_, retain) in DELIVERY.items() if retain and topic != "discovery"]
-    if mqtt.discovery:
-        # First: without its other topics Home Assistant would only wonder.
-        retained.insert(0, home_assistant.topic(mqtt.discovery, device))
-    _clear(BrokerAddress.of(mqtt), retained)
+    names = Namespace(check_base(mqtt.base), device, mqtt.discovery)
+    retained = [topic for topic in TOPICS if topic.retained and (topic is not DISCOVERY or mqtt.discovery)]
+    # Home Assistant first: it removes the entities before it can miss their states.
+    retained.sort(key=lambda topic: topic is not DISCOVERY)
+    _clear(BrokerAddress.of(mqtt), [names.path(topic) for topic in retained])
     print(f"{device!r} is forgotten; if it still runs, it comes back with its next message")
     return 0
 

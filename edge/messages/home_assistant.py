@@ -8,18 +8,16 @@ takes the device and its entities out of Home Assistant.
 from __future__ import annotations
 
 import math
-import string
 from typing import TYPE_CHECKING
 
 from edge.messages.payloads import NONE
+from edge.messages.topics import AVAILABILITY, COMMAND, EVENT, HEALTH, INFO, PRODUCT, STATE, Namespace, object_id
 from edge.values import UNCERTAIN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from edge.messages.payloads import Info, Payload
-
-PRODUCT = "emotion-edge"
 
 MISSED_MAX = 3
 """Values expire in Home Assistant when so many intervals have passed without one."""
@@ -31,19 +29,6 @@ CALIBRATION = ("calibrate", "forget_calibration", "calibrated")
 
 _STATE_MAX = 255
 """Characters of a state; Home Assistant refuses longer ones (homeassistant.const.MAX_LENGTH_STATE_STATE)."""
-
-_PLAIN = frozenset(string.ascii_letters + string.digits + "-")
-"""Characters that an object id may have, but for the underscore, which escapes all others here."""
-
-
-def topic(prefix: str, device: str) -> str:
-    """Where the announcement of a device is published, retained.
-
-    Args:
-        prefix: Home Assistant's discovery prefix, `homeassistant` unless its settings name another.
-        device: second level of the device's topics, see `broker_address.check_device`.
-    """
-    return f"{prefix}/device/{_object_id(device)}/config"
 
 
 def discovery(device: str, base: str, info: Info, health_interval_s: float, *, absent: Collection[str] = ()) -> Payload:
@@ -62,10 +47,11 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
     Raises:
         ValueError: `absent` names a component that does not exist.
     """
-    identifier = _object_id(device)
+    identifier = object_id(device)
+    names = Namespace(base, device)
     version = info.versions.get("emotion_edge", "")
     expire_s = max(EXPIRE_MIN_S, math.ceil(MISSED_MAX * health_interval_s))
-    components = _components(f"{base}/{device}", info.labels, expire_s)
+    components = _components(names, info.labels, expire_s)
     if unknown := sorted(set(absent) - set(components)):
         raise ValueError(f"there is no component {', '.join(unknown)}")
     for key, component in components.items():
@@ -80,7 +66,7 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
             "sw_version": version,
         },
         "origin": {"name": PRODUCT, "sw_version": version},
-        "availability_topic": f"{base}/{device}/availability",
+        "availability_topic": names.path(AVAILABILITY),
         # The platform alone is how Home Assistant is told to remove a component.
         "components": {
             key: {"platform": component["platform"]} if key in absent else component
@@ -89,11 +75,11 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
     }
 
 
-def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
+def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Payload:
     """All components: key to configuration, still without `unique_id`."""
-    state = {"state_topic": f"{root}/state", "expire_after": expire_s}
-    health = {"state_topic": f"{root}/health", "expire_after": expire_s, "entity_category": "diagnostic"}
-    info = {"state_topic": f"{root}/info", "entity_category": "diagnostic"}
+    state = {"state_topic": names.path(STATE), "expire_after": expire_s}
+    health = {"state_topic": names.path(HEALTH), "expire_after": expire_s, "entity_category": "diagnostic"}
+    info = {"state_topic": names.path(INFO), "entity_category": "diagnostic"}
     expressions = list(dict.fromkeys([*labels, UNCERTAIN, NONE]))
     return {
         "expression": {
@@ -127,7 +113,7 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "name": "Expression change",
             "icon": "mdi:emoticon-outline",
             "event_types": expressions,
-            "state_topic": f"{root}/event",
+            "state_topic": names.path(EVENT),
             "value_template": _CHANGE,
             "qos": 1,
         },
@@ -135,11 +121,11 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "platform": "switch",
             "name": "Reading",
             "icon": "mdi:eye",
-            "state_topic": f"{root}/state",
+            "state_topic": names.path(STATE),
             "value_template": _known("'OFF' if value_json.paused else 'ON'"),
             "state_on": "ON",
             "state_off": "OFF",
-            "command_topic": f"{root}/command/pause",
+            "command_topic": names.path(COMMAND, "pause"),
             "payload_on": '{"paused": false}',
             "payload_off": '{"paused": true}',
             "qos": 1,
@@ -148,25 +134,25 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "name": "Calibrate",
             "icon": "mdi:tune-variant",
             "entity_category": "config",
-            **_button(root, "calibrate"),
+            **_button(names, "calibrate"),
         },
         "forget_calibration": {
             "name": "Forget calibration",
             "icon": "mdi:tune-variant",
             "entity_category": "config",
-            **_button(root, "calibrate", '{"clear": true}'),
+            **_button(names, "calibrate", '{"clear": true}'),
         },
         "reload": {
             "name": "Reload settings and model",
             "icon": "mdi:reload",
             "entity_category": "config",
-            **_button(root, "reload"),
+            **_button(names, "reload"),
         },
         "identify": {
             "name": "Identify",
             "device_class": "identify",
             "entity_category": "diagnostic",
-            **_button(root, "identify"),
+            **_button(names, "identify"),
         },
         "frame_rate": {
             "platform": "sensor",
@@ -273,7 +259,7 @@ def _components(root: str, labels: Sequence[str], expire_s: int) -> Payload:
             "device_class": "problem",
             "value_template": _on("value_json.problem is not none"),
             # A sentence is too long for a state.
-            "json_attributes_topic": f"{root}/info",
+            "json_attributes_topic": names.path(INFO),
             "json_attributes_template": _REASON,
             **info,
         },
@@ -290,9 +276,14 @@ _CHANGE = (
 _REASON = "{{ {'reason': value_json.problem} | to_json if value_json is defined else '{}' }}"
 
 
-def _button(root: str, command: str, payload: str = "{}") -> Payload:
+def _button(names: Namespace, command: str, payload: str = "{}") -> Payload:
     """A button that sends a command."""
-    return {"platform": "button", "command_topic": f"{root}/command/{command}", "payload_press": payload, "qos": 1}
+    return {
+        "platform": "button",
+        "command_topic": names.path(COMMAND, command),
+        "payload_press": payload,
+        "qos": COMMAND.qos,
+    }
 
 
 def _known(value: str) -> str:
@@ -308,15 +299,3 @@ def _seen(value: str) -> str:
 def _on(value: str) -> str:
     """The state of a binary sensor, from a Jinja expression that is true, false or null."""
     return _known(f"None if ({value}) is none else 'ON' if ({value}) else 'OFF'")
-
-
-def _object_id(device: str) -> str:
-    """A device name in the characters `a-z A-Z 0-9 _ -`; no two names give the same."""
-    return f"{PRODUCT}_{''.join(map(_escaped, device))}"
-
-
-def _escaped(character: str) -> str:
-    """`_` becomes `__`; every byte of another character in UTF-8 becomes `_` and two hexadecimal digits."""
-    if character in _PLAIN:
-        return character
-    return "__" if character == "_" else "".join(f"_{byte:02x}" for byte in character.encode())

@@ -182,8 +182,8 @@ class Namespace:
         device, slash, rest = below.partition("/")
         if below == path or not slash:
             return None
-        name, _, command = rest.partition("/")
-        if command and "/" not in command and name in _WITH_COMMAND:
+        name, slash, command = rest.partition("/")
+        if slash and "/" not in command and name in _WITH_COMMAND:
             return Parsed(device, rest, _WITH_COMMAND[name], command)
         return Parsed(device, rest, _BY_NAME.get(rest))
 

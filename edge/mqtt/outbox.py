@@ -1,4 +1,4 @@
-"""What waits to be published: a bounded queue of events, and the newest state, info and health.
+"""What waits to be published: a bounded queue of events, and the latest message of every other topic.
 
 The one object that the daemon's thread and the publisher's thread share, and therefore the one with a lock.
 """
@@ -8,19 +8,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
+
+from edge.messages.topics import DISCOVERY, INFO, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Topic: TypeAlias = Literal["availability", "state", "event", "health", "info", "shadow/state", "discovery", "reply"]
-"""What follows the device in a topic; `discovery` has a place of its own, and a reply one more level."""
+    from edge.messages.topics import Topic
 
-Newest: TypeAlias = Literal["state", "health", "info", "shadow/state", "discovery"]
-"""The topics of which only the newest message matters."""
-
-LASTING: tuple[Newest, ...] = ("discovery", "info", "state")
-"""Those of which it matters even after the broker was away."""
+REPUBLISHED: Final = (DISCOVERY, INFO, STATE)
+"""Topics whose latest message is published again on every connection: a broker may have forgotten it."""
 
 REPLIES_MAX = 16
 """Answers that wait; no more commands do."""
@@ -34,8 +32,8 @@ class Message:
     payload: bytes
     born_at: float
     """s, monotonic: when what it tells happened."""
-    level: str = ""
-    """Last level of the topic of a reply: what it answers."""
+    command: str = ""
+    """Name of the command that a reply answers."""
 
 
 class Outbox:
@@ -46,8 +44,8 @@ class Outbox:
         self._life_s = life_s
         self._events: deque[Message] = deque()
         self._replies: deque[Message] = deque(maxlen=REPLIES_MAX)
-        self._newest: dict[Newest, Message] = {}
-        self._unsent: set[Newest] = set()
+        self._latest: dict[Topic, Message] = {}
+        self._unsent: set[Topic] = set()
         self._lost = 0
         self._lock = threading.Lock()
 
@@ -97,25 +95,25 @@ class Outbox:
         with self._lock:
             self._lost += events
 
-    def replace(self, topic: Newest, message: Message) -> None:
-        """Make `message` the newest of its topic."""
+    def replace(self, message: Message) -> None:
+        """Make `message` the latest of its topic."""
         with self._lock:
-            self._newest[topic] = message
-            self._unsent.add(topic)
+            self._latest[message.topic] = message
+            self._unsent.add(message.topic)
 
-    def take(self, topic: Newest) -> Message | None:
-        """The newest message of a topic, if it was not taken before."""
+    def take(self, topic: Topic) -> Message | None:
+        """The latest message of a topic, if it was not taken before."""
         with self._lock:
             if topic not in self._unsent:
                 return None
             self._unsent.discard(topic)
-            return self._newest[topic]
+            return self._latest[topic]
 
-    def renew(self) -> None:
-        """Offer what lasts again: a broker that was away may have forgotten it. Answers come too late now."""
+    def republish(self) -> None:
+        """Offer the messages of `REPUBLISHED` again, and nothing else but events: replies would come too late."""
         with self._lock:
             self._replies.clear()
-            self._unsent = {topic for topic in LASTING if topic in self._newest}
+            self._unsent = {topic for topic in REPUBLISHED if topic in self._latest}
 
     @property
     def empty(self) -> bool:

@@ -15,11 +15,24 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from edge.errors import EdgeError, PermissionRefusedError
-from edge.messages import home_assistant
 from edge.messages.payloads import OFFLINE, ONLINE, Payload, encode
+from edge.messages.topics import (
+    AVAILABILITY,
+    COMMAND,
+    DISCOVERY,
+    EVENT,
+    HEALTH,
+    HOME_ASSISTANT_STATUS,
+    INFO,
+    REPLY,
+    SHADOW_STATE,
+    STATE,
+    Namespace,
+    Topic,
+)
 from edge.mqtt.address import BrokerAddress, check_base, check_device
 from edge.mqtt.client import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL, V5, V311, End, why_not
-from edge.mqtt.outbox import LASTING, Message, Newest, Outbox
+from edge.mqtt.outbox import REPUBLISHED, Message, Outbox
 from edge.mqtt.session import Link
 
 if TYPE_CHECKING:
@@ -76,9 +89,9 @@ class Publisher:
         """
         self._settings = settings
         self._device = check_device(device)
-        self._prefix = f"{check_base(settings.base)}/{device}/"
         if settings.discovery:
             check_base(settings.discovery, "mqtt.discovery")
+        self._names = Namespace(check_base(settings.base), device, settings.discovery)
         self._address = BrokerAddress.of(settings)
         self._inbox = inbox
         self._outbox = Outbox(size=settings.queue, life_s=settings.expiry_s)
@@ -148,38 +161,36 @@ class Publisher:
 
     def event(self, payload: Payload, at: float) -> None:
         """Publish an event that happened `at` (s, monotonic); it waits while the broker is away."""
-        self._outbox.add_event(Message("event", encode(payload), at))
+        self._outbox.add_event(Message(EVENT, encode(payload), at))
         self._wake()
 
     def state(self, payload: Payload) -> None:
         """Publish the state; only the newest one waits."""
-        self._replace("state", payload)
+        self._replace(STATE, payload)
 
     def info(self, payload: Payload) -> None:
         """Publish what runs here; it is repeated on every connection."""
-        self._replace("info", payload)
+        self._replace(INFO, payload)
 
     def discovery(self, payload: Payload | None) -> None:
         """Announce the device to Home Assistant, on every connection and whenever that starts; None: take it back."""
         if self._settings.discovery:
-            content = b"" if payload is None else encode(payload)
-            self._outbox.replace("discovery", Message("discovery", content, time.monotonic()))
-            self._wake()
+            self._replace(DISCOVERY, payload)
 
     def reply(self, name: str, payload: Payload) -> None:
         """Answer the command of this name."""
-        self._outbox.add_reply(Message("reply", encode(payload), time.monotonic(), name))
+        self._outbox.add_reply(Message(REPLY, encode(payload), time.monotonic(), name))
         self._wake()
 
     def health(self, payload: Payload) -> None:
         """Publish the health if the broker is there; old health is of no use."""
         if self._link.up:
-            self._replace("health", payload)
+            self._replace(HEALTH, payload)
 
     def shadow_state(self, payload: Payload) -> None:
         """Publish what a shadow would show if the broker is there; like health it tells of this moment alone."""
         if self._link.up:
-            self._replace("shadow/state", payload)
+            self._replace(SHADOW_STATE, payload)
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Deliver what waits, say `offline`, disconnect; give up after `timeout_s`. Call it once.
@@ -195,8 +206,8 @@ class Publisher:
         if self.queued:
             log.warning("stopped before %d events were delivered", self.queued)
 
-    def _replace(self, topic: Newest, payload: Payload) -> None:
-        self._outbox.replace(topic, Message(topic, encode(payload), time.monotonic()))
+    def _replace(self, topic: Topic, payload: Payload | None) -> None:
+        self._outbox.replace(Message(topic, b"" if payload is None else encode(payload), time.monotonic()))
         self._wake()
 
     def _wake(self) -> None:
@@ -209,8 +220,7 @@ class Publisher:
         return Link(
             self._address,
             client_id=f"emotion-edge-{self._device}",
-            prefix=self._prefix,
-            discovery=home_assistant.topic(self._settings.discovery, self._device),
+            names=self._names,
             listen=self._topics(),
             hear=self._hear,
             protocol=protocol,
@@ -220,17 +230,17 @@ class Publisher:
 
     def _topics(self) -> dict[str, int]:
         """What we listen to, with the QoS."""
-        topics = {} if self._inbox is None else {f"{self._prefix}command/+": 1}
-        if self._settings.discovery:
-            topics[f"{self._settings.discovery}/status"] = 0
-        return topics
+        topics = [] if self._inbox is None else [COMMAND]
+        if self._names.discovery:
+            topics.append(HOME_ASSISTANT_STATUS)
+        return {self._names.path(topic): topic.qos for topic in topics}
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
-        if topic == f"{self._settings.discovery}/status":
+        if topic == self._names.path(HOME_ASSISTANT_STATUS):
             if payload == ONLINE:  # Home Assistant has started, and knows nobody yet
-                self._outbox.renew()
-        elif self._inbox is not None:
-            self._inbox.put(topic.rpartition("/")[2], payload, retained=retained)
+                self._outbox.republish()
+        elif self._inbox is not None and (found := self._names.parse(topic)) and found.topic is COMMAND:
+            self._inbox.put(found.command, payload, retained=retained)
 
     def _run(self) -> None:
         try:
@@ -301,17 +311,17 @@ class Publisher:
         else:
             log.info("connected to %s (%s)", self._address, version)
         self._told.clear()
-        self._outbox.renew()
-        link.publish(Message("availability", ONLINE, time.monotonic()))
+        self._outbox.republish()
+        link.publish(Message(AVAILABILITY, ONLINE, time.monotonic()))
 
     def _feed(self, link: Link) -> None:
         """Hand over what waits, as far as there is room: info and state first, one at a time."""
-        for topic in (*LASTING, "shadow/state"):
+        for topic in (*REPUBLISHED, SHADOW_STATE):
             if link.room and not link.under_way(topic) and (message := self._outbox.take(topic)):
                 link.publish(message)
         while link.room and (message := self._outbox.next_reply()):
             link.publish(message)
-        if message := self._outbox.take("health"):
+        if message := self._outbox.take(HEALTH):
             link.publish(message)
         while link.room and (message := self._outbox.next_event(time.monotonic())):
             link.publish(message)
@@ -327,15 +337,15 @@ class Publisher:
         if link.deaf:
             self._tell("deaf", f"{self._address} does not let {self._address.user} hear commands ({link.deaf})")
         if link.refusal is None:
-            self._good = self._good or not link.under_way("availability")
+            self._good = self._good or not link.under_way(AVAILABILITY)
             return
         topic, reason = link.refusal
         link.refusal = None
-        line = f"{self._address} does not let {self._address.user} publish {self._prefix}{topic} ({reason})"
-        if topic == "availability" and not self._good:
+        line = f"{self._address} does not let {self._address.user} publish {self._names.path(topic)} ({reason})"
+        if topic is AVAILABILITY and not self._good:
             self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
         else:
-            self._tell(topic, line)
+            self._tell(topic.name, line)
 
     def _done(self, link: Link) -> bool:
         """Whether to leave: all is delivered, half of the time for it is over, or there is no point."""
@@ -345,10 +355,10 @@ class Publisher:
 
     def _say_goodbye(self, link: Link) -> None:
         """`offline` must have arrived before the connection ends, or the broker has to say it."""
-        link.publish(Message("availability", OFFLINE, time.monotonic()))
-        while link.end is None and link.under_way("availability") and time.monotonic() < self._stop_at:
+        link.publish(Message(AVAILABILITY, OFFLINE, time.monotonic()))
+        while link.end is None and link.under_way(AVAILABILITY) and time.monotonic() < self._stop_at:
             self._turn(0.1)
-        if link.under_way("availability"):
+        if link.under_way(AVAILABILITY):
             link.drop("the broker did not acknowledge the goodbye")
         else:
             link.close()

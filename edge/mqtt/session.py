@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paho.mqtt.enums import MessageState, MQTTProtocolVersion
 
 from edge.messages.payloads import OFFLINE
+from edge.messages.topics import AVAILABILITY, EVENT
 from edge.mqtt.client import (
     V5,
     V311,
@@ -36,21 +37,10 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
+    from edge.messages.topics import Namespace, Topic
     from edge.mqtt.address import BrokerAddress
-    from edge.mqtt.outbox import Message, Topic
+    from edge.mqtt.outbox import Message
 
-
-DELIVERY: Final[dict[Topic, tuple[int, bool]]] = {
-    "availability": (1, True),
-    "state": (1, True),
-    "event": (2, False),
-    "health": (0, True),
-    "info": (1, True),
-    "shadow/state": (1, False),
-    "discovery": (1, True),
-    "reply": (1, False),
-}
-"""QoS and whether the broker retains it."""
 
 WINDOW = 8
 """Messages under way at a time; all others stay in the outbox, which is bounded and knows their age."""
@@ -67,8 +57,7 @@ class Link:
         address: BrokerAddress,
         *,
         client_id: str,
-        prefix: str,
-        discovery: str,
+        names: Namespace,
         listen: Mapping[str, int],
         hear: Callable[[str, bytes, bool], None],
         protocol: MQTTProtocolVersion,
@@ -80,8 +69,7 @@ class Link:
         Args:
             address: the broker.
             client_id: the same for every run of a device: a new run then ends the connection of a dead one.
-            prefix: start of every topic, with its last `/`.
-            discovery: the one topic that does not start so.
+            names: of the device's topics.
             listen: topics that are subscribed to, with their QoS.
             hear: is given topic and payload of what comes, and whether the broker had kept it.
             protocol: V5 or V311.
@@ -105,8 +93,7 @@ class Link:
         """Events given up because they may or may not have arrived."""
         self._address = address
         self._client_id = client_id
-        self._prefix = prefix
-        self._discovery = discovery
+        self._names = names
         self._listen = dict(listen)
         self._hear = hear
         self._keepalive_s = keepalive_s
@@ -129,7 +116,7 @@ class Link:
     def events_under_way(self) -> int:
         """Events handed over but not yet acknowledged."""
         # list() copies in one step: the daemon's thread asks while this session's thread works.
-        return sum(message.topic == "event" for message in list(self._under_way.values()))
+        return sum(message.topic is EVENT for message in list(self._under_way.values()))
 
     @property
     def busy(self) -> bool:
@@ -138,7 +125,7 @@ class Link:
 
     def under_way(self, topic: Topic) -> bool:
         """Whether a message of this topic is not acknowledged yet."""
-        return any(message.topic == topic for message in self._under_way.values())
+        return any(message.topic is topic for message in self._under_way.values())
 
     def connect(self, answer_s: float) -> None:
         """Ask the broker for a connection; `turn` then brings `up` or `end`.
@@ -169,15 +156,13 @@ class Link:
 
     def publish(self, message: Message) -> None:
         """Hand a message over. Call it while there is room."""
-        qos, retain = DELIVERY[message.topic]
+        topic = message.topic
         properties = None
-        if message.topic == "event" and self.protocol is V5:
+        if topic.expires and self.protocol is V5:
             properties = publish_properties(self._remaining_s(message))
-        qos = min(qos, self._qos_max)
-        topic = self._discovery if message.topic == "discovery" else self._prefix + message.topic
-        if message.level:
-            topic += f"/{message.level}"
-        sent = self._client.publish(topic, message.payload, qos, retain and self._retain, properties)
+        qos = min(topic.qos, self._qos_max)
+        path = self._names.path(topic, message.command)
+        sent = self._client.publish(path, message.payload, qos, topic.retained and self._retain, properties)
         if qos:
             self._under_way[sent.mid] = message
 
@@ -238,7 +223,7 @@ class Link:
     def _forget(self, mid: int) -> None:
         self._client._out_messages.pop(mid, None)  # noqa: SLF001 - see _pending
         message = self._under_way.pop(mid, None)
-        if message is not None and message.topic == "event":
+        if message is not None and message.topic is EVENT:
             self.uncertain += 1
 
     def _remaining_s(self, message: Message) -> int:
@@ -256,7 +241,7 @@ class Link:
         return client
 
     def _set_will(self, client: Client) -> None:
-        client.will_set(self._prefix + "availability", OFFLINE, self._will_qos, self._retain)
+        client.will_set(self._names.path(AVAILABILITY), OFFLINE, self._will_qos, self._retain)
 
     def _clear(self, answer_s: float) -> bool:
         """Throw away what an earlier run left at the broker; MQTT 3.1.1 takes a connection for that.
@@ -326,5 +311,5 @@ class Link:
         self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         message = self._under_way.pop(mid, None)
-        if message is not None and message.topic != "event" and reason.is_failure:
+        if message is not None and message.topic is not EVENT and reason.is_failure:
             self.refusal = (message.topic, str(reason))

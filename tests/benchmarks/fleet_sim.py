@@ -40,6 +40,7 @@ from edge.fleet.reader import read
 from edge.messages import home_assistant
 from edge.messages import payloads as messages
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
+from edge.messages.topics import DISCOVERY, Namespace
 from edge.mqtt.address import BrokerAddress
 from edge.mqtt.inbox import Inbox
 from edge.mqtt.publisher import Publisher
@@ -502,7 +503,7 @@ class Simulation:
             return []
         payloads: list[bytes] = []
         with Subscriber(self._broker.address) as subscriber:
-            subscriber.subscribe([home_assistant.topic(prefix, device) for device in devices])
+            subscriber.subscribe([Namespace("emotion", device, prefix).path(DISCOVERY) for device in devices])
             while not subscriber.answered or len(payloads) < len(devices):
                 payloads += [message.payload for message in subscriber.receive(0.1)]
         return payloads

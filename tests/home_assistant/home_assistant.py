@@ -15,6 +15,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.messages import home_assistant, payloads
+from edge.messages.topics import DISCOVERY, Namespace
 from tests.support.broker import free_port, until
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Device:
 
     @property
     def announcement(self) -> str:
-        return home_assistant.topic("homeassistant", self.name)
+        return Namespace("emotion", self.name, "homeassistant").path(DISCOVERY)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(ANSWER_S)

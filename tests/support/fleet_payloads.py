@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.messages import payloads as messages
 from edge.messages.payloads import ONLINE, Health, Info, Percentiles, WallClock
-from edge.mqtt.session import DELIVERY
+from edge.messages.topics import TOPICS, Namespace
 from edge.values import Shown
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def whole(**replaced: bytes) -> dict[Kind, bytes]:
 
 def publish(client: Client, device: str, payloads: dict[Kind, bytes], base: str = "emotion") -> None:
     """Publish as the daemon does; the last one has arrived at the broker when this returns."""
+    names, topics = Namespace(base, device), {topic.name: topic for topic in TOPICS}
     for kind, payload in payloads.items():
-        qos, retain = DELIVERY[kind]
-        client.publish(f"{base}/{device}/{kind}", payload, qos, retain)
+        topic = topics[kind]
+        client.publish(names.path(topic), payload, topic.qos, topic.retained)
     client.publish("test/flush", b"", 1).wait_for_publish(10)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from edge.errors import ConfigError
 from edge.messages import payloads
-from edge.messages.home_assistant import CALIBRATION, discovery, topic
+from edge.messages.home_assistant import CALIBRATION, discovery
 from edge.messages.payloads import Info
+from edge.messages.topics import DISCOVERY, Namespace
 from edge.mqtt.address import check_device
 
 INFO = Info(
@@ -25,6 +26,10 @@ INFO = Info(
     camera="demo",
     labels=("neutral", "happiness"),
 )
+
+
+def topic(device: str, discovery: str = "homeassistant") -> str:
+    return Namespace("emotion", device, discovery).path(DISCOVERY)
 
 
 def is_device(name: str) -> bool:
@@ -45,23 +50,23 @@ def unique_ids(payload: payloads.Payload) -> set[str]:
 @given(devices)
 def test_any_device_has_a_topic_that_home_assistant_listens_to(device: str):
     # As in homeassistant.components.mqtt.discovery.TOPIC_MATCHER.
-    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic("homeassistant", device))
+    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic(device))
 
 
 @given(devices, devices)
 def test_two_devices_share_nothing(one: str, other: str):
-    assert (topic("homeassistant", one) == topic("homeassistant", other)) == (one == other)
+    assert (topic(one) == topic(other)) == (one == other)
     both = [discovery(device, "emotion", INFO, 30.0) for device in (one, other)]
     assert unique_ids(both[0]).isdisjoint(unique_ids(both[1])) == (one != other)
 
 
 @pytest.mark.parametrize("pair", [("a_b", "a__b"), ("a_5fb", "a_b"), ("é", "_c3_a9"), ("a b", "a-b"), ("a", "A")])
 def test_names_that_look_alike_stay_apart(pair):
-    assert len({topic("homeassistant", device) for device in pair}) == 2
+    assert len({topic(device) for device in pair}) == 2
 
 
 def test_a_usual_name_stays_readable():
-    assert topic("ha", "living-room2") == "ha/device/emotion-edge_living-room2/config"
+    assert topic("living-room2", "ha") == "ha/device/emotion-edge_living-room2/config"
 
 
 def test_every_component_can_be_told_from_the_others():

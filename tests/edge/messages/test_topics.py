@@ -67,7 +67,7 @@ def test_what_is_not_below_the_base_is_not_ours(path: str):
     assert Namespace("emotion").parse(path) is None
 
 
-@pytest.mark.parametrize("rest", ["", "mood", "state/more", "shadow", "command", "command/", "reply/a/b", "discovery"])
+@pytest.mark.parametrize("rest", ["", "mood", "state/more", "shadow", "command", "reply/a/b", "discovery"])
 def test_what_a_stranger_publishes_below_the_base_has_no_row(rest: str):
     assert Namespace("emotion").parse(f"emotion/pi/{rest}") == ("pi", rest, None, "")
 

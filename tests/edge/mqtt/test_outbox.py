@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from edge.messages.topics import EVENT, HEALTH, INFO, SHADOW_STATE, STATE
 from edge.mqtt.outbox import Message, Outbox
 
 
 def event(number: int, *, at: float = 0.0) -> Message:
-    return Message("event", b"%d" % number, at)
+    return Message(EVENT, b"%d" % number, at)
 
 
 def drain(outbox: Outbox, now: float = 0.0) -> list[int]:
@@ -54,16 +55,16 @@ def test_putting_back_into_a_full_queue_drops_the_oldest():
 def test_only_the_newest_state_is_handed_out_and_only_once():
     outbox = Outbox(size=2, life_s=60)
     for number in (1, 2):
-        outbox.replace("state", Message("state", b"%d" % number, 0.0))
-    taken = [outbox.take("state"), outbox.take("state")]
+        outbox.replace(Message(STATE, b"%d" % number, 0.0))
+    taken = [outbox.take(STATE), outbox.take(STATE)]
     assert [message and message.payload for message in taken] == [b"2", None]
 
 
 def test_a_new_connection_gets_state_and_info_again_but_nothing_of_which_only_the_moment_matters():
     outbox = Outbox(size=2, life_s=60)
-    for topic in ("state", "info", "health", "shadow/state"):
-        outbox.replace(topic, Message(topic, b"x", 0.0))
+    for topic in (STATE, INFO, HEALTH, SHADOW_STATE):
+        outbox.replace(Message(topic, b"x", 0.0))
         outbox.take(topic)
-    outbox.renew()
-    offered = [bool(outbox.take(topic)) for topic in ("state", "info", "health", "shadow/state")]
+    outbox.republish()
+    offered = [bool(outbox.take(topic)) for topic in (STATE, INFO, HEALTH, SHADOW_STATE)]
     assert offered == [True, True, False, False]

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 import edge
 from edge.errors import ConfigError
 from edge.messages import payloads
+from edge.messages.topics import STATE
 from edge.mqtt import publisher as mqtt
 from edge.mqtt.client import SESSION_TAKEN_OVER, V5, V311, End
 from edge.mqtt.publisher import TAKEN_OVER_PAUSE_S, Publisher
@@ -312,12 +313,12 @@ def test_a_half_open_link_fills_the_bounded_queue_and_nothing_else(broker: Mosqu
     until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
     broker.signal(signal.SIGSTOP)
     one.publisher.state({"now": 0})
-    until(lambda: one.publisher._link.under_way("state"), "a state is under way")
+    until(lambda: one.publisher._link.under_way(STATE), "a state is under way")
     for number in range(1000):
         one.publisher.state({"now": number})
     one.happen(100)
     until(lambda: one.publisher._link.room == 0, "the window is full")
-    under_way = [message.topic for message in one.publisher._link._under_way.values()]
+    under_way = [message.topic.name for message in one.publisher._link._under_way.values()]
     assert sorted(under_way) == ["event"] * (WINDOW - 1) + ["state"]
     assert len(one.publisher._link._client._out_messages) == WINDOW
     assert one.publisher.queued <= 10 + WINDOW
