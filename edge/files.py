@@ -17,7 +17,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """renameat2(2)."""
 
 
-def exchange(one: Path, other: Path) -> None:
+def swap_directories(one: Path, other: Path) -> None:
     """Let two folders of one file system swap their names, at one moment.
 
     Raises:
@@ -29,7 +29,7 @@ def exchange(one: Path, other: Path) -> None:
         raise OSError(number, f"folders cannot swap their names here: {os.strerror(number)}", str(one))
 
 
-def point(link: Path, target: str) -> None:
+def replace_symlink(link: Path, target: str) -> None:
     """Let a link, which need not be there yet, lead to something else."""
     new = link.with_name(f".{link.name}.new")
     new.unlink(missing_ok=True)

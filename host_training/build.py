@@ -54,14 +54,14 @@ def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, faces:
         out: the folder of the bundle; replaced once the new bundle has passed every check. The float network is
             written beside it.
         origin: for the report.
-        faces: the pictures of the table's rows, where the network sees a patch.
+        faces: the pictures of the table's rows, where the network sees a crop.
 
     Returns:
         What to tell the user.
 
     Raises:
         TableError: a split is empty.
-        UsageError: the network sees a patch, and there are no pictures.
+        UsageError: the network sees a crop, and there are no pictures.
         BundleWriteError: the bundle cannot be written.
     """
     targets = targets_of(table, settings.labels, settings.truth)

@@ -12,7 +12,7 @@ import numpy as np
 import edge
 from edge.bundle import signature
 from edge.bundle.signature import refused
-from edge.classifier.features import CROP, INPUTS, Features
+from edge.classifier.features import CROP_INPUT, INPUTS, Features
 from edge.classifier.network import Classifier, network
 from edge.errors import ConfigError
 from edge.face_mesh.models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
@@ -21,7 +21,7 @@ from edge.values import LANDMARKS
 if TYPE_CHECKING:
     from edge.bundle.signature import TrustedKeys
     from edge.classifier.baseline import Baseline
-    from edge.classifier.crop import Patch
+    from edge.classifier.crop import FaceCrop
     from edge.settings import Settings
 
 SCHEMA = 1
@@ -72,14 +72,14 @@ class Bundle:
         return (self.folder / NETWORK).stat().st_size
 
     @property
-    def takes_baseline(self) -> bool:
+    def supports_baseline(self) -> bool:
         """Whether it can be told what a person's neutral face is, see `edge.classifier.baseline`."""
         return self.features.neutral is not None
 
-    def for_person(self, baseline: Baseline | None) -> Bundle:
+    def with_baseline(self, baseline: Baseline | None) -> Bundle:
         """The same, reading a person whose neutral face is known; None, or where it takes none: anybody."""
-        offset = None if baseline is None else baseline.offset(self.features)
-        return replace(self, classifier=self.classifier.with_offset(offset))
+        vector = None if baseline is None else baseline.vector(self.features)
+        return replace(self, classifier=self.classifier.with_baseline(vector))
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -117,7 +117,7 @@ def for_camera(settings: Settings) -> Bundle:
     beside = folder.parent / LANDMARKS_ALONE
     keys = signature.trusted_keys(settings.model.trusted_keys)
     bundle = load(folder if settings.model.bundle or not beside.exists() else beside, keys)
-    if CROP in bundle.inputs:
+    if CROP_INPUT in bundle.inputs:
         raise _reads_pictures(bundle, "model.bundle")
     return bundle
 
@@ -144,7 +144,7 @@ def load_shadow(settings: Settings, folder: Path) -> Bundle:
         ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
     """
     bundle = load(folder, signature.trusted_keys(settings.model.trusted_keys))
-    if CROP in bundle.inputs and settings.camera.is_recording:
+    if CROP_INPUT in bundle.inputs and settings.camera.is_recording:
         raise _reads_pictures(bundle, "model.shadow")
     return bundle
 
@@ -221,7 +221,7 @@ def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
         raise refused(folder, f"{MANIFEST} and {FEATURES} do not agree on what it reads")
     model = network(folder / NETWORK, features, len(labels))
     classifier = Classifier(model, features, float(manifest["temperature"]))
-    _self_test(folder, classifier, features.patch, len(labels))
+    _self_test(folder, classifier, features.crop, len(labels))
     return Bundle(folder, manifest, features, classifier)
 
 
@@ -290,25 +290,25 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
-def _self_test(folder: Path, classifier: Classifier, patch: Patch | None, labels: int) -> None:
+def _self_test(folder: Path, classifier: Classifier, crop: FaceCrop | None, labels: int) -> None:
     """The golden faces must give the golden probabilities with this machine's own interpreter."""
-    patches = None
+    crops = None
     try:
         with np.load(folder / GOLDEN, allow_pickle=False) as golden:
             landmarks = golden["landmarks"].astype(np.float32)
             expected = golden["probabilities"].astype(np.float32)
-            if patch is not None:
-                patches = golden["patches"]
+            if crop is not None:
+                crops = golden["crops"]
     except Exception as error:
         raise refused(folder, f"{GOLDEN} is damaged ({error})") from error
     if landmarks.shape[1:] != (LANDMARKS, 3) or not np.isfinite(landmarks).all():
         raise refused(folder, f"{GOLDEN} is damaged (not all of it are landmarks)")
     if not len(landmarks) or expected.shape != (len(landmarks), labels):
         raise refused(folder, f"{GOLDEN} does not fit the labels")
-    if patch is not None and (
-        patches is None or patches.dtype != np.uint8 or patches.shape != (len(landmarks), patch.size, patch.size)
+    if crop is not None and (
+        crops is None or crops.dtype != np.uint8 or crops.shape != (len(landmarks), crop.size, crop.size)
     ):
-        raise refused(folder, f"{GOLDEN} does not hold a patch of each face")
-    off = float(np.abs(classifier.probabilities(landmarks, patches) - expected).max())
+        raise refused(folder, f"{GOLDEN} does not hold a crop of each face")
+    off = float(np.abs(classifier.probabilities(landmarks, crops) - expected).max())
     if not off <= GOLDEN_TOLERANCE:
         raise refused(folder, f"it gives other probabilities here than where it was made (off by {off:.3f})")

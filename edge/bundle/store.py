@@ -88,7 +88,7 @@ class BundleStore:
             if not files.same(scratch, self._root / name):
                 self._place(scratch, self._root / name)
             if shadow:
-                files.point(self._root / SHADOW, name)
+                files.replace_symlink(self._root / SHADOW, name)
             else:
                 self._switch(name, before)
             with contextlib.suppress(OSError):  # too many bundles are no reason to call it failed
@@ -246,7 +246,7 @@ class BundleStore:
     def _place(self, scratch: Path, folder: Path) -> None:
         files.sync_tree(scratch)
         if folder.exists():  # signed anew, or damaged: it leaves at the same moment
-            files.exchange(scratch, folder)
+            files.swap_directories(scratch, folder)
         else:
             scratch.rename(folder)
         files.sync(self._root)
@@ -286,8 +286,8 @@ class BundleStore:
             self._end_shadow()
         if name != before:
             if before:
-                files.point(self._root / PREVIOUS, before)
-            files.point(self._root / CURRENT, name)
+                files.replace_symlink(self._root / PREVIOUS, before)
+            files.replace_symlink(self._root / CURRENT, name)
 
     def _end_shadow(self) -> None:
         (self._root / SHADOW).unlink()

@@ -45,7 +45,7 @@ class Baseline:
         aligned, _ = canonical(landmarks, features.rigid, features.reference)
         return cls(aligned.mean(axis=0, dtype=np.float64).astype(np.float32), measured)
 
-    def offset(self, features: Features, share: float = SHARE) -> NDArray[np.float32] | None:
+    def vector(self, features: Features, share: float = SHARE) -> NDArray[np.float32] | None:
         """What is to be taken off a vector, float32[P * 3]; None: the contract does not know the average face."""
         if features.neutral is None:
             return None

@@ -1,7 +1,7 @@
-"""Picture and landmarks -> the small grey patch that a classifier may look at beside the landmarks.
+"""Picture and landmarks -> the small grey crop that a classifier may look at beside the landmarks.
 
 The face is turned upright, scaled to one size and evened out in brightness and contrast, so that what is left is
-what geometry does not tell: furrows, wrinkles, teeth. The same code cuts the patches that networks are trained on.
+what geometry does not tell: furrows, wrinkles, teeth. The same code cuts the crops that networks are trained on.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ TEMPLATE = np.array(
         *([0.0, 0.023], [-0.169, 0.206], [0.169, 0.206], [0.0, 0.486]),
     ]
 )
-"""float64[8, 2]: where `POINTS` lie on average about their mean, as shares of the patch's side: the Procrustes mean
+"""float64[8, 2]: where `POINTS` lie on average about their mean, as shares of the crop's side: the Procrustes mean
 (Gower 1975) of FER2013's faces, made symmetrical. So wide that brows and chin are in it, and hardly any background."""
 
 RADIUS = 0.3235
-"""Root mean square distance, in three dimensions, of `POINTS` from their mean, as a share of the patch's side. Depth
+"""Root mean square distance, in three dimensions, of `POINTS` from their mean, as a share of the crop's side. Depth
 counts, so that a face turned aside, which is narrower, is not blown up. Faces of FER2013, of 48 px, keep their size."""
 
 CENTRE = (0.5, 0.484)
 """Where the mean of `POINTS` comes to lie."""
 
 FINEST = 4
-"""A patch is averaged from at most so many times as many px along each side; a face that is larger is thinned out."""
+"""A crop is averaged from at most so many times as many px along each side; a face that is larger is thinned out."""
 
-MIDDLE, SPREAD = 128, 48
-"""Mean and standard deviation of a patch's values. At 2.6 deviations they are cut off."""
+MEAN, STD = 128, 48
+"""Mean and standard deviation of a crop's values. At 2.6 deviations they are cut off."""
 
-LEAST_SPREAD = 4.0
-"""Grey levels: a patch with less contrast is not raised to `SPREAD`, for it would be noise that is raised."""
+MIN_STD = 4.0
+"""Grey levels: a crop with less contrast is not raised to `STD`, for it would be noise that is raised."""
 
 SIZES = range(16, 257)
-"""px: sides that a patch may have."""
+"""px: sides that a crop may have."""
 
 FINE = 1 / 48
-"""Where sharpness is measured, as a share of the patch's side: one px of FER2013. Finer than this, noise of 5 grey
+"""Where sharpness is measured, as a share of the crop's side: one px of FER2013. Finer than this, noise of 5 grey
 levels would make sharp again what a blur of 3 px has smeared."""
 
 FULL_SHARPNESS = 0.016
@@ -61,17 +61,17 @@ with a motion of 7 and 15 px 0.80 and 0.58; scaled down to a half and a quarter 
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
-    """One patch contract."""
+class FaceCrop:
+    """One crop contract."""
 
     size: int
     """px of each side."""
 
     @property
     def contract(self) -> str:
-        """Everything that a patch depends on."""
+        """Everything that a crop depends on."""
         numbers = (CONTRACT_VERSION, self.size, POINTS.tolist(), TEMPLATE.tolist(), RADIUS, CENTRE, FINEST)
-        return f"patch {numbers} {(MIDDLE, SPREAD, LEAST_SPREAD)}"
+        return f"crop {numbers} {(MEAN, STD, MIN_STD)}"
 
     def cut(self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The aligned face as it is, uint8[size, size], grey.
@@ -83,7 +83,7 @@ class Patch:
         warp = self._warp(landmarks)
         if picture.ndim > 2:  # noqa: PLR2004 - rows, columns and colours
             picture = self._grey_part(picture, warp)
-        # Where the patch is coarser than the picture, px are averaged: bilinear sampling alone would skip some.
+        # Where the crop is coarser than the picture, px are averaged: bilinear sampling alone would skip some.
         finer = min(FINEST, max(1, math.ceil(1 / math.hypot(warp[0, 0], warp[1, 0]) - 1e-6)))
         warp *= finer
         warp[:, 2] += (finer - 1) / 2  # from the centre of a px to the centre of its parts
@@ -94,13 +94,13 @@ class Patch:
         return np.asarray(cut, np.uint8)
 
     def __call__(self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The patch as a network sees it: `cut`, with brightness and contrast evened out."""
+        """The crop as a network sees it: `cut`, with brightness and contrast evened out."""
         return even(self.cut(picture, landmarks))
 
     def _grey_part(self, picture: NDArray[np.uint8], warp: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Of an RGB picture the part that the patch shows, in grey; `warp` is changed to start from it.
+        """Of an RGB picture the part that the crop shows, in grey; `warp` is changed to start from it.
 
-        One channel is warped in a third of the time, and most of a picture is not in the patch.
+        One channel is warped in a third of the time, and most of a picture is not in the crop.
         """
         back = cv2.invertAffineTransform(warp)
         corners = back[:, :2] @ np.array([[0, self.size, 0, self.size], [0, 0, self.size, self.size]]) + back[:, 2:]
@@ -112,7 +112,7 @@ class Patch:
         return np.asarray(cv2.cvtColor(picture[top:bottom, left:right], cv2.COLOR_RGB2GRAY), np.uint8)
 
     def _warp(self, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-        """float64[2, 3]: px of the picture -> px of the patch, a similarity.
+        """float64[2, 3]: px of the picture -> px of the crop, a similarity.
 
         Its angle is the least-squares one from `POINTS` to `TEMPLATE`, its scale that of `RADIUS`.
         """
@@ -136,10 +136,10 @@ class Patch:
 
 
 def even(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Values with mean `MIDDLE` and standard deviation `SPREAD`, uint8 of the same shape."""
+    """Values with mean `MEAN` and standard deviation `STD`, uint8 of the same shape."""
     mean, deviation = cv2.meanStdDev(cut)
-    gain = SPREAD / max(float(deviation[0, 0]), LEAST_SPREAD)
-    table = np.clip(np.rint((np.arange(256) - float(mean[0, 0])) * gain + MIDDLE), 0, 255).astype(np.uint8)
+    gain = STD / max(float(deviation[0, 0]), MIN_STD)
+    table = np.clip(np.rint((np.arange(256) - float(mean[0, 0])) * gain + MEAN), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(cut, table), np.uint8)
 
 
@@ -150,10 +150,10 @@ def sharpness(cut: NDArray[np.uint8]) -> float:
     picture's own, so that contrast and brightness do not count. Noise does count as detail where there is much of it.
 
     Args:
-        cut: uint8[S, S], from `Patch.cut`.
+        cut: uint8[S, S], from `FaceCrop.cut`.
     """
     sigma = len(cut) * FINE
     values = cut.astype(np.float32)
     detail = cv2.Laplacian(cv2.GaussianBlur(values, (0, 0), sigma), cv2.CV_32F) * np.float32(sigma * sigma)
-    share = float(detail.var()) / max(float(values.var()), LEAST_SPREAD * LEAST_SPREAD)
+    share = float(detail.var()) / max(float(values.var()), MIN_STD * MIN_STD)
     return min(1.0, share / FULL_SHARPNESS)

@@ -1,7 +1,7 @@
 """Landmarks -> the vector that the classifier reads: a canonical pose, then centred and scaled.
 
 The same code prepares the training rows and the faces on the device. What it depends on (which points, the
-reference shape, the statistics, the average neutral face, and the patch of the face where the classifier reads one)
+reference shape, the statistics, the average neutral face, and the crop of the face where the classifier reads one)
 is the *feature contract*; its hash stands in every model bundle, and the daemon refuses a bundle whose hash is not
 that of its own features.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.classifier.crop import SIZES, Patch
+from edge.classifier.crop import SIZES, FaceCrop
 from edge.errors import ConfigError
 from edge.values import LANDMARKS
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 CONTRACT_VERSION = 1
 """Rises when the computation itself changes."""
 
-VECTOR, CROP = "landmarks", "crop"
-"""What a classifier may read: the vector of the landmarks, and the patch cut out of the picture."""
-INPUTS = ((VECTOR,), (CROP,), (VECTOR, CROP))
+LANDMARKS_INPUT, CROP_INPUT = "landmarks", "crop"
+"""What a classifier may read: the vector of the landmarks, and the crop of the picture."""
+INPUTS = ((LANDMARKS_INPUT,), (CROP_INPUT,), (LANDMARKS_INPUT, CROP_INPUT))
 """One of the two, or both in this order, as manifests have it."""
 
 RIGID_POINTS = (
@@ -40,7 +40,7 @@ RIGID_POINTS = (
 """Points that stay with the skull whatever the face does; the pose is fitted on these alone."""
 
 
-TINY = 1e-12
+EPSILON = 1e-12
 """Far below the spread of any face, in px squared."""
 
 
@@ -111,7 +111,7 @@ def canonical(
     best = quaternions[:, :, 3]
     rotation = ((best[:, :, None] * best[:, None, :]).reshape(-1, 16) @ ROTATION.T).reshape(-1, 3, 3)
     # The scale that takes the face to the reference; a face without extent would divide by zero.
-    scale = agreement[:, 3] / np.maximum((fitted * fitted).sum(axis=(1, 2)), TINY)
+    scale = agreement[:, 3] / np.maximum((fitted * fitted).sum(axis=(1, 2)), EPSILON)
     aligned = (landmarks[:, points] - centre) @ (rotation * scale[:, None, None])
     return aligned.astype(np.float32), Pose(rotation)
 
@@ -121,7 +121,7 @@ class Features:
     """One feature contract."""
 
     points: NDArray[np.intp]
-    """int[P], the landmarks that enter the vector; none where the classifier reads the patch alone."""
+    """int[P], the landmarks that enter the vector; none where the classifier reads the crop alone."""
     rigid: NDArray[np.intp]
     """int[R], the landmarks that the pose is fitted on."""
     reference: NDArray[np.float32]
@@ -130,7 +130,7 @@ class Features:
     """float32[P * 3], over the training rows."""
     scale: NDArray[np.float32]
     """float32[P * 3], standard deviation over the training rows."""
-    patch: Patch | None = None
+    crop: FaceCrop | None = None
     """What is cut out of the picture; None where the classifier reads the landmarks alone."""
     neutral: NDArray[np.float32] | None = None
     """float32[P * 3], the mean vector of the training rows that are neutral, see `baseline`; None: not known."""
@@ -142,12 +142,12 @@ class Features:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the classifier reads, `VECTOR` before `CROP`."""
-        return (VECTOR,) * (self.size > 0) + (CROP,) * (self.patch is not None)
+        """What the classifier reads, `LANDMARKS_INPUT` before `CROP_INPUT`."""
+        return (LANDMARKS_INPUT,) * (self.size > 0) + (CROP_INPUT,) * (self.crop is not None)
 
     @property
     def contract_hash(self) -> str:
-        """sha256 of everything that the vector and the patch depend on."""
+        """sha256 of everything that the vector and the crop depend on."""
         digest = hashlib.sha256(f"emotion-edge features {CONTRACT_VERSION}".encode())
         for array, dtype in (
             (self.points, "<i4"),
@@ -158,8 +158,8 @@ class Features:
         ):
             digest.update(f"{array.shape}{dtype}".encode())
             digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
-        if self.patch is not None:
-            digest.update(self.patch.contract.encode())
+        if self.crop is not None:
+            digest.update(self.crop.contract.encode())
         if self.neutral is not None:
             digest.update(b"neutral" + self.neutral.astype("<f4").tobytes())
         return digest.hexdigest()
@@ -170,8 +170,8 @@ class Features:
         return (aligned.reshape(len(landmarks), self.size) - self.mean) / self.scale, pose
 
     @classmethod
-    def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp], patch: Patch | None = None) -> Features:
-        """The contract that training rows, float32[N, 478, 3] px, give; `points` may be none where there is a patch.
+    def fit(cls, landmarks: NDArray[np.float32], points: NDArray[np.intp], crop: FaceCrop | None = None) -> Features:
+        """The contract that training rows, float32[N, 478, 3] px, give; `points` may be none where there is a crop.
 
         The reference is their generalised Procrustes mean (Gower 1975) over `RIGID_POINTS`.
         """
@@ -187,11 +187,11 @@ class Features:
         # A coordinate that never moves says nothing, and must not divide by zero.
         scale = np.maximum(vectors.std(axis=0, dtype=np.float64), 1e-4).astype(np.float32)
         mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return cls(points, rigid, reference, mean, scale, patch)
+        return cls(points, rigid, reference, mean, scale, crop)
 
     def save(self, path: Path) -> None:
         """Write the contract as `features.npz`."""
-        optional: dict[str, Any] = {} if self.patch is None else {"patch": np.int32(self.patch.size)}
+        optional: dict[str, Any] = {} if self.crop is None else {"crop": np.int32(self.crop.size)}
         if self.neutral is not None:
             optional["neutral"] = self.neutral
         np.savez_compressed(
@@ -219,7 +219,7 @@ class Features:
                     reference=data["reference"].astype(np.float32),
                     mean=data["mean"].astype(np.float32),
                     scale=data["scale"].astype(np.float32),
-                    patch=_patch(data["patch"]) if "patch" in data else None,
+                    crop=_crop(data["crop"]) if "crop" in data else None,
                     neutral=data["neutral"].astype(np.float32) if "neutral" in data else None,
                 )
         except Exception as error:
@@ -242,11 +242,11 @@ class Features:
         return features
 
 
-def _patch(size: NDArray[Any]) -> Patch:
-    """The patch whose side was saved."""
+def _crop(size: NDArray[Any]) -> FaceCrop:
+    """The crop whose side was saved."""
     if size.shape or size.dtype.kind != "i" or int(size) not in SIZES:
-        raise ValueError(f"a patch of {size} px")
-    return Patch(int(size))
+        raise ValueError(f"a crop of {size} px")
+    return FaceCrop(int(size))
 
 
 def _unit(shape: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge.classifier.crop import MIDDLE, SPREAD, even, sharpness
+from edge.classifier.crop import MEAN, STD, even, sharpness
 from edge.errors import ConfigError
 from edge.interpreter import Model
 from edge.values import Reading, bounding_box
@@ -32,7 +32,7 @@ FULL_QUALITY_DISTANCE = 24.0
 classifier was trained on."""
 
 VECTOR_AXES = 2
-"""An input with so many axes, [1, F], takes vectors; one with four, [1, S, S, 1], takes patches."""
+"""An input with so many axes, [1, F], takes vectors; one with four, [1, S, S, 1], takes crops."""
 
 
 def network(path: Path, features: Features, labels: int) -> Model:
@@ -40,7 +40,7 @@ def network(path: Path, features: Features, labels: int) -> Model:
 
     Args:
         path: the TFLite file.
-        features: what it reads: a vector of length F, a patch of side S, or both.
+        features: what it reads: a vector of length F, a crop of side S, or both.
         labels: how many logits C it gives.
 
     Raises:
@@ -48,8 +48,8 @@ def network(path: Path, features: Features, labels: int) -> Model:
     """
     model = Model(path)
     expected: list[tuple[int, ...]] = [(1, features.size)] if features.size else []
-    if features.patch is not None:
-        expected.append((1, features.patch.size, features.patch.size, 1))
+    if features.crop is not None:
+        expected.append((1, features.crop.size, features.crop.size, 1))
     given = sorted((each.shape for each in model.inputs), key=len)
     if given != expected or model.output_shapes != ((1, labels),):
         raise ConfigError(
@@ -64,22 +64,22 @@ def _listed(shapes: Iterable[tuple[int, ...]]) -> str:
 
 
 def logits(
-    model: Model, vectors: NDArray[np.float32] | None, patches: NDArray[np.uint8] | None = None
+    model: Model, vectors: NDArray[np.float32] | None, crops: NDArray[np.uint8] | None = None
 ) -> NDArray[np.float32]:
     """Run the network row by row.
 
     Args:
         model: from `network`; a quantised one is fed and read through its own scales and zero points.
         vectors: float32[N, F], where it reads them.
-        patches: uint8[N, S, S], where it reads them.
+        crops: uint8[N, S, S], where it reads them.
 
     Returns:
         float32[N, C].
 
     Raises:
-        ValueError: what it reads is missing, or there are not as many patches as vectors.
+        ValueError: what it reads is missing, or there are not as many crops as vectors.
     """
-    feeds = [_feed(each, vectors if len(each.shape) == VECTOR_AXES else patches) for each in model.inputs]
+    feeds = [_feed(each, vectors if len(each.shape) == VECTOR_AXES else crops) for each in model.inputs]
     rows = []
     for face in zip(*feeds, strict=True):
         for each, values in zip(model.inputs, face, strict=True):
@@ -95,13 +95,13 @@ def logits(
 
 
 def _feed(to: Input, values: NDArray[Any] | None) -> Iterable[NDArray[Any]]:
-    """Face by face, what an input takes in for vectors, float32[N, F], or patches, uint8[N, S, S]."""
+    """Face by face, what an input takes in for vectors, float32[N, F], or crops, uint8[N, S, S]."""
     if values is None:
         raise ValueError(f"the network reads {to.shape}, and nothing is given for it")
     if len(to.shape) == VECTOR_AXES:
         return _quantised(values, to.dtype, to.quantisation)
     levels = _levels(to.dtype, to.quantisation)
-    return (cv2.LUT(patch, levels)[:, :, None] for patch in values)
+    return (cv2.LUT(crop, levels)[:, :, None] for crop in values)
 
 
 def _quantised(values: NDArray[np.float32], dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
@@ -119,8 +119,8 @@ def _quantised(values: NDArray[np.float32], dtype: np.dtype[Any], quantisation: 
 
 @functools.cache
 def _levels(dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
-    """float32[256] or int8[256]: what each value of a patch is to an input of that kind."""
-    values = (np.arange(256, dtype=np.float32) - np.float32(MIDDLE)) / np.float32(SPREAD)
+    """float32[256] or int8[256]: what each value of a crop is to an input of that kind."""
+    values = (np.arange(256, dtype=np.float32) - np.float32(MEAN)) / np.float32(STD)
     return _quantised(values, dtype, quantisation)
 
 
@@ -137,7 +137,7 @@ class Classifier:
     """The bundle's network with everything that goes before and after it."""
 
     def __init__(
-        self, model: Model, features: Features, temperature: float, offset: NDArray[np.float32] | None = None
+        self, model: Model, features: Features, temperature: float, baseline: NDArray[np.float32] | None = None
     ) -> None:
         """Put the parts together; `edge.bundle.bundle` loads and checks them.
 
@@ -145,26 +145,26 @@ class Classifier:
             model: from `network`.
             features: what it reads.
             temperature: of its logits.
-            offset: float32[F], taken off each vector, see `edge.classifier.baseline`; None: nothing is.
+            baseline: float32[F], subtracted from each vector, see `edge.classifier.baseline`; None: nothing is.
         """
         self._model = model
         self._features = features
         self._temperature = temperature
-        self._offset = offset
+        self._baseline = baseline
 
-    def with_offset(self, offset: NDArray[np.float32] | None) -> Classifier:
+    def with_baseline(self, baseline: NDArray[np.float32] | None) -> Classifier:
         """The same, but for what is taken off each vector, float32[F], or of each of N, float32[N, F]."""
-        return Classifier(self._model, self._features, self._temperature, offset)
+        return Classifier(self._model, self._features, self._temperature, baseline)
 
     def probabilities(
-        self, landmarks: NDArray[np.float32], patches: NDArray[np.uint8] | None = None
+        self, landmarks: NDArray[np.float32], crops: NDArray[np.uint8] | None = None
     ) -> NDArray[np.float32]:
-        """float32[N, C] for faces, float32[N, 478, 3] px, and their patches, uint8[N, S, S], where it reads them.
+        """float32[N, C] for faces, float32[N, 478, 3] px, and their crops, uint8[N, S, S], where it reads them.
 
         Raises:
             ValueError: see `logits`.
         """
-        return self._said(self._features(landmarks)[0], patches)
+        return self._said(self._features(landmarks)[0], crops)
 
     def read(self, faces: Sequence[Face], picture: NDArray[np.uint8]) -> list[Reading]:
         """One reading for each face, in the same order.
@@ -177,23 +177,23 @@ class Classifier:
             return []
         landmarks = np.array([face.landmarks for face in faces])
         vectors, pose = self._features(landmarks)
-        patches, sharp = None, [1.0] * len(faces)
-        if self._features.patch is not None:
-            cuts = [self._features.patch.cut(picture, face.landmarks) for face in faces]
-            patches = np.array([even(cut) for cut in cuts])
+        crops, sharp = None, [1.0] * len(faces)
+        if self._features.crop is not None:
+            cuts = [self._features.crop.cut(picture, face.landmarks) for face in faces]
+            crops = np.array([even(cut) for cut in cuts])
             sharp = [sharpness(cut) for cut in cuts]
-        probabilities = self._said(vectors, patches)
+        probabilities = self._said(vectors, crops)
         frontality = pose.frontality.tolist()
         return [
             Reading(face.track_id, row, quality(face.landmarks, *seen), bounding_box(face.landmarks))
             for face, row, seen in zip(faces, probabilities, zip(frontality, sharp, strict=True), strict=True)
         ]
 
-    def _said(self, vectors: NDArray[np.float32], patches: NDArray[np.uint8] | None) -> NDArray[np.float32]:
+    def _said(self, vectors: NDArray[np.float32], crops: NDArray[np.uint8] | None) -> NDArray[np.float32]:
         """Probabilities, float32[N, C]."""
-        if self._offset is not None:
-            vectors = vectors - self._offset
-        return softmax(logits(self._model, vectors, patches), self._temperature)
+        if self._baseline is not None:
+            vectors = vectors - self._baseline
+        return softmax(logits(self._model, vectors, crops), self._temperature)
 
 
 def quality(landmarks: NDArray[np.float32], frontality: float, sharp: float = 1.0) -> float:
@@ -202,7 +202,7 @@ def quality(landmarks: NDArray[np.float32], frontality: float, sharp: float = 1.
     Args:
         landmarks: float32[478, 3] px.
         frontality: see `features.Pose`; at 45 degrees 0.7 is left, at 75 degrees 0.26.
-        sharp: from `patch.sharpness`, where the picture is looked at. A face that is small is not sharp either, so
+        sharp: from `crop.sharpness`, where the picture is looked at. A face that is small is not sharp either, so
             the worse of size and sharpness counts, and not both.
     """
     # In three dimensions, so that a turned face does not count as a small one too.

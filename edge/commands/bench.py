@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge.classifier.features import CROP
+from edge.classifier.features import CROP_INPUT
 from edge.cli import add_settings_arguments, load_settings
 from edge.errors import ConfigError, UnavailableError, UsageError
 from edge.settings import CameraSettings
@@ -55,7 +55,7 @@ TARGETS = {
 }
 """Where each figure should stay below."""
 READING_WITH_CROP = 0.25
-"""What `READING` may be for a bundle that reads a patch of the picture."""
+"""What `READING` may be for a bundle that reads a crop of the picture."""
 CLASSIFIER = "classifier / bare landmark model"
 CLASSIFIER_TARGET = 0.2
 """Of any bundle."""
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.mediapipe:
         ratios["whole loop / mediapipe alone"] = loop_ms / stopwatch.cpu("mediapipe alone")
-    targets = {**TARGETS, READING: READING_WITH_CROP} if CROP in at_hand[0].inputs else TARGETS
+    targets = {**TARGETS, READING: READING_WITH_CROP} if CROP_INPUT in at_hand[0].inputs else TARGETS
     report = {
         **_report(stopwatch, ratios, targets),
         "bundles": [_compared(bundle, in_turn, stopwatch.cpu("bare landmark model")) for bundle in at_hand],

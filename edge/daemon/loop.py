@@ -278,7 +278,7 @@ class Daemon:
             raise EdgeError("a calibration is under way: wait for its end")
         if self._pipeline.paused:
             raise EdgeError("the camera is paused: send resume, and calibrate again")
-        if not bundle.takes_baseline:
+        if not bundle.supports_baseline:
             raise EdgeError(f"model {bundle.id} cannot be told of a neutral face: install a newer one, and reload")
         self._calibration = request, Calibration(bundle.features, self._settings.expression.min_quality)
 
@@ -305,8 +305,8 @@ class Daemon:
 
     def _count_from(self, baseline: Baseline | None, done: str) -> str:
         """Count from another neutral face, or from none, also over restarts; a line on how far that was done."""
-        self._pipeline.calibrate(baseline)
-        self._shadow.calibrate(baseline)
+        self._pipeline.set_baseline(baseline)
+        self._shadow.set_baseline(baseline)
         self._publish_info()
         try:
             lasting = state_directory.keep_baseline(baseline)
@@ -437,10 +437,10 @@ class Daemon:
             problem=self._problem,
             shadow=self._shadow.id,
             shadow_problem=self._shadow.problem,
-            baseline=self._pipeline.calibrated,
+            baseline=self._pipeline.baseline_measured,
         )
         self._publisher.info(payloads.info(values))
-        mqtt, absent = self._settings.mqtt, () if bundle.takes_baseline else home_assistant.CALIBRATION
+        mqtt, absent = self._settings.mqtt, () if bundle.supports_baseline else home_assistant.CALIBRATION
         self._publisher.discovery(
             home_assistant.discovery(values.device, mqtt.base, values, mqtt.health_interval_s, absent=absent)
         )
@@ -448,7 +448,7 @@ class Daemon:
     def _description(self) -> str:
         camera, mesh, device = self._pipeline.camera.name, self._settings.mesh.backend, self._settings.device_name
         shadow = "" if self._shadow.id is None else f", shadow {self._shadow.id}"
-        person = "" if self._pipeline.calibrated is None else f", calibrated {self._pipeline.calibrated}"
+        person = "" if self._pipeline.baseline_measured is None else f", calibrated {self._pipeline.baseline_measured}"
         return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{person}{shadow}"
 
     def _end_faces(self) -> None:

@@ -50,7 +50,7 @@ class Pipeline:
         # Models first: a camera that is not going to be used should not light its lamp.
         self.baseline = baseline
         """Also where the bundle takes none: another one may."""
-        self.bundle = self._for_person(bundles.for_camera(settings))
+        self.bundle = self._with_baseline(bundles.for_camera(settings))
         self._mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
         try:
             self.camera = self._open_camera(settings, paused=paused)
@@ -64,9 +64,9 @@ class Pipeline:
         return isinstance(self.camera, ClosedCamera)
 
     @property
-    def calibrated(self) -> str | None:
+    def baseline_measured(self) -> str | None:
         """When the neutral face was measured that the bundle takes into account; None: it takes none."""
-        return self.baseline.measured if self.baseline is not None and self.bundle.takes_baseline else None
+        return self.baseline.measured if self.baseline is not None and self.bundle.supports_baseline else None
 
     @property
     def dropped(self) -> int:
@@ -84,9 +84,9 @@ class Pipeline:
         """What the classifier says about the faces of a frame."""
         return self.bundle.classifier.read(faces, frame.rgb)
 
-    def calibrate(self, baseline: Baseline | None) -> None:
+    def set_baseline(self, baseline: Baseline | None) -> None:
         """From the next frame on, read a person whose neutral face is known; None: anybody."""
-        self.baseline, self.bundle = baseline, self.bundle.for_person(baseline)
+        self.baseline, self.bundle = baseline, self.bundle.with_baseline(baseline)
 
     def reload(self, settings: Settings) -> bool:
         """Load the bundle again, and open again what other settings ask for.
@@ -108,7 +108,7 @@ class Pipeline:
                 mesh.close()
                 raise
             self._follow_anew(mesh)
-        self.bundle, self._settings = self._for_person(bundle), settings
+        self.bundle, self._settings = self._with_baseline(bundle), settings
         return anew
 
     def pause(self) -> None:
@@ -137,10 +137,10 @@ class Pipeline:
         self.camera.close()
         self._mesh.close()
 
-    def _for_person(self, bundle: Bundle) -> Bundle:
-        if self.baseline is not None and not bundle.takes_baseline:
+    def _with_baseline(self, bundle: Bundle) -> Bundle:
+        if self.baseline is not None and not bundle.supports_baseline:
             log.warning("model %s cannot be told of a neutral face, so the calibration is not in use", bundle.id)
-        return bundle.for_person(self.baseline)
+        return bundle.with_baseline(self.baseline)
 
     def _open_camera(self, settings: Settings, *, paused: bool) -> Camera:
         if paused:

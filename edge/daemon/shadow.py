@@ -55,7 +55,7 @@ class Shadow:
         self._bundle: Bundle | None = None
         try:
             self._begin(settings, in_use, again=again)
-            self.calibrate(baseline)
+            self.set_baseline(baseline)
         except Exception as error:  # noqa: BLE001  it acts on nothing, so it must not stop anything either
             self._end(error)
 
@@ -80,10 +80,10 @@ class Shadow:
             return False
         return True
 
-    def calibrate(self, baseline: Baseline | None) -> None:
-        """See `Pipeline.calibrate`."""
+    def set_baseline(self, baseline: Baseline | None) -> None:
+        """See `Pipeline.set_baseline`."""
         if self._bundle is not None:
-            self._bundle = self._bundle.for_person(baseline)
+            self._bundle = self._bundle.with_baseline(baseline)
 
     def close(self, now: float) -> None:
         """End every face at once; now in s, monotonic."""

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         table, pictures, notes = _measured(args, bundle)
     else:
         table, notes = tables.load(args.data)
-        pictures = crops.read(args.crops, table) if args.crops and bundle.features.patch else None
+        pictures = crops.read(args.crops, table) if args.crops and bundle.features.crop else None
     for note in notes:
         print(note, file=sys.stderr)
     split = args.split or SPLITS[0]
@@ -122,5 +122,5 @@ def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, Faces | 
     reasons = [f"left out {count} pictures: {reason}" for reason, count in (source.dropped + dropped).items()]
     pictures = {f"{source.name}/{row.source}": row.picture for row in source.rows}
     of_rows = {row: pictures[name] for row, name in enumerate(table.ids.tolist())}
-    seen = bundle.features.patch and table.found.any()
+    seen = bundle.features.crop and table.found.any()
     return table, crops.build(table, of_rows) if seen else None, [*source.notes, *reasons]

@@ -37,7 +37,7 @@ def settings(args: argparse.Namespace) -> TrainSettings:
         UsageError: a label is unknown, or the command cannot train what the recipe asks for.
         NoInputError, ConfigError: see `settings.load`.
     """
-    from edge.classifier.features import CROP
+    from edge.classifier.features import CROP_INPUT
     from edge.errors import UsageError
     from host_training.data.votes import checked_labels
     from host_training.training import recipe as module
@@ -46,8 +46,8 @@ def settings(args: argparse.Namespace) -> TrainSettings:
     given["labels"] = checked_labels(args.labels.split(",")) if args.labels else None
     given["inputs"] = args.inputs.split(",") if getattr(args, "inputs", None) else None
     loaded = module.load(args.recipe, {key: value for key, value in given.items() if value is not None})
-    if CROP in loaded.inputs and not hasattr(args, "crops"):
-        raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP} out of the settings' inputs")
+    if CROP_INPUT in loaded.inputs and not hasattr(args, "crops"):
+        raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP_INPUT} out of the settings' inputs")
     return loaded
 
 
@@ -58,12 +58,12 @@ def faces(args: argparse.Namespace, settings: TrainSettings, table: Table) -> Fa
         UsageError: it does, and none were given.
         NoInputError, DataError: see `faces.read`.
     """
-    from edge.classifier.features import CROP
+    from edge.classifier.features import CROP_INPUT
     from edge.errors import UsageError
     from host_training.data.crops import read
     from host_training.data.inputs import NO_FACES
 
-    if CROP not in settings.inputs:
+    if CROP_INPUT not in settings.inputs:
         return None
     if args.crops is None:
         raise UsageError(NO_FACES)

@@ -14,7 +14,7 @@ from edge.classifier.network import softmax
 from host_training.compare.contender import Lesson
 from host_training.data.keypoints import SPLITS, TEST, VALIDATION, take
 from host_training.evaluation.evaluate import judged_rows, score
-from host_training.training.temperature import temperature
+from host_training.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,12 +103,12 @@ def entry(contender: Contender, why_not: str | None) -> dict[str, Any]:
 
 def _judge(trained: Trained, lesson: Lesson, table: Table, targets: Targets, truth: str) -> dict[str, Any]:
     watched = take(lesson.table, lesson.rows(VALIDATION))
-    heat = temperature(_logits(trained, watched), lesson.labels(VALIDATION))
+    fitted_temperature = fit_temperature(_logits(trained, watched), lesson.labels(VALIDATION))
     scores = {}
     for split in JUDGED:
         rows = targets.judged & table.found & (table.split == split)
         logits = _logits(trained, take(table, rows)) if rows.any() else np.zeros((0, len(targets.labels)), np.float32)
-        scores[split] = score(softmax(logits, heat), table, targets, split, truth=truth).as_dict()
+        scores[split] = score(softmax(logits, fitted_temperature), table, targets, split, truth=truth).as_dict()
     return scores
 
 

@@ -34,9 +34,9 @@ VERSION = 1
 """Rises when a store holds something else than before."""
 SUFFIX = ".crops.npz"
 AROUND = 1.8
-"""Side of a cut in sides of an upright patch: 40 % more to each side, and enough for a patch that is turned."""
+"""Side of a cut in sides of an upright crop: 40 % more to each side, and enough for a crop that is turned."""
 FINEST = 96
-"""px of a patch's side, twice what networks see; a finer picture is scaled down to that."""
+"""px of a crop's side, twice what networks see; a finer picture is scaled down to that."""
 ADVICE = "make the store again: emotion-train crop --table TABLE --pictures NAME:PATH --out"
 """What to do about one that cannot be used; its path goes behind."""
 

@@ -1,4 +1,4 @@
-"""What a classifier sees of faces: the vector of their landmarks, the patch of their picture, or both."""
+"""What a classifier sees of faces: the vector of their landmarks, the crop of their picture, or both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 NO_FACES = (
-    "the network sees a patch of the picture, and a keypoint table has no pictures: make a store of them with "
+    "the network sees a crop of the picture, and a keypoint table has no pictures: make a store of them with "
     "`emotion-train crop` and give it with --crops FILE"
 )
 """What to say where they are missing."""
@@ -28,12 +28,12 @@ class Seen:
 
     vectors: NDArray[np.float32]
     """float32[N, F], from `edge.classifier.features`; F is 0 where the landmarks are not seen."""
-    patches: NDArray[np.uint8] | None
+    crops: NDArray[np.uint8] | None
     """uint8[N, S, S], from `edge.classifier.crop`; None where the picture is not seen."""
 
     def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Seen:
         """Some of the faces."""
-        return Seen(self.vectors[rows], None if self.patches is None else self.patches[rows])
+        return Seen(self.vectors[rows], None if self.crops is None else self.crops[rows])
 
     def __len__(self) -> int:
         """N."""
@@ -47,11 +47,11 @@ def see(features: Features, table: Table, rows: NDArray[np.intp], faces: Faces |
         features: what it sees.
         table: the rows and others.
         rows: int[N].
-        faces: the pictures of the table's rows; of no account for features without a patch.
+        faces: the pictures of the table's rows; of no account for features without a crop.
     """
     vectors, _ = features(table.landmarks[rows])
-    patches = None
-    if features.patch and faces is not None:
-        cut = [features.patch(faces.picture(row), faces.landmarks(row)) for row in rows.tolist()]
-        patches = np.array(cut, np.uint8).reshape(len(rows), features.patch.size, features.patch.size)
-    return Seen(vectors, patches)
+    crops = None
+    if features.crop and faces is not None:
+        cut = [features.crop(faces.picture(row), faces.landmarks(row)) for row in rows.tolist()]
+        crops = np.array(cut, np.uint8).reshape(len(rows), features.crop.size, features.crop.size)
+    return Seen(vectors, crops)

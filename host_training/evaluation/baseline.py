@@ -90,31 +90,31 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
         table: the rows.
         split: the rows that count, one of `keypoints.SPLITS`; or `evaluate.ALL`.
         truth: one of `votes.TARGETS`.
-        faces: the pictures of the table's rows, for a bundle that sees a patch.
+        faces: the pictures of the table's rows, for a bundle that sees a crop.
 
     Raises:
         ConfigError: the bundle takes no baseline.
-        UsageError: the split or the truth is unknown, or the bundle sees a patch and there are no pictures.
+        UsageError: the split or the truth is unknown, or the bundle sees a crop and there are no pictures.
         TableError: there is no such person.
     """
-    if not bundle.takes_baseline:
+    if not bundle.supports_baseline:
         raise ConfigError(f"{bundle.folder}: takes no baseline; train it again with this version, on landmarks too")
-    if bundle.features.patch and faces is None:
+    if bundle.features.crop and faces is None:
         raise UsageError(NO_FACES)
     targets = targets_of(table, bundle.labels, truth)
-    rows, offsets = _offsets(bundle, table, targets, judged_rows(table, targets, split))
+    rows, vectors = _vectors(bundle, table, targets, judged_rows(table, targets, split))
     if not len(rows):
         raise TableError(
             "no person of this split has two faces of which one is neutral; `emotion-train import --subject-pattern` "
             "and `emotion-train collect` say who is who"
         )
-    patches = see(bundle.features, table, rows, faces).patches
+    crops = see(bundle.features, table, rows, faces).crops
     label = targets.hard[rows]
     _, person = np.unique(table.persons[rows], return_inverse=True)
     said = []
     for share in tqdm(SHARES, "classifying", unit=" shares", leave=False):
-        reader = bundle.classifier.with_offset(np.float32(share) * offsets)
-        said.append(reader.probabilities(table.landmarks[rows], patches).argmax(axis=1))
+        reader = bundle.classifier.with_baseline(np.float32(share) * vectors)
+        said.append(reader.probabilities(table.landmarks[rows], crops).argmax(axis=1))
     support = np.bincount(label, minlength=len(targets.labels))
     occurs = np.flatnonzero(support).tolist()
     return Comparison(
@@ -128,22 +128,22 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
     )
 
 
-def _offsets(
+def _vectors(
     bundle: Bundle, table: Table, targets: Targets, rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Of rows, int[N], those whose neutral face is known, int[M], and all that sets that apart, float32[M, F]."""
     rows = rows[table.found[rows] & (table.subject[rows] != "")]
     neutral = targets.shows(NEUTRAL)
     persons = table.persons
-    kept, offsets = [], []
+    kept, vectors = [], []
     for row in rows.tolist():
         others = rows[(persons[rows] == persons[row]) & neutral[rows] & (rows != row)]
         if len(others):
-            offset = Baseline.of(table.landmarks[others], bundle.features).offset(bundle.features, share=1.0)
-            assert offset is not None  # noqa: S101 - the bundle takes one
+            vector = Baseline.of(table.landmarks[others], bundle.features).vector(bundle.features, share=1.0)
+            assert vector is not None  # noqa: S101 - the bundle takes one
             kept.append(row)
-            offsets.append(offset)
-    return np.array(kept, np.intp), np.array(offsets, np.float32).reshape(len(kept), bundle.features.size)
+            vectors.append(vector)
+    return np.array(kept, np.intp), np.array(vectors, np.float32).reshape(len(kept), bundle.features.size)
 
 
 def _figures(

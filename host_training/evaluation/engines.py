@@ -91,9 +91,9 @@ def compare(
     model, whole = (network.network(file, bundle.features, labels) for file in (path, float_of(bundle)))
     kind = model.inputs[0].dtype.name
     by_name = {
-        "float": network.logits(whole, seen.vectors, seen.patches),
+        "float": network.logits(whole, seen.vectors, seen.crops),
         f"{kind}, TensorFlow's interpreter": by_reference(path, seen),
-        f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, seen.vectors, seen.patches),
+        f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, seen.vectors, seen.crops),
     }
     answers = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
     edges = list(answers.values())[-1]
@@ -122,8 +122,8 @@ def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
     given = []
     for inside in interpreter.get_input_details():
         values = seen.vectors
-        if seen.patches is not None and len(inside["shape"]) != network.VECTOR_AXES:
-            values = as_input(seen.patches)
+        if seen.crops is not None and len(inside["shape"]) != network.VECTOR_AXES:
+            values = as_input(seen.crops)
         given.append((inside["index"], _as_told(values, inside)))
     rows = []
     for index in tqdm(range(len(seen)), "classifying with TensorFlow's interpreter", unit=" faces", leave=False):

@@ -144,15 +144,15 @@ def evaluate(
         labels: expressions in question, of those that the bundle reads; None: all of them. The others'
             probabilities are taken away and the rest scaled to a sum of 1; rows of the others are not judged.
         truth: one of `votes.TARGETS`.
-        faces: the pictures of the table's rows, for a bundle that sees a patch.
+        faces: the pictures of the table's rows, for a bundle that sees a crop.
         engines: compare the edge's interpreter with others; needs TensorFlow, and the float network beside the bundle.
 
     Raises:
         ConfigError: the bundle reads something that is no label of the kit.
-        UsageError: a label, the split or the truth is unknown, or the bundle sees a patch and there are no pictures.
+        UsageError: a label, the split or the truth is unknown, or the bundle sees a crop and there are no pictures.
         TableError: no row can be judged.
     """
-    if bundle.features.patch and faces is None and table.found.any():
+    if bundle.features.crop and faces is None and table.found.any():
         raise UsageError(NO_FACES)
     known = _labels_of(bundle, labels)
     targets = targets_of(table, known, truth)
@@ -161,7 +161,7 @@ def evaluate(
     landmarks = table.landmarks[rows[found]]
     seen = see(bundle.features, table, rows[found], faces)
     columns = [bundle.labels.index(name) for name in known]
-    probabilities = classify(bundle.classifier, landmarks, seen.patches, len(bundle.labels))[:, columns]
+    probabilities = classify(bundle.classifier, landmarks, seen.crops, len(bundle.labels))[:, columns]
     # A network that is sure of another label leaves next to nothing for these.
     probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     frontality = slices.frontality_of(bundle.features, landmarks)
@@ -206,14 +206,14 @@ def judged_rows(table: Table, targets: Targets, split: str) -> NDArray[np.intp]:
 
 
 def classify(
-    classifier: Classifier, landmarks: NDArray[np.float32], patches: NDArray[np.uint8] | None, labels: int
+    classifier: Classifier, landmarks: NDArray[np.float32], crops: NDArray[np.uint8] | None, labels: int
 ) -> NDArray[np.float32]:
-    """What a device says, float32[N, labels], of faces, float32[N, 478, 3] px, and their patches, uint8[N, S, S]."""
+    """What a device says, float32[N, labels], of faces, float32[N, 478, 3] px, and their crops, uint8[N, S, S]."""
     parts = [np.zeros((0, labels), np.float32)]
     with tqdm(total=len(landmarks), desc="classifying", unit=" faces", leave=False) as bar:
         for start in range(0, len(landmarks), CHUNK):
             part = slice(start, start + CHUNK)
-            parts.append(classifier.probabilities(landmarks[part], None if patches is None else patches[part]))
+            parts.append(classifier.probabilities(landmarks[part], None if crops is None else crops[part]))
             bar.update(len(parts[-1]))
     return np.concatenate(parts)
 

@@ -7,7 +7,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from edge.classifier.features import CROP, VECTOR
+from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
 from host_training.data.votes import VOTES
 from host_training.training.recipe import EARLY
 
@@ -80,7 +80,7 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     told = ["Rare expressions are read worst: see the table."]
     if rare:
         told[0] += f" There are few test rows of {joined(rare)}, and a figure from so few is itself uncertain."
-    told += [_SMALL, _APPEARANCE] if CROP in inputs(report) else [_GEOMETRY]
+    told += [_SMALL, _APPEARANCE] if CROP_INPUT in inputs(report) else [_GEOMETRY]
     if test.get("truth", VOTES) == VOTES:
         told.append("The votes are opinions of people who saw a picture without its story; even they often disagree.")
     if "fer2013" in data_sets(report):
@@ -91,26 +91,29 @@ def limits(report: Mapping[str, Any]) -> list[str]:
 
 def inputs(report: Mapping[str, Any]) -> list[str]:
     """What the model sees, as manifests have it."""
-    seen: list[str] = report.get("inputs", [VECTOR])
+    seen: list[str] = report.get("inputs", [LANDMARKS_INPUT])
     return seen
 
 
 def reads(report: Mapping[str, Any]) -> str:
     """What the model sees, in words."""
-    mesh, patch = "the 478 landmarks of MediaPipe's face mesh", "a small grey patch of the picture, cut out along"
-    if CROP not in inputs(report):
+    mesh, crop = "the 478 landmarks of MediaPipe's face mesh", "a small grey crop of the picture, cut out along"
+    if CROP_INPUT not in inputs(report):
         return mesh
-    return f"{mesh} and {patch} them" if VECTOR in inputs(report) else f"{patch} {mesh}"
+    return f"{mesh} and {crop} them" if LANDMARKS_INPUT in inputs(report) else f"{crop} {mesh}"
 
 
 def kind(report: Mapping[str, Any]) -> str:
     """What kind of network it is."""
-    parts = {VECTOR: "a multi-layer perceptron on the landmarks", CROP: "a convolutional network on the patch"}
+    parts = {
+        LANDMARKS_INPUT: "a multi-layer perceptron on the landmarks",
+        CROP_INPUT: "a convolutional network on the crop",
+    }
     named = [parts[name] for name in inputs(report)]
     if len(named) == 1:
         text = named[0]
     elif report.get("settings", {}).get("fusion") == EARLY:
-        text = "one convolutional network on the patch, which a layer on the landmarks runs into at its end"
+        text = "one convolutional network on the crop, which a layer on the landmarks runs into at its end"
     else:
         text = f"the sum of {named[0]} and {named[1]}"
     return text[0].upper() + text[1:]
@@ -156,7 +159,11 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def recipe(report: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that took part in making the model, by dotted key."""
     keys = flat(report.get("settings", {}))
-    return {key: value for key, value in keys.items() if CROP in inputs(report) or not key.startswith(f"{CROP}.")}
+    return {
+        key: value
+        for key, value in keys.items()
+        if CROP_INPUT in inputs(report) or not key.startswith(f"{CROP_INPUT}.")
+    }
 
 
 def joined(names: Sequence[str], word: str = "and") -> str:
@@ -302,7 +309,7 @@ def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]
     golden = (
         "The pictures are not part of this bundle. `golden.npz` holds the landmarks of a few of them: coordinates, "
         "from which the picture cannot be had back"
-    ) + ("; and patches that are the mean of many faces." if CROP in inputs(report) else ".")
+    ) + ("; and crops that are the mean of many faces." if CROP_INPUT in inputs(report) else ".")
     mesh = provenance["landmarker_sha256"][:12]
     facts = [
         *(f"Pictures: {origin}" for origin in origins(report)),

@@ -82,9 +82,9 @@ def write_model(
         network: the TFLite file.
         whole: its float form, which goes beside the folder.
         features: the feature contract.
-        temperature: from `calibrate`.
+        temperature: from `fit_temperature`.
         labels: in the order of the network's outputs.
-        golden: landmarks, float32[G, 478, 3] px, and patches, uint8[G, S, S], where the network sees them, whose
+        golden: landmarks, float32[G, 478, 3] px, and crops, uint8[G, S, S], where the network sees them, whose
             probabilities are written down; those that the network is not sure of are left out, if it is of any.
         name: first part of the id.
     """
@@ -93,13 +93,13 @@ def write_model(
     float_path(folder).parent.mkdir(exist_ok=True)
     float_path(folder).write_bytes(whole)
     model = classifier.network(folder / edge_bundle.NETWORK, features, len(labels))
-    landmarks, patches = golden
-    probabilities = classifier.Classifier(model, features, temperature).probabilities(landmarks, patches)
+    landmarks, crops = golden
+    probabilities = classifier.Classifier(model, features, temperature).probabilities(landmarks, crops)
     arrays: dict[str, Any] = {"landmarks": landmarks, "probabilities": probabilities}
-    if patches is not None:
-        arrays["patches"] = patches
+    if crops is not None:
+        arrays["crops"] = crops
     sure = probabilities.max(axis=1) >= GOLDEN_CONFIDENCE
-    if sure.any():  # with a mean patch it may be in doubt after all
+    if sure.any():  # with a mean crop it may be in doubt after all
         arrays = {name: values[sure] for name, values in arrays.items()}
     np.savez_compressed(folder / edge_bundle.GOLDEN, **arrays)
     content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()

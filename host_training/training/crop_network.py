@@ -1,4 +1,4 @@
-"""The network on the patch: a small convolutional one on soft targets, trained with Keras."""
+"""The network on the crop: a small convolutional one on soft targets, trained with Keras."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from edge.classifier.crop import MIDDLE, SPREAD, Patch
+from edge.classifier.crop import MEAN, STD, FaceCrop
 from edge.classifier.network import softmax
 from edge.errors import UsageError
 from host_training.data.distortions import augmented
 from host_training.data.inputs import NO_FACES, Seen
 from host_training.quiet import quiet
-from host_training.training.network import CEILING, Layer, folded, jittered, seed_everything, within_reach
+from host_training.training.network import RELU_MAX, Layer, folded, jittered, seed_everything, within_reach
 
 with quiet():
     import keras
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 WARM_UP = 200
 """Steps over which the learning rate rises, so that the first batches don't throw the weights about."""
 CHUNK = 512
-"""Patches that are looked at in one go where nothing is learnt."""
+"""Crops that are looked at in one go where nothing is learnt."""
 CUT_OUT = (0.12, 0.45)
-"""Sides of the rectangle that is blotted out, as shares of the patch's."""
+"""Sides of the rectangle that is blotted out, as shares of the crop's."""
 DENSE = 2
 """Dimensions of the kernel of a dense layer."""
 TAUGHT = 0.5
@@ -65,16 +65,16 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
-class PatchNetwork:
+class CropNetwork:
     """A trained network: plain arrays, whatever library they were trained with; computed by TensorFlow."""
 
     size: int
-    """px, the side of its patches."""
+    """px, the side of its crops."""
     convolutions: list[Convolution]
     """Three for each stage; see `build`."""
     last: Layer
     beside: Layer | None = None
-    """On the vector of the landmarks; what it says goes into `last` beside the patch. None: it is not seen."""
+    """On the vector of the landmarks; what it says goes into `last` beside the crop. None: it is not seen."""
 
     @property
     def parameters(self) -> int:
@@ -99,9 +99,9 @@ class PatchNetwork:
         return values @ self.last.kernel + self.last.bias
 
 
-def as_input(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32[N, S, S, 1], what the network sees of patches, uint8[N, S, S]."""
-    values = (patches.astype(np.float32) - np.float32(MIDDLE)) / np.float32(SPREAD)
+def as_input(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """float32[N, S, S, 1], what the network sees of crops, uint8[N, S, S]."""
+    values = (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
     return values[..., None]
 
 
@@ -113,7 +113,7 @@ def train(
     features: Features | None = None,
     *,
     label: str = "training",
-) -> tuple[PatchNetwork, dict[str, list[float]]]:
+) -> tuple[CropNetwork, dict[str, list[float]]]:
     """Fit a network; it keeps the weights with which the watched faces were least surprising.
 
     Args:
@@ -157,18 +157,20 @@ def train(
             ],
             verbose=0,
         )
-    return folded_patch(model), {key: [float(value) for value in values] for key, values in history.history.items()}
+    return folded_crop_network(model), {
+        key: [float(value) for value in values] for key, values in history.history.items()
+    }
 
 
-def folded_patch(model: Any) -> PatchNetwork:
+def folded_crop_network(model: Any) -> CropNetwork:
     """What `build` made, as arrays, each batch normalisation worked into the weights before it."""
     layers = folded(model)
     *beside, last = [Layer(kernel, bias) for kernel, bias, _ in layers if kernel.ndim == DENSE]
     convolutions = [Convolution(*each) for each in layers if each[0].ndim != DENSE]
-    return PatchNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
+    return CropNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
 
 
-def taught(lessons: Lessons, by: list[PatchNetwork], seen: Seen) -> Lessons:
+def taught(lessons: Lessons, by: list[CropNetwork], seen: Seen) -> Lessons:
     """Lessons whose targets are, by `TAUGHT`, what others say of the rows on average (Hinton et al. 2015).
 
     Args:
@@ -180,25 +182,25 @@ def taught(lessons: Lessons, by: list[PatchNetwork], seen: Seen) -> Lessons:
     return replace(lessons, targets=np.float32(1 - TAUGHT) * lessons.targets + np.float32(TAUGHT) * said)
 
 
-def logits(model: PatchNetwork, seen: Seen) -> NDArray[np.float32]:
-    """What the float network says, float32[N, C], to N faces: the mean of a patch and its mirror image.
+def logits(model: CropNetwork, seen: Seen) -> NDArray[np.float32]:
+    """What the float network says, float32[N, C], to N faces: the mean of a crop and its mirror image.
 
     That costs time on the device, but no room.
     """
     said: list[NDArray[np.float32]] = [np.zeros((0, len(model.last.bias)), np.float32)]
     for at in range(0, len(seen), CHUNK):
-        patches, vectors = _given(seen[slice(at, at + CHUNK)], both=True)
-        both = model(patches, vectors) + model(patches[:, :, ::-1], vectors)
+        crops, vectors = _given(seen[slice(at, at + CHUNK)], both=True)
+        both = model(crops, vectors) + model(crops[:, :, ::-1], vectors)
         said.append(np.asarray(both / 2, np.float32))
     return np.concatenate(said)
 
 
 def _given(seen: Seen, *, both: bool) -> Any:
-    """What Keras is given to see: patches, or patches and vectors."""
-    if seen.patches is None:
+    """What Keras is given to see: crops, or crops and vectors."""
+    if seen.crops is None:
         raise UsageError(NO_FACES)
-    patches = as_input(seen.patches)
-    return (patches, within_reach(seen.vectors)) if both else patches
+    crops = as_input(seen.crops)
+    return (crops, within_reach(seen.vectors)) if both else crops
 
 
 def build(settings: TrainSettings, labels: int, features: Features | None = None) -> Any:
@@ -207,7 +209,7 @@ def build(settings: TrainSettings, labels: int, features: Features | None = None
     Args:
         settings: the recipe.
         labels: C.
-        features: where the vectors come from that it sees as well, through one hidden layer; None: the patch alone.
+        features: where the vectors come from that it sees as well, through one hidden layer; None: the crop alone.
     """
     recipe, layers = settings.crop, keras.layers
 
@@ -216,7 +218,7 @@ def build(settings: TrainSettings, labels: int, features: Features | None = None
         return layers.BatchNormalization(momentum=0.98)(values)
 
     def cut_off(values: Any) -> Any:
-        return layers.ReLU(max_value=CEILING)(values)
+        return layers.ReLU(max_value=RELU_MAX)(values)
 
     inputs = values = keras.Input((recipe.size, recipe.size, 1))
     for stage, channels in enumerate(recipe.channels):
@@ -235,13 +237,13 @@ def build(settings: TrainSettings, labels: int, features: Features | None = None
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """The rows in a new order each epoch, no patch twice the same."""
+    """The rows in a new order each epoch, no crop twice the same."""
 
     def __init__(self, lessons: Lessons, faces: Faces, settings: TrainSettings) -> None:
         super().__init__(workers=1, max_queue_size=8)
         self._lessons, self._faces, self._recipe = lessons, faces, settings.crop
         self._mirror = settings.augmentation.mirror
-        self._patch = Patch(settings.crop.size)
+        self._crop = FaceCrop(settings.crop.size)
         self._seed, self._epoch = settings.seed, 0
         self._order = self._shuffled()
 
@@ -253,7 +255,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
         # Of its own, so that it does not matter in which order batches are asked for.
         rng = np.random.default_rng((self._seed, self._epoch, index))
         cut = [self._one(row, rng) for row in self._lessons.rows[chosen].tolist()]
-        seen = [as_input(np.array([patch for patch, _ in cut], np.uint8))]
+        seen = [as_input(np.array([crop for crop, _ in cut], np.uint8))]
         if self._lessons.vectors is not None:
             seen.append(within_reach(self._lessons.vectors[[int(mirrored) for _, mirrored in cut], chosen]))
         seen, targets, weights = self._mixed(seen, self._lessons.targets[chosen], self._lessons.weights[chosen], rng)
@@ -267,20 +269,20 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
         return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._lessons.rows))
 
     def _one(self, row: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bool]:
-        """uint8[S, S]: a patch of the row, jittered; and whether it is a mirror image."""
+        """uint8[S, S]: a crop of the row, jittered; and whether it is a mirror image."""
         recipe, picture, landmarks = self._recipe, self._faces.picture(row), self._faces.landmarks(row)
         if rng.random() < recipe.distorted:
             picture = augmented(picture, landmarks, rng)
-        patch = self._patch(picture, self._moved(landmarks, rng))
+        crop = self._crop(picture, self._moved(landmarks, rng))
         if rng.random() < recipe.cut_out:
-            height, width = (rng.uniform(*CUT_OUT, 2) * len(patch)).astype(int)
-            top, left = rng.integers(0, len(patch) - height), rng.integers(0, len(patch) - width)
-            patch[top : top + height, left : left + width] = rng.integers(0, 256)
+            height, width = (rng.uniform(*CUT_OUT, 2) * len(crop)).astype(int)
+            top, left = rng.integers(0, len(crop) - height), rng.integers(0, len(crop) - width)
+            crop[top : top + height, left : left + width] = rng.integers(0, 256)
         mirrored = self._mirror and bool(rng.random() < 0.5)  # noqa: PLR2004 - one half
-        return patch[:, ::-1] if mirrored else patch, mirrored
+        return crop[:, ::-1] if mirrored else crop, mirrored
 
     def _moved(self, landmarks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Landmarks that are off by as much as the patch shall be."""
+        """Landmarks that are off by as much as the crop shall be."""
         recipe = self._recipe
         turn, scale = np.radians(rng.normal(0, recipe.turn_degrees)), np.exp(rng.normal(0, recipe.scale))
         cos, sin = scale * np.cos(turn), scale * np.sin(turn)

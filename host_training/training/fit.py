@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.classifier.crop import Patch
-from edge.classifier.features import CROP, VECTOR, Features
+from edge.classifier.crop import FaceCrop
+from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT, Features
 from edge.classifier.network import softmax
 from edge.errors import UsageError
 from host_training.data.inputs import NO_FACES, see
@@ -18,12 +18,12 @@ from host_training.data.landmark_sets import mirrored, points_of
 from host_training.data.votes import NEUTRAL
 from host_training.errors import TableError
 from host_training.training import crop_network, network
-from host_training.training import temperature as calibrate
 from host_training.training.balance import class_weights, sample
 from host_training.training.crop_network import Lessons
 from host_training.training.fused import Network, fuse
 from host_training.training.network import Rows
 from host_training.training.recipe import EARLY
+from host_training.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Fitted:
     losses: dict[str, dict[str, list[float]]]
     """`loss` and `val_loss` by epoch, of the network on each input."""
     crop_share: float | None = None
-    """How much of the sum the patch's network is; None: there is no sum."""
+    """How much of the sum the crop's network is; None: there is no sum."""
 
     def seen(self, table: Table, rows: NDArray[np.intp], faces: Faces | None = None) -> Seen:
         """What the network sees of some rows, int[N], in which a face was found."""
@@ -77,16 +77,16 @@ def fit(
         table: the rows.
         targets: what they teach.
         settings: the recipe.
-        faces: the pictures of the table's rows, where the network sees a patch.
+        faces: the pictures of the table's rows, where the network sees a crop.
         training: int[M], the rows to learn from; None: those of the training split.
         validation: int[V], the rows that stop it and set its temperature; None: those of the validation split.
         label: what the progress bar says.
 
     Raises:
         TableError: there is nothing to learn from, or nothing to watch it on.
-        UsageError: the network sees a patch, and there are no pictures.
+        UsageError: the network sees a crop, and there are no pictures.
     """
-    if CROP in settings.inputs and faces is None:
+    if CROP_INPUT in settings.inputs and faces is None:
         raise UsageError(NO_FACES)
     mine = rows_of(table, targets, TRAIN) if training is None else training
     theirs = rows_of(table, targets, VALIDATION) if validation is None else validation
@@ -98,11 +98,11 @@ def fit(
     watched = see(features, table, theirs, faces)
     layers = crop = share = None
     losses: dict[str, dict[str, list[float]]] = {}
-    early = settings.inputs == (VECTOR, CROP) and settings.fusion == EARLY
-    if VECTOR in settings.inputs and not early:
+    early = settings.inputs == (LANDMARKS_INPUT, CROP_INPUT) and settings.fusion == EARLY
+    if LANDMARKS_INPUT in settings.inputs and not early:
         watch = Rows(watched.vectors, targets.soft[theirs], np.ones(len(theirs), np.float32))
-        layers, losses[VECTOR] = network.train(learnt, watch, features, settings, label=label)
-    if faces is not None and watched.patches is not None:
+        layers, losses[LANDMARKS_INPUT] = network.train(learnt, watch, features, settings, label=label)
+    if faces is not None and watched.crops is not None:
         beside = features if early else None
         learn = partial(crop_network.train, faces=faces, watched=(watched, targets.soft[theirs]), features=beside)
         lessons = lessons_of(table, targets, mine, beside, settings)
@@ -112,23 +112,23 @@ def fit(
         ]
         if teachers:
             lessons = crop_network.taught(lessons, teachers, see(features, table, lessons.rows, faces))
-        crop, losses[CROP] = learn(lessons, settings=settings, label=f"{label}, patches")
+        crop, losses[CROP_INPUT] = learn(lessons, settings=settings, label=f"{label}, crops")
     clear = watched[targets.judged[theirs]]
     if layers and crop:
         whole, share = fuse(layers, crop, clear, targets.hard[judged])
     else:
         whole = Network(layers, crop)
-    heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
+    temperature = fit_temperature(whole.logits(clear), targets.hard[judged])
     if settings.balance.logit_adjustment:
-        whole = whole.adjusted(targets.soft[mine].mean(axis=0), settings.balance.logit_adjustment, heat)
-        heat = calibrate.temperature(whole.logits(clear), targets.hard[judged])
-    return Fitted(features, whole, heat, losses, share)
+        whole = whole.adjusted(targets.soft[mine].mean(axis=0), settings.balance.logit_adjustment, temperature)
+        temperature = fit_temperature(whole.logits(clear), targets.hard[judged])
+    return Fitted(features, whole, temperature, losses, share)
 
 
 def lessons_of(
     table: Table, targets: Targets, rows: NDArray[np.intp], features: Features | None, settings: TrainSettings
 ) -> Lessons:
-    """What a network on the patch learns from some rows, int[M]; with vectors where `features` are given."""
+    """What a network on the crop learns from some rows, int[M]; with vectors where `features` are given."""
     chosen = rows[sample(targets.soft[rows], up=settings.crop.up_sampling, down=0, seed=settings.seed)]
     weights = class_weights(targets.soft[chosen], settings.balance.class_weight_power)
     vectors = None
@@ -144,8 +144,8 @@ def prepare(table: Table, targets: Targets, rows: NDArray[np.intp], settings: Tr
     landmarks = table.landmarks[rows]
     # Mirror images make the reference and the statistics even-handed too.
     both = np.concatenate([landmarks, mirrored(landmarks)]) if settings.augmentation.mirror else landmarks
-    points = points_of(settings.features.regions if VECTOR in settings.inputs else ())
-    features = Features.fit(both, points, Patch(settings.crop.size) if CROP in settings.inputs else None)
+    points = points_of(settings.features.regions if LANDMARKS_INPUT in settings.inputs else ())
+    features = Features.fit(both, points, FaceCrop(settings.crop.size) if CROP_INPUT in settings.inputs else None)
     features = _with_neutral(features, landmarks[targets.shows(NEUTRAL)[rows]])
     chosen = sample(soft, up=balance.up_sampling, down=balance.down_sampling, seed=settings.seed)
     weights = class_weights(soft[chosen], balance.class_weight_power)

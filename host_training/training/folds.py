@@ -38,7 +38,7 @@ def cross_validated(
         targets: what they teach.
         settings: the recipe.
         count: K.
-        faces: the pictures of the table's rows, where the network sees a patch.
+        faces: the pictures of the table's rows, where the network sees a crop.
 
     Yields:
         The rows of a fold, int[N], and for those with a face found, in their order, the probabilities,

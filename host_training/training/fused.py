@@ -1,4 +1,4 @@
-"""A float network as a whole: the one on landmarks, the one on the patch (or both), or the sum of what two say."""
+"""A float network as a whole: the one on landmarks, the one on the crop (or both), or the sum of what two say."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from host_training.training import crop_network, network
-from host_training.training import temperature as calibrate
+from host_training.training.temperature import fit_temperature, negative_log_likelihood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.data.inputs import Seen
-    from host_training.training.crop_network import PatchNetwork
+    from host_training.training.crop_network import CropNetwork
     from host_training.training.network import Layer
 
 SHARES = np.linspace(0, 1, 41).round(3)
-"""Shares of the patch's network that are considered."""
+"""Shares of the crop's network that are considered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Network:
 
     layers: list[Layer] | None
     """On the landmarks; None: it does not see them."""
-    crop: PatchNetwork | None
-    """On the patch, and on the landmarks too where the fusion is early; None: it does not see it."""
+    crop: CropNetwork | None
+    """On the crop, and on the landmarks too where the fusion is early; None: it does not see it."""
 
     @property
     def parameters(self) -> int:
@@ -41,7 +41,7 @@ class Network:
         said = []
         if self.layers is not None:
             said.append(network.logits(self.layers, seen.vectors))
-        if self.crop is not None and seen.patches is not None:
+        if self.crop is not None and seen.crops is not None:
             said.append(crop_network.logits(self.crop, seen))
         return sum(said[1:], said[0])
 
@@ -61,28 +61,28 @@ class Network:
         return Network(None, self.crop and replace(self.crop, last=self.crop.last.shifted(change)))
 
 
-def fuse(layers: list[Layer], crop: PatchNetwork, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
+def fuse(layers: list[Layer], crop: CropNetwork, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
     """The weighted sum of two networks that surprises least on the validation faces.
 
     Both are put to their own temperature first, so that a share of one half is the geometric mean of what they say.
 
     Args:
         layers: the network on the landmarks.
-        crop: the one on the patch.
+        crop: the one on the crop.
         seen: the validation faces.
         label: int[N], theirs.
 
     Returns:
-        The sum, the shares worked into the last layers; and the share of the patch's network.
+        The sum, the shares worked into the last layers; and the share of the crop's network.
     """
     alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
-    heat = [calibrate.temperature(each, label) for each in alone]
-    said = [each / np.float32(one) for each, one in zip(alone, heat, strict=True)]
+    temperatures = [fit_temperature(each, label) for each in alone]
+    said = [each / np.float32(one) for each, one in zip(alone, temperatures, strict=True)]
     surprise = []
     for share in SHARES.tolist():
         mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
-        surprise.append(calibrate.negative_log_likelihood(mixed, label, calibrate.temperature(mixed, label)))
+        surprise.append(negative_log_likelihood(mixed, label, fit_temperature(mixed, label)))
     share = float(SHARES[int(np.argmin(surprise))])
-    first, second = (1 - share) / heat[0], share / heat[1]
+    first, second = (1 - share) / temperatures[0], share / temperatures[1]
     mine, other = layers[-1].scaled(first), replace(crop, last=crop.last.scaled(second))
     return Network([*layers[:-1], mine], other), share

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from host_training.training.recipe import AugmentationSettings, NetworkSettings, TrainSettings
 
 
-REACH = 3.0
+CLIP_SIGMA = 3.0
 """Coordinates further than so many standard deviations from the mean count as that far. Few are;
 without the limit they would stretch the range that int8 divides into 256 steps."""
 
 
-CEILING = 6.0
+RELU_MAX = 6.0
 """Hidden units give no more than this, for the same reason; it is the ceiling that TFLite can fuse (ReLU6)."""
 
 
@@ -43,7 +43,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A dense layer: `values @ kernel + bias`, cut off at 0 and at `CEILING` after all but the last."""
+    """A dense layer: `values @ kernel + bias`, cut off at 0 and at `RELU_MAX` after all but the last."""
 
     kernel: NDArray[np.float32]
     """float32[in, out]."""
@@ -61,7 +61,7 @@ class Layer:
 
 def within_reach(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors, float32[N, F], as the network sees them; an int8 one does this by the range of its input."""
-    return np.clip(vectors, -REACH, REACH)
+    return np.clip(vectors, -CLIP_SIGMA, CLIP_SIGMA)
 
 
 def seed_everything(seed: int) -> None:
@@ -125,7 +125,7 @@ def logits(layers: list[Layer], vectors: NDArray[np.float32]) -> NDArray[np.floa
     """What the float network says, float32[N, C], to float32[N, F]."""
     values = within_reach(vectors)
     for layer in layers[:-1]:
-        values = np.clip(values @ layer.kernel + layer.bias, 0, CEILING)
+        values = np.clip(values @ layer.kernel + layer.bias, 0, RELU_MAX)
     return values @ layers[-1].kernel + layers[-1].bias
 
 
@@ -155,7 +155,7 @@ class Misaligned(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type
         change = ops.reshape(turn, (count, 3, 3)) + stretch * ops.eye(3)
         faces = ops.reshape(vectors * self._scale + self._mean, (count, -1, 3))
         moved = ops.reshape(ops.matmul(faces, change), (count, self._mean.size)) / self._scale
-        return ops.clip(vectors + moved, -REACH, REACH)
+        return ops.clip(vectors + moved, -CLIP_SIGMA, CLIP_SIGMA)
 
 
 def jittered(values: Any, features: Features, augmentation: AugmentationSettings, seed: int) -> Any:
@@ -173,7 +173,7 @@ def _build(
     for units in settings.hidden:
         values = keras.layers.Dense(units, use_bias=False)(values)
         values = keras.layers.BatchNormalization(momentum=0.98)(values)
-        values = keras.layers.ReLU(max_value=CEILING)(values)
+        values = keras.layers.ReLU(max_value=RELU_MAX)(values)
         values = keras.layers.Dropout(settings.dropout)(values)
     return keras.Model(inputs, keras.layers.Dense(labels)(values))
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from edge.classifier import network as classifier
 from edge.classifier.crop import even
 from host_training.training import bundle, quantise
-from host_training.training import temperature as calibrate
+from host_training.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GOLDEN_PER_LABEL = 2
 LEAST_IN_MEAN = 8
-"""Faces that a golden patch is the mean of, at least: of its label those that the model is sure of, or else all that
+"""Faces that a golden crop is the mean of, at least: of its label those that the model is sure of, or else all that
 the label has, or else all that there are."""
 
 
@@ -68,10 +68,10 @@ def pack(
     """
     quantised = choose(fitted, training.seen, validation.seen, validation.label, seed=settings.seed, folder=folder)
     by_device = _OnDevice(fitted.features, len(settings.labels), folder)
-    temperature = calibrate.temperature(by_device(quantised.network, validation.seen), validation.label)
+    temperature = fit_temperature(by_device(quantised.network, validation.seen), validation.label)
     probabilities = classifier.softmax(by_device(quantised.network, training.seen), temperature)
     golden = golden_rows(training.label, probabilities)
-    patches = golden_patches(training.seen.patches, training.label, probabilities, golden)
+    crops = golden_crops(training.seen.crops, training.label, probabilities, golden)
     packed = bundle.write_model(
         folder,
         network=quantised.network,
@@ -79,7 +79,7 @@ def pack(
         features=fitted.features,
         temperature=temperature,
         labels=settings.labels,
-        golden=(training.landmarks[golden], patches),
+        golden=(training.landmarks[golden], crops),
         name=settings.name,
     )
     return packed, quantised
@@ -100,12 +100,14 @@ def choose(
     """
     by_float = fitted.network.logits(validation)
     by_device = _OnDevice(fitted.features, by_float.shape[1], folder)
-    heat = calibrate.temperature(by_float, label)
+    temperature = fit_temperature(by_float, label)
     tried: list[tuple[quantise.Parity, bytes]] = []
     for trim in tqdm(quantise.TRIMS, "quantising", unit=" attempts"):
         small = quantise.to_tflite(fitted.network, quantise.representatives(fitted.network, training, seed, trim))
         by_int8 = by_device(small, validation)
-        parity = quantise.compare(classifier.softmax(by_float, heat), classifier.softmax(by_int8, heat), label)
+        parity = quantise.compare(
+            classifier.softmax(by_float, temperature), classifier.softmax(by_int8, temperature), label
+        )
         tried.append((parity, small))
     parity, small = max(tried, key=lambda each: each[0].agreement)
     whole = quantise.to_tflite(fitted.network, None)
@@ -129,23 +131,23 @@ def golden_rows(label: NDArray[np.intp], probabilities: NDArray[np.float32]) -> 
     return np.concatenate(chosen)
 
 
-def golden_patches(
-    patches: NDArray[np.uint8] | None,
+def golden_crops(
+    crops: NDArray[np.uint8] | None,
     label: NDArray[np.intp],
     probabilities: NDArray[np.float32],
     golden: NDArray[np.intp],
 ) -> NDArray[np.uint8] | None:
-    """Patches to go with golden faces, uint8[G, S, S], each the mean of faces of its label; see `LEAST_IN_MEAN`.
+    """Crops to go with golden faces, uint8[G, S, S], each the mean of faces of its label; see `LEAST_IN_MEAN`.
 
     A mean of many shows nobody, and a bundle carries no picture of anybody.
 
     Args:
-        patches: uint8[M, S, S]; None: the network sees none.
+        crops: uint8[M, S, S]; None: the network sees none.
         label: int[M].
         probabilities: float32[M, C], what the model says.
         golden: int[G], from `golden_rows`.
     """
-    if patches is None:
+    if crops is None:
         return None
     sure = probabilities.argmax(axis=1) == label
     means = []
@@ -153,7 +155,7 @@ def golden_patches(
         mine = label == index
         among = (mine & sure, mine, np.ones_like(mine))
         chosen = next((each for each in among if each.sum() >= LEAST_IN_MEAN), among[-1])
-        means.append(even(np.rint(patches[chosen].mean(axis=0)).astype(np.uint8)))
+        means.append(even(np.rint(crops[chosen].mean(axis=0)).astype(np.uint8)))
     return np.array(means)
 
 
@@ -168,6 +170,6 @@ class _OnDevice:
         self._path.write_bytes(tflite)
         try:
             model = classifier.network(self._path, self._features, self._labels)
-            return classifier.logits(model, seen.vectors, seen.patches)
+            return classifier.logits(model, seen.vectors, seen.crops)
         finally:
             self._path.unlink()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.classifier.features import CROP, VECTOR
+from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
 from host_training.quiet import quiet
 from host_training.training.crop_network import as_input
-from host_training.training.network import REACH, within_reach
+from host_training.training.network import CLIP_SIGMA, within_reach
 
 with quiet():
     import tensorflow as tf
@@ -108,13 +108,13 @@ def _graph(network: Network, *, clip: bool) -> Any:
     signature = []
     first = layers[0] if layers is not None else crop and crop.beside
     if first:
-        signature.append(tf.TensorSpec([1, first.kernel.shape[0]], tf.float32, name=VECTOR))
+        signature.append(tf.TensorSpec([1, first.kernel.shape[0]], tf.float32, name=LANDMARKS_INPUT))
     if crop is not None:
-        signature.append(tf.TensorSpec([1, crop.size, crop.size, 1], tf.float32, name=CROP))
+        signature.append(tf.TensorSpec([1, crop.size, crop.size, 1], tf.float32, name=CROP_INPUT))
 
     def run(*given: Any) -> Any:
         said = []
-        vectors = tf.clip_by_value(given[0], -REACH, REACH) if first and clip else given[0]
+        vectors = tf.clip_by_value(given[0], -CLIP_SIGMA, CLIP_SIGMA) if first and clip else given[0]
         if layers is not None:
             values = vectors
             for layer in layers[:-1]:
@@ -135,6 +135,6 @@ def _inputs(seen: Seen) -> list[NDArray[np.float32]]:
     given = []
     if seen.vectors.size:
         given.append(within_reach(seen.vectors))
-    if seen.patches is not None:
-        given.append(as_input(seen.patches))
+    if seen.crops is not None:
+        given.append(as_input(seen.crops))
     return given

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = "training.toml"
 FUSIONS = LATE, EARLY = "late", "early"
-"""How a network that sees landmarks and patch puts them together."""
+"""How a network that sees landmarks and crop puts them together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def run(
         base: the settings file that the trials differ from.
         overrides: knobs that are the same for all.
         trials: from `drawn` or `one_by_one`.
-        faces: the pictures of the table's rows, where networks see a patch.
+        faces: the pictures of the table's rows, where networks see a crop.
         workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
 
     Yields:

@@ -114,7 +114,7 @@ def sign(folder: Path, key: SigningKey, *, counter: int | None = None, expires: 
             shutil.copytree(folder, copy, symlinks=True)
             manifest = _signed(copy, key, int(time.time()) if counter is None else counter, expires)
             files.sync_tree(copy)
-            files.exchange(copy, folder)
+            files.swap_directories(copy, folder)
             files.sync(folder.parent)
     except ConfigError as error:
         raise ConfigError(str(error).replace(str(copy), str(folder))) from error

@@ -23,7 +23,7 @@ def negative_log_likelihood(logits: NDArray[np.float32], label: NDArray[np.intp]
     return float(-np.log(np.maximum(probability, np.finfo(np.float32).tiny)).mean())
 
 
-def temperature(logits: NDArray[np.float32], label: NDArray[np.intp]) -> float:
+def fit_temperature(logits: NDArray[np.float32], label: NDArray[np.intp]) -> float:
     """The temperature at which validation rows are least surprising.
 
     The surprise has a single valley over it, so a golden-section search on its logarithm finds the bottom.

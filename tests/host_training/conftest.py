@@ -146,7 +146,7 @@ def drawing(landmarks: NDArray[np.float32], *, bright_brows: bool, bright_lips: 
 
 @pytest.fixture(scope="session")
 def both(settings: TrainSettings) -> TrainSettings:
-    """The recipe of a network that sees landmarks and patch, and learns in seconds."""
+    """The recipe of a network that sees landmarks and crop, and learns in seconds."""
     crop = {"size": 24, "channels": (8, 12), "batch": 8, "epochs": 6, "learning_rate": 0.01, "distorted": 0.3}
     return dataclasses.replace(
         settings, inputs=("landmarks", "crop"), crop=dataclasses.replace(settings.crop, **crop, dropout=0.1)
@@ -155,7 +155,7 @@ def both(settings: TrainSettings) -> TrainSettings:
 
 @pytest.fixture(scope="session")
 def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that reads landmarks and patch."""
+    """A bundle that reads landmarks and crop."""
     folder = tmp_path_factory.mktemp("both") / "fused"
     train.run(store.table, both, folder, origin, store)
     return folder
@@ -163,7 +163,7 @@ def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_fact
 
 @pytest.fixture(scope="session")
 def crop_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that reads the patch alone."""
+    """A bundle that reads the crop alone."""
     folder = tmp_path_factory.mktemp("crop") / "fused"
     train.run(store.table, dataclasses.replace(both, inputs=("crop",)), folder, origin, store)
     return folder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle as edge_bundle
-from edge.classifier.crop import Patch
+from edge.classifier.crop import FaceCrop
 from edge.errors import UsageError
 from host_training import build
 from host_training.errors import TableError
@@ -180,7 +180,7 @@ def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSetti
     assert report["inputs"] == ["landmarks", "crop"]
     assert list(report["losses"]) == ["crop"]
     card = " ".join((tmp_path / "emotion/MODEL_CARD.md").read_text().split())
-    assert "One convolutional network on the patch, which a layer on the landmarks runs into" in card
+    assert "One convolutional network on the crop, which a layer on the landmarks runs into" in card
 
 
 def test_pictures_with_other_faces_labels_teach_nothing(
@@ -202,8 +202,8 @@ def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, n
     bundle, report = edge_bundle.load(folder), json.loads((folder / "report.json").read_text())
 
     assert bundle.manifest["inputs"] == report["inputs"] == list(report["losses"]) == inputs
-    assert bundle.features.patch is not None
-    assert bundle.features.patch.size == 24
+    assert bundle.features.crop is not None
+    assert bundle.features.crop.size == 24
     assert (bundle.features.size > 0) == ("landmarks" in inputs)
     assert (report["crop_share"] is None) == (inputs == ["crop"])
     assert all(len(each["loss"]) == len(each["val_loss"]) for each in report["losses"].values())
@@ -218,14 +218,14 @@ def test_with_pictures_too_int8_says_what_float_says(request: pytest.FixtureRequ
     assert report["parity"]["agreement"] >= MIN_AGREEMENT
 
 
-def test_the_golden_patches_show_no_face_of_the_table(both_folder: Path, store: Faces):
+def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: Faces):
     with np.load(both_folder / "golden.npz") as golden:
-        patches, landmarks = golden["patches"], golden["landmarks"]
-    patch = Patch(24)
-    every = np.array([patch(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held)])
+        crops, landmarks = golden["crops"], golden["landmarks"]
+    crop = FaceCrop(24)
+    every = np.array([crop(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held)])
 
-    assert patches.shape == (len(landmarks), 24, 24)
-    distance = np.abs(patches[:, None].astype(int) - every[None]).mean(axis=(2, 3))
+    assert crops.shape == (len(landmarks), 24, 24)
+    distance = np.abs(crops[:, None].astype(int) - every[None]).mean(axis=(2, 3))
     assert distance.min() > 1
 
 

@@ -1,4 +1,4 @@
-"""Small real bundles whose classifier reads a patch of the picture, for the tests that ask for them."""
+"""Small real bundles whose classifier reads a crop of the picture, for the tests that ask for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import edge
 from edge.bundle import bundle as bundles
 from edge.camera.demo.camera import DemoCamera
-from edge.classifier.crop import Patch
+from edge.classifier.crop import FaceCrop
 from edge.classifier.features import Features
 from edge.classifier.network import Classifier, network
 from edge.face_mesh.litert import LiteRTFaceMesh
@@ -29,7 +29,7 @@ DATA = Path(__file__).with_name("networks")
 LABELS = ["neutral", "happiness", "surprise"]
 CORNERS = [61, 291, 13, 14]
 """Of the mouth: the points that the networks of `data/` read."""
-PATCH = Patch(48)
+FACE_CROP = FaceCrop(48)
 
 
 class Portrait(NamedTuple):
@@ -49,13 +49,13 @@ def portraits(models) -> list[Portrait]:
 
 @pytest.fixture(scope="session")
 def crop_features(landmark_bundle) -> Callable[[str], Features]:
-    """The contract of a network of `data/`: with points, with a patch, or with both."""
+    """The contract of a network of `data/`: with points, with a crop, or with both."""
     with np.load(landmark_bundle / bundles.GOLDEN) as golden:
         faces = golden["landmarks"]
 
     def features(name: str) -> Features:
         points = CORNERS if "landmarks" in name else []
-        return Features.fit(faces, np.array(points, np.intp), PATCH if "crop" in name else None)
+        return Features.fit(faces, np.array(points, np.intp), FACE_CROP if "crop" in name else None)
 
     return features
 
@@ -71,10 +71,10 @@ def crop_bundle(portraits, crop_features, tmp_path) -> Callable[[str], Path]:
         (folder / bundles.NETWORK).write_bytes((DATA / f"{name}.tflite").read_bytes())
         features.save(folder / bundles.FEATURES)
         landmarks = np.array([face.landmarks for _, face in portraits])
-        patches = np.array([PATCH(rgb, face.landmarks) for rgb, face in portraits])
+        crops = np.array([FACE_CROP(rgb, face.landmarks) for rgb, face in portraits])
         classifier = Classifier(network(folder / bundles.NETWORK, features, len(LABELS)), features, 1.0)
-        said = classifier.probabilities(landmarks, patches)
-        np.savez(folder / bundles.GOLDEN, landmarks=landmarks, patches=patches, probabilities=said)
+        said = classifier.probabilities(landmarks, crops)
+        np.savez(folder / bundles.GOLDEN, landmarks=landmarks, crops=crops, probabilities=said)
         manifest = {
             "schema": bundles.SCHEMA,
             "id": name,

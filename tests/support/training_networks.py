@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.classifier.crop import Patch, even
+from edge.classifier.crop import FaceCrop, even
 from edge.classifier.features import Features
 from host_training.data.inputs import Seen
 from host_training.training.fused import Network
@@ -32,17 +32,17 @@ def features() -> Features:
 
 
 def crop_features(side: int) -> Features:
-    """A contract that gives patches with such a side, and no vector."""
-    return _contract(0, Patch(side))
+    """A contract that gives crops with such a side, and no vector."""
+    return _contract(0, FaceCrop(side))
 
 
-def _contract(points: int, patch: Patch | None) -> Features:
+def _contract(points: int, crop: FaceCrop | None) -> Features:
     mean, scale = np.zeros(3 * points, np.float32), np.ones(3 * points, np.float32)
-    return Features(np.arange(points), np.arange(4), np.eye(4, 3, dtype=np.float32), mean, scale, patch)
+    return Features(np.arange(points), np.arange(4), np.eye(4, 3, dtype=np.float32), mean, scale, crop)
 
 
 def mosaics(rng: np.random.Generator, count: int, side: int) -> NDArray[np.uint8]:
-    """uint8[count, side, side]: patches of four by four squares."""
+    """uint8[count, side, side]: crops of four by four squares."""
     squares = rng.integers(0, 256, (count, 4, 4), np.uint8)
     return np.array([even(each) for each in squares.repeat(side // 4, axis=1).repeat(side // 4, axis=2)])
 
@@ -55,5 +55,5 @@ def vectors_alone(vectors: NDArray[np.float32]) -> Seen:
     return Seen(vectors, None)
 
 
-def patches_alone(patches: NDArray[np.uint8]) -> Seen:
-    return Seen(np.zeros((len(patches), 0), np.float32), patches)
+def crops_alone(crops: NDArray[np.uint8]) -> Seen:
+    return Seen(np.zeros((len(crops), 0), np.float32), crops)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import bundle as bundles
-from edge.classifier.crop import Patch
+from edge.classifier.crop import FaceCrop
 from edge.classifier.features import Features
 from edge.errors import ConfigError
 from edge.settings import CameraSettings, ModelSettings, Settings
@@ -59,7 +59,7 @@ def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
 def test_probabilities_of_real_faces_are_a_distribution():
     bundle = bundles.load(bundles.CHECKOUT)
     with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
-        shares = bundle.classifier.probabilities(golden["landmarks"], golden.get("patches"))
+        shares = bundle.classifier.probabilities(golden["landmarks"], golden.get("crops"))
     assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (shares >= 0).all()
 
@@ -191,7 +191,7 @@ def test_a_network_that_is_none_is_refused(folder):
         ("crop_float", ("crop",)),
     ],
 )
-def test_a_bundle_that_reads_a_patch_is_accepted(crop_bundle, name, inputs):
+def test_a_bundle_that_reads_a_crop_is_accepted(crop_bundle, name, inputs):
     bundle = bundles.load(crop_bundle(name))
     assert bundle.inputs == inputs
     assert bundle.network_bytes == (bundle.folder / bundles.NETWORK).stat().st_size
@@ -205,10 +205,10 @@ def test_a_manifest_that_names_other_inputs_than_the_features_is_refused(crop_bu
         bundles.load(folder)
 
 
-def test_another_patch_than_that_of_the_contract_is_refused(crop_bundle):
+def test_another_crop_than_that_of_the_contract_is_refused(crop_bundle):
     folder = crop_bundle("crop")
     features = Features.load(folder / bundles.FEATURES)
-    dataclasses.replace(features, patch=Patch(64)).save(folder / bundles.FEATURES)
+    dataclasses.replace(features, crop=FaceCrop(64)).save(folder / bundles.FEATURES)
     declare(folder, bundles.FEATURES)
     with pytest.raises(ConfigError, match="features are not the ones"):
         bundles.load(folder)
@@ -223,32 +223,32 @@ def test_a_network_that_reads_something_else_is_refused(crop_bundle):
 
 
 @pytest.mark.parametrize(
-    "patches",
+    "crops",
     [
-        lambda patches: patches[:-1],
-        lambda patches: patches[:, :40, :40],
-        lambda patches: patches[..., None],
-        lambda patches: patches.astype(np.float32),
-        lambda patches: patches.astype(np.int8),
+        lambda crops: crops[:-1],
+        lambda crops: crops[:, :40, :40],
+        lambda crops: crops[..., None],
+        lambda crops: crops.astype(np.float32),
+        lambda crops: crops.astype(np.int8),
     ],
 )
-def test_golden_patches_of_another_form_are_refused(crop_bundle, patches):
+def test_golden_crops_of_another_form_are_refused(crop_bundle, crops):
     folder = crop_bundle("landmarks_crop")
-    change_golden(folder, lambda golden: golden.update(patches=patches(golden["patches"])))
-    with pytest.raises(ConfigError, match="does not hold a patch of each face"):
+    change_golden(folder, lambda golden: golden.update(crops=crops(golden["crops"])))
+    with pytest.raises(ConfigError, match="does not hold a crop of each face"):
         bundles.load(folder)
 
 
-def test_missing_golden_patches_are_refused(crop_bundle):
+def test_missing_golden_crops_are_refused(crop_bundle):
     folder = crop_bundle("crop")
-    change_golden(folder, lambda golden: golden.pop("patches"))
+    change_golden(folder, lambda golden: golden.pop("crops"))
     with pytest.raises(ConfigError, match="damaged"):
         bundles.load(folder)
 
 
-def test_golden_patches_take_part_in_the_self_test(crop_bundle):
+def test_golden_crops_take_part_in_the_self_test(crop_bundle):
     folder = crop_bundle("crop")
-    change_golden(folder, lambda golden: golden.update(patches=255 - golden["patches"]))
+    change_golden(folder, lambda golden: golden.update(crops=255 - golden["crops"]))
     with pytest.raises(ConfigError, match="other probabilities here"):
         bundles.load(folder)
 

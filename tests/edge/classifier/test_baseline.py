@@ -45,31 +45,31 @@ def turned(faces: NDArray[np.float32], angles: tuple[float, float, float]) -> ND
 
 
 def test_the_bundles_of_the_checkout_take_one():
-    assert BUNDLE.takes_baseline
-    assert bundles.load(bundles.CHECKOUT).takes_baseline
+    assert BUNDLE.supports_baseline
+    assert bundles.load(bundles.CHECKOUT).supports_baseline
 
 
 def test_of_the_average_face_nothing_is_taken_off():
     ((vector,), _) = BUNDLE.features(FACES[:1])
     average = replace(BUNDLE.features, neutral=vector)
-    offset = Baseline.of(FACES[:1], average).offset(average)
-    assert offset is not None
-    assert np.abs(offset).max() < 1e-4
+    vector = Baseline.of(FACES[:1], average).vector(average)
+    assert vector is not None
+    assert np.abs(vector).max() < 1e-4
 
 
 def test_of_another_a_share_of_the_difference_is():
     baseline = Baseline.of(FACES[:1], BUNDLE.features)
     ((vector,), _) = BUNDLE.features(FACES[:1])
-    whole, share, nothing = (baseline.offset(BUNDLE.features, share) for share in (1.0, SHARE, 0.0))
+    whole, share, nothing = (baseline.vector(BUNDLE.features, share) for share in (1.0, SHARE, 0.0))
     assert BUNDLE.features.neutral is not None
     np.testing.assert_allclose(whole, vector - BUNDLE.features.neutral, atol=1e-3)
     np.testing.assert_allclose(share, SHARE * whole, atol=1e-6)
     assert not nothing.any()
-    np.testing.assert_array_equal(baseline.offset(BUNDLE.features), share)
+    np.testing.assert_array_equal(baseline.vector(BUNDLE.features), share)
 
 
 def test_a_contract_without_the_average_face_takes_none():
-    assert Baseline.of(FACES[:1], BUNDLE.features).offset(replace(BUNDLE.features, neutral=None)) is None
+    assert Baseline.of(FACES[:1], BUNDLE.features).vector(replace(BUNDLE.features, neutral=None)) is None
 
 
 angles = st.floats(-0.5, 0.5)
@@ -77,18 +77,18 @@ angles = st.floats(-0.5, 0.5)
 
 @given(st.tuples(angles, angles, angles), st.floats(0.2, 5), st.tuples(*[st.floats(-2000, 2000)] * 3))
 def test_place_size_and_turn_of_the_head_do_not_count(turn, size, place):
-    before = Baseline.of(FACES[:3], BUNDLE.features).offset(BUNDLE.features)
+    before = Baseline.of(FACES[:3], BUNDLE.features).vector(BUNDLE.features)
     moved = turned(FACES[:3], turn) * np.float32(size) + np.array(place, np.float32)
-    after = Baseline.of(moved.astype(np.float32), BUNDLE.features).offset(BUNDLE.features)
+    after = Baseline.of(moved.astype(np.float32), BUNDLE.features).vector(BUNDLE.features)
     np.testing.assert_allclose(after, before, atol=0.05)
 
 
 def test_a_bundle_reads_its_person_otherwise_and_anybody_as_before():
     anybody = BUNDLE.classifier.probabilities(FACES)
-    person = BUNDLE.for_person(Baseline.of(FACES[:1], BUNDLE.features))
+    person = BUNDLE.with_baseline(Baseline.of(FACES[:1], BUNDLE.features))
     assert np.abs(person.classifier.probabilities(FACES) - anybody).max() > 0.05
     assert (person.id, person.labels) == (BUNDLE.id, BUNDLE.labels)
-    np.testing.assert_array_equal(person.for_person(None).classifier.probabilities(FACES), anybody)
+    np.testing.assert_array_equal(person.with_baseline(None).classifier.probabilities(FACES), anybody)
 
 
 def test_a_shadow_reads_the_same_person():
@@ -105,7 +105,7 @@ def test_a_shadow_reads_the_same_person():
         Shadow(settings, in_use, baseline=baseline),
         Shadow(settings, in_use),
     )
-    later.calibrate(baseline)
+    later.set_baseline(baseline)
     assert shown(told) == shown(later) != shown(anybody)
 
 

@@ -1,4 +1,4 @@
-"""The patch shows the same face alike, wherever, how large and how turned it is in the picture."""
+"""The crop shows the same face alike, wherever, how large and how turned it is in the picture."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edge.classifier.crop import CENTRE, LEAST_SPREAD, MIDDLE, POINTS, SPREAD, TEMPLATE, Patch, even, sharpness
+from edge.classifier.crop import CENTRE, MEAN, MIN_STD, POINTS, STD, TEMPLATE, FaceCrop, even, sharpness
 
 pytest_plugins = ["tests.support.crop_bundles"]
 
-PATCH = Patch(48)
+FACE_CROP = FaceCrop(48)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_point_of_the_face_lies_where_the_template_says(portrait, point):
     marked = np.zeros_like(rgb)
     x, y = face.landmarks[point, :2].tolist()
     cv2.circle(marked, (round(x), round(y)), 8, (255, 255, 255), -1)
-    rows, columns = np.nonzero(PATCH.cut(marked, face.landmarks) > 60)
+    rows, columns = np.nonzero(FACE_CROP.cut(marked, face.landmarks) > 60)
     place = 48 * (TEMPLATE[point == POINTS][0] + CENTRE)
     assert (columns.mean(), rows.mean()) == pytest.approx(tuple(place), abs=4)
 
@@ -49,8 +49,8 @@ def test_a_point_of_the_face_lies_where_the_template_says(portrait, point):
 def test_a_grey_picture_gives_what_its_colours_give(portrait):
     rgb, face = portrait
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    assert np.array_equal(PATCH(grey, face.landmarks), PATCH(np.dstack([grey] * 3), face.landmarks))
-    assert np.abs(PATCH.cut(grey, face.landmarks).astype(int) - PATCH.cut(rgb, face.landmarks)).max() <= 1
+    assert np.array_equal(FACE_CROP(grey, face.landmarks), FACE_CROP(np.dstack([grey] * 3), face.landmarks))
+    assert np.abs(FACE_CROP.cut(grey, face.landmarks).astype(int) - FACE_CROP.cut(rgb, face.landmarks)).max() <= 1
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.7, 4.0])
@@ -61,7 +61,7 @@ def test_size_changes_little(portrait, factor):
     scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     landmarks = face.landmarks * np.float32(factor)
     landmarks[:, :2] += np.float32((factor - 1) / 2)  # px centres
-    assert apart(PATCH(scaled, landmarks), PATCH(rgb, face.landmarks)) < 3
+    assert apart(FACE_CROP(scaled, landmarks), FACE_CROP(rgb, face.landmarks)) < 3
 
 
 @pytest.mark.parametrize("angle", [-90, 30, 180])
@@ -69,7 +69,7 @@ def test_a_head_laid_on_its_side_is_set_upright(portrait, angle):
     rgb, face = portrait
     x, y = face.landmarks[1, :2].tolist()
     turned, landmarks = moved(rgb, face.landmarks, cv2.getRotationMatrix2D((x, y), angle, 1.0), (640, 480))
-    assert apart(PATCH(turned, landmarks), PATCH(rgb, face.landmarks)) < 4
+    assert apart(FACE_CROP(turned, landmarks), FACE_CROP(rgb, face.landmarks)) < 4
 
 
 def test_beyond_the_border_its_outermost_pixels_go_on(portrait):
@@ -77,27 +77,29 @@ def test_beyond_the_border_its_outermost_pixels_go_on(portrait):
     x, y = np.rint(face.landmarks[1, :2]).astype(int).tolist()
     quarter = np.ascontiguousarray(rgb[y:, x:])
     extended = cv2.copyMakeBorder(quarter, y, 0, x, 0, cv2.BORDER_REPLICATE)
-    cut = PATCH.cut(quarter, face.landmarks - np.float32([x, y, 0]))
-    assert apart(cut, PATCH.cut(extended, face.landmarks)) < 0.5
-    assert apart(cut[26:, 26:], PATCH.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, "what is in the picture is the same"
+    cut = FACE_CROP.cut(quarter, face.landmarks - np.float32([x, y, 0]))
+    assert apart(cut, FACE_CROP.cut(extended, face.landmarks)) < 0.5
+    assert apart(cut[26:, 26:], FACE_CROP.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, (
+        "what is in the picture is the same"
+    )
 
 
 def test_mean_and_contrast_are_evened_out(portrait):
     rgb, face = portrait
-    plain = PATCH(rgb, face.landmarks)
-    dark = PATCH((rgb * 0.3 + 10).astype(np.uint8), face.landmarks)
-    assert plain.mean() == pytest.approx(MIDDLE, abs=1)
-    assert plain.std() == pytest.approx(SPREAD, abs=2)
+    plain = FACE_CROP(rgb, face.landmarks)
+    dark = FACE_CROP((rgb * 0.3 + 10).astype(np.uint8), face.landmarks)
+    assert plain.mean() == pytest.approx(MEAN, abs=1)
+    assert plain.std() == pytest.approx(STD, abs=2)
     assert apart(dark, plain) < 3
 
 
 def test_a_picture_without_contrast_stays_without():
     faint = np.tile(np.uint8([100, 101]), (48, 24))
-    assert even(faint).std() <= 0.5 * SPREAD / LEAST_SPREAD
+    assert even(faint).std() <= 0.5 * STD / MIN_STD
 
 
 def test_the_contract_tells_sizes_apart():
-    assert Patch(48).contract != Patch(64).contract
+    assert FaceCrop(48).contract != FaceCrop(64).contract
 
 
 @given(
@@ -105,26 +107,26 @@ def test_the_contract_tells_sizes_apart():
         np.float32, (478, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False), fill=st.just(0.0)
     )
 )
-def test_any_landmarks_give_a_patch(portrait, landmarks):
-    cut = PATCH.cut(portrait.rgb, landmarks)
+def test_any_landmarks_give_a_crop(portrait, landmarks):
+    cut = FACE_CROP.cut(portrait.rgb, landmarks)
     assert cut.shape == (48, 48)
     assert 0 <= sharpness(cut) <= 1
     assert even(cut).dtype == np.uint8
 
 
 @given(x=st.floats(-1e9, 1e9), y=st.floats(-1e9, 1e9), scale=st.floats(0, 1e6))
-def test_a_face_far_outside_the_picture_gives_a_patch(portrait, x, y, scale):
+def test_a_face_far_outside_the_picture_gives_a_crop(portrait, x, y, scale):
     rgb, face = portrait
     landmarks = (face.landmarks * np.float32(scale) + np.float32([x, y, 0])).astype(np.float32)
-    assert PATCH(rgb, landmarks).shape == (48, 48)
+    assert FACE_CROP(rgb, landmarks).shape == (48, 48)
 
 
-def test_a_face_without_extent_gives_a_patch(portrait):
-    assert PATCH(portrait.rgb, np.full((478, 3), 100, np.float32)).shape == (48, 48)
+def test_a_face_without_extent_gives_a_crop(portrait):
+    assert FACE_CROP(portrait.rgb, np.full((478, 3), 100, np.float32)).shape == (48, 48)
 
 
 def test_the_demo_is_sharp_and_grows_less_so_with_blur(portrait):
-    cut = PATCH.cut(portrait.rgb, portrait.face.landmarks)
+    cut = FACE_CROP.cut(portrait.rgb, portrait.face.landmarks)
     found = [sharpness(cut)] + [sharpness(cv2.GaussianBlur(cut, (0, 0), sigma)) for sigma in (2, 3, 4, 8)]
     assert found[0] == 1
     assert found == sorted(found, reverse=True)
@@ -138,14 +140,14 @@ def test_a_plain_surface_has_no_sharpness():
 
 @given(gain=st.floats(0.3, 1), offset=st.floats(0, 60))
 def test_sharpness_does_not_depend_on_light(portrait, gain, offset):
-    cut = cv2.GaussianBlur(PATCH.cut(portrait.rgb, portrait.face.landmarks), (0, 0), 3)
+    cut = cv2.GaussianBlur(FACE_CROP.cut(portrait.rgb, portrait.face.landmarks), (0, 0), 3)
     lit = np.rint(cut * gain * 0.7 + offset).astype(np.uint8)
     assert sharpness(lit) == pytest.approx(sharpness(cut), rel=0.2)
 
 
-def test_sharpness_is_of_the_face_and_not_of_the_patch(portrait):
+def test_sharpness_is_of_the_face_and_not_of_the_crop(portrait):
     landmarks = portrait.face.landmarks
     blurred = cv2.GaussianBlur(portrait.rgb, (0, 0), 12)
-    assert sharpness(Patch(96).cut(blurred, landmarks)) == pytest.approx(
-        sharpness(PATCH.cut(blurred, landmarks)), rel=0.15
+    assert sharpness(FaceCrop(96).cut(blurred, landmarks)) == pytest.approx(
+        sharpness(FACE_CROP.cut(blurred, landmarks)), rel=0.15
     )

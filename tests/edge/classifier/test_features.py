@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge.bundle import bundle as bundles
 from edge.classifier import features as features_module
-from edge.classifier.crop import Patch
+from edge.classifier.crop import FaceCrop
 from edge.classifier.features import RIGID_POINTS, Features, canonical
 from edge.errors import ConfigError
 
@@ -152,59 +152,59 @@ def test_arrays_that_do_not_fit_are_refused(features, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def with_patch(features) -> Features:
-    return dataclasses.replace(features, patch=Patch(48))
+def with_crop(features) -> Features:
+    return dataclasses.replace(features, crop=FaceCrop(48))
 
 
 @pytest.fixture(scope="module")
-def patch_alone(faces) -> Features:
-    return Features.fit(faces, np.array([], np.intp), Patch(48))
+def crop_alone(faces) -> Features:
+    return Features.fit(faces, np.array([], np.intp), FaceCrop(48))
 
 
-def test_landmarks_alone_hash_as_they_did_before_there_were_patches(landmark_bundle):
+def test_landmarks_alone_hash_as_they_did_before_there_were_crops(landmark_bundle):
     manifest = json.loads((landmark_bundle / bundles.MANIFEST).read_text())
     assert Features.load(landmark_bundle / bundles.FEATURES).contract_hash == manifest["feature_contract"]
 
 
-def test_the_patch_is_in_the_hash(features, with_patch):
-    without = dataclasses.replace(features, patch=None)
-    larger = dataclasses.replace(features, patch=Patch(64))
-    assert len({each.contract_hash for each in (without, with_patch, larger)}) == 3
+def test_the_crop_is_in_the_hash(features, with_crop):
+    without = dataclasses.replace(features, crop=None)
+    larger = dataclasses.replace(features, crop=FaceCrop(64))
+    assert len({each.contract_hash for each in (without, with_crop, larger)}) == 3
 
 
-def test_inputs_are_named_in_one_order(with_patch, patch_alone):
-    assert with_patch.inputs == ("landmarks", "crop")
-    assert dataclasses.replace(with_patch, patch=None).inputs == ("landmarks",)
-    assert patch_alone.inputs == ("crop",)
+def test_inputs_are_named_in_one_order(with_crop, crop_alone):
+    assert with_crop.inputs == ("landmarks", "crop")
+    assert dataclasses.replace(with_crop, crop=None).inputs == ("landmarks",)
+    assert crop_alone.inputs == ("crop",)
 
 
-def test_without_points_the_pose_is_still_known(features, faces, patch_alone):
-    vectors, pose = patch_alone(faces)
+def test_without_points_the_pose_is_still_known(features, faces, crop_alone):
+    vectors, pose = crop_alone(faces)
     assert vectors.shape == (len(faces), 0)
-    assert patch_alone.size == 0
+    assert crop_alone.size == 0
     assert pose.frontality == pytest.approx(features(faces)[1].frontality, abs=0.2)
 
 
-def test_the_patch_survives_the_file(with_patch, patch_alone, tmp_path):
-    for each in (with_patch, patch_alone, dataclasses.replace(with_patch, patch=None)):
+def test_the_crop_survives_the_file(with_crop, crop_alone, tmp_path):
+    for each in (with_crop, crop_alone, dataclasses.replace(with_crop, crop=None)):
         each.save(tmp_path / "features.npz")
         loaded = Features.load(tmp_path / "features.npz")
-        assert (loaded.patch, loaded.contract_hash) == (each.patch, each.contract_hash)
+        assert (loaded.crop, loaded.contract_hash) == (each.crop, each.contract_hash)
 
 
-@pytest.mark.parametrize("patch", [0, -48, 10_000, 48.0, "48", [48, 48], np.array([], np.int32)])
-def test_an_odd_patch_is_one_line(with_patch, tmp_path, patch):
+@pytest.mark.parametrize("crop", [0, -48, 10_000, 48.0, "48", [48, 48], np.array([], np.int32)])
+def test_an_odd_crop_is_one_line(with_crop, tmp_path, crop):
     path = tmp_path / "features.npz"
-    with_patch.save(path)
+    with_crop.save(path)
     with np.load(path) as file:
         arrays = dict(file)
-    np.savez(path, **{**arrays, "patch": patch})
+    np.savez(path, **{**arrays, "crop": crop})
     with pytest.raises(ConfigError, match="not a feature contract"):
         Features.load(path)
 
 
-def test_a_contract_of_nothing_is_refused(patch_alone, tmp_path):
-    dataclasses.replace(patch_alone, patch=None).save(tmp_path / "features.npz")
+def test_a_contract_of_nothing_is_refused(crop_alone, tmp_path):
+    dataclasses.replace(crop_alone, crop=None).save(tmp_path / "features.npz")
     with pytest.raises(ConfigError, match="do not fit"):
         Features.load(tmp_path / "features.npz")
 

@@ -1,4 +1,4 @@
-"""Vectors and patches in, readings out: whichever of them a network reads, and in whatever order."""
+"""Vectors and crops in, readings out: whichever of them a network reads, and in whatever order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.classifier.network import Classifier, logits, network, quality
 from edge.errors import ConfigError
 from edge.interpreter import Model
 from edge.values import Face
-from tests.support.crop_bundles import DATA, LABELS, PATCH
+from tests.support.crop_bundles import DATA, FACE_CROP, LABELS
 
 pytest_plugins = ["tests.support.crop_bundles"]
 
@@ -33,7 +33,7 @@ def classifiers(load, crop_features) -> dict[str, Classifier]:
 
 
 @pytest.fixture(scope="module")
-def patches() -> np.ndarray:
+def crops() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (20, 48, 48)).astype(np.uint8)
 
 
@@ -42,20 +42,20 @@ def vectors() -> np.ndarray:
     return np.random.default_rng(2).normal(0, 1, (20, 12)).astype(np.float32)
 
 
-def test_the_order_of_inputs_in_a_file_does_not_matter(load, vectors, patches):
+def test_the_order_of_inputs_in_a_file_does_not_matter(load, vectors, crops):
     one, other = load("landmarks_crop"), load("crop_landmarks")
     assert [each.shape for each in one.inputs] == [each.shape for each in other.inputs][::-1]
-    assert np.array_equal(logits(one, vectors, patches), logits(other, vectors, patches))
+    assert np.array_equal(logits(one, vectors, crops), logits(other, vectors, crops))
 
 
-def test_both_inputs_have_a_say(load, vectors, patches):
-    said = logits(load("landmarks_crop"), vectors, patches)
-    assert np.abs(said - logits(load("landmarks_crop"), vectors[::-1], patches)).max() > 0.5
-    assert np.abs(said - logits(load("landmarks_crop"), vectors, 255 - patches)).max() > 0.5
+def test_both_inputs_have_a_say(load, vectors, crops):
+    said = logits(load("landmarks_crop"), vectors, crops)
+    assert np.abs(said - logits(load("landmarks_crop"), vectors[::-1], crops)).max() > 0.5
+    assert np.abs(said - logits(load("landmarks_crop"), vectors, 255 - crops)).max() > 0.5
 
 
-def test_an_int8_network_is_within_a_step_of_the_float_one(load, patches):
-    smooth = np.array([cv2.GaussianBlur(patch, (0, 0), 3) for patch in patches])
+def test_an_int8_network_is_within_a_step_of_the_float_one(load, crops):
+    smooth = np.array([cv2.GaussianBlur(crop, (0, 0), 3) for crop in crops])
     step = load("crop").output_quantisation[0]
     apart = np.abs(logits(load("crop"), None, smooth) - logits(load("crop_float"), None, smooth))
     assert apart.max() < 2 * step
@@ -70,15 +70,15 @@ def test_a_network_sees_deviations_from_the_middle(load):
     assert white == pytest.approx(above * 127 / 48, abs=1e-4)
 
 
-def test_missing_patches_are_the_callers_mistake(load, vectors, patches):
+def test_missing_crops_are_the_callers_mistake(load, vectors, crops):
     with pytest.raises(ValueError, match="nothing is given"):
         logits(load("landmarks_crop"), vectors)
     with pytest.raises(ValueError, match="shorter"):
-        logits(load("landmarks_crop"), vectors, patches[:-1])
+        logits(load("landmarks_crop"), vectors, crops[:-1])
 
 
-def test_no_face_no_answer(load, vectors, patches, classifiers):
-    assert logits(load("landmarks_crop"), vectors[:0], patches[:0]).shape == (0, len(LABELS))
+def test_no_face_no_answer(load, vectors, crops, classifiers):
+    assert logits(load("landmarks_crop"), vectors[:0], crops[:0]).shape == (0, len(LABELS))
     assert classifiers["crop"].read([], np.zeros((480, 640, 3), np.uint8)) == []
 
 
@@ -97,10 +97,10 @@ def test_a_file_of_the_mesh_is_no_classifier(models, crop_features):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_read_cuts_the_patches_out_of_the_picture(classifiers, portraits, name):
+def test_read_cuts_the_crops_out_of_the_picture(classifiers, portraits, name):
     for rgb, face in portraits:
         (reading,) = classifiers[name].read([face], rgb)
-        (expected,) = classifiers[name].probabilities(face.landmarks[None], PATCH(rgb, face.landmarks)[None])
+        (expected,) = classifiers[name].probabilities(face.landmarks[None], FACE_CROP(rgb, face.landmarks)[None])
         assert reading.probabilities == pytest.approx(expected, abs=1e-6)
         assert reading.track_id == face.track_id
         assert reading.quality > 0.7

@@ -357,7 +357,7 @@ def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, use):
     }  # fmt: skip
     assert all(row["p50_ms"] <= row["p95_ms"] for row in report["stages"].values())
     assert {"memory of the daemon, MB", "first event after start, s"} < set(report["figures"])
-    assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a patch"
+    assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a crop"
     first, *others = report["bundles"]
     assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
     assert first["network_bytes"] == (folder / "classifier.tflite").stat().st_size

@@ -232,7 +232,7 @@ def test_a_shadow_that_fails_at_work_ends_with_one_line(crop_bundle, portraits, 
     assert [shown.track_id for shown in shadow.shown()] == [face.track_id]
     with caplog.at_level(logging.WARNING):
         nothing = np.zeros((0, 0, 3), np.uint8)
-        assert not shadow.step([face], Frame(nothing, 2.0), 2.0), "no patch can be cut out of it"
+        assert not shadow.step([face], Frame(nothing, 2.0), 2.0), "no crop can be cut out of it"
         assert shadow.step([face], Frame(picture, 3.0), 3.0)
     assert (shadow.id, shadow.shown()) == (None, ())
     assert len(caplog.records) == 1

@@ -183,7 +183,7 @@ def test_ctrl_c_while_it_learns_from_pictures_leaves_nothing(files: Path, tmp_pa
     run.send_signal(signal.SIGINT)
     out, rest = run.communicate(timeout=60)
 
-    assert b"patches:" in said
+    assert b"crops:" in said
     assert run.returncode == 130
     assert out == b""
     assert b"Traceback" not in rest

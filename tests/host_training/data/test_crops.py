@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.classifier.crop import Patch
+from edge.classifier.crop import FaceCrop
 from edge.errors import DataError, NoInputError
 from host_training.data import crops, extract
 from host_training.data.crops import AROUND, FINEST, SUFFIX, build, path_of, read, write
@@ -17,7 +17,7 @@ from host_training.errors import SourceError
 from tests.support.portraits import FILE, mesh_models, scaled
 
 SMALL, LARGE, AT_THE_EDGE, PHOTO, NO_FACE = range(5)
-PATCH = Patch(48)
+FACE_CROP = FaceCrop(48)
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +63,20 @@ def jittered(landmarks, degrees, shift, scale):
 
 @pytest.mark.parametrize("row", [SMALL, AT_THE_EDGE])
 @pytest.mark.parametrize(("degrees", "shift", "scale"), [(0, 0, 1), (20, 0.1, 1.1), (-45, -0.1, 0.9)])
-def test_a_patch_of_the_cut_is_the_patch_of_the_picture(store, table, pictures, row, degrees, shift, scale):
-    cut = PATCH(store.picture(row), jittered(store.landmarks(row), degrees, shift, scale))
-    whole = PATCH(pictures[row].load(), jittered(table.landmarks[row], degrees, shift, scale))
+def test_a_crop_of_the_cut_is_the_crop_of_the_picture(store, table, pictures, row, degrees, shift, scale):
+    cut = FACE_CROP(store.picture(row), jittered(store.landmarks(row), degrees, shift, scale))
+    whole = FACE_CROP(pictures[row].load(), jittered(table.landmarks[row], degrees, shift, scale))
 
     assert np.abs(cut.astype(int) - whole).max() <= 2
 
 
 @pytest.mark.parametrize("row", [LARGE, PHOTO])
-def test_a_patch_of_a_cut_that_was_scaled_down_is_nearly_the_same(store, table, pictures, row):
-    cut = PATCH(store.picture(row), store.landmarks(row))
-    whole = PATCH(pictures[row].load(), table.landmarks[row])
+def test_a_crop_of_a_cut_that_was_scaled_down_is_nearly_the_same(store, table, pictures, row):
+    cut = FACE_CROP(store.picture(row), store.landmarks(row))
+    whole = FACE_CROP(pictures[row].load(), table.landmarks[row])
 
     assert np.abs(cut.astype(int) - whole).mean() < 3
-    shifted = PATCH(store.picture(row), store.landmarks(row) + np.float32([1, 1, 0]))
+    shifted = FACE_CROP(store.picture(row), store.landmarks(row) + np.float32([1, 1, 0]))
     assert np.abs(cut.astype(int) - whole).mean() < 0.5 * np.abs(shifted.astype(int) - whole).mean()
 
 

@@ -144,7 +144,7 @@ def test_without_a_face_there_is_nothing_to_compare_on(bundle: Bundle, table: Ta
 
 
 @pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
-def test_they_agree_on_patches_too(request: pytest.FixtureRequest, name: str, store: Faces):
+def test_they_agree_on_crops_too(request: pytest.FixtureRequest, name: str, store: Faces):
     bundle = edge_bundle.load(request.getfixturevalue(name))
     seen, label = faces_of(bundle, store.table, store)
 

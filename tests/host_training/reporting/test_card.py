@@ -172,11 +172,11 @@ def test_it_says_what_the_model_sees_and_what_follows_from_it(report: dict[str, 
 
     report["inputs"] = ["landmarks", "crop"]
     said = of(report).replace("\n", " ")
-    assert "and a small grey patch of the picture, cut out along them: one of" in said
-    assert "The sum of a multi-layer perceptron on the landmarks and a convolutional network on the patch" in said
+    assert "and a small grey crop of the picture, cut out along them: one of" in said
+    assert "The sum of a multi-layer perceptron on the landmarks and a convolutional network on the crop" in said
     assert "Geometry leaves out" not in said
     assert "skin, hair and glasses" in said
-    assert "patches that are the mean of many faces" in said
+    assert "crops that are the mean of many faces" in said
 
 
 def test_copies_that_were_looked_for_are_told(report: dict[str, Any]):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edge.classifier.crop import MIDDLE, SPREAD, Patch
+from edge.classifier.crop import MEAN, STD, FaceCrop
 from edge.classifier.network import softmax
 from host_training.data.inputs import see
 from host_training.data.votes import targets_of
 from host_training.training import crop_network, fit
-from host_training.training.crop_network import Lessons, as_input, folded_patch
+from host_training.training.crop_network import Lessons, as_input, folded_crop_network
 from host_training.training.network import within_reach
-from tests.support.training_networks import patches_alone
+from tests.support.training_networks import crops_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from host_training.training.recipe import TrainSettings
 
 STILL = {"distorted": 0.0, "cut_out": 0.0, "mix_up": 0.0, "turn_degrees": 0.0, "scale": 0.0, "shift": 0.0}
-"""Patches as they are, if the mirror is off too."""
+"""Crops as they are, if the mirror is off too."""
 
 
 @pytest.fixture
@@ -52,42 +52,42 @@ def batches(lessons: Lessons, store: Faces, both: TrainSettings) -> Callable[...
 
 @pytest.fixture
 def plain(lessons: Lessons, store: Faces, both: TrainSettings) -> NDArray[np.float32]:
-    """The patches of the training rows as they are."""
-    patch = Patch(both.crop.size)
-    return as_input(np.array([patch(store.picture(row), store.landmarks(row)) for row in lessons.rows]))
+    """The crops of the training rows as they are."""
+    crop = FaceCrop(both.crop.size)
+    return as_input(np.array([crop(store.picture(row), store.landmarks(row)) for row in lessons.rows]))
 
 
-def nearest(patches: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64[N]: how far each of N patches is from the nearest of others, mean absolute difference."""
-    return np.abs(patches[:, None] - to[None]).mean(axis=(2, 3, 4)).min(axis=1)
+def nearest(crops: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float64[N]: how far each of N crops is from the nearest of others, mean absolute difference."""
+    return np.abs(crops[:, None] - to[None]).mean(axis=(2, 3, 4)).min(axis=1)
 
 
 # Batches
 
 
-def test_a_batch_holds_patches_targets_and_weights(batches: Callable, lessons: Lessons):
+def test_a_batch_holds_crops_targets_and_weights(batches: Callable, lessons: Lessons):
     every = batches()
 
-    patches, targets, weights = every[0]
+    crops, targets, weights = every[0]
 
     assert len(every) == len(lessons.rows) // 8
-    assert (patches.shape, targets.shape, weights.shape) == ((8, 24, 24, 1), (8, 8), (8,))
-    assert patches.dtype == targets.dtype == weights.dtype == np.float32
-    assert np.abs(patches).max() <= MIDDLE / SPREAD
+    assert (crops.shape, targets.shape, weights.shape) == ((8, 24, 24, 1), (8, 8), (8,))
+    assert crops.dtype == targets.dtype == weights.dtype == np.float32
+    assert np.abs(crops).max() <= MEAN / STD
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
     assert (weights >= 0.5).all()
     assert (weights <= 1.5).all()
 
 
-def test_as_it_is_a_patch_is_that_of_its_row_with_its_target_and_weight(
+def test_as_it_is_a_crop_is_that_of_its_row_with_its_target_and_weight(
     batches: Callable, plain: NDArray[np.float32], lessons: Lessons
 ):
     every = batches(mirror=False, **STILL)
     order = np.random.default_rng((1, 0)).permutation(len(lessons.rows))[:8]
 
-    patches, targets, weights = every[0]
+    crops, targets, weights = every[0]
 
-    np.testing.assert_array_equal(patches, plain[order])
+    np.testing.assert_array_equal(crops, plain[order])
     np.testing.assert_array_equal(targets, lessons.targets[order])
     np.testing.assert_array_equal(weights, lessons.weights[order])
 
@@ -101,7 +101,7 @@ def test_every_row_has_its_turn_in_an_epoch(batches: Callable, lessons: Lessons)
     assert len(set(weights.tolist())) == len(weights)
 
 
-def test_the_next_epoch_has_another_order_and_other_patches(batches: Callable):
+def test_the_next_epoch_has_another_order_and_other_crops(batches: Callable):
     every = batches()
     first, again = every[0], every[0]
     every.on_epoch_end()
@@ -120,10 +120,10 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(batches: C
     assert not np.array_equal(one[0], other[0])
 
 
-def test_the_mirror_shows_about_half_of_the_patches(batches: Callable, plain: NDArray[np.float32]):
-    patches = batches(batch=180, **STILL)[0][0]
+def test_the_mirror_shows_about_half_of_the_crops(batches: Callable, plain: NDArray[np.float32]):
+    crops = batches(batch=180, **STILL)[0][0]
 
-    apart, mirrored = nearest(patches, plain) > 1e-6, nearest(patches, plain[:, :, ::-1]) <= 1e-6
+    apart, mirrored = nearest(crops, plain) > 1e-6, nearest(crops, plain[:, :, ::-1]) <= 1e-6
     assert 0.3 < apart.mean() < 0.7
     assert mirrored[apart].all()
 
@@ -132,10 +132,10 @@ def test_the_mirror_shows_about_half_of_the_patches(batches: Callable, plain: ND
     "knob",
     [{"distorted": 1.0}, {"cut_out": 1.0}, {"mix_up": 1.0}, {"turn_degrees": 8.0}, {"scale": 0.2}, {"shift": 0.1}],
 )
-def test_each_knob_changes_the_patches(batches: Callable, plain: NDArray[np.float32], knob: dict[str, float]):
-    patches, targets, _ = batches(mirror=False, batch=180, **(STILL | knob))[0]
+def test_each_knob_changes_the_crops(batches: Callable, plain: NDArray[np.float32], knob: dict[str, float]):
+    crops, targets, _ = batches(mirror=False, batch=180, **(STILL | knob))[0]
 
-    assert (nearest(patches, plain) > 1e-3).mean() > 0.4
+    assert (nearest(crops, plain) > 1e-3).mean() > 0.4
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
     assert ((targets > 0).sum(axis=1) > 1).any() == ("mix_up" in knob)
 
@@ -150,23 +150,23 @@ def test_a_batch_larger_than_the_table_is_the_table(batches: Callable, lessons: 
 # The network
 
 
-def test_the_network_reads_patches_of_any_size_and_gives_logits(both: TrainSettings):
+def test_the_network_reads_crops_of_any_size_and_gives_logits(both: TrainSettings):
     crop = dataclasses.replace(both.crop, size=20, channels=(4, 6, 8))
-    model = folded_patch(crop_network.build(dataclasses.replace(both, crop=crop), 5))
+    model = folded_crop_network(crop_network.build(dataclasses.replace(both, crop=crop), 5))
 
     assert model.size == 20
-    assert crop_network.logits(model, patches_alone(np.zeros((3, 20, 20), np.uint8))).shape == (3, 5)
-    assert crop_network.logits(model, patches_alone(np.zeros((0, 20, 20), np.uint8))).shape == (0, 5)
+    assert crop_network.logits(model, crops_alone(np.zeros((3, 20, 20), np.uint8))).shape == (3, 5)
+    assert crop_network.logits(model, crops_alone(np.zeros((0, 20, 20), np.uint8))).shape == (0, 5)
 
 
 def test_a_face_and_its_mirror_image_are_told_the_same(both: TrainSettings, plain: NDArray[np.float32]):
-    model = folded_patch(crop_network.build(both, 8))
-    patches = np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
+    model = folded_crop_network(crop_network.build(both, 8))
+    crops = np.rint(plain[:5, :, :, 0] * STD + MEAN).astype(np.uint8)
 
-    said = crop_network.logits(model, patches_alone(patches))
+    said = crop_network.logits(model, crops_alone(crops))
 
-    sides = [np.asarray(model(as_input(each))) for each in (patches, patches[:, :, ::-1])]
-    np.testing.assert_allclose(said, crop_network.logits(model, patches_alone(patches[:, :, ::-1])), atol=1e-5)
+    sides = [np.asarray(model(as_input(each))) for each in (crops, crops[:, :, ::-1])]
+    np.testing.assert_allclose(said, crop_network.logits(model, crops_alone(crops[:, :, ::-1])), atol=1e-5)
     np.testing.assert_allclose(said, (sides[0] + sides[1]) / 2, atol=1e-5)
     assert np.abs(sides[0] - sides[1]).max() > 1e-4
 
@@ -177,7 +177,7 @@ def test_folded_it_says_what_keras_says(both: TrainSettings, plain: NDArray[np.f
     # As after a training: an untrained normalisation does next to nothing.
     model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
 
-    small = folded_patch(model)
+    small = folded_crop_network(model)
 
     said, by_keras = np.asarray(small(plain)), model.predict(plain, verbose=0)
     np.testing.assert_allclose(said, by_keras, atol=1e-4 * np.abs(by_keras).max())
@@ -190,7 +190,7 @@ def test_a_training_of_a_few_steps_has_an_end(
     lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], epochs: int
 ):
     crop = dataclasses.replace(both.crop, epochs=epochs, batch=1000, channels=(4,))
-    faces = patches_alone(np.rint(plain[:5, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
+    faces = crops_alone(np.rint(plain[:5, :, :, 0] * STD + MEAN).astype(np.uint8))
     settings = dataclasses.replace(both, crop=crop)
 
     model, losses = crop_network.train(lessons, store, (faces, lessons.targets[:5]), settings)
@@ -202,18 +202,18 @@ def test_a_training_of_a_few_steps_has_an_end(
 def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
     lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], capsys: pytest.CaptureFixture[str]
 ):
-    patches = np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8)
+    crops = np.rint(plain[:, :, :, 0] * STD + MEAN).astype(np.uint8)
     wrong = np.roll(lessons.targets, 1, axis=1)  # the more it learns, the more these surprise
-    watched = (patches_alone(patches), wrong)
+    watched = (crops_alone(crops), wrong)
 
-    model, losses = crop_network.train(lessons, store, watched, both, label="fold 1 of 3, patches")
+    model, losses = crop_network.train(lessons, store, watched, both, label="fold 1 of 3, crops")
 
-    said = np.asarray(model(as_input(patches)))
+    said = np.asarray(model(as_input(crops)))
     surprise = (np.log(np.exp(said).sum(axis=1)) - (said * wrong).sum(axis=1)).mean()
     assert surprise == pytest.approx(min(losses["val_loss"]), rel=0.02)  # Keras takes the mean of batches
     assert surprise < 0.9 * losses["val_loss"][-1]
     bar, steps = capsys.readouterr().err.split("\r")[-1], 6 * (len(lessons.rows) // 8)
-    assert bar.startswith("fold 1 of 3, patches: 100%")
+    assert bar.startswith("fold 1 of 3, crops: 100%")
     assert f"{steps}/{steps} [" in bar
     assert " batches/s, " in bar
     assert f"loss={losses['loss'][-1]:.4f}, validation={losses['val_loss'][-1]:.4f}]" in bar
@@ -232,25 +232,25 @@ def early(store: Faces, both: TrainSettings) -> tuple[Lessons, Features]:
     return fit.lessons_of(table, targets, rows, features, both), features
 
 
-def test_a_mirrored_patch_goes_with_the_vector_of_the_mirrored_face(
+def test_a_mirrored_crop_goes_with_the_vector_of_the_mirrored_face(
     early: tuple[Lessons, Features], store: Faces, both: TrainSettings
 ):
     lessons, features = early
     still = dataclasses.replace(both, crop=dataclasses.replace(both.crop, **STILL, batch=len(lessons.rows)))
-    (patches, vectors), targets, _ = crop_network._Batches(lessons, store, still)[0]
+    (crops, vectors), targets, _ = crop_network._Batches(lessons, store, still)[0]
 
-    cut = see(features, store.table, lessons.rows, store).patches
+    cut = see(features, store.table, lessons.rows, store).crops
     sides = [as_input(cut), as_input(cut[:, :, ::-1])]
     counted = [0, 0]
-    for patch, vector, target in zip(patches, vectors, targets, strict=True):
-        at = [np.abs(side - patch).max(axis=(1, 2, 3)) < 1e-6 for side in sides]
+    for crop, vector, target in zip(crops, vectors, targets, strict=True):
+        at = [np.abs(side - crop).max(axis=(1, 2, 3)) < 1e-6 for side in sides]
         side = 0 if at[0].any() else 1
         row = np.flatnonzero(at[side])
         expected = within_reach(lessons.vectors[side, row])
         assert (np.abs(expected - vector).max(axis=1) < 1e-6).any()
         assert (lessons.targets[row] == target).all(axis=1).any()
         counted[side] += 1
-    assert min(counted) > 0.2 * len(patches)
+    assert min(counted) > 0.2 * len(crops)
 
 
 def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features], store: Faces, both: TrainSettings):
@@ -260,9 +260,9 @@ def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features],
     model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
     seen = see(features, store.table, lessons.rows[:40], store)
 
-    small = folded_patch(model)
+    small = folded_crop_network(model)
 
-    given = [as_input(seen.patches), within_reach(seen.vectors)]
+    given = [as_input(seen.crops), within_reach(seen.vectors)]
     said, by_keras = np.asarray(small(*given)), model.predict(given, verbose=0)
     np.testing.assert_allclose(said, by_keras, atol=1e-4 * np.abs(by_keras).max())
     assert np.abs(said - np.asarray(small(given[0], 0 * given[1]))).max() > 1e-3
@@ -274,8 +274,8 @@ def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features],
 def test_half_of_what_is_taught_is_what_the_teachers_say_on_average(
     lessons: Lessons, both: TrainSettings, plain: NDArray[np.float32]
 ):
-    teachers = [folded_patch(crop_network.build(both, lessons.targets.shape[1])) for _ in range(2)]
-    seen = patches_alone(np.rint(plain[:, :, :, 0] * SPREAD + MIDDLE).astype(np.uint8))
+    teachers = [folded_crop_network(crop_network.build(both, lessons.targets.shape[1])) for _ in range(2)]
+    seen = crops_alone(np.rint(plain[:, :, :, 0] * STD + MEAN).astype(np.uint8))
 
     taught = crop_network.taught(lessons, teachers, seen)
 

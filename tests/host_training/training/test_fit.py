@@ -66,7 +66,7 @@ def test_sampling_leaves_faces_targets_and_weights_together(table: Table, settin
     assert len(set(np.bincount(learnt.targets.argmax(axis=1)).tolist())) == 1
 
 
-def test_rare_faces_are_shown_more_often_to_the_network_on_the_patch(store: Faces, both: TrainSettings):
+def test_rare_faces_are_shown_more_often_to_the_network_on_the_crop(store: Faces, both: TrainSettings):
     targets = targets_of(store.table)
     rows = fit.rows_of(store.table, targets, "train")
     rows = rows[(targets.hard[rows] < 2) | (np.arange(len(rows)) % 3 == 0)]  # six labels are rarer than two

@@ -10,13 +10,13 @@ from edge.classifier.network import softmax
 from host_training.data.inputs import Seen
 from host_training.training import crop_network, network
 from host_training.training.fused import SHARES, Network, fuse
-from host_training.training.temperature import negative_log_likelihood, temperature
+from host_training.training.temperature import fit_temperature, negative_log_likelihood
 from tests.support.training_networks import LABELS, SIZE, layers_for, mosaics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.training.crop_network import PatchNetwork
+    from host_training.training.crop_network import CropNetwork
     from host_training.training.network import Layer
     from host_training.training.recipe import TrainSettings
 
@@ -39,10 +39,10 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 
 
 @pytest.fixture
-def crop(both: TrainSettings, seen: Seen) -> PatchNetwork:
+def crop(both: TrainSettings, seen: Seen) -> CropNetwork:
     """As loud as the layers are: an untrained network whispers."""
     network.seed_everything(1)
-    model = crop_network.folded_patch(crop_network.build(both, LABELS))
+    model = crop_network.folded_crop_network(crop_network.build(both, LABELS))
     said = crop_network.logits(model, seen)
     return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(5 / said.std(axis=0).mean()))
 
@@ -55,34 +55,34 @@ def drawn(rng: np.random.Generator, logits: NDArray[np.float32]) -> NDArray[np.i
 def surprise(whole: Network, seen: Seen, label: NDArray[np.intp]) -> float:
     """At the temperature that suits it."""
     said = whole.logits(seen)
-    return negative_log_likelihood(said, label, temperature(said, label))
+    return negative_log_likelihood(said, label, fit_temperature(said, label))
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0, 3.0])
 def test_the_share_is_the_one_that_the_labels_were_drawn_with(
-    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen, weight: float
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen, weight: float
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, by_layers / 4 + np.float32(weight) * by_crop / 4)
-    heat = [temperature(each, label) for each in (by_layers, by_crop)]
+    temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
     _, share = fuse(layers, crop, seen, label)
 
-    # The sum is (1 - share) * by_layers / heat[0] + share * by_crop / heat[1].
-    assert share / heat[1] / ((1 - share) / heat[0]) == pytest.approx(weight, rel=0.35)
+    # The sum is (1 - share) * by_layers / temperatures[0] + share * by_crop / temperatures[1].
+    assert share / temperatures[1] / ((1 - share) / temperatures[0]) == pytest.approx(weight, rel=0.35)
 
 
 def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
-    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, (by_layers + by_crop) / 4)
     alone = [surprise(Network(layers, None), seen, label), surprise(Network(None, crop), seen, label)]
-    said = [each / np.float32(temperature(each, label)) for each in (by_layers, by_crop)]
+    said = [each / np.float32(fit_temperature(each, label)) for each in (by_layers, by_crop)]
     by_share = []
     for share in SHARES.tolist():
         mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
-        by_share.append(negative_log_likelihood(mixed, label, temperature(mixed, label)))
+        by_share.append(negative_log_likelihood(mixed, label, fit_temperature(mixed, label)))
 
     whole, share = fuse(layers, crop, seen, label)
 
@@ -93,36 +93,36 @@ def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
 
 @pytest.mark.parametrize("knowing", [0, 1])
 def test_one_that_knows_nothing_is_hardly_heard(
-    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen, knowing: int
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen, knowing: int
 ):
     alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, alone[knowing] / 4)
 
     whole, share = fuse(layers, crop, seen, label)
 
-    loudness = (1 - share) / temperature(alone[0], label), share / temperature(alone[1], label)
+    loudness = (1 - share) / fit_temperature(alone[0], label), share / fit_temperature(alone[1], label)
     parts = [weight * said.std() for weight, said in zip(loudness, alone, strict=True)]
     assert parts[1 - knowing] < 0.1 * parts[knowing]
     assert surprise(whole, seen, label) == pytest.approx(
-        negative_log_likelihood(alone[knowing], label, temperature(alone[knowing], label)), abs=0.01
+        negative_log_likelihood(alone[knowing], label, fit_temperature(alone[knowing], label)), abs=0.01
     )
 
 
 def test_the_shares_are_worked_into_the_last_layers(
-    rng: np.random.Generator, layers: list[Layer], crop: PatchNetwork, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen
 ):
     by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
     label = drawn(rng, (by_layers + by_crop) / 4)
-    heat = [temperature(each, label) for each in (by_layers, by_crop)]
+    temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
     whole, share = fuse(layers, crop, seen, label)
 
-    expected = (1 - share) * by_layers / heat[0] + share * by_crop / heat[1]
+    expected = (1 - share) * by_layers / temperatures[0] + share * by_crop / temperatures[1]
     np.testing.assert_allclose(whole.logits(seen), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("inputs", ["layers", "crop", "both"])
-def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: PatchNetwork, seen: Seen, inputs: str):
+def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: CropNetwork, seen: Seen, inputs: str):
     network = Network(None if inputs == "crop" else layers, None if inputs == "layers" else crop)
     frequency = np.geomspace(0.6, 0.001, LABELS).astype(np.float32)
     frequency /= frequency.sum()
@@ -145,7 +145,7 @@ def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], seen: 
     assert (after[:, 0] <= before[:, 0]).all()
 
 
-def test_both_count_as_parameters(layers: list[Layer], crop: PatchNetwork):
+def test_both_count_as_parameters(layers: list[Layer], crop: CropNetwork):
     dense = (SIZE * 16 + 16) + (16 * LABELS + LABELS)
 
     assert Network(layers, None).parameters == dense

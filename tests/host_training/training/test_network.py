@@ -32,7 +32,7 @@ def test_folded_layers_say_what_the_keras_model_says(features: Features):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
-    vectors = rng.uniform(-network.REACH, network.REACH, (20, features.size)).astype(np.float32)
+    vectors = rng.uniform(-network.CLIP_SIGMA, network.CLIP_SIGMA, (20, features.size)).astype(np.float32)
 
     layers = [network.Layer(kernel, bias) for kernel, bias, _ in network.folded(model)]
     np.testing.assert_allclose(network.logits(layers, vectors), model.predict(vectors, verbose=0), atol=1e-4)
@@ -80,7 +80,7 @@ def test_a_misaligned_face_is_a_turned_and_stretched_one_and_only_while_training
 
     np.testing.assert_array_equal(np.asarray(layer(vectors, training=False)), vectors)
     shape, other = ((v * features.scale + features.mean).reshape(len(faces), -1, 3) for v in (vectors, moved))
-    inside = np.abs(moved).max(axis=1) < network.REACH
+    inside = np.abs(moved).max(axis=1) < network.CLIP_SIGMA
     assert inside.sum() > len(faces) / 2
     for before, after in zip(shape[inside], other[inside], strict=True):
         # Some 3x3 matrix near the identity explains all of it.

@@ -15,11 +15,11 @@ from tests.support.training_networks import (
     LABELS,
     SIZE,
     crop_features,
+    crops_alone,
     features,
     layers_for,
     mosaics,
     on_vectors,
-    patches_alone,
     vectors_alone,
 )
 
@@ -97,13 +97,13 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
     assert classifier.network(tmp_path / "m.tflite", features(), LABELS).dtype == np.float32
 
 
-def test_a_network_on_patches_that_256_steps_cannot_carry_stays_float_too(
+def test_a_network_on_crops_that_256_steps_cannot_carry_stays_float_too(
     tmp_path: Path, rng: np.random.Generator, both: TrainSettings
 ):
-    crop = crop_network.folded_patch(crop_network.build(both, LABELS))
+    crop = crop_network.folded_crop_network(crop_network.build(both, LABELS))
     # What all labels share swallows what tells them apart.
     whole = Network(None, replace(crop, last=replace(crop.last, kernel=crop.last.kernel + np.float32(1000))))
-    seen = patches_alone(mosaics(rng, 60, both.crop.size))
+    seen = crops_alone(mosaics(rng, 60, both.crop.size))
     model = Fitted(crop_features(both.crop.size), whole, 1.0, {})
     label = whole.logits(seen).argmax(axis=1)
 
@@ -125,8 +125,8 @@ def test_golden_faces_are_the_first_that_the_model_is_sure_of_and_else_the_sures
     assert packing.golden_rows(label, probabilities).tolist() == [3, 5, 12, 15]
 
 
-def golden_patches_of(counts: list[int], sure: list[int], rng: np.random.Generator):
-    """Patches of so many faces of each label, of which the model is sure of so many; and a golden one of each."""
+def golden_crops_of(counts: list[int], sure: list[int], rng: np.random.Generator):
+    """Crops of so many faces of each label, of which the model is sure of so many; and a golden one of each."""
     label = np.repeat(np.arange(len(counts)), counts)
     said = np.concatenate(
         [
@@ -134,33 +134,33 @@ def golden_patches_of(counts: list[int], sure: list[int], rng: np.random.Generat
             for index, (count, known) in enumerate(zip(counts, sure, strict=True))
         ]
     )
-    patches = mosaics(rng, len(label), 16)
+    crops = mosaics(rng, len(label), 16)
     probabilities = np.eye(len(counts), dtype=np.float32)[said]
     golden = np.searchsorted(label, np.arange(len(counts)))
-    return patches, label, packing.golden_patches(patches, label, probabilities, golden)
+    return crops, label, packing.golden_crops(crops, label, probabilities, golden)
 
 
-def mean_of(patches: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return even(np.rint(patches.mean(axis=0)).astype(np.uint8))
+def mean_of(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return even(np.rint(crops.mean(axis=0)).astype(np.uint8))
 
 
-def test_a_golden_patch_is_the_mean_of_the_faces_of_its_label_that_the_model_is_sure_of(rng: np.random.Generator):
-    patches, label, (first, second) = golden_patches_of([20, 20], [10, 20], rng)
+def test_a_golden_crop_is_the_mean_of_the_faces_of_its_label_that_the_model_is_sure_of(rng: np.random.Generator):
+    crops, label, (first, second) = golden_crops_of([20, 20], [10, 20], rng)
 
-    np.testing.assert_array_equal(first, mean_of(patches[:10]))
-    np.testing.assert_array_equal(second, mean_of(patches[label == 1]))
+    np.testing.assert_array_equal(first, mean_of(crops[:10]))
+    np.testing.assert_array_equal(second, mean_of(crops[label == 1]))
 
 
 @pytest.mark.parametrize(
     ("counts", "sure", "shown"), [([20, 9], [20, 7], slice(20, 29)), ([20, 1], [20, 1], slice(29))]
 )
-def test_a_golden_patch_is_never_the_mean_of_a_few(
+def test_a_golden_crop_is_never_the_mean_of_a_few(
     rng: np.random.Generator, counts: list[int], sure: list[int], shown: slice
 ):
-    patches, _, golden = golden_patches_of(counts, sure, rng)
+    crops, _, golden = golden_crops_of(counts, sure, rng)
 
-    np.testing.assert_array_equal(golden[1], mean_of(patches[shown]))
+    np.testing.assert_array_equal(golden[1], mean_of(crops[shown]))
 
 
-def test_without_patches_there_are_no_golden_ones():
-    assert packing.golden_patches(None, np.zeros(1, np.intp), np.ones((1, 2), np.float32), np.zeros(1, np.intp)) is None
+def test_without_crops_there_are_no_golden_ones():
+    assert packing.golden_crops(None, np.zeros(1, np.intp), np.ones((1, 2), np.float32), np.zeros(1, np.intp)) is None

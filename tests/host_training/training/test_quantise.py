@@ -65,7 +65,7 @@ def test_on_the_device_too_an_outlier_counts_as_no_further_than_the_reach(
     model = classifier.network(tmp_path / "m.tflite", features(), LABELS)
 
     at_reach = rows.copy()
-    at_reach[:, 3] = network.REACH
+    at_reach[:, 3] = network.CLIP_SIGMA
 
     # The reach need not fall on a step of the input, so that the last step of the output may differ.
     step = 2 * model.output_quantisation[0] + 1e-5

@@ -7,7 +7,7 @@ import pytest
 
 from edge.classifier.network import softmax
 from host_training.evaluation.metrics import reliability
-from host_training.training.temperature import negative_log_likelihood, temperature
+from host_training.training.temperature import fit_temperature, negative_log_likelihood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,14 +33,14 @@ def test_the_temperature_takes_back_what_made_the_network_too_sure(
 ):
     logits, label = honest
 
-    assert temperature(logits * np.float32(factor), label) == pytest.approx(factor, rel=0.05)
+    assert fit_temperature(logits * np.float32(factor), label) == pytest.approx(factor, rel=0.05)
 
 
 def test_it_makes_labels_less_surprising_and_confidence_truer(honest: tuple[NDArray[np.float32], NDArray[np.intp]]):
     logits, label = honest[0] * np.float32(3), honest[1]
     right = logits.argmax(axis=1) == label
 
-    heat = temperature(logits, label)
+    fitted = fit_temperature(logits, label)
 
-    assert negative_log_likelihood(logits, label, heat) < negative_log_likelihood(logits, label, 1.0) - 0.1
-    assert calibration_error(softmax(logits, heat), right) < 0.03 < calibration_error(softmax(logits, 1), right)
+    assert negative_log_likelihood(logits, label, fitted) < negative_log_likelihood(logits, label, 1.0) - 0.1
+    assert calibration_error(softmax(logits, fitted), right) < 0.03 < calibration_error(softmax(logits, 1), right)

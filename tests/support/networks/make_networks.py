@@ -1,4 +1,4 @@
-"""Makes the small networks beside it, which the tests give to bundles that read a patch.
+"""Makes the small networks beside it, which the tests give to bundles that read a crop.
 
 It needs TensorFlow: .venv/train/bin/python tests/support/networks/make_networks.py
 """
