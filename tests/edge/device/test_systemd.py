@@ -25,18 +25,24 @@ pytest_plugins = ["tests.support.broker"]
 
 REPOSITORY = Path(__file__).parents[3]
 NO_BROKER = "mqtt://127.0.0.1:9"
-WATCHDOG_S = 2.0
+WATCHDOG_S = 0.5
+TURN_LIMIT_S = 1.0
+"""Of the publisher: longer than it waits for the network, and shorter than anybody wants to wait here."""
 MARK, CLOSE = b"mark", b"close"
 
 LAUNCHER = """
 import pathlib, socket, sys, threading
 from edge.device import journal, systemd
+from edge.mqtt import publisher
 journal.JOURNAL = sys.argv.pop(1)
 journal.library = systemd.library = lambda name: None
+publisher.TURN_LIMIT_S = float(sys.argv.pop(1))
 fault, marker = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+hangs = marker.with_name("hangs")
 def hanging(work):
     def hangs_once_the_marker_is_there(*arguments):
         while marker.exists():
+            hangs.touch()
             threading.Event().wait(0.05)
         return work(*arguments)
     return hangs_once_the_marker_is_there
@@ -45,7 +51,7 @@ from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.mqtt.session import Link
 if fault == "a camera that is silent":
     read = DemoCamera.read
-    DemoCamera.read = lambda camera, timeout_s: None if marker.exists() else read(camera, timeout_s)
+    DemoCamera.read = lambda camera, timeout_s: hangs.touch() if marker.exists() else read(camera, timeout_s)
 if fault == "a camera that hangs":
     DemoCamera.read = hanging(DemoCamera.read)
 if fault == "a mesh that hangs":
@@ -57,7 +63,8 @@ if fault == "a name server that is silent":
 from edge.cli import main
 sys.exit(main(["run", *sys.argv[1:]]))
 """
-"""The program, but with the journal's socket where the test listens, and with a fault once a file is there."""
+"""The program, but with the journal's socket where the test listens, a publisher of little patience, and a fault once
+a file is there; another file says that the fault has struck."""
 
 
 class Socket:
@@ -108,7 +115,7 @@ class Unit:
         self.folder = folder
         self.notify = Socket(str(folder / "notify"))
         self.journal = Socket(str(folder / "journal"))
-        self.marker = folder / "marker"
+        self.marker, self.hangs = folder / "marker", folder / "hangs"
         self.process: subprocess.Popen | None = None
 
     def start(self, *arguments: str, fault: str = "", journal: str = "journal", config: str = "") -> subprocess.Popen:
@@ -116,8 +123,9 @@ class Unit:
         reader, writer = os.pipe()
         stream = os.fstat(writer)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, str(self.folder / journal), fault, str(self.marker),
-             "--config", str(self.folder / "own.toml"), *(arguments or ("--camera", "demo", "--mqtt", NO_BROKER))],
+            [sys.executable, "-c", LAUNCHER, str(self.folder / journal), str(TURN_LIMIT_S), fault,
+             str(self.marker), "--config", str(self.folder / "own.toml"),
+             *(arguments or ("--camera", "demo", "--mqtt", NO_BROKER))],
             stdin=subprocess.DEVNULL,
             stderr=writer,
             cwd=REPOSITORY,
@@ -174,7 +182,7 @@ def listener(request, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("way")
 def test_systemd_hears_each_word_as_it_wants_it(listener):
-    systemd = Systemd()
+    systemd, before = Systemd(), time.monotonic()
     systemd.ready()
     systemd.status("15.0 fps,\nREADY=1")
     systemd.reloading()
@@ -184,7 +192,7 @@ def test_systemd_hears_each_word_as_it_wants_it(listener):
     assert status == b"STATUS=15.0 fps, READY=1", "one line, whatever a label holds"
     first, second = reloading.decode().splitlines()
     assert first == "RELOADING=1"
-    assert int(second.removeprefix("MONOTONIC_USEC=")) / 1e6 == pytest.approx(time.monotonic(), abs=5)
+    assert before - 1e-6 <= int(second.removeprefix("MONOTONIC_USEC=")) / 1e6 <= time.monotonic()
     assert stopping == b"STOPPING=1"
 
 
@@ -275,7 +283,7 @@ def test_the_status_tells_frame_rate_expression_and_broker(unit, broker):
         lambda: [s for s in unit.notify.starting("STATUS=") if s.endswith("broker connected")], "the broker is there"
     )
     fps, expression, _ = told[0].removeprefix("STATUS=").split(", ")
-    assert 5 < float(fps.removesuffix(" fps")) < 17
+    assert 0 < float(fps.removesuffix(" fps")) < 17
     assert expression == "happiness", "the demo begins with a smile"
 
 
@@ -330,23 +338,24 @@ def test_where_the_journal_does_not_answer_a_change_is_a_line(unit):
 
 @needs_models
 @pytest.mark.parametrize(
-    ("fault", "after_s"),
-    [
-        ("a camera that is silent", 0),
-        ("a camera that hangs", 0),
-        ("a mesh that hangs", 0),
-        ("a publisher that hangs", 11),
-    ],
+    "fault", ["a camera that is silent", "a camera that hangs", "a mesh that hangs", "a publisher that hangs"]
 )
-def test_the_watchdog_starves_with(unit, broker, fault, after_s):
+def test_the_watchdog_starves_with(unit, broker, fault):
     unit.start("--camera", "demo", "--mqtt", broker.url, fault=fault)
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= 2, "the watchdog is fed")
     until(lambda: "emotion-edge-test" in broker.log.read_text(), "the broker knows it")
     unit.marker.touch()
-    time.sleep(after_s + 1)
+    until(unit.hangs.exists, "the fault strikes")
+
+    def starves() -> bool:
+        """Whether the watchdog is not fed for as long as it waits."""
+        fed = unit.notify.count(b"WATCHDOG=1")
+        time.sleep(WATCHDOG_S)
+        return unit.notify.count(b"WATCHDOG=1") == fed
+
+    until(starves, "the watchdog starves")
+    assert starves(), "for as long as it hangs"
     fed = unit.notify.count(b"WATCHDOG=1")
-    time.sleep(WATCHDOG_S)
-    assert unit.notify.count(b"WATCHDOG=1") == fed
     unit.marker.unlink()
     until(lambda: unit.notify.count(b"WATCHDOG=1") > fed, "what hung goes on, and the watchdog is fed again")
 
@@ -356,21 +365,19 @@ def test_a_name_server_that_is_silent_does_not_starve_the_watchdog(unit):
     unit.marker.touch()
     unit.start("--camera", "demo", "--mqtt", "mqtt://localhost:9", fault="a name server that is silent")
     until(lambda: unit.notify.count(b"READY=1"), "it is ready")
-    time.sleep(12)
-    fed = unit.notify.count(b"WATCHDOG=1")
-    until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + 3, "the watchdog is fed", 2 * WATCHDOG_S)
+    until(unit.hangs.exists, "the name server is asked")
+    fed, beyond_the_limit = unit.notify.count(b"WATCHDOG=1"), 2 * TURN_LIMIT_S / (WATCHDOG_S / systemd.FEED_SHARE)
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + beyond_the_limit, "the watchdog is fed")
 
 
 @needs_models
 def test_pictures_that_are_shown_slowly_do_not_starve_the_watchdog(unit, tmp_path):
     (tmp_path / "pictures").mkdir()
-    for i in range(20):
-        (tmp_path / "pictures" / f"{i:02}.pgm").write_bytes(b"P5 64 64 255\n" + bytes(64 * 64))
+    pictures = 8
+    for i in range(pictures):
+        (tmp_path / "pictures" / f"{i}.pgm").write_bytes(b"P5 64 64 255\n" + bytes(64 * 64))
     unit.start("--camera", f"images:{tmp_path / 'pictures'}", "--mqtt", NO_BROKER, config="[camera]\nfps = 1.0\n")
-    until(lambda: unit.notify.count(b"READY=1"), "it is ready")
-    started, fed = time.monotonic(), unit.notify.count(b"WATCHDOG=1")
-    until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + 8, "the watchdog is fed")
-    assert time.monotonic() - started < 8 * WATCHDOG_S / systemd.FEED_SHARE + 1.5, "as often as with a camera"
+    until(lambda: unit.notify.count(b"WATCHDOG=1") > 1.5 * pictures, "the watchdog is fed between pictures, too")
 
 
 @needs_models
