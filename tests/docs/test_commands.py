@@ -46,6 +46,7 @@ RUNS = {
     "emotion-edge run --camera images:pictures/",
     "emotion-edge run --watch --local-broker --camera recording:model/recordings/happiness.landmarks",
     "emotion-edge classify --json holiday.jpg pictures/",
+    "emotion-edge classify --json holiday.jpg",
     "emotion-edge model list",
     "emotion-edge model verify model/fused",
     "emotion-edge forget livingroom",
@@ -76,6 +77,7 @@ STARTS = {
     "emotion-edge record --seconds 30 smile.landmarks": r"Ctrl-C",
     "emotion-edge watch --mqtt mqtt://localhost": r"livingroom",
     "emotion-edge watch --shadow": r"",
+    "emotion-edge watch": r"livingroom",
     "mosquitto_sub -v -t 'emotion/#'": r"emotion/livingroom/state",
 }
 """Commands that run until somebody stops them, and what they print before."""
@@ -84,6 +86,7 @@ DOCTOR = "emotion-edge doctor"
 """Here it finds no time server, say; what it must not do is fail by itself."""
 
 TRAINS = "it trains, which takes minutes; the tests of the training kit do so on less data"
+SLOW = "it takes a minute, and measures nothing on a machine that is busy with tests"
 CAMERA = "it needs a camera, or a person before it"
 ROOT_ONLY = "it changes the machine, as root; the tests in containers run the installer"
 FAR = "it needs another machine"
@@ -99,6 +102,7 @@ ELSEWHERE = {
     r"mkdir -p /config|cp deploy/\S+ /config": FAR,
     r"\.ci/run": "it runs these tests",
     r"emotion-edge run --camera v4l2:|emotion-train collect camera|emotion-edge calibrate --device livingroom$": CAMERA,
+    r"emotion-edge bench": SLOW,
     r"emotion-edge status --mqtt mqtt://broker\.local": FAR,
     r"emotion-train (train|cross-validate|search|compare|clean) ": TRAINS,
     r"emotion-train export ": "what it writes is larger than a gigabyte",
