@@ -73,6 +73,25 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     assert {name for name in named if not name.endswith((".toml", ".py", ".json", ".md", ".csv"))} <= keys
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = {span.rstrip("/") for span in pages.spans(page) if re.fullmatch(r"[a-z_]+/[\w./-]*\w/?", span)}
+    homes = (ROOT, ROOT / "edge", ROOT / page.parent)
+    ours = {path.name for home in homes for path in home.iterdir() if path.is_dir()} - {"build"}
+
+    lost = {
+        path for path in named if path.partition("/")[0] in ours and not any((home / path).exists() for home in homes)
+    }
+
+    assert lost == set()
+
+
+def test_architecture_names_every_room() -> None:
+    rooms = {path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")}
+
+    assert rooms <= set(pages.spans(Path("docs/architecture.md")))
+
+
 def test_the_page_of_settings_is_what_the_settings_say(tmp_path: Path) -> None:
     written = tmp_path / "settings.md"
 
