@@ -283,6 +283,10 @@ def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) 
             device = _Started("emotion-edge run --config livingroom.toml --camera demo", network, reader, environment)
             stack.callback(device.stop)
             device.wait_for(r"connected to")
+            listen = "mosquitto_sub -v -t emotion/livingroom/availability -t emotion/livingroom/reply/+"
+            replies = _Started(listen, network, reader, environment)
+            stack.callback(replies.stop)
+            replies.wait_for("online")
         for command in commands:
             if command == "emotion-edge forget livingroom":
                 stack.close()  # it takes a device that is gone
@@ -295,6 +299,8 @@ def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) 
                 assert "broker      mqtt://localhost:1883 accepts" in started.said
             else:
                 assert started.end() == 0, f"{command}\n{started.said}"
+            if asked := re.search(r"mosquitto_pub.*command/(\w+)", command):
+                replies.wait_for(f'reply/{asked[1]} .*"ok":true')
 
 
 class _Started:
