@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Gauges:
+class FrameMetrics:
     """What one interval has seen."""
 
     def __init__(self, now: float) -> None:

@@ -38,15 +38,22 @@ class Systemd:
         self._feed_s = _watchdog_s() / FEED_SHARE
         self._fed_at = float("-inf")
         self._status = ""
+        self._started = False
 
     def ready(self) -> None:
-        """The start, or a reload, is over."""
+        """The start is over."""
+        self._started = True
         _notify("READY=1")
 
     def reloading(self) -> None:
-        """Settings are read again; `ready` ends it."""
+        """Settings are read again; `reloaded` ends it."""
         # systemd 253 and later want to know when, to tell one reload from another.
         _notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def reloaded(self) -> None:
+        """The reload is over. During the start that goes unsaid: it would end the start as well."""
+        if self._started:
+            _notify("READY=1")
 
     def stopping(self) -> None:
         """The end has begun."""
