@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -51,7 +52,8 @@ class Script:
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rb") as stream:
+            # A publisher that ends in the middle of something resets the connection.
+            with contextlib.suppress(ConnectionError), connection, connection.makefile("rb") as stream:
                 self.packets.append([])
                 while packet := self._read(stream):
                     self.packets[-1].append(packet)

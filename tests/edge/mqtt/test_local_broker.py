@@ -104,7 +104,7 @@ def test_it_says_nothing_on_the_terminal(capfd: pytest.CaptureFixture[str]):
 
 @needs_amqtt
 def test_the_publisher_falls_back_to_311_and_remembers_it(local: int):
-    publisher = Publisher(MqttSettings(url=f"mqtt://127.0.0.1:{local}", keepalive_s=2, retry_max_s=0.5), "dev")
+    publisher = Publisher(MqttSettings(url=f"mqtt://127.0.0.1:{local}", keepalive_s=1, retry_max_s=0.5), "dev")
     with Listener(local) as listener:
         publisher.start()
         publisher.info({"who": "me"})

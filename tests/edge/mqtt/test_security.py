@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import ConfigError, UnavailableError
 from edge.fleet.watch import watch
@@ -18,7 +20,7 @@ from edge.mqtt.address import BrokerAddress
 from edge.mqtt.publisher import Publisher
 from edge.mqtt.subscriber import Subscriber
 from edge.settings import MqttSettings
-from tests.support.broker import Listener, Mosquitto, free_port, until
+from tests.support.broker import WAIT_S, Listener, Mosquitto, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,9 +131,15 @@ def test_many_messages_in_one_record_all_arrive(encrypted, authority):
     """TLS hands over more at once than one packet, and then the socket has nothing more to say."""
     broker = encrypted()
     address = BrokerAddress.parse(url(broker, "mqtts"), ca_file=str(authority / "ca.crt"))
-    command = ["mosquitto_pub", "-h", "localhost", "-p", str(broker.port), "--cafile", f"{authority}/ca.crt", "-r"]
-    for number in range(1, 61):
-        subprocess.run([*command, "-t", f"emotion/pi{number}/state", "-m", "x" * number], check=True)
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.tls_set(str(authority / "ca.crt"))
+    client.connect("localhost", broker.port)
+    client.loop_start()
+    sent = [client.publish(f"emotion/pi{number}/state", "x" * number, 1, retain=True) for number in range(1, 61)]
+    for each in sent:
+        each.wait_for_publish(WAIT_S)
+    client.disconnect()
+    client.loop_stop()
     assert len(heard(address)) == 60
 
 
