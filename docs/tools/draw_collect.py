@@ -20,7 +20,7 @@ from chromium import Chromium
 
 from edge.bundle import bundle as bundles
 from edge.camera.demo.camera import DemoCamera
-from edge.daemon.signals import Requests
+from edge.daemon.signals import Signals
 from edge.face_mesh import open_face_mesh
 from edge.preview import Preview
 from edge.settings import MeshSettings, Settings
@@ -83,15 +83,15 @@ def main(path: Path) -> None:
 @contextlib.contextmanager
 def _recording(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector) -> Iterator[None]:
     """Let the person smile for the table."""
-    requests = Requests()
-    loop = threading.Thread(target=session.run, args=(camera, mesh, preview, collector, requests))
+    signals = Signals()
+    loop = threading.Thread(target=session.run, args=(camera, mesh, preview, collector, signals))
     collector.ask({"do": "label", "label": LABELS.index("happiness")})
     collector.ask({"do": "record", "subject": "p04", "session": "monday", "consent": True})
     loop.start()
     try:
         yield
     finally:
-        requests.stop = True
+        signals.stop = True
         loop.join()
         collector.ask({"do": "undo"})
 

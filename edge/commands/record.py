@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.bundle import bundle as bundles
     from edge.camera import open_camera
     from edge.camera.recording_file import RecordingWriter, refuse_existing
-    from edge.daemon.signals import Requests
+    from edge.daemon.signals import Signals
     from edge.errors import EndOfStreamError, UnavailableError, UsageError
     from edge.face_mesh import faces_in, models, open_face_mesh
 
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.file)
     refuse_existing(path)
     settings = load_settings(args)
-    requests = Requests()
-    requests.listen()
+    signals = Signals()
+    signals.listen()
     faces, end = 0, float("inf")
     writer: RecordingWriter | None = None
     with (
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         contextlib.ExitStack() as file,
         contextlib.suppress(EndOfStreamError),
     ):
-        while not requests.stop and time.monotonic() < end:
+        while not signals.stop and time.monotonic() < end:
             frame = camera.read(timeout_s=1.0)
             if frame is None:
                 continue

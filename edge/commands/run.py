@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
 from edge.cli import add_settings_arguments, load_settings
-from edge.daemon.signals import Requests
+from edge.daemon.signals import Signals
 from edge.device.journal import log_to_journal
 from edge.device.systemd import Systemd
 from edge.errors import UsageError
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     log_to_journal()
     settings = load_settings(args)
-    requests = Requests()
-    requests.listen()
+    signals = Signals()
+    signals.listen()
     with contextlib.ExitStack() as stack:
         if args.local_broker:
             from edge.mqtt.local_broker import ensure_broker
@@ -68,11 +68,11 @@ def run(args: argparse.Namespace) -> int:
         if args.watch:
             logging.getLogger().setLevel(logging.WARNING)
             stack.enter_context(_watching(settings))
-        _serve(args, settings, requests)
+        _serve(args, settings, signals)
     return 0
 
 
-def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> None:
+def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> None:
     import cv2
 
     from edge.daemon import state_directory
@@ -95,7 +95,7 @@ def _serve(args: argparse.Namespace, settings: Settings, requests: Requests) -> 
             )
         ) as pipeline,
     ):
-        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(requests)
+        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(signals)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge.daemon.pipeline import Pipeline
-    from edge.daemon.signals import Requests
+    from edge.daemon.signals import Signals
     from edge.device.systemd import Systemd
     from edge.mqtt.inbox import Inbox
     from edge.preview import Preview
@@ -96,7 +96,7 @@ class Daemon:
         self._due_at = float("-inf")
         """When the next frame is due, where frames have to wait."""
 
-    def run(self, signals: Requests) -> None:
+    def run(self, signals: Signals) -> None:
         """Read expressions until a signal asks to stop or the camera has no more frames.
 
         Whatever ends it, every face gets its `end`, and the broker is told `offline`.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.camera import Camera
-    from edge.daemon.signals import Requests
+    from edge.daemon.signals import Signals
     from edge.face_mesh import FaceMesh
     from edge.preview import Preview
     from edge.values import Face
@@ -28,7 +28,7 @@ RECENT = 30
 """Frames that the frame rate on the page is counted over."""
 
 
-def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, requests: Requests) -> None:
+def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, signals: Signals) -> None:
     """Collect until a signal or the end of the source.
 
     Raises:
@@ -36,7 +36,7 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
     """
     looked = time.monotonic()
     seen: deque[float] = deque(maxlen=RECENT)
-    while not requests.stop:
+    while not signals.stop:
         now = time.monotonic()
         if preview.wanted:
             looked = now

@@ -82,7 +82,7 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
     import cv2
 
     from edge.camera import open_lasting_camera
-    from edge.daemon.signals import Requests
+    from edge.daemon.signals import Signals
     from edge.errors import UsageError
     from host_training.collecting import session
     from host_training.collecting.collector import Collector
@@ -95,8 +95,8 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
         raise UsageError(f"{settings.camera.source}: a recording holds no pictures to measure; choose another --camera")
     # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
     cv2.setNumThreads(1)
-    requests = Requests()
-    requests.listen()
+    signals = Signals()
+    signals.listen()
     with contextlib.ExitStack() as stack:
         mesh = stack.enter_context(contextlib.closing(_mesh(settings)))
         store = stack.enter_context(_store(args, conditions))
@@ -107,7 +107,7 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
         # Never the demo unless it is asked for: it would be recorded for a person.
         camera = stack.enter_context(contextlib.closing(open_lasting_camera(settings.camera, allow_demo=False)))
         print(f"collecting from {camera.name}: open {preview.url}; Ctrl-C ends it", flush=True)
-        session.run(camera, mesh, preview, collector, requests)
+        session.run(camera, mesh, preview, collector, signals)
         collector.stop("")
     return _tell(args.out)
 

@@ -12,7 +12,7 @@ import pytest
 
 from edge.camera.demo.camera import DemoCamera
 from edge.camera.video import VideoCamera
-from edge.daemon.signals import Requests
+from edge.daemon.signals import Signals
 from edge.face_mesh import open_face_mesh
 from edge.preview import Preview
 from edge.settings import CameraSettings, MeshSettings
@@ -44,10 +44,10 @@ class Loop:
         self.store = store
         self.collector = Collector(store, subject="", session="", consent=False, pictures=False, say=print)
         self.preview = Preview("127.0.0.1:0", desk=self.collector)
-        self._requests = Requests()
+        self._signals = Signals()
         mesh = open_face_mesh(MeshSettings(max_faces=MAX_FACES), portraits.mesh_models())
         self.thread = threading.Thread(
-            target=session.run, args=(camera, mesh, self.preview, self.collector, self._requests)
+            target=session.run, args=(camera, mesh, self.preview, self.collector, self._signals)
         )
 
     @contextlib.contextmanager
@@ -61,7 +61,7 @@ class Loop:
         until(lambda: not self.preview.wanted, "nobody looks any more", WAIT_S)
 
     def close(self) -> None:
-        self._requests.stop = True
+        self._signals.stop = True
         self.thread.join()
         self.preview.close()
 
