@@ -17,11 +17,10 @@ ARGS ?=
 
 RUN := .venv/run
 TEST := .venv/test
-TFLITE := .venv/test-tflite
+TFLITE := .venv/tflite
 TRAIN := .venv/train
-LINT := .venv/lint
-DEPLOY := .venv/deploy
 HOME_ASSISTANT := .venv/home-assistant
+TOOLS := .venv/tools
 TABLE ?= model/keypoints/ferplus.parquet
 CROPS ?= build/$(basename $(notdir $(TABLE))).crops.npz
 
@@ -104,8 +103,8 @@ status: ## A table of all devices, from their broker: make status MQTT=mqtt://br
 ifneq ($(INVENTORY),)
 	$(call playbook,status)
 else
-	@$(MAKE) --silent --no-print-directory $(DEPLOY)/.done
-	@$(DEPLOY)/bin/emotion-edge status $(if $(MQTT),--mqtt $(MQTT)) $(if $(JSON),--json) $(ARGS)
+	@$(MAKE) --silent --no-print-directory $(TEST)/.done
+	@$(TEST)/bin/emotion-edge status $(if $(MQTT),--mqtt $(MQTT)) $(if $(JSON),--json) $(ARGS)
 endif
 
 # What the playbooks read from here, whatever characters are in it.
@@ -121,68 +120,99 @@ define playbook
 @if [ -n "$(INVENTORY)" ]; then \
   test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): there is no such file; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
   else deploy/ansible/hosts.py >/dev/null; fi
-@$(MAKE) --silent --no-print-directory $(DEPLOY)/.done
-@ANSIBLE_CONFIG=deploy/ansible/ansible.cfg $(DEPLOY)/bin/ansible-playbook \
+@$(MAKE) --silent --no-print-directory $(TEST)/.done
+@ANSIBLE_CONFIG=deploy/ansible/ansible.cfg $(TEST)/bin/ansible-playbook \
   --inventory "$(or $(INVENTORY),deploy/ansible/hosts.py)" deploy/ansible/$(1).yml $(ARGS)
 endef
 
 ##@ Develop
-.PHONY: test test-edge test-tflite test-home-assistant test-training test-docs test-systemd test-fleet test-pi fleet-sim lint format bench clean
-test: test-edge test-tflite test-home-assistant test-training test-docs test-systemd test-fleet ## All tests
+.PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
+.PHONY: fleet-sim lint format bench clean dist
+# The training kit computes and the containers mostly wait, so these two come first and side by side.
+TIERS := training system fleet edge docs home-assistant dist tflite
+JOBS ?= 2
 
-test-edge: $(TEST)/.done ## The daemon's tests with LiteRT and NumPy 2
-	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/edge tests/deploy tests/benchmarks $(ARGS)
+test: ## All tests; a tier that fails doesn't keep the others from running
+	@$(call side_by_side,$(TIERS:%=test-%))
 
-test-tflite: ## The daemon's tests with tflite-runtime and NumPy 1.26, on Python 3.11
-ifeq ($(PYTHON311),)
-	@echo "python3.11 is missing: the tests with tflite-runtime and NumPy 1.26 are left out"
-else
-	@$(MAKE) --no-print-directory $(TFLITE)/.done
-	@$(TFLITE)/bin/emotion-edge model fetch
-	$(TFLITE)/bin/python -m pytest tests/edge $(ARGS)
-endif
+ci: ## What every change has to pass: lint and all tests
+	@$(call side_by_side,lint $(TIERS:%=test-%))
 
-test-home-assistant: $(TEST)/.done ## What a real Home Assistant makes of the device; needs Python 3.13 and mosquitto
-ifeq ($(PYTHON313),)
-	@echo "python3.13 is missing: the tests with Home Assistant are left out"
-else
-	@$(MAKE) --no-print-directory $(HOME_ASSISTANT)/.done
-	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/home_assistant $(ARGS)
-endif
+# What each tier prints appears when it ends; until then it is in build/test/TIER.log. Coverage is that of all together.
+define side_by_side
+rm -rf build/test; \
+$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target MEASURE='-m coverage run' $(1); status=$$?; \
+echo; $(TEST)/bin/python -m coverage combine --quiet && $(TEST)/bin/python -m coverage report | tail -n 1 \
+  | awk '{print "coverage of lines and branches, edge and host_training: " $$NF}'; \
+cat build/test/tiers; exit $$status
+endef
 
-test-training: $(TRAIN)/.done ## The training kit's tests
-	@$(TRAIN)/bin/emotion-edge model fetch
-	$(TRAIN)/bin/python -m pytest tests/host_training $(ARGS)
+# A line of build/test/tiers: how long a tier took, and the last line of its log.
+define tier
+@set -o pipefail; mkdir -p build/test; start=$$SECONDS; \
+$(2)/bin/emotion-edge model fetch >/dev/null && $(2)/bin/python $(MEASURE) -m pytest $(3) $(ARGS) 2>&1 | tee build/test/$(1).log; status=$$?; \
+printf '%-15s %4d s  %s\n' $(1) $$((SECONDS - start)) "$$(tail -n 1 build/test/$(1).log | tr -d =)" >> build/test/tiers; exit $$status
+endef
+
+test-edge: $(TEST)/.done ## The daemon and the playbooks' helpers, with LiteRT and NumPy 2
+	$(call tier,edge,$(TEST),tests/edge tests/deploy tests/benchmarks)
+
+test-tflite: $(if $(PYTHON311),$(TFLITE)/.done) ## What an interpreter can change: with tflite-runtime, NumPy 1.26 and Python 3.11
+	$(if $(PYTHON311),$(call tier,tflite,$(TFLITE),tests/edge -m 'interpreter and not nightly'),@echo "test-tflite is skipped: python3.11 is missing")
+
+test-home-assistant: $(TEST)/.done $(if $(PYTHON313),$(HOME_ASSISTANT)/.done) ## What a real Home Assistant makes of the device
+	$(if $(PYTHON313),$(call tier,home-assistant,$(TEST),tests/home_assistant),@echo "test-home-assistant is skipped: python3.13 is missing")
+
+test-training: $(TRAIN)/.done ## The training kit
+	$(call tier,training,$(TRAIN),tests/host_training)
 
 test-docs: $(TRAIN)/.done ## The pages: links, generated tables, and every command block that can run here
-	@$(TRAIN)/bin/emotion-edge model fetch
-	$(TRAIN)/bin/python -m pytest tests/docs $(ARGS)
+	$(call tier,docs,$(TRAIN),tests/docs)
 
-test-systemd: $(TEST)/.done ## The service in a container with systemd and a virtual Pi camera; only as root
-	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/system --ignore=tests/system/test_fleet.py $(ARGS)
+test-system: $(TEST)/.done ## The service in containers with systemd and a virtual Pi camera; only as root
+	$(call tier,system,$(TEST),tests/system --ignore=tests/system/test_fleet.py)
 
-test-fleet: $(TEST)/.done $(DEPLOY)/.done ## The playbooks on three such containers, over ssh; only as root
-	@$(TEST)/bin/emotion-edge model fetch
-	$(TEST)/bin/python -m pytest tests/system/test_fleet.py $(ARGS)
+test-fleet: $(TEST)/.done ## The playbooks on three such containers, over ssh; only as root
+	$(call tier,fleet,$(TEST),tests/system/test_fleet.py)
 
-test-pi: $(TEST)/.done $(DEPLOY)/.done ## For releases: deployment to a virtual Raspberry Pi, with an emulated processor; only as root
+test-dist: $(TEST)/.done ## Wheel and source distribution: built, installed into an empty environment and run there
+	$(call tier,dist,$(TEST),tests/dist)
+
+test-nightly: ## The long runs: 10,000 examples, memory over time, all of Python 3.11, a fleet of thousands, a virtual Pi
+	@$(call side_by_side,nightly-edge nightly-training nightly-tflite test-pi)
+
+.PHONY: nightly-edge nightly-training nightly-tflite
+NIGHTLY := -m 'nightly or hypothesis' --hypothesis-profile=nightly
+nightly-edge: $(TEST)/.done
+	$(call tier,nightly-edge,$(TEST),tests/edge tests/deploy tests/benchmarks $(NIGHTLY))
+
+nightly-training: $(TRAIN)/.done
+	$(call tier,nightly-training,$(TRAIN),tests/host_training $(NIGHTLY))
+
+nightly-tflite: $(if $(PYTHON311),$(TFLITE)/.done)
+	$(if $(PYTHON311),$(call tier,nightly-tflite,$(TFLITE),tests/edge))
+
+test-pi: $(TEST)/.done ## For releases: deployment to a virtual Raspberry Pi, with an emulated processor; only as root
 	@$(TEST)/bin/emotion-edge model fetch
 	$(TEST)/bin/python -m tests.system.pi
 
 fleet-sim: $(TEST)/.done ## What a thousand devices cost their broker: make fleet-sim ARGS='--devices 1000 --seconds 60'
 	$(TEST)/bin/python -m tests.benchmarks.fleet_sim $(ARGS)
 
-lint: $(LINT)/.done ## ruff and strict mypy
-	$(LINT)/bin/ruff check
-	$(LINT)/bin/ruff format --check
-	$(LINT)/bin/mypy
+lint: $(TEST)/.done ## ruff, strict mypy, and the table of which room may import what
+	$(TEST)/bin/ruff check
+	$(TEST)/bin/ruff format --check
+	$(TEST)/bin/mypy
+	$(TEST)/bin/lint-imports
 
-format: $(LINT)/.done ## Let ruff put the code in order
-	$(LINT)/bin/ruff check --fix
-	$(LINT)/bin/ruff format
+format: $(TEST)/.done ## Let ruff put the code in order
+	$(TEST)/bin/ruff check --fix
+	$(TEST)/bin/ruff format
+
+dist: $(TEST)/.done ## Build wheel and source distribution into dist/
+	rm -rf dist
+	$(TEST)/bin/python -m build --outdir dist
+	$(TEST)/bin/twine check --strict dist/*
 
 bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe for comparison where it can be kept offline
 	@$(TEST)/bin/emotion-edge model fetch
@@ -220,50 +250,62 @@ docs: $(RUN)/.done ## Write the generated pages again: settings, and the tables 
 	$(RUN)/bin/python docs/tools/write_mqtt.py docs/mqtt.md
 
 clean: ## Remove environments, caches and build outputs
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-# One environment for each purpose; pip is quiet unless something is wrong.
-PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+# An environment for each purpose. uv fills it in seconds; pip does where uv can't be installed or finds no index.
+UV := $(TOOLS)/bin/uv
+LOCK := deploy/constraints/lock.txt
+define install
+@{ test -x $(UV) && $(UV) pip install --quiet --python $(@D)/bin/python $(1); } \
+  || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(1)
+endef
 define environment
 	@test -n "$(1)" || { echo "make: Python 3.11 to 3.13 with the venv module is needed (Debian: sudo apt install python3 python3-venv)" >&2; exit 69; }
 	@echo "setting up $(@D) with $$($(1) --version) ..."
 	@rm -rf $(@D) && $(1) -m venv $(@D)
-	@$(PIP) --constraint deploy/constraints/$(2).txt --editable '.[$(3)]'
 endef
 
-$(RUN)/.done: pyproject.toml deploy/constraints/litert.txt
-	$(call environment,$(PYTHON),litert,litert$(comma)broker)
+$(RUN)/.done: pyproject.toml $(LOCK) | $(TOOLS)/.done
+	$(call environment,$(PYTHON))
+	$(call install,--constraint $(LOCK) --editable '.[litert$(comma)broker]')
 	@touch $@
 
-$(TEST)/.done: pyproject.toml deploy/constraints/litert.txt
-	$(call environment,$(PYTHON),litert,litert$(comma)broker$(comma)test)
-	@# Not with its own dependencies: they bring a second OpenCV that would lie over the headless one.
-	@$(PIP) --constraint deploy/constraints/litert.txt certifi matplotlib \
-	  && $(PIP) --no-deps --constraint deploy/constraints/litert.txt mediapipe \
-	  || echo "mediapipe is not to be had for this Python: what compares with it is left out"
+$(TEST)/.done: pyproject.toml $(LOCK) | $(TOOLS)/.done
+	$(call environment,$(PYTHON))
+	$(call install,--constraint $(LOCK) --editable '.[litert$(comma)broker$(comma)test$(comma)lint$(comma)deploy$(comma)dist]')
+	@# Not with all of its dependencies: they bring a second OpenCV that would lie over the headless one.
+	$(call install,--constraint $(LOCK) certifi matplotlib)
+	$(call install,--constraint $(LOCK) --no-deps mediapipe) \
+	  || echo "no mediapipe for this Python: the tests that compare with it are skipped"
 	@touch $@
 
-$(TFLITE)/.done: pyproject.toml deploy/constraints/tflite.txt
-	$(call environment,$(PYTHON311),tflite,tflite$(comma)broker$(comma)test)
+# NumPy and OpenCV as tflite-runtime needs them; everything else as locked.
+$(TFLITE)/.done: pyproject.toml $(LOCK) deploy/constraints/tflite.txt | $(TOOLS)/.done
+	$(call environment,$(PYTHON311))
+	@{ grep -vE '^(numpy|opencv-python-headless)==' $(LOCK); cat deploy/constraints/tflite.txt; } > $(@D)/constraints.txt
+	$(call install,--constraint $(@D)/constraints.txt --editable '.[tflite$(comma)broker$(comma)test]')
 	@touch $@
 
-$(TRAIN)/.done: pyproject.toml deploy/constraints/litert.txt
-	$(call environment,$(PYTHON),litert,train$(comma)cluster$(comma)test)
+$(TRAIN)/.done: pyproject.toml $(LOCK) | $(TOOLS)/.done
+	$(call environment,$(PYTHON))
+	$(call install,--constraint $(LOCK) --editable '.[train$(comma)cluster$(comma)test]')
 	@touch $@
 
-$(LINT)/.done: pyproject.toml deploy/constraints/litert.txt
-	$(call environment,$(PYTHON),litert,litert$(comma)lint)
+$(HOME_ASSISTANT)/.done: tests/home_assistant/requirements.txt | $(TOOLS)/.done
+	$(call environment,$(PYTHON313))
+	$(call install,--requirement $<)
 	@touch $@
 
-$(HOME_ASSISTANT)/.done: tests/home_assistant/requirements.txt
-	@echo "setting up $(@D) with $$($(PYTHON313) --version) ..."
-	@rm -rf $(@D) && $(PYTHON313) -m venv $(@D)
-	@$(PIP) --requirement tests/home_assistant/requirements.txt
+# uv reads no pip.conf, so where pip has an index of its own, pip it is.
+$(TOOLS)/.done:
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip config list | grep -q '[.]index-url=' \
+	  || $(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
 	@touch $@
 
-$(DEPLOY)/.done: pyproject.toml deploy/constraints/litert.txt deploy/constraints/workstation.txt
-	$(call environment,$(PYTHON),litert,litert)
-	@$(PIP) --constraint deploy/constraints/litert.txt --constraint deploy/constraints/workstation.txt ansible-core
-	@touch $@
+.PHONY: lock
+lock: $(TOOLS)/.done ## Resolve the versions of all environments again: make lock ARGS=--upgrade
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	  $(addprefix --extra ,litert broker mediapipe train cluster test lint deploy dist) $(ARGS) pyproject.toml --output-file $(LOCK)
 
 comma := ,

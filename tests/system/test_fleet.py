@@ -300,7 +300,9 @@ def test_a_device_that_gets_slow_with_the_model_goes_back_to_what_it_had(fleet: 
 
     slow = threading.Thread(target=be_slow_with_it)
     slow.start()
-    done = fleet.play("deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"]))
+    done = fleet.play(
+        "deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"])
+    )
     over.set()
     slow.join()
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible import constants  # type: ignore[import-not-found]
-from ansible.plugins.callback.default import (  # type: ignore[import-not-found]
-    CallbackModule as DefaultCallback,
-)
+from ansible import constants
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
