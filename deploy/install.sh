@@ -138,7 +138,7 @@ release_name() { # the version, and a fingerprint of everything that a release i
     {
         $PYTHON -c 'import sys, numpy; print(sys.version_info[:2], numpy.__version__)'
         cd "$SOURCE"
-        find pyproject.toml deploy/constraints/device.txt edge host_training model/fused model/landmarks \
+        find pyproject.toml setup.py deploy/constraints/device.txt edge host_training model/fused model/landmarks \
             -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | sed "s/^\(........\).*/$version-\1/"
 }
@@ -150,7 +150,7 @@ build_release() {
     quietly 69 $PYTHON -m venv --system-site-packages "$new"
     # A copy, because the build leaves files where it works, and they would be root's.
     mkdir "$new/source"
-    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE NOTICE edge host_training "$new/source")
+    (cd "$SOURCE" && cp -r pyproject.toml setup.py README.md LICENSE NOTICE edge host_training "$new/source")
     # The compiled parts of picamera2 belong to the distribution's NumPy, so there must be no other.
     $PYTHON -c 'import numpy; print(f"numpy=={numpy.__version__}")' >"$new/numpy.txt"
     quietly 69 "$new/bin/python" -m pip install --no-input --only-binary=:all: --constraint "$new/numpy.txt" \

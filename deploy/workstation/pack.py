@@ -35,7 +35,7 @@ CHECKOUT = (
         "deploy/constraints/device.txt",
     ),
     *("edge", "host_training", "model/fused", "model/landmarks"),
-    *("pyproject.toml", "README.md", "LICENSE", "NOTICE"),
+    *("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"),
 )
 """Files and folders that the installer needs."""
 REQUIREMENTS = REPOSITORY / "deploy" / "constraints" / "device.txt"

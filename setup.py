@@ -1,0 +1,36 @@
+"""What pyproject.toml cannot say: the wheel carries the released model bundles, and its description stands alone."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).parent
+BUNDLES = ("fused", "landmarks")
+
+
+class BuildWithBundles(build_py):
+    """Copies the bundles into the package; where they are not in the source, as on a device, it stays without."""
+
+    def run(self) -> None:
+        """Build the package."""
+        super().run()
+        if not self.editable_mode:  # a checkout has them in model/
+            for name in BUNDLES:
+                if (HERE / "model" / name).is_dir():
+                    self.copy_tree(f"model/{name}", f"{self.build_lib}/edge/model/{name}")
+
+
+def description() -> str:
+    """README without the pictures and links that lead into the repository: a package index has only this page."""
+    text = (HERE / "README.md").read_text("utf-8")
+    text = re.sub(r"^!\[[^]]*\]\((?!https?:)[^)]*\)\n+", "", text, flags=re.MULTILINE)
+    return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+setup(
+    cmdclass={"build_py": BuildWithBundles},
+    long_description=description(),
+    long_description_content_type="text/markdown",
+)
