@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import edge
 from edge.messages import payloads
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
 from edge.values import Change, Shown
+from tests.support.schemas import validator
 
-SCHEMAS = Path(edge.__file__).parent / "messages" / "schemas"
 CLOCK = WallClock(offset_s=1_700_000_000.0, synchronised=True)
 
 labels = st.sampled_from(["neutral", "happiness", "surprise", "fear", "contempt", "uncertain"])
@@ -56,10 +54,6 @@ infos = st.builds(
     st.dictionaries(st.text(), numbers), st.text(), st.lists(labels), st.none() | st.text(),
     st.none() | st.just("b2"), st.none() | st.text(),
 )  # fmt: skip
-
-
-def validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text()))
 
 
 def check(name: str, payload: payloads.Payload) -> Any:

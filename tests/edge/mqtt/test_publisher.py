@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import subprocess
@@ -10,14 +9,11 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-import edge
 from edge.errors import ConfigError
 from edge.messages import payloads
 from edge.messages.topics import STATE
@@ -28,16 +24,17 @@ from edge.mqtt.session import WINDOW, Link
 from edge.settings import MqttSettings
 from edge.values import Change, Shown
 from tests.support.broker import WAIT_S, Listener, Mosquitto, free_port, retained, until
+from tests.support.schemas import validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from paho.mqtt.enums import MQTTProtocolVersion
 
 pytest_plugins = ["tests.support.broker"]
 
 KEEPALIVE_S = 2
-SCHEMAS = Path(edge.__file__).parent / "messages" / "schemas"
 
 
 class Device:
@@ -411,7 +408,7 @@ def test_what_arrives_is_what_the_schemas_promise(broker: Mosquitto, device: Cal
         for name in ("event", "state", "health", "info", "shadow_state"):
             topic = name.replace("_", "/")
             (payload,) = until(lambda topic=topic: listener.payloads(topic), f"{topic} arrives")
-            Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text())).validate(payload)
+            validator(name).validate(payload)
 
 
 @pytest.fixture
