@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_type_hints
 
@@ -90,6 +91,13 @@ def test_architecture_names_every_room() -> None:
     rooms = {path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")}
 
     assert rooms <= set(pages.spans(Path("docs/architecture.md")))
+
+
+def test_architecture_shows_the_layers_that_lint_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["edge"])
+
+    assert "\n".join(layers) in [block.text for block in pages.blocks(Path("docs/architecture.md"))]
 
 
 def test_the_page_of_settings_is_what_the_settings_say(tmp_path: Path) -> None:
