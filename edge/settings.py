@@ -133,9 +133,9 @@ class ModelSettings:
     bundle: Folder = ""
     """Folder of the classifier's bundle; empty: the installed one."""
     shadow: Folder = ""
-    """Folder of a bundle that reads beside it and acts on nothing; empty: see `bundle.locate_shadow`."""
+    """Folder of a bundle that reads beside it and acts on nothing; empty: see `Installation.of`."""
     trusted_keys: Annotated[str, Text("a file", optional=True)] = ""
-    """The public keys of which one must have signed it; empty: `signature.TRUSTED_KEYS`, if it is there."""
+    """The public keys of which one must have signed it; empty: `locate.TRUSTED_KEYS`, if it is there."""
 
 
 @dataclass(frozen=True, slots=True)

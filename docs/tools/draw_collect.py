@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from chromium import Chromium
 
-from edge.bundle import bundle as bundles
+from edge.bundle.bundle import FEATURES
+from edge.bundle.locate import Installation
 from edge.camera.demo.camera import DemoCamera
 from edge.daemon.signals import Signals
 from edge.face_mesh import open_face_mesh
@@ -50,11 +51,12 @@ RECORDED_S = 2.4
 def main(path: Path) -> None:
     """Let some sit for the demo's expressions, begin with another, and draw the page."""
     settings = Settings()
-    conditions = Conditions(bundles.locate(settings.model.bundle) / bundles.FEATURES)
+    installation = Installation.of(settings)
+    conditions = Conditions(installation.bundle / FEATURES)
     demo = DemoCamera(settings.camera)
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(open_face_mesh(MeshSettings(max_faces=MAX_FACES), bundles.mesh_in_use(settings))) as mesh,
+        contextlib.closing(open_face_mesh(MeshSettings(max_faces=MAX_FACES), installation.mesh_models())) as mesh,
         Store(Path(folder) / "table.parquet", conditions, say=print) as store,
     ):
         for number, subject in enumerate(PEOPLE):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from chromium import Chromium
 
-from edge.bundle import bundle as bundles
+from edge.bundle.locate import Installation
 from edge.camera.demo.camera import DemoCamera
 from edge.expression import ExpressionMachine
 from edge.face_mesh import open_face_mesh
@@ -60,8 +60,9 @@ def main(path: Path) -> None:
 def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...], tuple[Shown, ...]]:
     """Five minutes of the demo, as fast as they can be computed; the last moment of them."""
     settings = Settings()
-    bundle = bundles.in_use(settings)
-    mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
+    installation = Installation.of(settings)
+    bundle = installation.load()
+    mesh = open_face_mesh(settings.mesh, installation.mesh_models())
     machine = ExpressionMachine(bundle.labels, settings.expression)
     demo = DemoCamera(settings.camera)
     frame = Frame(demo.draw(0.0), 0.0)

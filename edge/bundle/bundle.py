@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,30 +11,21 @@ import numpy as np
 import edge
 from edge.bundle import signature
 from edge.bundle.signature import refused
-from edge.classifier.features import CROP_INPUT, INPUTS, Features
+from edge.classifier.features import INPUTS, Features
 from edge.classifier.network import Classifier, network
-from edge.errors import ConfigError
-from edge.face_mesh.models import LANDMARKER, MEMBERS, MeshModels, cache_folder, find
+from edge.face_mesh.models import LANDMARKER, MEMBERS
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge.bundle.signature import TrustedKeys
     from edge.classifier.baseline import Baseline
     from edge.classifier.crop import FaceCrop
-    from edge.settings import Settings
 
 SCHEMA = 1
 MANIFEST = signature.MANIFEST
 NETWORK, FEATURES, GOLDEN = "classifier.tflite", "features.npz", "golden.npz"
-
-INSTALLED = Path("/var/lib/emotion-edge/models/current")
-"""The bundle in use on a device."""
-CHECKOUT = Path(edge.__file__).parent.parent / "model" / "fused"
-"""The one that comes with a checkout of the project."""
-LANDMARKS_ALONE = "landmarks"
-"""Folder, beside either of the two, of a bundle that reads no picture."""
-SHADOW = "shadow"
-"""Link, beside the device's, to a bundle that is only tried out."""
 
 GOLDEN_TOLERANCE = 0.02
 """The two interpreters may round an int8 value to neighbours. On an uncertain face that moves a probability by
@@ -87,123 +77,12 @@ class Bundle:
         return dict(self.manifest["provenance"]["metrics"])
 
 
-def locate(configured: str) -> Path:
-    """The folder of the bundle to use: the configured one, else the device's, else the checkout's."""
-    if configured:
-        return Path(configured)
-    return INSTALLED if INSTALLED.exists() else CHECKOUT
-
-
-def in_use(settings: Settings) -> Bundle:
-    """The bundle that the settings lead to, loaded.
-
-    Raises:
-        ConfigError: see `load`.
-    """
-    return load(locate(settings.model.bundle), signature.trusted_keys(settings.model.trusted_keys))
-
-
-def for_camera(settings: Settings) -> Bundle:
-    """The bundle for the camera that the settings name: a recording holds landmarks and no picture.
-
-    Where no bundle is configured, a recording is read with the one for landmarks alone, if that is there.
-
-    Raises:
-        ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
-    """
-    if not settings.camera.is_recording:
-        return in_use(settings)
-    folder = locate(settings.model.bundle)
-    beside = folder.parent / LANDMARKS_ALONE
-    keys = signature.trusted_keys(settings.model.trusted_keys)
-    bundle = load(folder if settings.model.bundle or not beside.exists() else beside, keys)
-    if CROP_INPUT in bundle.inputs:
-        raise _reads_pictures(bundle, "model.bundle")
-    return bundle
-
-
-def locate_shadow(settings: Settings, in_use: Bundle) -> Path | None:
-    """The folder of the bundle that is to run as the shadow of the one in use; None: there is none.
-
-    It is that of `model.shadow`; else, where `model.bundle` names no other than the device's, the one that
-    `emotion-edge model install --shadow` has put there. A bundle is no shadow of itself.
-    """
-    if settings.model.shadow:
-        folder = Path(settings.model.shadow).resolve()
-    elif not settings.model.bundle and (INSTALLED.parent / SHADOW).is_symlink():
-        folder = (INSTALLED.parent / SHADOW).resolve()
-    else:
-        return None
-    return None if folder == in_use.folder.resolve() else folder
-
-
-def load_shadow(settings: Settings, folder: Path) -> Bundle:
-    """The bundle that `locate_shadow` has found.
-
-    Raises:
-        ConfigError: see `load`; or the camera is a recording and the bundle reads pictures.
-    """
-    bundle = load(folder, signature.trusted_keys(settings.model.trusted_keys))
-    if CROP_INPUT in bundle.inputs and settings.camera.is_recording:
-        raise _reads_pictures(bundle, "model.shadow")
-    return bundle
-
-
-def _reads_pictures(bundle: Bundle, key: str) -> ConfigError:
-    return ConfigError(
-        f"model bundle {bundle.folder} reads the picture of a face, which a recording does not hold: "
-        f"set {key} to one that reads landmarks alone (`emotion-edge model list` shows what each reads)"
-    )
-
-
-def at_hand(settings: Settings) -> list[tuple[Path, Bundle | ConfigError]]:
-    """Every bundle that can be found here, loaded or with what is wrong with it; the first is the one in use.
-
-    They are the configured one, the device's, and those of the checkout.
-
-    Raises:
-        ConfigError: the trusted keys cannot be read.
-    """
-    keys = signature.trusted_keys(settings.model.trusted_keys)
-    folders = [locate(settings.model.bundle)]
-    for home in (INSTALLED.parent, CHECKOUT.parent):
-        folders += stored(home)
-    distinct: dict[Path, Path] = {}
-    for folder in folders:  # `current` is another name for one of its neighbours
-        distinct.setdefault(folder.resolve(), folder)
-    return [(folder, _attempt(folder, keys)) for folder in distinct.values()]
-
-
-def stored(home: Path) -> list[Path]:
-    """The bundles in a folder, by name: not the links to them, and not one that is just being put there."""
-    folders = sorted(manifest.parent for manifest in home.glob(f"*/{MANIFEST}"))
-    return [folder for folder in folders if not folder.is_symlink() and not folder.name.startswith(".")]
-
-
-def _attempt(folder: Path, keys: TrustedKeys | None) -> Bundle | ConfigError:
-    try:
-        return load(folder, keys)
-    except ConfigError as error:
-        return error
-
-
-def mesh_in_use(settings: Settings) -> MeshModels:
-    """The mesh models that the settings lead to: the configured ones, else the bundle's, else those fetched.
-
-    Raises:
-        ConfigError: see `mesh_models.find`.
-    """
-    if settings.mesh.models:
-        return find([Path(settings.mesh.models)])
-    return find([locate(settings.model.bundle) / signature.MESH, cache_folder()])
-
-
 def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
     """Read, verify and self-test a bundle.
 
     Args:
         folder: where it lies.
-        keys: from `signature.trusted_keys`; one of them must have signed it. None: nobody has to.
+        keys: of which one must have signed it; None: no signature is needed.
 
     Raises:
         ConfigError: something is missing, altered, too new, not signed as asked for, or gives other answers here than

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANIFEST, SIGNATURE, MESH = "manifest.json", "manifest.sig", "mesh"
-TRUSTED_KEYS = Path("/etc/emotion-edge/trusted-keys")
-"""The public keys that a device trusts, where the settings name no other file. Without it nobody has to sign."""
 KEY_BYTES = 32
 KEY_ID_DIGITS = 16
 """Hexadecimal digits of the public key's hash in its id."""
@@ -43,24 +41,15 @@ def key_id(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:KEY_ID_DIGITS]
 
 
-def trusted_keys(configured: str) -> TrustedKeys | None:
-    """Read the file of trusted keys: one a line, as `KEY_ID BASE64 comment`; lines that begin with # are comments.
-
-    Args:
-        configured: the file; empty: `TRUSTED_KEYS`, if it is there.
-
-    Returns:
-        None: no signature is asked for.
+def read_trusted_keys(file: Path) -> TrustedKeys:
+    """Read a file of trusted keys: one a line, as `KEY_ID BASE64 comment`; lines that begin with # are comments.
 
     Raises:
-        ConfigError: it cannot be read, or a line of it is no key, or it has none at all.
+        ConfigError: it cannot be read, a line is no key, or it holds none.
     """
-    file = Path(configured) if configured else TRUSTED_KEYS
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError) and not configured:
-            return None
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(
             f"{file}: the trusted keys cannot be read ({reason}); mend it or model.trusted_keys"

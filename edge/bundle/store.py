@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from edge import files
 from edge.bundle import bundle as bundles
 from edge.bundle import trial
-from edge.bundle.bundle import SHADOW
+from edge.bundle.locate import CURRENT, LANDMARKS, SHADOW, stored
 from edge.bundle.signature import MANIFEST, MESH, refused, verify_names
 from edge.device import journal
 from edge.errors import ConfigError, EdgeError, NoInputError, OutputError, PermissionRefusedError, UnavailableError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from edge.bundle.signature import TrustedKeys
 
-CURRENT, PREVIOUS, COUNTER = "current", "previous", "counter"
+PREVIOUS, COUNTER = "previous", "counter"
 KEPT = 3
 """Bundles that stay: the newest, and in any case those that a link leads to."""
 SWITCHED = "5f6a1d0c5d0f4b0b9f2b0c7e3f1d9a64"
@@ -43,7 +43,7 @@ SWITCHED = "5f6a1d0c5d0f4b0b9f2b0c7e3f1d9a64"
 SHADOWED = "d1f3c6b0a9e84c57b2f4f7d0c35e8a16"
 """MESSAGE_ID of one that was made the shadow, or is it no more."""
 
-_LINKS = (CURRENT, PREVIOUS, SHADOW, bundles.LANDMARKS_ALONE)
+_LINKS = (CURRENT, PREVIOUS, SHADOW, LANDMARKS)
 _SCRATCH = ".install-"
 _ID = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 
@@ -58,7 +58,7 @@ class BundleStore:
 
         Args:
             root: the folder; made when something is installed.
-            keys: from `signature.trusted_keys`, of which one must have signed what is installed.
+            keys: of which one must have signed what is installed; None: no signature is needed.
             trial_s: s, how long a new bundle works on trial, see `edge.bundle.trial`; 0: not at all.
             mesh: folder of the face mesh models for that; empty: those of the bundle, else those fetched.
         """
@@ -141,7 +141,7 @@ class BundleStore:
         """
         with self._alone():
             name, before = to or self._target(PREVIOUS), self._target(CURRENT)
-            names = [folder.name for folder in bundles.stored(self._root)]
+            names = [folder.name for folder in stored(self._root)]
             if name not in names:
                 what = f"no model bundle {name}" if name else "none before the one in use"
                 raise NoInputError(f"{self._root}: there is {what}; there are {', '.join(names) or 'none'}")
@@ -296,8 +296,8 @@ class BundleStore:
     def _sweep(self) -> None:
         """Remove the oldest bundles, by their counters."""
         linked = {path.resolve() for path in self._root.iterdir() if path.is_symlink()}
-        beside = (self._root / bundles.LANDMARKS_ALONE).resolve()
-        counters = {folder: _counter(folder) for folder in bundles.stored(self._root) if folder.resolve() != beside}
+        beside = (self._root / LANDMARKS).resolve()
+        counters = {folder: _counter(folder) for folder in stored(self._root) if folder.resolve() != beside}
         for folder in sorted(counters, key=lambda folder: -counters[folder])[KEPT:]:
             if folder.resolve() not in linked:
                 # Under a hidden name first: half a bundle must not look like one.

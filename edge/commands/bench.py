@@ -111,15 +111,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--frames {args.frames}: at least {LEAST_FRAMES} are needed")
     import cv2
 
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
 
     cv2.setNumThreads(1)
     settings = load_settings(args)
-    found = [bundle for _, bundle in bundles.at_hand(settings)]
+    installation = Installation.of(settings)
+    found = [bundle for _, bundle in installation.at_hand()]
     if isinstance(found[0], ConfigError):
         raise found[0]
     at_hand = [bundle for bundle in found if not isinstance(bundle, ConfigError)]
-    models = bundles.mesh_in_use(settings)
+    models = installation.mesh_models()
     faces, empty = _pictures(args.frames)
     stopwatch, in_turn = _one_face(settings, at_hand, models, faces, mediapipe=args.mediapipe)
     _no_face(settings, models, empty, stopwatch)

@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read every picture; 1 if one of them could not be read."""
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
     from edge.camera.images import read_image
     from edge.face_mesh import open_face_mesh
 
     settings = load_settings(args)
-    bundle = bundles.in_use(settings)
-    models = bundles.mesh_in_use(settings)
+    installation = Installation.of(settings)
+    bundle, models = installation.load(), installation.mesh_models()
     mesh = open_face_mesh(dataclasses.replace(settings.mesh, max_faces=args.max_faces), models)
     status = 0
     try:

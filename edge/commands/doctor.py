@@ -171,17 +171,17 @@ def _disk(root: Path) -> str:
 
 
 def _bundle(settings: Settings) -> str:
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
 
-    bundle = bundles.for_camera(settings)
+    bundle = Installation.of(settings).load(recording=settings.camera.is_recording)
     return f"{bundle.id} in {bundle.folder} gives the right answers here"
 
 
 def _mesh_models(settings: Settings) -> str:
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
     from edge.face_mesh import open_face_mesh
 
-    models = bundles.mesh_in_use(settings)
+    models = Installation.of(settings).mesh_models()
     open_face_mesh(settings.mesh, models).close()
     return f"face mesh in {models.folder} is as published and runs on {settings.mesh.backend}"
 

@@ -7,15 +7,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle import bundle, signature
+from edge.bundle import bundle
 from edge.bundle import store as bundle_store
+from edge.bundle.locate import Installation
 from edge.bundle.trial import TRIAL_S
 from edge.cli import add_settings_arguments, load_settings
 from edge.face_mesh import models
 
 if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
-    from edge.bundle.signature import TrustedKeys
     from edge.errors import ConfigError
     from edge.settings import Settings
 
@@ -78,25 +78,26 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     settings = load_settings(args)
+    installation = Installation.of(settings)
     if args.action == "list":
-        found = bundle.at_hand(settings)
+        found = installation.at_hand()
         for i, (folder, loaded_or_error) in enumerate(found):
             result = _described(folder, loaded_or_error, in_use=i == 0)
             print(json.dumps(result) if args.json else _text(result), flush=True)
         return int(not all(isinstance(each, bundle.Bundle) for _, each in found))
-    keys = signature.trusted_keys(settings.model.trusted_keys)
     if args.action == "verify":
-        loaded = bundle.load(bundle.locate(args.bundle), keys)
+        loaded = bundle.load(Path(args.bundle) if args.bundle else installation.bundle, installation.keys())
         print(f"{loaded.folder}: {loaded.id} is whole and gives the right answers on this machine")
     else:
-        print(_changed(args, settings, keys))
+        print(_changed(args, settings, installation))
     return 0
 
 
-def _changed(args: argparse.Namespace, settings: Settings, keys: TrustedKeys | None) -> str:
+def _changed(args: argparse.Namespace, settings: Settings, installation: Installation) -> str:
     """What was done to the bundles of this device, or with --check would be."""
     trial_s = args.trial if args.action == "install" else TRIAL_S
-    store = bundle_store.BundleStore(bundle.INSTALLED.parent, keys, trial_s=trial_s, mesh=settings.mesh.models)
+    device, _ = installation.homes
+    store = bundle_store.BundleStore(device, installation.keys(), trial_s=trial_s, mesh=settings.mesh.models)
     if args.action == "rollback":
         return store.rollback(args.id)
     if args.action == "shadow-off":

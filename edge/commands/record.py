@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record until the time is up, the source ends, or a signal: Ctrl-C, or SIGTERM as from `timeout`."""
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
     from edge.camera import open_camera
     from edge.camera.recording_file import RecordingWriter, refuse_existing
     from edge.daemon.signals import Signals
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     faces, end = 0, float("inf")
     writer: RecordingWriter | None = None
     with (
-        contextlib.closing(open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))) as mesh,
+        contextlib.closing(open_face_mesh(settings.mesh, Installation.of(settings).mesh_models())) as mesh,
         contextlib.closing(open_camera(settings.camera)) as camera,
         contextlib.ExitStack() as file,
         contextlib.suppress(EndOfStreamError),

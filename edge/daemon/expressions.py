@@ -29,7 +29,7 @@ class Expressions:
         self._machine = self._new_machine()
         self.model = pipeline.bundle.id
         """Id of the bundle that decides."""
-        self.shadow = Shadow(settings, pipeline.bundle, baseline=pipeline.baseline)
+        self.shadow = Shadow(settings, pipeline.installation, pipeline.bundle, baseline=pipeline.baseline)
 
     def step(self, readings: Sequence[Reading], now: float) -> list[Change]:
         """Take in the readings of one frame; see `ExpressionMachine.step`. The shadow has a step of its own."""
@@ -54,7 +54,7 @@ class Expressions:
             self._rules = settings.expression, pipeline.bundle.labels
             self._machine = self._new_machine()
         self.model = pipeline.bundle.id
-        self.shadow = Shadow(settings, pipeline.bundle, baseline=pipeline.baseline, again=True)
+        self.shadow = Shadow(settings, pipeline.installation, pipeline.bundle, baseline=pipeline.baseline, again=True)
 
     def _new_machine(self) -> ExpressionMachine:
         rules, labels = self._rules

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from edge.bundle import bundle as bundles
+from edge.bundle.locate import Installation
 from edge.camera import open_lasting_camera
 from edge.camera.closed import ClosedCamera
 from edge.face_mesh import faces_in, open_face_mesh
@@ -50,8 +50,9 @@ class Pipeline:
         # Models first: a camera that is not going to be used should not light its lamp.
         self.baseline = baseline
         """Also where the bundle takes none: another one may."""
-        self.bundle = self._with_baseline(bundles.for_camera(settings))
-        self._mesh = open_face_mesh(settings.mesh, bundles.mesh_in_use(settings))
+        self.installation = Installation.of(settings)
+        self.bundle = self._with_baseline(self.installation.load(recording=settings.camera.is_recording))
+        self._mesh = open_face_mesh(settings.mesh, self.installation.mesh_models())
         try:
             self.camera = self._open_camera(settings, paused=paused)
         except BaseException:
@@ -97,7 +98,9 @@ class Pipeline:
         Raises:
             EdgeError: something is not usable; then everything is as it was.
         """
-        bundle, models = bundles.for_camera(settings), bundles.mesh_in_use(settings)
+        installation = Installation.of(settings)
+        bundle = installation.load(recording=settings.camera.is_recording)
+        models = installation.mesh_models()
         anew = (settings.camera, settings.mesh) != (self._settings.camera, self._settings.mesh)
         if anew:
             # Another camera shows another scene, and a mesh would look there for the faces of this one.
@@ -108,7 +111,7 @@ class Pipeline:
                 mesh.close()
                 raise
             self._follow_anew(mesh)
-        self.bundle, self._settings = self._with_baseline(bundle), settings
+        self.bundle, self._settings, self.installation = self._with_baseline(bundle), settings, installation
         return anew
 
     def pause(self) -> None:
@@ -124,7 +127,7 @@ class Pipeline:
         Raises:
             EdgeError: it cannot be opened; it is still paused.
         """
-        mesh = open_face_mesh(self._settings.mesh, bundles.mesh_in_use(self._settings))
+        mesh = open_face_mesh(self._settings.mesh, self.installation.mesh_models())
         try:
             self.camera = self._open_camera(self._settings, paused=False)
         except BaseException:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import files
-from edge.bundle import bundle as bundles
 from edge.daemon import state_directory
 from edge.errors import UnavailableError
 from edge.expression import ExpressionMachine
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.bundle.bundle import Bundle
+    from edge.bundle.locate import Installation
     from edge.classifier.baseline import Baseline
     from edge.settings import Settings
     from edge.values import Face, Frame, Shown
@@ -38,12 +38,19 @@ class Shadow:
     """The second bundle, if the settings lead to one."""
 
     def __init__(
-        self, settings: Settings, in_use: Bundle, *, baseline: Baseline | None = None, again: bool = False
+        self,
+        settings: Settings,
+        installation: Installation,
+        in_use: Bundle,
+        *,
+        baseline: Baseline | None = None,
+        again: bool = False,
     ) -> None:
         """Load the bundle.
 
         Args:
-            settings: lead to it, see `bundle.locate_shadow`; its faces follow the same rules as all others.
+            settings: of camera and expression; its faces follow the same rules as all others.
+            installation: leads to it, see `Installation.shadow_of`.
             in_use: the bundle beside which it runs.
             baseline: the neutral face that this one has been told of, too.
             again: try it even if the last run ended unexpectedly with it.
@@ -54,7 +61,7 @@ class Shadow:
         """One line on why there is none, although there should be."""
         self._bundle: Bundle | None = None
         try:
-            self._begin(settings, in_use, again=again)
+            self._begin(settings, installation, in_use, again=again)
             self.set_baseline(baseline)
         except Exception as error:  # noqa: BLE001  it acts on nothing, so it must not stop anything either
             self._end(error)
@@ -100,8 +107,8 @@ class Shadow:
             with contextlib.suppress(OSError):
                 (home / RUNNING).unlink(missing_ok=True)
 
-    def _begin(self, settings: Settings, in_use: Bundle, *, again: bool) -> None:
-        folder, home = bundles.locate_shadow(settings, in_use), state_directory.folder()
+    def _begin(self, settings: Settings, installation: Installation, in_use: Bundle, *, again: bool) -> None:
+        folder, home = installation.shadow_of(in_use), state_directory.folder()
         if folder is None:
             self.stop()
             return
@@ -112,7 +119,7 @@ class Shadow:
                     f"the program ended unexpectedly while {folder} was the shadow; a reload tries it again"
                 )
             files.write_text(home / RUNNING, note)
-        bundle = bundles.load_shadow(settings, folder)
+        bundle = installation.load_shadow(folder, recording=settings.camera.is_recording)
         self._machine = ExpressionMachine(bundle.labels, settings.expression)
         self.id, self._bundle = bundle.id, bundle
 

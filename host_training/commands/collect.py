@@ -202,19 +202,20 @@ def _tell(out: Path) -> int:
 
 
 def _features(settings: Settings) -> Path:
-    from edge.bundle import bundle as bundles
+    from edge.bundle.bundle import FEATURES
+    from edge.bundle.locate import Installation
 
-    return bundles.locate(settings.model.bundle) / bundles.FEATURES
+    return Installation.of(settings).bundle / FEATURES
 
 
 def _mesh(settings: Settings) -> FaceMesh:
     """The mesh as `import` has it, whatever the settings say about that of the daemon."""
-    from edge.bundle import bundle as bundles
+    from edge.bundle.locate import Installation
     from edge.face_mesh import open_face_mesh
     from edge.settings import MeshSettings
     from host_training.collecting.measuring import MAX_FACES
 
-    return open_face_mesh(MeshSettings(max_faces=MAX_FACES), bundles.mesh_in_use(settings))
+    return open_face_mesh(MeshSettings(max_faces=MAX_FACES), Installation.of(settings).mesh_models())
 
 
 def _store(args: argparse.Namespace, conditions: Conditions) -> Store:

@@ -47,6 +47,7 @@ from edge.mqtt.publisher import Publisher
 from edge.mqtt.subscriber import Received, Subscriber
 from edge.settings import MqttSettings, load
 from edge.values import Change, Shown
+from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -366,7 +367,7 @@ def device_info() -> dict[str, Any]:
     """What a real device with the default bundle says of itself, but for its name."""
     from edge.device.versions import library_versions
 
-    manifest = json.loads((bundles.CHECKOUT / bundles.MANIFEST).read_text())
+    manifest = json.loads((FUSED_BUNDLE / bundles.MANIFEST).read_text())
     return {
         "versions": library_versions(),
         "model_id": manifest["id"],

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.workstation.health_gate import Before, HealthGate, Verdict
 from edge.bundle import bundle as bundles
+from edge.bundle.locate import released
 from edge.fleet.status import device_status
 from edge.messages.payloads import OFFLINE, ONLINE
 from tests.support.broker import Listener, until
@@ -281,7 +282,7 @@ def test_a_wrong_command_line_is_a_usage_error(gate, arguments):
 def test_a_real_daemon_is_judged_by_its_reload(broker, gate, tmp_path):
     """With the two bundles of the checkout, and then one that is none."""
     config, ids = tmp_path / "own.toml", {}
-    for folder in sorted(bundles.CHECKOUT.parent.glob(f"*/{bundles.MANIFEST}")):
+    for folder in sorted(released().glob(f"*/{bundles.MANIFEST}")):
         ids[json.loads(folder.read_text())["id"]] = folder.parent
     old, new = list(ids)[:2]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.bundle import bundle as bundles
+from edge.bundle.locate import released
 from edge.camera.demo.camera import DemoCamera
 from edge.errors import ConfigError
 from edge.face_mesh.models import MeshModels, cache_folder, find
@@ -34,10 +35,10 @@ def models() -> MeshModels:
 @pytest.fixture(scope="session")
 def landmark_bundle() -> Path:
     """Folder of a bundle of the checkout that reads landmarks alone."""
-    for manifest in sorted(bundles.CHECKOUT.parent.glob(f"*/{bundles.MANIFEST}")):
+    for manifest in sorted(released().glob(f"*/{bundles.MANIFEST}")):
         if json.loads(manifest.read_text())["inputs"] == ["landmarks"]:
             return manifest.parent
-    return pytest.fail(f"no bundle in {bundles.CHECKOUT.parent} reads landmarks alone")
+    return pytest.fail(f"no bundle in {released()} reads landmarks alone")
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def kill_before(number: int, tell: int) -> None:
 
 
 def main(template: str, keys: str, action: str, what: str) -> None:
-    trusted = signature.trusted_keys(keys)
+    trusted = signature.read_trusted_keys(Path(keys))
 
     def act(root: Path) -> str:
         store = BundleStore(root, trusted, trial_s=0)  # it is one of the steps, however long it lasts

@@ -19,6 +19,7 @@ from edge.bundle import bundle as bundles
 from host_training.collecting.measuring import Conditions
 from host_training.collecting.samples import Measured, split_of
 from host_training.data.keypoints import SPLITS
+from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ ON_EACH_SIDE = {side: next(f"p{i}" for i in itertools.count() if split_of(f"p{i}
 
 @pytest.fixture(scope="session")
 def conditions() -> Conditions:
-    return Conditions(bundles.CHECKOUT / bundles.FEATURES)
+    return Conditions(FUSED_BUNDLE / bundles.FEATURES)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.preview import Preview
 from edge.settings import Settings, load
 from edge.values import Frame
+from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +77,7 @@ class Feeder:
 @pytest.fixture(scope="session")
 def moment(models: MeshModels) -> Moment:
     """The demo smiles."""
-    settings, bundle = Settings(), bundles.load(bundles.CHECKOUT)
+    settings, bundle = Settings(), bundles.load(FUSED_BUNDLE)
     frame = Frame(DemoCamera(settings.camera).draw(1.0), 1.0)
     faces = LiteRTFaceMesh(settings.mesh, models).process(frame)
     machine = ExpressionMachine(bundle.labels, settings.expression)

@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
     @property
     def trusted(self) -> signature.TrustedKeys:
-        return signature.trusted_keys(str(self.public))
+        return signature.read_trusted_keys(self.public)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from edge.bundle import bundle as bundles
 from edge.classifier.crop import FaceCrop
 from edge.classifier.features import Features
 from edge.errors import ConfigError
-from edge.settings import CameraSettings, ModelSettings, Settings
+from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ pytest_plugins = ["tests.support.crop_bundles"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return shutil.copytree(bundles.CHECKOUT, tmp_path / "fused")
+    return shutil.copytree(FUSED_BUNDLE, tmp_path / "fused")
 
 
 def change_manifest(folder: Path, change: Callable[[dict], None]) -> None:
@@ -50,15 +50,15 @@ def change_golden(folder: Path, change: Callable[[dict], None]) -> None:
 
 
 def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
-    bundle = bundles.load(bundles.CHECKOUT)
+    bundle = bundles.load(FUSED_BUNDLE)
     assert set(bundle.labels) == {
         "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"
     }  # fmt: skip
 
 
 def test_probabilities_of_real_faces_are_a_distribution():
-    bundle = bundles.load(bundles.CHECKOUT)
-    with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
+    bundle = bundles.load(FUSED_BUNDLE)
+    with np.load(FUSED_BUNDLE / bundles.GOLDEN) as golden:
         shares = bundle.classifier.probabilities(golden["landmarks"], golden.get("crops"))
     assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (shares >= 0).all()
@@ -257,64 +257,3 @@ def test_golden_faces_of_another_mesh_are_refused(folder):
     change_golden(folder, lambda golden: golden.update(landmarks=golden["landmarks"][:, :468]))
     with pytest.raises(ConfigError, match="damaged"):
         bundles.load(folder)
-
-
-@pytest.fixture
-def homes(tmp_path, monkeypatch) -> tuple[Path, Path]:
-    """Empty folders in place of the device's models and of the checkout's."""
-    device, checkout = tmp_path / "device", tmp_path / "model"
-    device.mkdir()
-    checkout.mkdir()
-    monkeypatch.setattr(bundles, "INSTALLED", device / "current")
-    monkeypatch.setattr(bundles, "CHECKOUT", checkout / "fused")
-    return device, checkout
-
-
-def settings(source: str, bundle: Path | str = "") -> Settings:
-    return Settings(camera=CameraSettings(source=source), model=ModelSettings(bundle=str(bundle)))
-
-
-@pytest.mark.parametrize(("home", "first"), [(0, "current"), (1, "fused")])
-def test_a_recording_is_read_with_the_bundle_for_landmarks(crop_bundle, landmark_bundle, homes, home, first):
-    shutil.copytree(crop_bundle("landmarks_crop"), homes[home] / first)
-    shutil.copytree(landmark_bundle, homes[home] / "landmarks")
-    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[home] / "landmarks"
-    assert bundles.for_camera(settings("demo")).folder == homes[home] / first
-
-
-def test_a_recording_is_read_with_the_default_bundle_where_that_reads_landmarks(landmark_bundle, homes):
-    shutil.copytree(landmark_bundle, homes[1] / "fused")
-    assert bundles.for_camera(settings("recording:a.landmarks")).folder == homes[1] / "fused"
-
-
-def test_a_recording_is_not_read_with_a_bundle_for_pictures(crop_bundle, homes):
-    shutil.copytree(crop_bundle("crop"), homes[1] / "fused")
-    with pytest.raises(ConfigError, match=r"reads the picture .* set model\.bundle"):
-        bundles.for_camera(settings("recording:a.landmarks"))
-
-
-def test_a_configured_bundle_is_not_passed_over_for_a_recording(crop_bundle, landmark_bundle, homes):
-    shutil.copytree(landmark_bundle, homes[1] / "landmarks")
-    with pytest.raises(ConfigError, match="reads the picture"):
-        bundles.for_camera(settings("recording:a.landmarks", crop_bundle("crop")))
-
-
-def test_every_bundle_at_hand_is_found_once_and_the_one_in_use_first(crop_bundle, landmark_bundle, homes):
-    device, checkout = homes
-    shutil.copytree(landmark_bundle, checkout / "fused")
-    shutil.copytree(crop_bundle("crop"), device / "b")
-    shutil.copytree(device / "b", device / "a")
-    (device / "current").symlink_to("b")
-    (device / "a" / bundles.NETWORK).unlink()
-    (checkout / "keypoints").mkdir()
-    found = bundles.at_hand(settings("demo"))
-    assert [folder for folder, _ in found] == [device / "current", device / "a", checkout / "fused"]
-    assert [isinstance(bundle, bundles.Bundle) for _, bundle in found] == [True, False, True]
-    assert "cannot be read" in str(found[1][1])
-
-
-@pytest.mark.usefixtures("homes")
-def test_a_configured_bundle_leads_the_list_even_if_it_is_not_there(tmp_path):
-    ((folder, bundle),) = bundles.at_hand(settings("demo", tmp_path / "none"))
-    assert folder == tmp_path / "none"
-    assert isinstance(bundle, ConfigError)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge.bundle import bundle as bundles
 from edge.bundle import signature
+from edge.bundle.locate import Installation
 from edge.daemon.pipeline import Pipeline
 from edge.errors import ConfigError
 from edge.settings import CameraSettings, ModelSettings, Settings
@@ -29,7 +30,7 @@ DAY = dt.timedelta(days=1)
 
 def in_use(folder: Path, trusted: Path) -> bundles.Bundle:
     """The bundle as the daemon loads it with these settings."""
-    return bundles.in_use(Settings(model=ModelSettings(bundle=str(folder), trusted_keys=str(trusted))))
+    return Installation.of(Settings(model=ModelSettings(bundle=str(folder), trusted_keys=str(trusted)))).load()
 
 
 def change_manifest(folder: Path, **values) -> None:
@@ -49,17 +50,22 @@ def test_any_of_several_keys_may_have_signed_it(signed, keys, tmp_path):
     assert in_use(signed("b", key=keys[1]), trusted).id == "b"
 
 
-def test_without_trusted_keys_nobody_has_to_sign(landmark_bundle, monkeypatch, tmp_path):
-    monkeypatch.setattr(signature, "TRUSTED_KEYS", tmp_path / "none" / "trusted-keys")
-    assert signature.trusted_keys("") is None
-    assert bundles.in_use(Settings(model=ModelSettings(bundle=str(landmark_bundle)))).folder == landmark_bundle
+def on_device(folder: Path, trusted: Path) -> Installation:
+    """The installation of a device with such a file of trusted keys, whose settings name the bundle alone."""
+    return Installation.of(Settings(model=ModelSettings(bundle=str(folder))), trusted_keys=trusted)
 
 
-def test_the_trusted_keys_of_the_device_count_without_any_setting(landmark_bundle, keys, monkeypatch):
-    monkeypatch.setattr(signature, "TRUSTED_KEYS", keys[0].public)
-    for load in (bundles.in_use, bundles.for_camera):
+def test_without_trusted_keys_nobody_has_to_sign(landmark_bundle, tmp_path):
+    installation = on_device(landmark_bundle, tmp_path / "none" / "trusted-keys")
+    assert installation.keys() is None
+    assert installation.load().folder == landmark_bundle
+
+
+def test_the_trusted_keys_of_the_device_count_without_any_setting(landmark_bundle, keys):
+    installation = on_device(landmark_bundle, keys[0].public)
+    for recording in (False, True):
         with pytest.raises(ConfigError, match=r"no manifest\.sig, and .*first\.pub asks for a signature"):
-            load(Settings(model=ModelSettings(bundle=str(landmark_bundle))))
+            installation.load(recording=recording)
 
 
 def test_the_face_mesh_may_lie_in_it(signed, keys, models):
@@ -226,10 +232,9 @@ def test_trusted_keys_that_cannot_be_read_are_refused(signed, tmp_path, content,
         in_use(signed(), trusted)
 
 
-def test_trusted_keys_that_are_no_file_are_not_taken_for_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(signature, "TRUSTED_KEYS", tmp_path)
+def test_trusted_keys_that_are_no_file_are_not_taken_for_none(landmark_bundle, tmp_path):
     with pytest.raises(ConfigError, match="Is a directory"):
-        signature.trusted_keys("")
+        on_device(landmark_bundle, tmp_path).load()
 
 
 json_values = st.recursive(

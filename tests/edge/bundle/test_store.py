@@ -16,8 +16,10 @@ import pytest
 
 from edge import cli
 from edge.bundle import bundle as bundles
+from edge.bundle import locate
 from edge.bundle.store import BundleStore
 from edge.errors import ConfigError, NoInputError, OutputError, PermissionRefusedError, UnavailableError
+from edge.face_mesh import models as mesh_models
 from host_training.training import signing
 
 pytest_plugins = ["tests.support.crop_bundles", "tests.support.signed_bundles"]
@@ -258,7 +260,7 @@ def test_the_face_mesh_of_the_bundle_in_use_is_taken_over(store, root, signed, m
     store.install(signed("b", 2))
     assert names(root / "b" / "mesh") == names(root / "a" / "mesh")
     shutil.rmtree(root / "a")
-    assert bundles.find([root / "b" / "mesh"]).folder == root / "b" / "mesh"
+    assert mesh_models.find([root / "b" / "mesh"]).folder == root / "b" / "mesh"
 
 
 def test_the_last_three_are_kept_and_those_that_a_link_leads_to(store, root, signed):
@@ -343,7 +345,7 @@ def test_the_journal_tells_of_every_switch(store, signed, tmp_path, monkeypatch)
 @pytest.fixture
 def device(root, monkeypatch, keys, tmp_path):
     """Run `emotion-edge model` as if `root` were the device's; its exit status."""
-    monkeypatch.setattr(bundles, "INSTALLED", root / "current")
+    monkeypatch.setattr(locate, "DEVICE", root)
     settings = tmp_path / "settings.toml"
     settings.write_text(f"[model]\ntrusted_keys = '{keys[0].public}'\n")
 

@@ -17,11 +17,11 @@ from edge.bundle.store import BundleStore
 from edge.errors import ConfigError
 from host_training.training import signing
 from tests.support.broker import until
+from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
 pytest_plugins = ["tests.support.crop_bundles", "tests.support.signed_bundles"]
 
 REPOSITORY = Path(__file__).parents[3]
-LANDMARKS = bundles.CHECKOUT.with_name("landmarks")
 SECONDS = 1.0
 
 
@@ -49,7 +49,7 @@ def current(root: Path) -> str:
 
 
 def test_a_bundle_that_is_much_slower_is_refused(store, root, slow):
-    store.install(bundles.CHECKOUT)
+    store.install(FUSED_BUNDLE)
     before = current(root)
     with pytest.raises(ConfigError, match=r"reaches (\d+) % of the frames per second of the one in use, ferplus-fused"):
         store.install(slow)
@@ -59,7 +59,7 @@ def test_a_bundle_that_is_much_slower_is_refused(store, root, slow):
 
 
 def test_nor_may_it_be_a_shadow_and_a_check_tells(store, root, slow):
-    store.install(bundles.CHECKOUT)
+    store.install(FUSED_BUNDLE)
     with pytest.raises(ConfigError, match="% of the frames per second"):
         store.install(slow, shadow=True)
     with pytest.raises(ConfigError, match=rf"{slow}: it reaches \d+ % of the frames per second"):
@@ -72,18 +72,18 @@ def test_without_a_trial_and_without_one_to_compare_with_it_may_be_as_slow_as_it
     assert current(root) == "crop_slow"
     shutil.rmtree(root)
     store = BundleStore(root, trial_s=0)
-    store.install(bundles.CHECKOUT)
+    store.install(FUSED_BUNDLE)
     store.install(slow)
     assert current(root) == "crop_slow"
 
 
-@pytest.mark.parametrize("beside", [bundles.CHECKOUT, LANDMARKS], ids=["fused", "landmarks"])
+@pytest.mark.parametrize("beside", [FUSED_BUNDLE, LANDMARK_BUNDLE], ids=["fused", "landmarks"])
 def test_a_bundle_keeps_up_with_itself_and_with_one_that_has_more_to_do(models, beside):
-    trial.try_out(LANDMARKS, seconds=SECONDS, mesh=models.folder, beside=beside)
+    trial.try_out(LANDMARK_BUNDLE, seconds=SECONDS, mesh=models.folder, beside=beside)
 
 
 def test_where_the_bundle_in_use_is_damaged_a_new_one_is_not_measured_by_it(store, root, slow):
-    store.install(bundles.CHECKOUT)
+    store.install(FUSED_BUNDLE)
     os.truncate(root / "current" / bundles.NETWORK, 10)
     store.install(slow)
     assert current(root) == "crop_slow"
@@ -92,14 +92,14 @@ def test_where_the_bundle_in_use_is_damaged_a_new_one_is_not_measured_by_it(stor
 def test_without_the_face_mesh_there_is_no_trial(root, tmp_path):
     store = BundleStore(root, trial_s=SECONDS, mesh=str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match=r"the face mesh models are missing.*emotion-edge model fetch"):
-        store.install(bundles.CHECKOUT)
+        store.install(FUSED_BUNDLE)
     assert not (root / "current").is_symlink()
 
 
 def test_a_trial_that_does_not_end_is_a_refusal(store, root, monkeypatch):
     monkeypatch.setattr(trial, "ANSWER_S", -SECONDS + 0.2)  # sooner than any process could answer
     with pytest.raises(ConfigError, match="its trial does not end within 0 s"):
-        store.install(bundles.CHECKOUT)
+        store.install(FUSED_BUNDLE)
     assert not (root / "current").is_symlink()
 
 
@@ -120,7 +120,7 @@ def install(root, models):
     running: list[subprocess.Popen] = []
 
     def start(*limit: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", INSTALL, root, models.folder, LANDMARKS, *limit]
+        command = [sys.executable, "-c", INSTALL, root, models.folder, LANDMARK_BUNDLE, *limit]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY))
         return running[-1]
 
@@ -138,7 +138,7 @@ def test_a_trial_that_is_killed_is_a_refusal(install, root):
 
 
 def test_an_installation_that_is_killed_during_the_trial_has_changed_nothing(install, store, root):
-    store.install(bundles.CHECKOUT)
+    store.install(FUSED_BUNDLE)
     before = current(root)
     process = install()
     (child,) = until(psutil.Process(process.pid).children, "the trial has begun", timeout_s=120)
@@ -148,5 +148,5 @@ def test_an_installation_that_is_killed_during_the_trial_has_changed_nothing(ins
     child.kill()
     assert current(root) == before
     assert bundles.load(root / "current").id == before
-    assert store.install(LANDMARKS).endswith(f"is installed, after {before}")
+    assert store.install(LANDMARK_BUNDLE).endswith(f"is installed, after {before}")
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == [".lock"]

@@ -14,19 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bundle import bundle as bundles
+from edge.bundle.locate import Installation
 from edge.classifier.baseline import SHARE, Baseline
 from edge.daemon import state_directory
 from edge.daemon.shadow import Shadow
 from edge.errors import ConfigError, OutputError
 from edge.settings import ModelSettings, Settings
 from edge.values import LANDMARKS, Face, Frame
+from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-FOLDER = bundles.CHECKOUT.with_name("landmarks")
+FOLDER = LANDMARK_BUNDLE
 BUNDLE = bundles.load(FOLDER)
 with np.load(FOLDER / bundles.GOLDEN) as golden:
     FACES = golden["landmarks"].astype(np.float32)
@@ -46,7 +48,7 @@ def turned(faces: NDArray[np.float32], angles: tuple[float, float, float]) -> ND
 
 def test_the_bundles_of_the_checkout_take_one():
     assert BUNDLE.supports_baseline
-    assert bundles.load(bundles.CHECKOUT).supports_baseline
+    assert bundles.load(FUSED_BUNDLE).supports_baseline
 
 
 def test_of_the_average_face_nothing_is_taken_off():
@@ -93,17 +95,17 @@ def test_a_bundle_reads_its_person_otherwise_and_anybody_as_before():
 
 def test_a_shadow_reads_the_same_person():
     settings = replace(Settings(), model=ModelSettings(shadow=str(FOLDER)))
-    in_use, baseline = bundles.load(bundles.CHECKOUT), Baseline.of(FACES[:1], BUNDLE.features)
-    frame = Frame(np.zeros((0, 0, 3), np.uint8), 1.0)
+    in_use, baseline = bundles.load(FUSED_BUNDLE), Baseline.of(FACES[:1], BUNDLE.features)
+    installation, frame = Installation.of(settings), Frame(np.zeros((0, 0, 3), np.uint8), 1.0)
 
     def shown(shadow: Shadow) -> dict[str, float]:
         shadow.step([Face(1, FACES[1], 1.0)], frame, 1.0)
         return shadow.shown()[0].probabilities
 
     anybody, told, later = (
-        Shadow(settings, in_use),
-        Shadow(settings, in_use, baseline=baseline),
-        Shadow(settings, in_use),
+        Shadow(settings, installation, in_use),
+        Shadow(settings, installation, in_use, baseline=baseline),
+        Shadow(settings, installation, in_use),
     )
     later.set_baseline(baseline)
     assert shown(told) == shown(later) != shown(anybody)

@@ -20,13 +20,14 @@ from edge.errors import EdgeError, EndOfStreamError
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import CameraSettings, MeshSettings
 from edge.values import Face, Frame, Reading, bounding_box
+from tests.support.released import LANDMARK_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-BUNDLE = bundles.load(bundles.CHECKOUT.with_name("landmarks"))
+BUNDLE = bundles.load(LANDMARK_BUNDLE)
 FPS = 15.0
 FRAMES = round(FPS * CALIBRATION_S)
 MIN_QUALITY = 0.25

@@ -16,17 +16,18 @@ from edge.classifier import features as features_module
 from edge.classifier.crop import FaceCrop
 from edge.classifier.features import RIGID_POINTS, Features, canonical
 from edge.errors import ConfigError
+from tests.support.released import FUSED_BUNDLE
 
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    return Features.load(bundles.CHECKOUT / bundles.FEATURES)
+    return Features.load(FUSED_BUNDLE / bundles.FEATURES)
 
 
 @pytest.fixture(scope="module")
 def faces() -> np.ndarray:
     """Real faces, float32[N, 478, 3] px."""
-    with np.load(bundles.CHECKOUT / bundles.GOLDEN) as golden:
+    with np.load(FUSED_BUNDLE / bundles.GOLDEN) as golden:
         return golden["landmarks"]
 
 

@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bundle import bundle as bundles
+from edge.bundle import locate
+from edge.bundle.locate import Installation
 from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings, Settings, template
+from tests.support.released import FUSED_BUNDLE
 
 pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
 
@@ -250,7 +252,7 @@ def test_model_list_shows_the_bundles_at_hand(crop_bundle, use):
         "metrics": {"accuracy": 0.5, "macro_f1": 0.25},
         "network_bytes": (folder / "classifier.tflite").stat().st_size,
     }
-    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert str(FUSED_BUNDLE) in {other["folder"] for other in others}
     assert not any(other["in_use"] for other in others)
     text = emotion_edge("model", "list", *use(folder)).stdout
     assert f"{folder} (in use): landmarks_crop" in text
@@ -264,7 +266,7 @@ def test_model_list_shows_a_damaged_bundle_with_what_is_wrong(crop_bundle, use):
     done = emotion_edge("model", "list", *use(folder))
     assert done.returncode == 1
     assert "golden.npz cannot be read" in done.stdout.splitlines()[0]
-    assert f"{bundles.CHECKOUT}: " in done.stdout, "the others are listed all the same"
+    assert f"{FUSED_BUNDLE}: " in done.stdout, "the others are listed all the same"
     assert done.stderr == ""
 
 
@@ -361,7 +363,7 @@ def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, use):
     first, *others = report["bundles"]
     assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
     assert first["network_bytes"] == (folder / "classifier.tflite").stat().st_size
-    assert str(bundles.CHECKOUT) in {other["folder"] for other in others}
+    assert str(FUSED_BUNDLE) in {other["folder"] for other in others}
     assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
 
 
@@ -370,4 +372,4 @@ def test_bench_of_a_bundle_that_is_none_is_a_configuration_error(tmp_path, use):
 
 
 def test_the_settings_of_a_checkout_find_its_bundle():
-    assert bundles.locate(Settings().model.bundle) in {bundles.CHECKOUT, bundles.INSTALLED}
+    assert Installation.of(Settings()).bundle in {FUSED_BUNDLE, locate.DEVICE / locate.CURRENT}

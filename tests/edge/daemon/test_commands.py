@@ -37,12 +37,12 @@ from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import CameraSettings, MeshSettings
 from edge.values import Frame
 from tests.support.broker import Listener, free_port, retained, until
+from tests.support.released import LANDMARK_BUNDLE
 
 pytest_plugins = ("tests.support.broker",)
 pytestmark = pytest.mark.usefixtures("models")
 
 SCHEMAS = Path(edge.__file__).parent / "messages" / "schemas"
-LANDMARKS = bundles.CHECKOUT.with_name("landmarks")
 ACCESS_LIST = Path(__file__).parents[3] / "deploy" / "integrations" / "mosquitto" / "acl"
 
 
@@ -477,7 +477,7 @@ def test_a_damaged_file_is_told_and_left(person, listener):
 
 def older(folder: Path) -> Path:
     """A bundle as they were before they knew the average neutral face."""
-    shutil.copytree(LANDMARKS, folder)
+    shutil.copytree(LANDMARK_BUNDLE, folder)
     features = dataclasses.replace(Features.load(folder / bundles.FEATURES), neutral=None)
     features.save(folder / bundles.FEATURES)
     manifest = json.loads((folder / bundles.MANIFEST).read_text())
@@ -506,7 +506,7 @@ def test_another_model_is_told_of_the_face_and_one_that_takes_none_is_not(person
     until(lambda: button(listener) == {"platform": "button"}, "Home Assistant takes it away")
     ask(listener, "calibrate")
     assert "model older cannot be told of a neutral face" in answered(listener, 2)["message"]
-    person.config.write_text(f"{settings}[model]\nbundle = '{LANDMARKS}'\n")
+    person.config.write_text(f"{settings}[model]\nbundle = '{LANDMARK_BUNDLE}'\n")
     ask(listener, "reload")
     until(lambda: baseline(listener) == measured, "it is the person's, not the model's")
     until(lambda: "command_topic" in button(listener), "Home Assistant has it again")

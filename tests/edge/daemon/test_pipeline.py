@@ -9,13 +9,14 @@ from edge.camera.demo.script import LOOP_S
 from edge.expression import ExpressionMachine
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import Settings
+from tests.support.released import FUSED_BUNDLE
 
 
 @pytest.fixture(scope="module")
 def story(models, demo):
     """Second and change of everything that happens in one round of the demo."""
     settings = Settings()
-    bundle = bundles.load(bundles.CHECKOUT)
+    bundle = bundles.load(FUSED_BUNDLE)
     mesh = LiteRTFaceMesh(settings.mesh, models)
     machine = ExpressionMachine(bundle.labels, settings.expression)
     changes = []

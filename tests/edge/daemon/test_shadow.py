@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,18 @@ from jsonschema import Draft202012Validator
 
 import edge
 from edge.bundle import bundle as bundles
+from edge.bundle.locate import Installation
 from edge.bundle.store import BundleStore
 from edge.daemon.shadow import Shadow
 from edge.errors import ConfigError
-from edge.settings import CameraSettings, ModelSettings, Settings
+from edge.settings import ModelSettings, Settings
 from edge.values import Frame
 from tests.support.broker import Listener, retained, until
+from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
 pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
 
 REPOSITORY = Path(__file__).parents[3]
-EMOTION, LANDMARKS = bundles.CHECKOUT, bundles.CHECKOUT.with_name("landmarks")
 SCHEMA = Draft202012Validator(
     json.loads((Path(edge.__file__).parent / "messages" / "schemas" / "shadow_state.json").read_text())
 )
@@ -39,8 +39,8 @@ def id_of(folder: Path) -> str:
 
 ON_A_DEVICE = """
 import pathlib, sys
-from edge.bundle import bundle
-bundle.INSTALLED = pathlib.Path(sys.argv[1]) / "current"
+from edge.bundle import locate
+locate.DEVICE = pathlib.Path(sys.argv[1])
 from edge.cli import main
 sys.exit(main(["run", *sys.argv[2:]]))
 """
@@ -50,7 +50,7 @@ sys.exit(main(["run", *sys.argv[2:]]))
 @pytest.fixture
 def store(tmp_path) -> BundleStore:
     store = BundleStore(tmp_path / "models", trial_s=0)
-    store.install(EMOTION)
+    store.install(FUSED_BUNDLE)
     return store
 
 
@@ -96,7 +96,7 @@ def infos(listener: Listener) -> list[tuple[str, str | None]]:
 @pytest.mark.usefixtures("store")
 def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
     with Listener(broker.port, "emotion/test/#") as listener:
-        daemon = start(f"[model]\nshadow = '{LANDMARKS}'\n")
+        daemon = start(f"[model]\nshadow = '{LANDMARK_BUNDLE}'\n")
         until(lambda: len(faces_of(listener)) >= 5, "faces, as the shadow sees them", 30)
         status, complaints = finish(daemon)
         until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
@@ -111,28 +111,28 @@ def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
         if beside is None:
             continue
         shown = {face["track"]: face["expression"] for face in beside["faces"]}
-        assert (shadow["model"], shadow["in_use"]["model"]) == (id_of(LANDMARKS), id_of(EMOTION))
+        assert (shadow["model"], shadow["in_use"]["model"]) == (id_of(LANDMARK_BUNDLE), id_of(FUSED_BUNDLE))
         assert shadow["in_use"]["expression"] == beside["expression"]
         assert all(face["in_use"] == shown[face["track"]] for face in shadow["faces"])
-    assert infos(listener) == [(id_of(EMOTION), id_of(LANDMARKS))]
-    assert {event["model"] for event in listener.payloads("event")} == {id_of(EMOTION)}
-    assert f"model {id_of(EMOTION)}, shadow {id_of(LANDMARKS)}" in complaints
+    assert infos(listener) == [(id_of(FUSED_BUNDLE), id_of(LANDMARK_BUNDLE))]
+    assert {event["model"] for event in listener.payloads("event")} == {id_of(FUSED_BUNDLE)}
+    assert f"model {id_of(FUSED_BUNDLE)}, shadow {id_of(LANDMARK_BUNDLE)}" in complaints
     assert "shadow/state" not in left, "what a shadow says is of this moment alone"
 
 
 def test_a_shadow_of_the_store_comes_into_use(store, start, broker):
-    store.install(LANDMARKS, shadow=True)
+    store.install(LANDMARK_BUNDLE, shadow=True)
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start("[mqtt]\nhealth_interval_s = 3600.0\n")
         until(lambda: faces_of(listener), "a face, as the shadow sees it", 30)
-        store.install(LANDMARKS)
+        store.install(LANDMARK_BUNDLE)
         daemon.send_signal(signal.SIGHUP)
         until(lambda: len(infos(listener)) == 2, "info tells it")
         compared = len(listener.payloads("shadow/state"))
         seen = len(listener.payloads("state"))
         until(lambda: len(listener.payloads("state")) > seen + 2, "the state goes on")
-        until(lambda: [h for h in listener.payloads("health") if h["model"] == id_of(LANDMARKS)], "health", 60)
-    assert infos(listener) == [(id_of(EMOTION), id_of(LANDMARKS)), (id_of(LANDMARKS), None)]
+        until(lambda: [h for h in listener.payloads("health") if h["model"] == id_of(LANDMARK_BUNDLE)], "health", 60)
+    assert infos(listener) == [(id_of(FUSED_BUNDLE), id_of(LANDMARK_BUNDLE)), (id_of(LANDMARK_BUNDLE), None)]
     assert len(listener.payloads("shadow/state")) == compared
     assert listener.payloads("info")[-1]["shadow_problem"] is None
 
@@ -141,18 +141,18 @@ def test_a_shadow_comes_and_goes_with_a_reload_and_no_face_ends(store, start, br
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start()
         until(lambda: listener.payloads("event"), "the first event", 30)
-        for change in (lambda: store.install(LANDMARKS, shadow=True), store.shadow_off):
+        for change in (lambda: store.install(LANDMARK_BUNDLE, shadow=True), store.shadow_off):
             change()
             told = len(infos(listener))
             daemon.send_signal(signal.SIGHUP)
             until(lambda told=told: len(infos(listener)) > told, "info is published again")
-    assert [shadow for _, shadow in infos(listener)] == [None, id_of(LANDMARKS), None]
+    assert [shadow for _, shadow in infos(listener)] == [None, id_of(LANDMARK_BUNDLE), None]
     tracks = [event["track"] for event in listener.payloads("event")]
     assert "end" not in [event["type"] for event in listener.payloads("event") if event["track"] == tracks[0]]
 
 
 def test_a_shadow_that_cannot_be_loaded_is_told_and_stops_nothing(store, start, broker, tmp_path):
-    store.install(LANDMARKS, shadow=True)
+    store.install(LANDMARK_BUNDLE, shadow=True)
     network = tmp_path / "models" / "shadow" / bundles.NETWORK
     network.write_bytes(network.read_bytes()[:-1])
     with Listener(broker.port, "emotion/test/#") as listener:
@@ -169,7 +169,7 @@ def test_a_shadow_that_cannot_be_loaded_is_told_and_stops_nothing(store, start, 
 
 
 def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(store, start, broker, tmp_path):
-    store.install(LANDMARKS, shadow=True)
+    store.install(LANDMARK_BUNDLE, shadow=True)
 
     def run(end: signal.Signals, *, reload: bool = False) -> tuple[str | None, str | None]:
         """Start the daemon and end it; what `info` said of the shadow in the end."""
@@ -184,49 +184,48 @@ def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(stor
         info = listener.payloads("info")[-1]
         return info["shadow"], info["shadow_problem"]
 
-    left_out = (None, f"the program ended unexpectedly while {tmp_path / 'models' / id_of(LANDMARKS)} was the shadow")
-    assert run(signal.SIGKILL) == (id_of(LANDMARKS), None)
+    left_out = (
+        None,
+        f"the program ended unexpectedly while {tmp_path / 'models' / id_of(LANDMARK_BUNDLE)} was the shadow",
+    )
+    assert run(signal.SIGKILL) == (id_of(LANDMARK_BUNDLE), None)
     shadow, problem = run(signal.SIGKILL)
     assert (shadow, (problem or "").partition(";")[0]) == left_out
-    assert run(signal.SIGTERM, reload=True) == (id_of(LANDMARKS), None), "a reload tries it again"
-    assert run(signal.SIGTERM) == (id_of(LANDMARKS), None), "that run has ended well"
+    assert run(signal.SIGTERM, reload=True) == (id_of(LANDMARK_BUNDLE), None), "a reload tries it again"
+    assert run(signal.SIGTERM) == (id_of(LANDMARK_BUNDLE), None), "that run has ended well"
 
 
 @pytest.fixture
-def installed(store, tmp_path, monkeypatch):
-    """The settings and the bundle in use of a device with the landmark bundle as the shadow."""
-    store.install(LANDMARKS, shadow=True)
-    monkeypatch.setattr(bundles, "INSTALLED", tmp_path / "models" / "current")
-    return Settings(), bundles.load(bundles.INSTALLED)
+def current(store, tmp_path) -> Path:
+    """Folder of the bundle in use of a device with the landmark bundle as the shadow."""
+    store.install(LANDMARK_BUNDLE, shadow=True)
+    return tmp_path / "models" / "current"
 
 
-def shadow_of(settings: Settings, in_use: bundles.Bundle, **model: str) -> str | None:
-    settings = replace(settings, model=ModelSettings(**model))
-    folder = bundles.locate_shadow(settings, in_use)
-    return folder and bundles.load_shadow(settings, folder).id
+def shadow_of(current: Path, *, recording: bool = False, **model: object) -> str | None:
+    settings = Settings(model=ModelSettings(**{key: str(value) for key, value in model.items()}))
+    installation = Installation.of(settings, device=current.parent)
+    folder = installation.shadow_of(bundles.load(current))
+    return folder and installation.load_shadow(folder, recording=recording).id
 
 
-def test_where_a_bundle_is_chosen_by_hand_so_is_its_shadow(installed):
-    settings, in_use = installed
-    assert shadow_of(settings, in_use) == id_of(LANDMARKS)
-    assert shadow_of(settings, in_use, bundle=str(bundles.INSTALLED)) is None
-    assert shadow_of(settings, in_use, bundle=str(EMOTION), shadow=str(LANDMARKS)) == id_of(LANDMARKS)
-    assert shadow_of(settings, in_use, shadow=str(EMOTION)) == id_of(EMOTION), "another folder, though the same model"
-    assert shadow_of(settings, in_use, shadow=str(bundles.INSTALLED)) is None, "a bundle is no shadow of itself"
+def test_where_a_bundle_is_chosen_by_hand_so_is_its_shadow(current):
+    assert shadow_of(current) == id_of(LANDMARK_BUNDLE)
+    assert shadow_of(current, bundle=current) is None
+    assert shadow_of(current, bundle=FUSED_BUNDLE, shadow=LANDMARK_BUNDLE) == id_of(LANDMARK_BUNDLE)
+    assert shadow_of(current, shadow=FUSED_BUNDLE) == id_of(FUSED_BUNDLE), "another folder, though the same model"
+    assert shadow_of(current, shadow=current) is None, "a bundle is no shadow of itself"
 
 
-def test_a_recording_has_no_picture_for_a_shadow_that_reads_one(installed):
-    settings, in_use = installed
-    settings = replace(settings, camera=CameraSettings(source="recording:smile.landmarks"))
-    assert shadow_of(settings, in_use) == id_of(LANDMARKS)
+def test_a_recording_has_no_picture_for_a_shadow_that_reads_one(current):
+    assert shadow_of(current, recording=True) == id_of(LANDMARK_BUNDLE)
     with pytest.raises(ConfigError, match=r"set model\.shadow to one that reads landmarks alone"):
-        shadow_of(settings, in_use, shadow=str(EMOTION))
+        shadow_of(current, recording=True, shadow=FUSED_BUNDLE)
 
 
 def test_a_shadow_that_fails_at_work_ends_with_one_line(crop_bundle, portraits, caplog):
-    in_use = bundles.load(EMOTION)
-    settings = replace(Settings(), model=ModelSettings(shadow=str(crop_bundle("crop"))))
-    shadow = Shadow(settings, in_use)
+    settings = Settings(model=ModelSettings(shadow=str(crop_bundle("crop"))))
+    shadow = Shadow(settings, Installation.of(settings), bundles.load(FUSED_BUNDLE))
     picture, face = portraits[0]
     assert shadow.step([face], Frame(picture, 1.0), 1.0)
     assert [shown.track_id for shown in shadow.shown()] == [face.track_id]

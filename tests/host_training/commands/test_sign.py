@@ -17,13 +17,12 @@ from edge.bundle import bundle as edge_bundle
 from edge.bundle import signature
 from edge.errors import ConfigError
 from host_training import cli
-
-LANDMARKS = edge_bundle.CHECKOUT.with_name("landmarks")
+from tests.support.released import LANDMARK_BUNDLE
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return shutil.copytree(LANDMARKS, tmp_path / "emotion")
+    return shutil.copytree(LANDMARK_BUNDLE, tmp_path / "emotion")
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def key(tmp_path: Path) -> Path:
 
 
 def trusted(key: Path) -> signature.TrustedKeys:
-    keys = signature.trusted_keys(f"{key}.pub")
+    keys = signature.read_trusted_keys(Path(f"{key}.pub"))
     assert keys is not None
     return keys
 
