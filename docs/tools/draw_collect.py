@@ -29,7 +29,7 @@ from host_training.collecting import session
 from host_training.collecting.collector import PERIOD_S, Collector
 from host_training.collecting.measuring import MAX_FACES, Conditions, measure
 from host_training.collecting.store import Store
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

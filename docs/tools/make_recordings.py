@@ -118,7 +118,8 @@ def choose(path: Path, bundle: Bundle) -> dict[str, Chosen]:
     """
     from host_training.data import tables
     from host_training.data.keypoints import TRAIN, take
-    from host_training.data.votes import LABELS, majority
+    from host_training.data.labels import LABELS
+    from host_training.data.votes import majority
 
     table, _ = tables.load(path)
     table = take(table, table.found & (table.split == TRAIN))

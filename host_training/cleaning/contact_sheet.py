@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from host_training.data import decisions
-from host_training.data.votes import COLUMNS, LABELS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.output import write_text
 from host_training.reporting import mesh_drawing, page
 
@@ -129,7 +129,7 @@ def words(pair: Pair) -> str:
 def _votes(votes: NDArray[np.uint8]) -> list[tuple[str, int]]:
     """What was voted for, the most frequent first."""
     return [
-        (COLUMNS[column], int(votes[column]))
+        (VOTE_COLUMNS[column], int(votes[column]))
         for column in np.argsort(-votes.astype(int), kind="stable")
         if votes[column]
     ]

@@ -22,7 +22,8 @@ import numpy as np
 from cleanlab.multiannotator import get_label_quality_multiannotator
 from cleanlab.rank import get_label_quality_scores
 
-from host_training.data.votes import LABELS, VOTES
+from host_training.data.labels import LABELS
+from host_training.data.votes import VOTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Suspect:
     row: int
     """Of the table."""
     given: str
-    """Its label, one of `votes.LABELS`."""
+    """Its label, one of `labels.LABELS`."""
     said: str
     """The label that the network gives it."""
     confidence: float
@@ -58,7 +59,7 @@ def rank(table: Table, targets: Targets, probabilities: NDArray[np.float32], tru
         table: the rows.
         targets: their labels.
         probabilities: float32[N, C] of networks that have not seen the row; NaN where a row takes no part.
-        truth: one of `votes.TARGETS`: where the labels came from.
+        truth: one of `votes.TRUTHS`: where the labels came from.
     """
     taken = np.isfinite(probabilities[:, 0]) & targets.judged
     votes = table.votes[:, [LABELS.index(name) for name in targets.labels]].astype(np.intp)

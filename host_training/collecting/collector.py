@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import EdgeError, OutputError, UsageError
 from host_training.collecting.samples import checked_id
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

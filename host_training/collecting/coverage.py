@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from host_training.collecting.measuring import LIGHT_NAMES, POSE_NAMES
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

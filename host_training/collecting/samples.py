@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.errors import UsageError
 from host_training.data.keypoints import HELD_OUT, MESH, TRAIN, Table
-from host_training.data.votes import COLUMNS, LABELS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Take:
     number: int
     """Counts the takes of a person's session, from 1."""
     label: int
-    """An index into `votes.LABELS`."""
+    """An index into `labels.LABELS`."""
 
     def source(self, frame: int) -> str:
         """What the row of a frame is called in the table, and its picture in a folder of `import folder`.
@@ -129,7 +129,7 @@ def table_of(samples: Sequence[Sample], sides: Mapping[str, str]) -> Table:
         subject=np.array([sample.take.subject for sample in samples]),
         group=np.array([sample.group for sample in samples], np.int64),
         label=np.array([sample.take.label for sample in samples], np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(count, MESH),
         presence=np.array([sample.presence for sample in samples], np.float32),
         brightness=np.array([sample.brightness for sample in samples], np.float32),

@@ -122,8 +122,8 @@ def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions
     from host_training import importers
     from host_training.collecting.collector import Sitter
     from host_training.collecting.measuring import measure
+    from host_training.data.labels import LABELS
     from host_training.data.source import Options
-    from host_training.data.votes import LABELS
 
     if not args.consent:
         raise UsageError(f"say with --consent that {CONSENT}")

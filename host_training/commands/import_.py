@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     from host_training.data.keypoints import SPLITS
-    from host_training.data.votes import LABELS
+    from host_training.data.labels import LABELS
     from host_training.importers import IMPORTERS
 
     width = max(map(len, IMPORTERS))

@@ -39,7 +39,7 @@ def settings(args: argparse.Namespace) -> TrainSettings:
     """
     from edge.classifier.features import CROP_INPUT
     from edge.errors import UsageError
-    from host_training.data.votes import checked_labels
+    from host_training.data.labels import checked_labels
     from host_training.training import recipe as module
 
     given: dict[str, Any] = {"truth": args.truth, "seed": args.seed}

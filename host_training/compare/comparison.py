@@ -54,7 +54,7 @@ def compare(
     Args:
         table: the rows.
         targets: what they teach.
-        truth: where the targets come from, one of `votes.TARGETS`.
+        truth: where the targets come from, one of `votes.TRUTHS`.
         contenders: who takes part.
         seeds: each in which chance plays a part is trained once with each.
 

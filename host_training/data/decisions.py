@@ -7,7 +7,7 @@
 
 * `keep`: the row stays as it is. With an id as its detail: the two do not show the same photo.
 * `drop`: the row is left out.
-* `relabel`: its votes count no more, and its label is the detail, one of `votes.LABELS`.
+* `relabel`: its votes count no more, and its label is the detail, one of `labels.LABELS`.
 * `same-as`: it shows the same photo as the row whose id is the detail; the two stand on one side of every split.
 
 A `keep` or `same-as` whose reason begins with `suggested: ` is what nobody has looked at yet.
@@ -29,8 +29,9 @@ from scipy.sparse.csgraph import connected_components
 
 from edge.errors import DataError, NoInputError
 from host_training.data.keypoints import take
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 from host_training.output import write_text
+from host_training.words import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -126,7 +127,7 @@ def _decision(cells: Sequence[str], place: str) -> Decision:
     if decision.action == DROP and decision.detail:
         raise DataError(f"{place}: drop takes no detail, but there is {decision.detail!r}")
     if decision.action == RELABEL and decision.detail not in LABELS:
-        raise DataError(f"{place}: {decision.detail!r} is no label; there are {', '.join(LABELS)}")
+        raise DataError(f"{place}: {unknown('label', decision.detail, LABELS)}")
     if decision.action == SAME_AS and not decision.detail:
         raise DataError(f"{place}: same-as wants the id of another row in the column detail")
     if decision.detail == decision.id:

@@ -29,9 +29,9 @@ from edge.settings import MeshSettings
 from edge.values import LANDMARKS
 from host_training.data import cluster as dask_cluster
 from host_training.data.keypoints import MESH, Table
+from host_training.data.labels import LABELS
 from host_training.data.parts import Parts
 from host_training.data.source import ImageFile
-from host_training.data.votes import LABELS
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:

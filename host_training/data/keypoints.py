@@ -21,8 +21,8 @@ from edge.errors import ConfigError, NoInputError
 from edge.face_mesh import STILL_VERSION
 from edge.face_mesh.models import LANDMARKER, MEMBERS
 from edge.values import LANDMARKS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.shape_code import UNITS, ShapeCode, from_steps, to_steps
-from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import TableError
 from host_training.output import whole
 
@@ -62,8 +62,8 @@ def _schema(components: int) -> Any:
             ("split", pa.string()),  # one of SPLITS
             ("subject", pa.string()),  # who it is, within the data set; empty: not known
             ("group", pa.int64()),  # the same for byte-equal pictures
-            ("label", pa.string()),  # what the data set says, one of votes.LABELS; empty: it has votes only
-            ("votes", pa.list_(pa.uint8(), len(COLUMNS))),  # in the order of votes.COLUMNS
+            ("label", pa.string()),  # what the data set says, one of labels.LABELS; empty: it has votes only
+            ("votes", pa.list_(pa.uint8(), len(VOTE_COLUMNS))),  # in the order of labels.VOTE_COLUMNS
             ("mesh", pa.string()),  # sha256 of the landmark model
             ("presence", pa.float32()),  # 0..1
             ("brightness", pa.float32()),  # 0..1
@@ -94,9 +94,9 @@ class Table:
     group: NDArray[np.int64]
     """int64[N]: fingerprint of the picture, the same for byte-equal ones. A group stands on one side."""
     label: NDArray[np.int8]
-    """int8[N]: what the data set itself says, an index into `votes.LABELS`; -1 where it has votes only."""
+    """int8[N]: what the data set itself says, an index into `labels.LABELS`; -1 where it has votes only."""
     votes: NDArray[np.uint8]
-    """uint8[N, 10] in the order of `votes.COLUMNS`; all 0 where nobody voted."""
+    """uint8[N, 10] in the order of `labels.VOTE_COLUMNS`; all 0 where nobody voted."""
     mesh: NDArray[np.str_]
     """str[N]: sha256 of the landmark model that measured it, or `UNKNOWN_MESH`."""
     presence: NDArray[np.float32]
@@ -160,7 +160,7 @@ def write(table: Table, path: Path) -> None:
     metadata = {
         "schema": SCHEMA_VERSION,
         "extraction": STILL_VERSION,
-        "votes": COLUMNS,
+        "votes": VOTE_COLUMNS,
         "units": UNITS,
         "mean": base64.b64encode(mean).decode(),
         "components": base64.b64encode(components).decode(),
@@ -241,7 +241,7 @@ def _described(path: Path, text: bytes | None) -> ShapeCode:
             f"{path}: a keypoint table of schema {about.get('schema')}, and this is for {SCHEMA_VERSION}; "
             "import the data again"
         )
-    if about.get("votes") != list(COLUMNS) or about.get("units") != UNITS:
+    if about.get("votes") != list(VOTE_COLUMNS) or about.get("units") != UNITS:
         raise TableError(f"{path}: counts other votes or in other units than this version; import the data again")
     if about.get("extraction") != STILL_VERSION:
         raise ConfigError(f"{path}: was measured in another way than this version does; import the data again")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edge.errors import UsageError
 from edge.values import LANDMARKS
 from host_training.data.keypoints import take
-from host_training.data.votes import COLUMNS, LABELS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.output import whole
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _batch(rows: Table, kind: str) -> Any:
         "subject": _texts(rows.subject),
         "group": rows.group,
         "label": _texts(_names(rows)),
-        **{f"votes_{name}": rows.votes[:, place] for place, name in enumerate(COLUMNS)},
+        **{f"votes_{name}": rows.votes[:, place] for place, name in enumerate(VOTE_COLUMNS)},
         "mesh": pa.array(rows.mesh.tolist(), pa.string()),
         "found": rows.found,
         "presence": rows.presence,
@@ -99,7 +99,7 @@ def _arrays(table: Table) -> dict[str, Any]:
     return {
         **{name: getattr(table, name) for name in (*names, *more)},
         "label": _names(table),
-        "votes_columns": np.array(COLUMNS),
+        "votes_columns": np.array(VOTE_COLUMNS),
     }
 
 

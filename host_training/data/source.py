@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.camera.images import read_image
-from host_training.data.votes import COLUMNS
+from host_training.data.labels import VOTE_COLUMNS
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class Row:
     """Place in the data set, as in `123` or `S005/001/S005_001_00000011.png`; never used twice."""
     picture: Pixels | ImageFile
     label: str | None = None
-    """What the data set itself says, one of `votes.LABELS`; None: it has votes only."""
-    votes: tuple[int, ...] = (0,) * len(COLUMNS)
-    """In the order of `votes.COLUMNS`; all 0 where nobody voted."""
+    """What the data set itself says, one of `labels.LABELS`; None: it has votes only."""
+    votes: tuple[int, ...] = (0,) * len(VOTE_COLUMNS)
+    """In the order of `labels.VOTE_COLUMNS`; all 0 where nobody voted."""
     subject: str = ""
     """Who it is; empty where the data set does not tell."""
     split: str = ""
@@ -107,7 +107,7 @@ class Options:
     ferplus: Path | None = None
     """FER+'s votes, `fer2013new.csv`."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Name in the data set -> one of `votes.LABELS`, or `-` to leave its pictures out; above the usual names."""
+    """Name in the data set -> one of `labels.LABELS`, or `-` to leave its pictures out; above the usual names."""
     split: str = ""
     """Put all rows there, whatever the data set says."""
     subject: str = ""

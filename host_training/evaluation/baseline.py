@@ -11,7 +11,8 @@ from tqdm import tqdm
 from edge.classifier.baseline import SHARE, Baseline
 from edge.errors import ConfigError, UsageError
 from host_training.data.inputs import NO_FACES, see
-from host_training.data.votes import NEUTRAL, VOTES, targets_of
+from host_training.data.labels import NEUTRAL
+from host_training.data.votes import VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics
 from host_training.evaluation.evaluate import judged_rows, rounded
@@ -89,7 +90,7 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
         bundle: from `edge.bundle.bundle.load`.
         table: the rows.
         split: the rows that count, one of `keypoints.SPLITS`; or `evaluate.ALL`.
-        truth: one of `votes.TARGETS`.
+        truth: one of `votes.TRUTHS`.
         faces: the pictures of the table's rows, for a bundle that sees a crop.
 
     Raises:

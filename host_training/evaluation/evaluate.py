@@ -12,8 +12,9 @@ from tqdm import tqdm
 from edge.errors import ConfigError, DataError, NoInputError, UsageError
 from host_training.data.inputs import NO_FACES, see
 from host_training.data.keypoints import SPLITS, TEST, take
+from host_training.data.labels import LABELS, checked_labels
 from host_training.data.splits import units
-from host_training.data.votes import LABELS, OWN, VOTES, checked_labels, targets_of
+from host_training.data.votes import LABEL, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics, scores_text, slices
 from host_training.evaluation.engines import Engine, compare
@@ -35,7 +36,7 @@ PROTOCOLS = {
     VOTES: "FER+ majority: lone votes are dropped; a row takes part if an expression has more than half of the votes "
     "left; its label is that expression. Where nobody voted, the label of the data set counts. A face that the mesh "
     "misses counts as an error.",
-    OWN: "The label of the data set counts. A face that the mesh misses counts as an error.",
+    LABEL: "The label of the data set counts. A face that the mesh misses counts as an error.",
 }
 """What is held against an answer, by where the truth comes from."""
 PROTOCOL = PROTOCOLS[VOTES]
@@ -69,7 +70,7 @@ class Scores:
     split: str
     """One of `keypoints.SPLITS`, or `ALL`."""
     truth: str
-    """One of `votes.TARGETS`."""
+    """One of `votes.TRUTHS`."""
     rows: int
     found: int
     """Rows in which the mesh saw a face."""
@@ -143,7 +144,7 @@ def evaluate(
         split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
         labels: expressions in question, of those that the bundle reads; None: all of them. The others'
             probabilities are taken away and the rest scaled to a sum of 1; rows of the others are not judged.
-        truth: one of `votes.TARGETS`.
+        truth: one of `votes.TRUTHS`.
         faces: the pictures of the table's rows, for a bundle that sees a crop.
         engines: compare the edge's interpreter with others; needs TensorFlow, and the float network beside the bundle.
 
@@ -234,7 +235,7 @@ def score(
         table: the rows and others.
         targets: of this table.
         split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
-        truth: where the targets come from, one of `votes.TARGETS`.
+        truth: where the targets come from, one of `votes.TRUTHS`.
         frontality: float64[M], from `slices.frontality_of`; None: without slices by pose.
 
     Raises:

@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.errors import NoInputError, UsageError
 from host_training.data.keypoints import SPLITS
+from host_training.data.labels import LABELS
 from host_training.data.source import ImageFile, Measured, Options, Row, Source
-from host_training.data.votes import LABELS
 from host_training.errors import SourceError
 from host_training.importers import affectnet, ckplus, emotic, fer2013, folder, jaffe, keypoint_csv, rafdb
 from host_training.importers.label_names import LEAVE_OUT

@@ -12,8 +12,8 @@ import numpy as np
 
 from edge.errors import UsageError
 from host_training.data.keypoints import TEST, TRAIN, VALIDATION
+from host_training.data.labels import VOTE_COLUMNS
 from host_training.data.source import ImageFile, Pixels, Row, Source
-from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.layout import MISSING, SPLIT_FOLDERS, Listing, first_of, pictures, unknown
@@ -41,7 +41,7 @@ NAMES = dict(zip(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutr
 """The folders, and the classes of the npz."""
 USAGES = {"Training": TRAIN, "PublicTest": VALIDATION, "PrivateTest": TEST}
 FERPLUS_FOLDERS = {"FER2013Train": TRAIN, "FER2013Valid": VALIDATION, "FER2013Test": TEST}
-FERPLUS_HEADER = ("Image name", "box", *COLUMNS)
+FERPLUS_HEADER = ("Image name", "box", *VOTE_COLUMNS)
 """`label.csv` has no header; the box is always the whole picture."""
 NPZ_ARRAYS = ("images", "label", "classes", "usage", "ferplus_votes", "ferplus_columns")
 NPZ_MARKS = ("pixel_source", "label_ambiguous")
@@ -86,7 +86,7 @@ def _from_csv(path: Path, ferplus: Path | None) -> Source:
 
 def _votes_from_csv(path: Path, usages: list[str]) -> list[tuple[int, ...]]:
     votes, theirs = [], []
-    for line, cells in csv_rows.rows(path, ("Usage", *COLUMNS)):
+    for line, cells in csv_rows.rows(path, ("Usage", *VOTE_COLUMNS)):
         votes.append(_votes(cells, f"{path}, line {line}"))
         theirs.append(cells["Usage"])
     if theirs != usages:
@@ -99,7 +99,7 @@ def _votes_from_csv(path: Path, usages: list[str]) -> list[tuple[int, ...]]:
 
 def _votes(cells: dict[str, str], place: str) -> tuple[int, ...]:
     try:
-        return tuple(np.array([cells[name] for name in COLUMNS], np.uint8).tolist())
+        return tuple(np.array([cells[name] for name in VOTE_COLUMNS], np.uint8).tolist())
     except (ValueError, OverflowError) as error:
         raise SourceError(f"{place}: votes are no numbers ({error})") from error
 
@@ -153,12 +153,12 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     side = csv_rows.SIDE
     if images.shape != (count, side, side) or images.dtype != np.uint8:
         raise SourceError(f"{path}: images is {images.dtype}{list(images.shape)}, not uint8[N, {side}, {side}]")
-    if tuple(columns) != COLUMNS:
-        raise SourceError(f"{path}: ferplus_columns is {', '.join(columns)}, not {', '.join(COLUMNS)}")
+    if tuple(columns) != VOTE_COLUMNS:
+        raise SourceError(f"{path}: ferplus_columns is {', '.join(columns)}, not {', '.join(VOTE_COLUMNS)}")
     for name in NPZ_MARKS:
         data.setdefault(name, np.zeros(count, np.bool_))
     flat = {name: data[name].shape == (count,) for name in ("label", "usage", *NPZ_MARKS)}
-    if not all(flat.values()) or data["ferplus_votes"].shape != (count, len(COLUMNS)):
+    if not all(flat.values()) or data["ferplus_votes"].shape != (count, len(VOTE_COLUMNS)):
         raise SourceError(f"{path}: its arrays have different numbers of rows")
     if any(data[name].dtype.kind not in "ui" for name in ("label", "ferplus_votes")):
         raise SourceError(f"{path}: label and ferplus_votes are no whole numbers")
@@ -192,7 +192,7 @@ def _from_ferplus_folders(path: Path) -> Source:
             source.notes.append(f"there is no {folder}, so no rows for {split}")
             continue
         labels = path / folder / "label.csv"
-        for line, cells in csv_rows.rows(labels, ("Image name", *COLUMNS), FERPLUS_HEADER):
+        for line, cells in csv_rows.rows(labels, ("Image name", *VOTE_COLUMNS), FERPLUS_HEADER):
             file = path / folder / cells["Image name"]
             votes = _votes(cells, f"{labels}, line {line}")
             if file in there:

@@ -15,8 +15,8 @@ import numpy as np
 from edge.errors import UsageError
 from edge.values import LANDMARKS
 from host_training.data.keypoints import TRAIN, UNKNOWN_MESH
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.source import Measured
-from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
@@ -89,7 +89,7 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
         subject=np.full(count, subject),
         group=np.array([_fingerprint(face) for face in flat], np.int64),
         label=np.array(labels, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(count, UNKNOWN_MESH),
         presence=np.ones(count, np.float32),
         brightness=np.full(count, np.nan, np.float32),

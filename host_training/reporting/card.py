@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
 from host_training.data.votes import VOTES
 from host_training.training.recipe import EARLY
+from host_training.words import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -164,11 +165,6 @@ def recipe(report: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in keys.items()
         if CROP_INPUT in inputs(report) or not key.startswith(f"{CROP_INPUT}.")
     }
-
-
-def joined(names: Sequence[str], word: str = "and") -> str:
-    """As in `a, b or c`."""
-    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def parity_line(report: Mapping[str, Any]) -> str:

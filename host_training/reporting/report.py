@@ -14,6 +14,7 @@ from edge.errors import DataError, NoInputError
 from host_training.output import write_text
 from host_training.reporting import card, mesh_drawing, page, plots
 from host_training.training.bundle import REPORT
+from host_training.words import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +142,7 @@ def _form_of(path: Path) -> Iterator[None]:
 
 def _template() -> Any:
     environment = page.environment()
-    environment.globals["joined"] = card.joined
+    environment.globals["joined"] = joined
     environment.filters |= {
         "share": _share,
         "share0": lambda value: f"{value:.0%}",

@@ -14,8 +14,8 @@ from edge.classifier.network import softmax
 from edge.errors import UsageError
 from host_training.data.inputs import NO_FACES, see
 from host_training.data.keypoints import TRAIN, VALIDATION
+from host_training.data.labels import NEUTRAL
 from host_training.data.landmark_sets import mirrored, points_of
-from host_training.data.votes import NEUTRAL
 from host_training.errors import TableError
 from host_training.training import crop_network, network
 from host_training.training.balance import class_weights, sample

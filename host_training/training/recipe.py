@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from edge.classifier.crop import SIZES
 from edge.classifier.features import INPUTS
 from edge.errors import ConfigError, NoInputError, UsageError
+from host_training.data.labels import checked_labels
 from host_training.data.landmark_sets import REGIONS
-from host_training.data.votes import TARGETS, checked_labels
+from host_training.data.votes import TRUTHS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,7 +259,7 @@ def _check(settings: TrainSettings) -> None:
 
 
 def _check_choices(settings: TrainSettings) -> None:
-    for key, value, choices in (("fusion", settings.fusion, FUSIONS), ("truth", settings.truth, TARGETS)):
+    for key, value, choices in (("fusion", settings.fusion, FUSIONS), ("truth", settings.truth, TRUTHS)):
         if value not in choices:
             raise ConfigError(f"{key}: choose one of {', '.join(choices)}")
 

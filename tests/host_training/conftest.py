@@ -16,9 +16,9 @@ from host_training.data import keypoints
 from host_training.data.crops import Faces, build
 from host_training.data.extract import fingerprint
 from host_training.data.keypoints import MESH, SPLITS, Table
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.landmark_sets import REGIONS
 from host_training.data.source import Pixels
-from host_training.data.votes import COLUMNS, LABELS
 from host_training.training.recipe import TrainSettings, load
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def measured(faces: NDArray[np.float32]) -> Table:
         for index in np.repeat(np.arange(len(faces)), COPIES[name]):
             size = np.ptp(faces[index][:, 0])
             landmarks.append(faces[index] * rng.uniform(0.5, 2) + rng.normal(0, 0.005 * size, (478, 3)))
-            vote = np.zeros(len(COLUMNS), np.uint8)
+            vote = np.zeros(len(VOTE_COLUMNS), np.uint8)
             vote[index * len(LABELS) // len(faces)] = 8
             vote[LABELS.index("neutral")] += 2
             votes.append(vote)

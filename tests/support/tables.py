@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from host_training.data.keypoints import MESH, Table
-from host_training.data.votes import COLUMNS
+from host_training.data.labels import VOTE_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def table_of(landmarks: NDArray[np.float32], **columns: NDArray) -> Table:
         subject=np.full(count, ""),
         group=np.arange(count),
         label=np.zeros(count, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(count, MESH),
         presence=np.ones(count, np.float32),
         brightness=np.full(count, np.nan, np.float32),

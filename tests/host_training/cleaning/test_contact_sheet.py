@@ -19,8 +19,8 @@ from host_training.cleaning.suspects import Suspect
 from host_training.data import decisions
 from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.source import Pixels
-from host_training.data.votes import COLUMNS, LABELS
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -32,7 +32,7 @@ FILE = "faces.decisions.csv"
 def table():
     with np.load(GOLDEN) as golden:
         landmarks = golden["landmarks"][:6]
-    votes = np.zeros((6, len(COLUMNS)), np.uint8)
+    votes = np.zeros((6, len(VOTE_COLUMNS)), np.uint8)
     votes[:, LABELS.index("sadness")] = 6
     votes[:, LABELS.index("fear")] = 3
     return Table(

@@ -12,9 +12,9 @@ from host_training.cleaning import near_duplicates
 from host_training.cleaning.near_duplicates import SAME_PICTURE, SAME_SHAPE
 from host_training.data.decisions import DROP, KEEP, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
+from host_training.data.labels import VOTE_COLUMNS
 from host_training.data.landmark_sets import MIRROR
 from host_training.data.source import Pixels
-from host_training.data.votes import COLUMNS
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 SIDE = 200
@@ -65,7 +65,7 @@ def table_of(*landmarks, **columns):
         "subject": np.full(count, ""),
         "group": np.arange(count),
         "label": np.zeros(count, np.int8),
-        "votes": np.zeros((count, len(COLUMNS)), np.uint8),
+        "votes": np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         "mesh": np.full(count, MESH),
         "presence": np.ones(count, np.float32),
         "brightness": np.full(count, np.nan, np.float32),

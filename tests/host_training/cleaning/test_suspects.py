@@ -9,7 +9,8 @@ import pytest
 
 from host_training.cleaning import suspects
 from host_training.data.keypoints import MESH, Table
-from host_training.data.votes import COLUMNS, LABELS, OWN, VOTES, targets_of
+from host_training.data.labels import LABELS, VOTE_COLUMNS
+from host_training.data.votes import LABEL, VOTES, targets_of
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 ROWS = 160
@@ -31,7 +32,7 @@ def table():
         subject=np.full(ROWS, ""),
         group=np.arange(ROWS),
         label=np.tile(np.arange(8, dtype=np.int8), ROWS // 8),
-        votes=np.zeros((ROWS, len(COLUMNS)), np.uint8),
+        votes=np.zeros((ROWS, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(ROWS, MESH),
         presence=np.ones(ROWS, np.float32),
         brightness=np.full(ROWS, np.nan, np.float32),
@@ -56,7 +57,7 @@ def reads(probabilities, row, label, sure=0.86):
 def vote(table, row, **votes):
     table.votes[row] = 0
     for name, count in votes.items():
-        table.votes[row, COLUMNS.index(name)] = count
+        table.votes[row, VOTE_COLUMNS.index(name)] = count
 
 
 def vote_all(table):
@@ -122,7 +123,7 @@ def test_the_fewer_people_voted_the_more_the_network_counts(table, said):
 def test_the_label_alone_is_asked_for(table, said):
     vote_all(table)
     reads(said, 9, "anger")
-    assert [suspect.row for suspect in rank(table, said, OWN)] == [9]
+    assert [suspect.row for suspect in rank(table, said, LABEL)] == [9]
 
 
 def test_rows_with_votes_and_rows_with_a_label_are_ranked_together(table, said):

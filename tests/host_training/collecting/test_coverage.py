@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from host_training.collecting.coverage import ENOUGH_PEOPLE, ENOUGH_ROWS, Coverage
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 
 FRONTAL, SIDEWAYS = 0, 1
 DIM, BRIGHT = 0, 1

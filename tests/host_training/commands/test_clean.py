@@ -15,8 +15,8 @@ from host_training.cli import main
 from host_training.data import decisions, keypoints, tables
 from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, TEST, TRAIN, VALIDATION, Table
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.landmark_sets import mirrored
-from host_training.data.votes import COLUMNS, LABELS
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 RECIPE = """
@@ -62,7 +62,7 @@ def table():
         subject=np.full(count, ""),
         group=np.arange(count),
         label=label,
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(count, MESH),
         presence=np.ones(count, np.float32),
         brightness=np.full(count, np.nan, np.float32),
@@ -195,7 +195,7 @@ def test_the_page_saves_under_the_name_of_the_file_beside_the_table(first):
         (("--pictures", "mine:fer2013.csv"), 64, "'mine' is no data set that can be imported"),
         (("--pictures", "fer2013:none.csv"), 66, "none.csv: No such file"),
         (("--top", "-1"), 64, "--top: must be 0 or more"),
-        (("--labels", "joy"), 64, "'joy' is no label"),
+        (("--labels", "joy"), 64, "unknown label 'joy'"),
     ],
 )
 def test_what_makes_no_sense_gets_one_line(place, capsys, more, status, words):

@@ -16,7 +16,7 @@ from edge.face_mesh import models, open_face_mesh
 from edge.settings import MeshSettings
 from host_training.cli import main
 from host_training.data import keypoints
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 from host_training.evaluation.engines import float_path
 
 if TYPE_CHECKING:
@@ -206,9 +206,9 @@ def test_an_empty_split_is_65_and_the_others_are_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--labels", "neutral,joy"), "'joy' is no label; there are neutral, happiness"),
+        (("--labels", "neutral,joy"), "unknown label 'joy'; choose neutral, happiness"),
         (("--labels", "neutral"), "at least two labels"),
-        (("--labels", ""), "'' is no label"),
+        (("--labels", ""), "unknown label ''"),
         (("--split", "dev"), "invalid choice: 'dev'"),
         (("--truth", "mine"), "invalid choice: 'mine'"),
     ],

@@ -24,7 +24,7 @@ from edge.face_mesh.models import cache_folder, find
 from host_training.cli import main
 from host_training.data import keypoints, plain
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, Table, take
-from host_training.data.votes import COLUMNS, LABELS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.importers import IMPORTERS
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ class TestExport:
             assert [row[column] for row in rows] == getattr(table, column).tolist()
         assert [row["label"] for row in rows] == ["neutral", "", "contempt", "happiness"]
         assert [int(row["group"]) for row in rows] == table.group.tolist()
-        assert [[int(row[f"votes_{name}"]) for name in COLUMNS] for row in rows] == table.votes.tolist()
+        assert [[int(row[f"votes_{name}"]) for name in VOTE_COLUMNS] for row in rows] == table.votes.tolist()
         assert [row["found"] for row in rows] == ["true", "true", "false", "false"]
         for number in (0, 17, 477):
             for axis, letter in enumerate("xyz"):
@@ -346,7 +346,7 @@ class TestExport:
         with np.load(export("plain.npz"), allow_pickle=False) as data:
             np.testing.assert_array_equal(data["landmarks"], table.landmarks)
             np.testing.assert_array_equal(data["votes"], table.votes)
-            assert data["votes_columns"].tolist() == list(COLUMNS)
+            assert data["votes_columns"].tolist() == list(VOTE_COLUMNS)
             assert data["label"].tolist() == ["neutral", "", "contempt", "happiness"]
             assert data["source"].tolist() == table.source.tolist()
 

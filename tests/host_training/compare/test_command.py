@@ -14,7 +14,7 @@ from host_training.commands import compare
 from host_training.compare import cnn
 from host_training.data import keypoints
 from host_training.data.keypoints import take
-from host_training.data.votes import LABELS
+from host_training.data.labels import LABELS
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def test_weights_of_another_network_end_it_before_anything_is_trained(run, tmp_p
         (["--weights", "a.h5", "--backbone", "VGG16"], "name the network that they are for before it"),
         (["--only", "VGG16", "--pictures", "fer2013"], "as in fer2013:fer2013.csv"),
         (["--only", "VGG16", "--pictures", "nowhere:x"], "'nowhere' is no data set"),
-        (["--labels", "joy,fear"], "'joy' is no label"),
+        (["--labels", "joy,fear"], "unknown label 'joy'"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(run, options, says):

@@ -11,7 +11,8 @@ from host_training.compare.baselines import logistic, majority
 from host_training.compare.boosted import boosted
 from host_training.compare.contender import Contender, Trained
 from host_training.compare.ours import ours
-from host_training.data.votes import LABELS, targets_of
+from host_training.data.labels import LABELS
+from host_training.data.votes import targets_of
 from host_training.errors import TableError
 
 

@@ -195,11 +195,11 @@ def test_another_version_is_refused(table, path, monkeypatch):
 
 
 def test_a_file_that_is_not_there_is_named(table, tmp_path):
-    with pytest.raises(NoInputError, match=r"none\.faces\.npz: No such file .*emotion-train crop"):
+    with pytest.raises(NoInputError, match=r"none\.crops\.npz: No such file .*emotion-train crop"):
         read(tmp_path / f"none{SUFFIX}", table)
 
 
 def test_its_place_follows_from_the_table_and_git_leaves_it_out():
     assert path_of(Path("model/keypoints/ferplus.parquet")) == Path("build/ferplus.crops.npz")
-    ignored = (FILE.parents[2] / ".gitignore").read_text("utf-8").splitlines()
+    ignored = (FILE.parents[4] / ".gitignore").read_text("utf-8").splitlines()
     assert {"build/", f"*{SUFFIX}*"} <= set(ignored)

@@ -12,8 +12,8 @@ from edge.errors import DataError, NoInputError
 from host_training.data import decisions
 from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.splits import disjoint
-from host_training.data.votes import COLUMNS, LABELS
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 HEADER = "id,action,detail,reason\n"
@@ -24,7 +24,7 @@ def table():
     """Six real faces, two a split, each a picture of its own, with votes for happiness."""
     with np.load(GOLDEN) as golden:
         landmarks = golden["landmarks"][:6]
-    votes = np.zeros((6, len(COLUMNS)), np.uint8)
+    votes = np.zeros((6, len(VOTE_COLUMNS)), np.uint8)
     votes[:, LABELS.index("happiness")] = 9
     return Table(
         data_set=np.full(6, "fer2013"),
@@ -156,8 +156,8 @@ def test_a_row_may_have_a_verdict_and_several_copies(written):
         ("a/1,relabel,fear,\na/1,relabel,anger,\n", 3, "line 2 says relabel fear"),
         ("a/1,same-as,a/2,\na/2,keep,a/1,\n", 3, "line 2 says same-as a/2"),
         ("a/1,remove,,\n", 2, "'remove' is none of keep, drop, relabel, same-as"),
-        ("a/1,relabel,happy,\n", 2, "'happy' is no label; there are neutral, happiness"),
-        ("a/1,relabel,,\n", 2, "'' is no label"),
+        ("a/1,relabel,happy,\n", 2, "unknown label 'happy'; choose neutral, happiness"),
+        ("a/1,relabel,,\n", 2, "unknown label ''"),
         ("a/1,same-as,,\n", 2, "wants the id of another row"),
         ("a/1,same-as,a/1,\n", 2, "compared with itself"),
         ("a/1,drop,fear,\n", 2, "drop takes no detail"),

@@ -20,9 +20,9 @@ from edge.face_mesh.models import cache_folder, find
 from host_training.data import extract, parts
 from host_training.data.extract import UNREADABLE, fingerprint, light, measure
 from host_training.data.keypoints import MESH
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.parts import Parts
 from host_training.data.source import ImageFile, Pixels, Row, Source
-from host_training.data.votes import COLUMNS, LABELS
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def source(small: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("pictures")
     cv2.imwrite(str(folder / "a.png"), small)
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:500])
-    votes = (8, 2, *(0,) * (len(COLUMNS) - 2))
+    votes = (8, 2, *(0,) * (len(VOTE_COLUMNS) - 2))
     return Source(
         "tiny",
         [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError, EdgeError, NoInputError, OutputError
 from host_training.data import keypoints
 from host_training.data.keypoints import MESH, SPLITS, UNKNOWN_MESH, Table
-from host_training.data.votes import COLUMNS, LABELS
+from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.errors import TableError
 from host_training.output import ensure_writable
 
@@ -66,7 +66,7 @@ def some_rows(count: int, faces: NDArray[np.float32], found: list[bool], rng: np
         subject=np.array(["" if n % 2 else f"p{n % 3}" for n in range(count)]),
         group=np.arange(count, dtype=np.int64) * 3 + rng.choice([-(2**63), 0, 2**62]),
         label=rng.integers(-1, len(LABELS), count).astype(np.int8),
-        votes=rng.integers(0, 256, (count, len(COLUMNS))).astype(np.uint8),
+        votes=rng.integers(0, 256, (count, len(VOTE_COLUMNS))).astype(np.uint8),
         mesh=rng.choice([MESH, UNKNOWN_MESH], count),
         presence=rng.random(count).astype(np.float32),
         brightness=(rng.random(count) * nan).astype(np.float32),

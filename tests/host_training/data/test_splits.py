@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge.errors import UsageError
 from host_training.data import splits
 from host_training.data.keypoints import MESH, SPLITS, TEST, TRAIN, VALIDATION, Table, concatenate, take
-from host_training.data.votes import COLUMNS
+from host_training.data.labels import VOTE_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def table_of(rows: list[tuple[str, int, str]], data_set: str = "a") -> Table:
         subject=np.array(subject, np.str_),
         group=np.array(group, np.int64),
         label=np.zeros(count, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.full(count, MESH),
         presence=nan,
         brightness=nan,

@@ -8,7 +8,8 @@ import pytest
 
 from edge.errors import UsageError
 from host_training.data.keypoints import take
-from host_training.data.votes import LABELS, majority, soft_targets, targets_of
+from host_training.data.labels import LABELS
+from host_training.data.votes import majority, soft_targets, targets_of
 
 if TYPE_CHECKING:
     from host_training.data.keypoints import Table
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 #        neu hap sur sad ang dis fea con unk NF
 CLEAR = [8, 2, 0, 0, 0, 0, 0, 0, 0, 0]
 HALF = [5, 5, 0, 0, 0, 0, 0, 0, 0, 0]
-STRAYS = [4, 0, 1, 1, 1, 1, 1, 1, 0, 0]
+OUTLIERS = [4, 0, 1, 1, 1, 1, 1, 1, 0, 0]
 UNKNOWN = [0, 2, 0, 0, 0, 0, 0, 0, 8, 0]
 NO_FACE = [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]
 
 
 @pytest.mark.parametrize(
-    ("votes", "taken"), [(CLEAR, True), (HALF, False), (STRAYS, True), (UNKNOWN, False), (NO_FACE, False)]
+    ("votes", "taken"), [(CLEAR, True), (HALF, False), (OUTLIERS, True), (UNKNOWN, False), (NO_FACE, False)]
 )
 def test_a_row_takes_part_if_an_expression_has_more_than_half_of_the_votes_left(votes: list[int], taken: bool):
     _, part = majority(np.array([votes], np.uint8))
@@ -36,7 +37,7 @@ def test_the_label_is_the_expression_with_most_votes():
     assert [LABELS[index] for index in label] == ["neutral", "anger"]
 
 
-def test_targets_are_the_share_of_votes_among_expressions_without_strays():
+def test_targets_are_the_share_of_votes_among_expressions_without_outliers():
     targets, voted = soft_targets(np.array([CLEAR, [3, 6, 1, 0, 0, 0, 0, 0, 0, 0], UNKNOWN, NO_FACE], np.uint8))
 
     np.testing.assert_allclose(targets[0, :2], [0.8, 0.2])
@@ -102,5 +103,5 @@ def test_labels_that_are_no_choice_are_refused(table: Table, labels: list[str]):
 
 
 def test_an_unknown_truth_is_refused(table: Table):
-    with pytest.raises(UsageError, match="none of votes, label"):
+    with pytest.raises(UsageError, match=r"unknown truth 'gut feeling'; choose votes or label"):
         targets_of(table, truth="gut feeling")

@@ -11,7 +11,8 @@ import edge
 from edge.bundle import bundle as bundles
 from edge.classifier.baseline import SHARE
 from edge.errors import ConfigError, UsageError
-from host_training.data.votes import LABELS, targets_of
+from host_training.data.labels import LABELS
+from host_training.data.votes import targets_of
 from host_training.errors import TableError
 from host_training.evaluation import baseline
 from tests.support.tables import table_of

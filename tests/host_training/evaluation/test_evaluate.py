@@ -11,7 +11,8 @@ import pytest
 from edge.bundle import bundle as edge_bundle
 from edge.errors import ConfigError, UsageError
 from host_training.data.keypoints import SPLITS
-from host_training.data.votes import COLUMNS, LABELS, OWN, VOTES, targets_of
+from host_training.data.labels import LABELS, VOTE_COLUMNS
+from host_training.data.votes import LABEL, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import ALL, PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
 from tests.support.tables import table_of
@@ -159,14 +160,14 @@ def test_the_truth_can_be_the_label_alone(bundle: Bundle, table: Table, changed:
     wrong = changed(label=((table.label + 1) % 8).astype(np.int8))
 
     assert evaluate(bundle, wrong).accuracy == by_votes.accuracy
-    by_label = evaluate(bundle, wrong, truth=OWN)
+    by_label = evaluate(bundle, wrong, truth=LABEL)
     assert by_label.accuracy < by_votes.accuracy / 2
-    assert (by_votes.truth, by_label.truth) == (VOTES, OWN)
+    assert (by_votes.truth, by_label.truth) == (VOTES, LABEL)
 
 
 def test_a_table_with_nothing_to_judge_is_refused(bundle: Bundle, table: Table, changed: Callable[..., Table]):
     votes = np.zeros_like(table.votes)
-    votes[:, COLUMNS.index("NF")] = 10
+    votes[:, VOTE_COLUMNS.index("NF")] = 10
 
     with pytest.raises(TableError, match="no row of the table has a clear label among neutral, happiness"):
         evaluate(bundle, changed(votes=votes))
@@ -217,7 +218,7 @@ def test_the_probabilities_of_the_labels_in_question_are_scaled_to_1(
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(["joy", "fear"], "'joy' is no label"), (["fear"], "at least two"), (["fear", "fear"], "each once")],
+    [(["joy", "fear"], "unknown label 'joy'"), (["fear"], "at least two"), (["fear", "fear"], "each of them once")],
 )
 def test_labels_that_make_no_choice_are_refused(bundle: Bundle, table: Table, labels: list[str], message: str):
     with pytest.raises(UsageError, match=message):
@@ -262,7 +263,7 @@ def test_the_json_has_everything_and_is_json(bundle: Bundle, table: Table):
 
 
 def test_the_protocol_says_where_the_truth_came_from(bundle: Bundle, table: Table):
-    assert evaluate(bundle, table, truth=OWN).as_dict()["protocol"] == PROTOCOLS[OWN] != PROTOCOL
+    assert evaluate(bundle, table, truth=LABEL).as_dict()["protocol"] == PROTOCOLS[LABEL] != PROTOCOL
 
 
 def test_the_same_evaluation_gives_the_same_figures(bundle: Bundle, table: Table):

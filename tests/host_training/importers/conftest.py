@@ -11,7 +11,7 @@ import pytest
 
 from host_training.data import keypoints
 from host_training.data.keypoints import MESH, UNKNOWN_MESH, Table
-from host_training.data.votes import COLUMNS
+from host_training.data.labels import VOTE_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def depth_table(golden: NDArray[np.float32], tmp_path_factory: pytest.TempPathFa
         subject=np.full(count, ""),
         group=np.arange(count),
         label=np.zeros(count, np.int8),
-        votes=np.zeros((count, len(COLUMNS)), np.uint8),
+        votes=np.zeros((count, len(VOTE_COLUMNS)), np.uint8),
         mesh=np.array([*[MESH] * 18, UNKNOWN_MESH]),
         presence=np.ones(count, np.float32),
         brightness=np.ones(count, np.float32),

@@ -7,8 +7,8 @@ import pytest
 
 from edge.errors import NoInputError, UsageError
 from host_training import importers
+from host_training.data.labels import VOTE_COLUMNS
 from host_training.data.source import Options
-from host_training.data.votes import COLUMNS
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def write_csv(path: Path, images: NDArray[np.uint8], header: str = HEADER):
     return path
 
 
-def write_ferplus(path: Path, votes: NDArray[np.uint8], usage: list[str] = USAGE, columns: Sequence[str] = COLUMNS):
+def write_ferplus(
+    path: Path, votes: NDArray[np.uint8], usage: list[str] = USAGE, columns: Sequence[str] = VOTE_COLUMNS
+):
     rows = [
         f"{name},fer{n:07d}.png,{','.join(map(str, row))}"
         for n, (name, row) in enumerate(zip(usage, votes, strict=True))
@@ -61,7 +63,7 @@ def write_npz(path: Path, images: NDArray[np.uint8], votes: NDArray[np.uint8], *
         "classes": np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]),
         "usage": np.array(USAGE),
         "ferplus_votes": votes,
-        "ferplus_columns": np.array(COLUMNS),
+        "ferplus_columns": np.array(VOTE_COLUMNS),
         **more,
     }
     np.savez(path, **{name: values for name, values in arrays.items() if values is not None})
@@ -209,7 +211,7 @@ def test_wrong_columns_are_named(
 ):
     with pytest.raises(SourceError, match="lacks the columns pixels"):
         importers.load("fer2013", write_csv(tmp_path / "a.csv", images, header="emotion,image,Usage"), Options())
-    columns = [*COLUMNS[:7], "scorn", *COLUMNS[8:]]
+    columns = [*VOTE_COLUMNS[:7], "scorn", *VOTE_COLUMNS[8:]]
     with pytest.raises(SourceError, match="lacks the columns contempt"):
         importers.load("fer2013", both[0], Options(ferplus=write_ferplus(tmp_path / "b.csv", votes, columns=columns)))
 
@@ -289,7 +291,7 @@ def test_a_truncated_npz_is_refused(tmp_path: Path, images: NDArray[np.uint8], v
         ({"images": np.zeros((9, 28, 28), np.uint8)}, "images is uint8"),
         ({"usage": np.array(USAGE[:8])}, "different numbers of rows"),
         ({"usage": np.array(["Training"] * 8 + ["Secret"])}, "row 8: Usage 'Secret'"),
-        ({"ferplus_columns": np.array(COLUMNS[::-1])}, "ferplus_columns is NF"),
+        ({"ferplus_columns": np.array(VOTE_COLUMNS[::-1])}, "ferplus_columns is NF"),
         ({"classes": np.array(["angry", "glee"])}, "do not name"),
         ({"label": np.full(9, 7, np.uint8)}, "do not name"),
         ({"label": np.full(9, -1, np.int8)}, "do not name"),

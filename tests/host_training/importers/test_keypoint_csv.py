@@ -9,8 +9,8 @@ from edge.errors import UsageError
 from host_training import importers
 from host_training.data import keypoints
 from host_training.data.keypoints import UNKNOWN_MESH
+from host_training.data.labels import LABELS
 from host_training.data.source import Options
-from host_training.data.votes import LABELS
 from host_training.errors import SourceError
 from host_training.importers import keypoint_csv
 

@@ -216,9 +216,3 @@ def test_paragraphs_are_filled_and_tables_are_whole(report: dict[str, Any]):
     for line in of(report).splitlines():
         columns = [*columns, line.count("|")] if line.startswith("|") else []
         assert len(set(columns)) <= 1
-
-
-def test_a_list_of_words_reads_as_one():
-    assert card.joined(["a"]) == "a"
-    assert card.joined(["a", "b"]) == "a and b"
-    assert card.joined(["a", "b", "c"], "or") == "a, b or c"
