@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import filecmp
 import os
 from typing import TYPE_CHECKING
 
@@ -86,6 +85,8 @@ def copy_tree(source: Path, target: Path) -> None:
 
 def same(one: Path, other: Path, *, but: str = "") -> bool:
     """Whether two folders hold the same files, but for those in one of their own folders."""
+    import filecmp
+
     names = [
         sorted(path for path in (path.relative_to(folder) for path in folder.rglob("*")) if path.parts[0] != but)
         for folder in (one, other)

@@ -5,7 +5,6 @@ Every source is a `Camera`; `open_camera` makes one from what the settings or `-
 
 from __future__ import annotations
 
-import difflib
 import logging
 import time
 from dataclasses import replace
@@ -139,6 +138,8 @@ def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable
 
 def _no_such_source(source: str, kind: str) -> ConfigError:
     """The error for a source nobody knows, with the nearest one that exists."""
+    import difflib
+
     if not kind and not source.strip():
         hint = ""
     elif source.startswith("/dev/video"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ class Reporter:
         self._wall_clock = self._read_wall_clock()
         self._problem: str | None = None
         """Why the last reload was refused."""
-        self._run = secrets.token_hex(4)
+        self._run = os.urandom(4).hex()
         self._seq = 0
         self._lost_before = 0
         """Events that earlier publishers gave up."""

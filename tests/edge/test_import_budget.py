@@ -1,0 +1,125 @@
+"""The modules that `emotion-edge run` loads, held to a list: each costs a small machine start-up time and memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Listener, until
+
+pytest_plugins = ["tests.support.broker"]
+pytestmark = pytest.mark.usefixtures("models")
+
+REPOSITORY = Path(__file__).parents[2]
+
+OWN = {
+    "edge": "cli errors expression files interpreter secret_files settings values",
+    "edge.bundle": "bundle signature",
+    "edge.camera": "closed opencv pace reopening demo demo.camera demo.face demo.portrait demo.script",
+    "edge.classifier": "baseline calibration crop features network",
+    "edge.commands": "run",
+    "edge.daemon": "loop pipeline expressions shadow reporter commands sensors governor metrics signals "
+    "state_directory",
+    "edge.device": "journal led system systemd versions",
+    "edge.face_mesh": "detector landmarker litert models one_euro tracking",
+    "edge.messages": "commands home_assistant payloads topics",
+    "edge.mqtt": "address client inbox outbox publisher session",
+}
+"""The rooms of the project and the modules of each: exactly these."""
+
+INTERPRETERS = {"ai_edge_litert", "tflite_runtime"}
+"""One of them is there."""
+LIBRARIES = {"cv2", "numpy", "paho", *INTERPRETERS}
+"""Third-party packages: no others."""
+STOWAWAYS = {"cython_runtime", "dns", "socks"}
+"""Packages that the libraries load themselves: a part of Cython, and what paho-mqtt uses where it is installed."""
+
+LAZY = {"asyncio", "concurrent", "difflib", "filecmp", "multiprocessing", "sqlite3", "subprocess", "unittest", "xml"}
+"""Modules of the standard library that only other commands, the preview or an error message need."""
+
+PROGRAM = """
+import os, sys
+before = set(sys.modules)
+{imports}
+with open(sys.argv[1], "w") as file:
+    file.write(" ".join(set(sys.modules) - before))
+"""
+
+
+def loaded_by(imports: str, file: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A fresh process that runs some lines of Python, then writes to a file which modules they loaded."""
+    # A coverage measurement of the tests would load its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(imports=imports), str(file), *arguments],
+        stdin=subprocess.DEVNULL, cwd=REPOSITORY, env=environment,
+    )  # fmt: skip
+
+
+def top(modules: set[str]) -> set[str]:
+    """The packages that modules belong to; private ones are the business of whoever owns them."""
+    return {name for name in (module.partition(".")[0] for module in modules) if not name.startswith("_")}
+
+
+def unlisted(found: set[str], listed: set[str]) -> str:
+    """What to say about modules that are not on a list."""
+    return (
+        f"`emotion-edge run` loads {', '.join(sorted(found - listed))}: import it in the function that needs it, or "
+        "put it on the list in tests/edge/test_import_budget.py and say why every device has to load it"
+    )
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory) -> set[str]:
+    """What the libraries load themselves, with nothing of ours."""
+    file = tmp_path_factory.mktemp("libraries") / "modules"
+    lines = (
+        "import cv2, logging, numpy, paho.mqtt.client, importlib.util\n"
+        f"for name in {sorted(INTERPRETERS)}:\n"
+        "    if importlib.util.find_spec(name):\n"
+        "        importlib.import_module(name + '.interpreter')"
+    )
+    assert loaded_by(lines, file).wait(60) == 0
+    return set(file.read_text().split())
+
+
+@pytest.fixture
+def loaded(tmp_path, broker) -> set[str]:
+    """What the daemon has loaded at its end, after some events of the demo that a broker took; without a preview."""
+    file, config = tmp_path / "modules", tmp_path / "own.toml"
+    config.write_text('[device]\nname = "test"\n[mqtt]\nhealth_interval_s = 1.0\n')
+    lines = "from edge.cli import main\nassert main(['run', *sys.argv[2:]]) == 0"
+    with Listener(broker.port, "emotion/test/#") as listener:
+        daemon = loaded_by(lines, file, "--config", str(config), "--camera", "demo", "--mqtt", broker.url)
+        try:
+            until(lambda: len(listener.payloads("event")) >= 2 and listener.payloads("health"), "it is up")
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(30) == 0
+        finally:
+            daemon.kill()
+            daemon.wait()
+    return set(file.read_text().split())
+
+
+def test_a_run_loads_the_listed_modules_and_no_others(loaded, libraries):
+    own = {module for module in loaded if module.partition(".")[0] == "edge"}
+    listed = set(OWN) | {f"{room}.{name}" for room, names in OWN.items() for name in names.split()}
+    assert own <= listed, unlisted(own, listed)
+    assert own == listed, f"no longer loaded, so take off the list: {', '.join(sorted(listed - own))}"
+    third_party = top(loaded) - sys.stdlib_module_names - STOWAWAYS - {"edge"}
+    assert third_party <= LIBRARIES, unlisted(third_party, LIBRARIES)
+    assert len(third_party & INTERPRETERS) == 1
+    lazy = top(loaded - libraries) & LAZY
+    assert not lazy, unlisted(lazy, set())
+
+
+def test_a_new_module_is_named_with_what_to_do():
+    assert unlisted({"numpy", "requests", "yaml"}, {"numpy"}) == (
+        "`emotion-edge run` loads requests, yaml: import it in the function that needs it, or put it on the list in "
+        "tests/edge/test_import_budget.py and say why every device has to load it"
+    )
