@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.classifier.crop import MEAN, STD
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -55,3 +57,9 @@ def see(features: Features, table: Table, rows: NDArray[np.intp], faces: Faces |
         cut = [features.crop(faces.picture(row), faces.landmarks(row)) for row in rows.tolist()]
         crops = np.array(cut, np.uint8).reshape(len(rows), features.crop.size, features.crop.size)
     return Seen(vectors, crops)
+
+
+def as_input(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The crops, uint8[N, S, S], as a float network takes them in, float32[N, S, S, 1]."""
+    values = (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
+    return values[..., None]

@@ -17,6 +17,7 @@ from edge.bundle.bundle import NETWORK
 from edge.classifier import network
 from edge.errors import DataError, NoInputError
 from edge.interpreter import runtime_name
+from host_training.data.inputs import as_input
 from host_training.evaluation.metrics import confusion, macro_f1
 
 if TYPE_CHECKING:
@@ -110,7 +111,6 @@ def compare(
 def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
     """Logits, float32[N, C], of TensorFlow's reference kernels, plain loops without any tuning."""
     from host_training.quiet import quiet
-    from host_training.training.crop_network import as_input
 
     with quiet(), warnings.catch_warnings(action="ignore"):  # it recommends the edge's interpreter instead of itself
         import tensorflow as tf

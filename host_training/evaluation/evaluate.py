@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.errors import ConfigError, DataError, NoInputError, UsageError
+from host_training.data.conditions import frontality_of
 from host_training.data.inputs import NO_FACES, see
 from host_training.data.keypoints import SPLITS, TEST, take
 from host_training.data.labels import LABELS, checked_labels
@@ -165,7 +166,7 @@ def evaluate(
     probabilities = classify(bundle.classifier, landmarks, seen.crops, len(bundle.labels))[:, columns]
     # A network that is sure of another label leaves next to nothing for these.
     probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    frontality = slices.frontality_of(bundle.features, landmarks)
+    frontality = frontality_of(bundle.features, landmarks)
     scores = score(probabilities, table, targets, split, truth=truth, frontality=frontality)
     if not engines:
         return scores
@@ -236,7 +237,7 @@ def score(
         targets: of this table.
         split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
         truth: where the targets come from, one of `votes.TRUTHS`.
-        frontality: float64[M], from `slices.frontality_of`; None: without slices by pose.
+        frontality: float64[M], from `conditions.frontality_of`; None: without slices by pose.
 
     Raises:
         UsageError: there is no such split.

@@ -1,7 +1,7 @@
 """Which rows are alike in what makes a face hard to read: pose, size, brightness, sharpness, data set.
 
-The borders are fixed, so that a slice means the same in every evaluation and two of them can be held against each
-other; quantiles would move with the rows.
+The borders are those of `data.conditions`, which are fixed: two evaluations can be compared slice by slice. Quantiles
+would move with the rows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.classifier.features import canonical
-from edge.classifier.network import FULL_QUALITY_DISTANCE, LEFT_IRIS, RIGHT_IRIS
+from host_training.data.conditions import BRIGHTNESSES, POSES, SHARPNESSES, SIZES, eye_distance
 from host_training.evaluation import metrics
 
 if TYPE_CHECKING:
@@ -21,20 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge.classifier.features import Features
     from host_training.data.keypoints import Table
 
-POSES = (15.0, 30.0, 45.0)
-"""Degrees between the line of sight and the face. 15 is the step between the cameras of Multi-PIE (Gross et al. 2010),
-the usual measure of pose; `edge.classifier.network.quality` takes off 3, 13 and 29 % there."""
 POSE_NAMES = ("frontal, up to 15°", "15° to 30°", "30° to 45°", "over 45°")
-SIZES = tuple(FULL_QUALITY_DISTANCE * factor for factor in (0.5, 0.75, 1, 2, 4))
-"""px between the irises, in parts and multiples of what the daemon takes for a face that is large enough."""
-BRIGHTNESSES = (0.2, 0.4, 0.6, 0.8)
-"""Fifths of the scale."""
-SHARPNESSES = (0.001, 0.003, 0.01)
-"""Half decades of the variance of the Laplacian. A Gaussian blur of one of the 64 pixels takes a sharp photograph,
-0.01 or more, down by about one decade: the lowest slice holds what is blurred by more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +89,6 @@ def rows_of(table: Table, frontality: NDArray[np.float64] | None) -> dict[str, d
     }
     filled = {kind: {name: rows for name, rows in parts.items() if rows.any()} for kind, parts in cut.items()}
     return {kind: parts for kind, parts in filled.items() if parts}
-
-
-def frontality_of(features: Features, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How squarely faces, float32[N, 478, 3] px, look into the camera: float64[N], see `features.Pose`."""
-    _, pose = canonical(landmarks, features.rigid, features.reference, np.array([], np.intp))
-    return pose.frontality
-
-
-def eye_distance(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distance between the irises in px, float64[N], of faces, float32[N, 478, 3] px.
-
-    In three dimensions, as the daemon measures it: a turned face is no small one.
-    """
-    between = landmarks[:, LEFT_IRIS].astype(np.float64) - landmarks[:, RIGHT_IRIS]
-    distance: NDArray[np.float64] = np.linalg.norm(between, axis=1)
-    return distance
 
 
 def _cut(values: NDArray[np.floating], borders: Sequence[float], names: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

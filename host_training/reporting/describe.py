@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from host_training.data import counts
+from host_training.data.conditions import eye_distance
 from host_training.data.keypoints import SPLITS
 from host_training.data.labels import LABELS
 from host_training.data.shape_code import UNITS
 from host_training.data.votes import targets_of
-from host_training.evaluation.slices import eye_distance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from edge.classifier.crop import MEAN, STD, FaceCrop
+from edge.classifier.crop import FaceCrop
 from edge.classifier.network import softmax
 from edge.errors import UsageError
 from host_training.data.distortions import augmented
-from host_training.data.inputs import NO_FACES, Seen
+from host_training.data.inputs import NO_FACES, Seen, as_input
 from host_training.quiet import quiet
 from host_training.training.network import RELU_MAX, Layer, folded, jittered, seed_everything, within_reach
 
@@ -97,12 +97,6 @@ class CropNetwork:
         if self.beside is not None:
             values = tf.concat([values, tf.nn.relu6(vectors @ self.beside.kernel + self.beside.bias)], axis=1)
         return values @ self.last.kernel + self.last.bias
-
-
-def as_input(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32[N, S, S, 1], what the network sees of crops, uint8[N, S, S]."""
-    values = (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
-    return values[..., None]
 
 
 def train(

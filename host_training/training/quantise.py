@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
+from host_training.data.inputs import as_input
 from host_training.quiet import quiet
-from host_training.training.crop_network import as_input
 from host_training.training.network import CLIP_SIGMA, within_reach
 
 with quiet():

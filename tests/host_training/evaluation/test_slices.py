@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.classifier.features import Features
-from edge.classifier.network import LEFT_IRIS, RIGHT_IRIS
+from edge.classifier.network import RIGHT_IRIS
 from host_training.data.keypoints import take
 from host_training.evaluation import slices
 from tests.support.tables import table_of
@@ -87,31 +86,11 @@ def test_pose_is_the_angle_from_the_line_of_sight(degrees: float, name: str):
     assert names(parts["pose"]) == [name]
 
 
-def test_a_turned_face_is_found_to_be_turned(faces: NDArray[np.float32]):
-    features = Features.load(FEATURES)
-    angle = np.radians(40)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    frontal = faces[[np.argmax(slices.frontality_of(features, faces))]]
-
-    turned = slices.frontality_of(features, (frontal @ turn.T).astype(np.float32))
-
-    before = np.degrees(np.arccos(slices.frontality_of(features, frontal)))
-    assert before < 10
-    assert np.degrees(np.arccos(turned)) == pytest.approx(40, abs=before[0])
-
-
 @pytest.mark.parametrize(
     ("distance", "name"), [(11.9, "below 12 px"), (12, "12 to 18 px"), (24, "24 to 48 px"), (200, "96 px and more")]
 )
 def test_size_is_the_distance_between_the_irises(distance: float, name: str):
     assert names(judged(rows_with(distance=distance))["size"]) == [name]
-
-
-def test_a_face_that_turns_away_is_no_smaller():
-    landmarks = np.zeros((1, 478, 3), np.float32)
-    landmarks[0, LEFT_IRIS], landmarks[0, RIGHT_IRIS] = (3, 5, 10), (33, 5, -30)
-
-    assert slices.eye_distance(landmarks) == pytest.approx([50])
 
 
 def test_a_missed_face_is_an_error_of_its_data_set_and_of_no_pose_or_size():

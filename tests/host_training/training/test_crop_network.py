@@ -8,10 +8,10 @@ import pytest
 
 from edge.classifier.crop import MEAN, STD, FaceCrop
 from edge.classifier.network import softmax
-from host_training.data.inputs import see
+from host_training.data.inputs import as_input, see
 from host_training.data.votes import targets_of
 from host_training.training import crop_network, fit
-from host_training.training.crop_network import Lessons, as_input, folded_crop_network
+from host_training.training.crop_network import Lessons, folded_crop_network
 from host_training.training.network import within_reach
 from tests.support.training_networks import crops_alone
 
