@@ -184,7 +184,7 @@ test-nightly: ## The long runs: 10,000 examples, memory over time, all of Python
 .PHONY: nightly-edge nightly-training nightly-tflite
 NIGHTLY := -m 'nightly or hypothesis' --hypothesis-profile=nightly
 nightly-edge: $(TEST)/.done
-	$(call tier,nightly-edge,$(TEST),tests/edge tests/deploy tests/benchmarks $(NIGHTLY))
+	$(call tier,nightly-edge,$(TEST),tests/edge tests/deploy tests/benchmarks tests/system $(NIGHTLY))
 
 nightly-training: $(TRAIN)/.done
 	$(call tier,nightly-training,$(TRAIN),tests/host_training $(NIGHTLY))

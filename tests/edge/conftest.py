@@ -23,6 +23,25 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" / "data" / "media"))
 
+INTERPRETER = (
+    "camera/",
+    "face_mesh/",
+    "classifier/",
+    "bundle/test_bundle.py",
+    "bundle/test_trial.py",
+    "daemon/test_pipeline.py",
+)
+"""Rooms and files whose tests are marked `interpreter`: models and arrays are their matter."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them before tests are chosen by their marks."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(INTERPRETER):
+            item.add_marker("interpreter")
+
 
 @pytest.fixture(scope="session")
 def models() -> MeshModels:

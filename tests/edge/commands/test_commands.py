@@ -56,6 +56,7 @@ def smile(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.interpreter
 def test_classify_prints_one_object_a_picture_with_everything_in_it(smile):
     done = emotion_edge("classify", "--json", smile)
     assert done.returncode == 0, done.stderr

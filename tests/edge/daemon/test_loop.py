@@ -76,6 +76,7 @@ def finish(daemon: subprocess.Popen, number: signal.Signals) -> tuple[int, str]:
     return daemon.returncode, complaints
 
 
+@pytest.mark.interpreter
 def test_a_face_in_front_of_the_demo_becomes_events(start, broker):
     with Listener(broker.port, "emotion/#") as listener:
         daemon = start("--camera", "demo", "--mqtt", broker.url)
@@ -232,6 +233,7 @@ def test_where_other_settings_follow_faces_anew_each_ends_first(start, reload, b
     assert connections(broker) == 1
 
 
+@pytest.mark.interpreter
 def test_a_reload_takes_over_another_bundle(start, reload, broker, crop_bundle):
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start("--camera", "demo", "--mqtt", broker.url)
