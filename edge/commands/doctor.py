@@ -136,7 +136,9 @@ def _libraries() -> str:
     try:
         from edge.device.versions import library_versions
     except ImportError as error:
-        raise UnavailableError(f"{error}: install emotion-edge again (pip install --force-reinstall)") from error
+        raise UnavailableError(
+            f"{error}: repair the installation with deploy/install.sh, or in a checkout with `rm -r .venv && make run`"
+        ) from error
     versions = library_versions()
     return f"{versions['runtime']}, " + ", ".join(
         f"{name} {versions[name]}" for name in ("numpy", "opencv", "paho_mqtt")

@@ -48,7 +48,7 @@ def ensure_broker(url: str) -> Iterator[bool]:
         yield False
         return
     if importlib.util.find_spec("amqtt") is None:
-        hint = "start one (sudo apt install mosquitto), or: pip install 'emotion-edge[broker]'"
+        hint = "start one (sudo apt install mosquitto), or: pip install amqtt"
         raise UnavailableError(f"no broker answers at {address}; {hint}")
     command = [sys.executable, "-m", "edge.mqtt.local_broker", "--port", str(address.port)]
     with subprocess.Popen(
@@ -82,7 +82,7 @@ def serve(port: int) -> None:
         from amqtt.broker import Broker
         from amqtt.errors import BrokerError
     except ImportError:
-        raise UnavailableError("amqtt is missing: pip install 'emotion-edge[broker]'") from None
+        raise UnavailableError("amqtt is missing: pip install amqtt") from None
 
     async def run() -> None:
         broker = Broker(

@@ -79,7 +79,7 @@ def _client(address: str) -> Iterator[Any]:
         from distributed import Client, KilledWorker
         from distributed.comm import connect
     except ImportError as error:
-        raise UnavailableError("work on a cluster needs Dask: pip install 'emotion-edge[cluster]'") from error
+        raise UnavailableError("work on a cluster needs Dask: pip install 'dask[distributed]'") from error
     # What it logs comes again as an error, without the tracebacks.
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
 
@@ -109,8 +109,8 @@ def _client(address: str) -> Iterator[Any]:
         if not isinstance(lacking, ImportError):
             raise
         raise UnavailableError(
-            f"{address}: {lacking}; scheduler and workers need the emotion-edge of this machine, with "
-            "pip install 'emotion-edge[train,cluster]'"
+            f"{address}: {lacking}; scheduler and workers need what this machine has; in a checkout there: "
+            "pip install '.[train,cluster]'"
         ) from error
     finally:
         client.close(timeout=WAIT_S)

@@ -109,9 +109,7 @@ def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_on
     assert all(found == payloads for found in heard.values())
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install 'emotion-edge[broker]'"
-)
+@pytest.mark.skipif(importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install amqtt")
 def test_a_broker_of_another_kind_tells_as_much():
     port = free_port()
     with ensure_broker(f"mqtt://127.0.0.1:{port}"), Listener(port, "nothing") as listener:

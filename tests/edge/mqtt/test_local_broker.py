@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.broker"]
 
-needs_amqtt = pytest.mark.skipif(
-    importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install 'emotion-edge[broker]'"
-)
+needs_amqtt = pytest.mark.skipif(importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install amqtt")
 
 
 @pytest.fixture

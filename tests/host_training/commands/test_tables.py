@@ -158,7 +158,7 @@ class TestImport:
 
         assert main([*words, "--cluster", "localhost"]) == os.EX_USAGE
         assert "is no address" in capsys.readouterr().err.splitlines()[-1]
-        pytest.importorskip("distributed", reason="needs Dask: pip install emotion-edge[cluster]")
+        pytest.importorskip("distributed", reason="needs Dask: pip install 'dask[distributed]'")
         assert main([*words, "--cluster", "tcp://127.0.0.1:9"]) == os.EX_UNAVAILABLE
         assert "no Dask scheduler answers" in capsys.readouterr().err.splitlines()[-1]
 

@@ -31,7 +31,7 @@ ROOT = Path(edge.__file__).parents[1]
 THREADS = 2
 START_S = 60.0
 
-pytest.importorskip("distributed", reason="needs Dask: pip install emotion-edge[cluster]")
+pytest.importorskip("distributed", reason="needs Dask: pip install 'dask[distributed]'")
 
 
 def free_port() -> int:
@@ -159,7 +159,7 @@ def test_a_scheduler_without_workers_is_one_line(cluster: Cluster, jobs_module: 
 def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
 
-    with pytest.raises(UnavailableError, match=r"pip install 'emotion-edge\[cluster\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install 'dask\[distributed\]'"):
         next(fan_out("tcp://127.0.0.1:8786", int, [(1,)]))
 
 
