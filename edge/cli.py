@@ -100,6 +100,7 @@ def run_command(
     epilog: str,
     commands: Mapping[str, str],
     package: str,
+    extra: str = "",
 ) -> int:
     """Run one command of a program.
 
@@ -110,6 +111,7 @@ def run_command(
         epilog: an example, for `--help`.
         commands: name -> what it does, in a line that begins small and ends without a full stop.
         package: has a module for each, with `add_arguments(parser)` and `run(args) -> exit status`.
+        extra: of the distribution, whose libraries it needs beside those of the daemon.
 
     Returns:
         Its exit status, or that of what went wrong, which is told in one line.
@@ -141,10 +143,10 @@ def run_command(
         status: int = module(args.command).run(args)
         return status
 
-    return _guarded(program, work)
+    return _guarded(program, extra, work)
 
 
-def _guarded(program: str, work: Callable[[], int]) -> int:
+def _guarded(program: str, extra: str, work: Callable[[], int]) -> int:
     """Do the work of a command and turn whatever goes wrong into one line and an exit status."""
     try:
         status = work()
@@ -158,7 +160,7 @@ def _guarded(program: str, work: Callable[[], int]) -> int:
         _discard_output()
         status = 0
     except ImportError as error:
-        _complain(program, f"{error}: a library is missing; install {program} again")
+        _complain(program, f"{error}: {_how_to_install(extra)}")
         status = os.EX_UNAVAILABLE
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -169,6 +171,29 @@ def _guarded(program: str, work: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001  the last line of defence: a user is never shown a traceback
         status = _internal(program, error)
     return status
+
+
+def _how_to_install(extra: str) -> str:
+    """The command that installs what is missing of the daemon's libraries and of an extra's."""
+    import re
+    import shlex
+    from importlib import metadata
+
+    try:
+        requirements = metadata.requires("emotion-edge") or []
+    except metadata.PackageNotFoundError:
+        requirements = []
+    missing = []
+    for requirement in requirements:
+        wanted, _, condition = (part.strip() for part in requirement.partition(";"))
+        if "extra" not in condition or f'extra == "{extra}"' in condition:
+            try:
+                metadata.distribution(re.split(r"[^\w.-]", wanted)[0])
+            except metadata.PackageNotFoundError:
+                missing.append(wanted)
+    if not missing:
+        return "a library is damaged; remove this environment and install it afresh"
+    return f"libraries are missing; {shlex.join([sys.executable, '-m', 'pip', 'install', *missing])}"
 
 
 def _discard_output() -> None:

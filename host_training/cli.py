@@ -39,4 +39,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused",
         commands=COMMANDS,
         package="host_training.commands",
+        extra="train",
     )
