@@ -7,16 +7,15 @@ that uses it to say; here it only has to be a text.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import socket
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edge.errors import ConfigError
 from edge.secret_files import refuse_if_world_readable, without_password
+from edge.validation import Between, InvalidError, OneOf, Text, update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,52 +25,6 @@ SYSTEM_FILE = Path("/etc/emotion-edge/emotion-edge.toml")
 """Read when no --config is given and it is there."""
 COMMAND_LINE = "command line"
 """Where overrides come from, as error messages call it."""
-SHOWN_MAX = 60
-"""Characters of a value that an error message repeats: it stays one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Allows the numbers from `low` to `high`, both included; neither NaN nor infinity is one of them."""
-
-    low: float
-    high: float
-    unit: str = ""
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """Allows a few values."""
-
-    values: tuple[str, ...] | tuple[int, ...]
-
-    def __contains__(self, value: str | int) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        *first, last = (f'"{value}"' if isinstance(value, str) else str(value) for value in self.values)
-        return f"{', '.join(first)} or {last}"
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Allows any text; the empty one only where it means something."""
-
-    meaning: str
-    optional: bool = False
-
-    def __contains__(self, value: str) -> bool:
-        return self.optional or bool(value.strip())
-
-    def __str__(self) -> str:
-        return f"{self.meaning}, or empty" if self.optional else f"{self.meaning}, not empty"
-
 
 Probability = Annotated[float, Between(0, 1)]
 Folder = Annotated[str, Text("a folder", optional=True)]
@@ -224,12 +177,12 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
             everybody can read a password in it.
     """
     file = path or SYSTEM_FILE
-    settings = _merge(Settings(), _read(file, optional=path is None), str(file))
+    settings = _merged(Settings(), _read(file, optional=path is None), str(file))
     if without_password(settings.mqtt.url) != settings.mqtt.url:
         refuse_if_world_readable(file, "mqtt.url has a password in it, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
-        settings = _merge(settings, {section: {key: value} if dot else value}, COMMAND_LINE)
+        settings = _merged(settings, {section: {key: value} if dot else value}, COMMAND_LINE)
     rules = settings.expression
     if rules.leave > rules.enter:
         raise ConfigError(
@@ -242,13 +195,6 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
 def template() -> str:
     """The text of a settings file that holds every key with its default and says what it is for."""
     return TEMPLATE.read_text(encoding="utf-8")
-
-
-@functools.cache
-def allowed(section: type) -> dict[str, tuple[type, Between | OneOf | Text]]:
-    """The keys of a section, each with its type and the values that it may have."""
-    hints = get_type_hints(section, include_extras=True)
-    return {key: get_args(hints[key])[:2] for key in hints}
 
 
 def _read(path: Path, *, optional: bool) -> dict[str, Any]:
@@ -271,55 +217,9 @@ def _read(path: Path, *, optional: bool) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not TOML: {reason}") from None
 
 
-def _merge(settings: Settings, tables: Mapping[str, Any], origin: str) -> Settings:
+def _merged(settings: Settings, tables: Mapping[str, Any], origin: str) -> Settings:
     """`settings` with the values of `tables` in their place; `origin` is named in errors."""
-    changed = {}
-    for name, table in tables.items():
-        section = getattr(settings, name) if name in _sections() else None
-        if section is None or not isinstance(table, dict):
-            raise _unknown(origin, name, is_section=isinstance(table, dict))
-        changed[name] = dataclasses.replace(
-            section, **{key: _checked(origin, name, key, value) for key, value in table.items()}
-        )
-    return dataclasses.replace(settings, **changed)
-
-
-@functools.cache
-def _sections() -> dict[str, type]:
-    return get_type_hints(Settings)
-
-
-def _checked(origin: str, section: str, key: str, value: Any) -> object:
-    """The value in the type of its field."""
-    keys = allowed(_sections()[section])
-    if key not in keys:
-        raise _unknown(origin, key, section=section)
-    kind, range_ = keys[key]
-    # TOML's `15` is good enough for 15.0. To Python `true` is a whole number, to a person it is none.
-    right_type = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-    if not right_type or value not in range_:
-        wanted = {float: "a number, ", int: "a whole number, ", str: ""}[kind]
-        shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        shown = shown if len(shown) <= SHOWN_MAX else f"{shown[:SHOWN_MAX]}..."
-        raise ConfigError(f"{origin}: {section}.{key} = {shown} is not allowed; give {wanted}{range_}")
-    return kind(value)
-
-
-def _unknown(origin: str, name: str, *, section: str = "", is_section: bool = False) -> ConfigError:
-    """The error for a name that nobody knows, with the known name that was probably meant."""
-    import difflib
-
-    known = {title: list(allowed(kind)) for title, kind in _sections().items()}
-    candidates = known[section] if section else list(known)
-    homes = [f"[{title}]" for title, keys in known.items() if name in keys]
-    if name in known and not is_section:
-        return ConfigError(f"{origin}: {name!r} is a section, not a key; write [{name}] and its keys below")
-    what = f"section [{repr(name)[1:-1]}]" if is_section else f"key {name!r}"
-    where = f" in [{section}]" if section else ""
-    if near := difflib.get_close_matches(name.lower(), candidates, n=1):
-        advice = f"did you mean {near[0]!r}?"
-    elif homes:
-        advice = f"it belongs in {' or '.join(homes)}"
-    else:
-        advice = f"known are {', '.join(candidates)}"
-    return ConfigError(f"{origin}: unknown {what}{where}; {advice}")
+    try:
+        return update(settings, tables)
+    except InvalidError as error:
+        raise ConfigError(f"{origin}: {error}") from None

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import get_type_hints
 
-from edge import settings
+from edge import settings, validation
 
 SECTIONS = {
     "device": "The device",
@@ -49,7 +49,7 @@ def page() -> str:
             f"\n## {title}: `[{section}]`\n\n| key | default | allowed | what it is for |\n|---|---|---|---|\n"
         )
         defaults = {each.name: each.default for each in dataclasses.fields(kind)}
-        for key, (_, allowed) in settings.allowed(kind).items():
+        for key, (_, allowed) in validation.allowed(kind).items():
             text = comments[section, key]
             parts.append(f"| `{key}` | `{toml(defaults[key])}` | {cell(str(allowed))} | {cell(text)} |\n")
     return "".join(parts)

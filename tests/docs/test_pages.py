@@ -13,7 +13,7 @@ from typing import get_type_hints
 
 import pytest
 
-from edge import settings
+from edge import settings, validation
 from tests.support import pages
 from tests.support.pages import PAGES, ROOT
 
@@ -64,7 +64,7 @@ def test_a_block_says_what_it_holds(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_settings_that_are_named_exist(page: Path) -> None:
     sections = get_type_hints(settings.Settings)
-    keys = {f"{section}.{key}" for section, kind in sections.items() for key in settings.allowed(kind)}
+    keys = {f"{section}.{key}" for section, kind in sections.items() for key in validation.allowed(kind)}
     named = {
         match[1]
         for span in pages.spans(page)

@@ -1,0 +1,289 @@
+"""Checks values from outside, such as a settings file, a recipe or a manifest, into frozen dataclasses.
+
+The type of a field says what it allows: `fps: Annotated[float, Between(1, 120, "frames/s")]`. Fields may be numbers,
+text, booleans, dates, tuples, mappings from text, and dataclasses of these. Whatever is wrong ends as an InvalidError:
+one line that names the key, repeats the value and says what is allowed. Who reads a file puts its name in front.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Instance = TypeVar("Instance", bound=DataclassInstance)
+else:
+    Instance = TypeVar("Instance")
+
+SHOWN_MAX = 60
+"""Characters of a value that a message repeats, so that it stays one line."""
+
+
+class InvalidError(ValueError):
+    """A value that is not allowed, or a key that is missing or unknown; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Allows the numbers from `low` to `high`; neither NaN nor infinity is one of them."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    unit: str = ""
+    low_allowed: bool = True
+    high_allowed: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low <= value if self.low_allowed else self.low < value
+        below = value <= self.high if self.high_allowed else value < self.high
+        return above and below and abs(value) != math.inf
+
+    def __str__(self) -> str:
+        if self.low_allowed and self.high_allowed and math.inf not in {-self.low, self.high}:
+            text = f"{self.low:g} to {self.high:g}"
+        else:
+            low = f"{'at least' if self.low_allowed else 'more than'} {self.low:g}" if self.low > -math.inf else ""
+            high = f"{'at most' if self.high_allowed else 'less than'} {self.high:g}" if self.high < math.inf else ""
+            text = " and ".join(part for part in (low, high) if part)
+        return f"{text} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Allows a few values."""
+
+    values: tuple[Any, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        *first, last = (f'"{value}"' if isinstance(value, str) else str(value) for value in self.values)
+        return f"{', '.join(first)} or {last}" if first else last
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Allows any text; the empty one only where it means something."""
+
+    meaning: str
+    optional: bool = False
+
+    def __contains__(self, value: str) -> bool:
+        return self.optional or bool(value.strip())
+
+    def __str__(self) -> str:
+        return f"{self.meaning}, or empty" if self.optional else f"{self.meaning}, not empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Allows text that a regular expression matches as a whole."""
+
+    pattern: str
+    meaning: str
+
+    def __contains__(self, value: str) -> bool:
+        return re.fullmatch(self.pattern, value, re.ASCII) is not None
+
+    def __str__(self) -> str:
+        return self.meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Allows a list of at least so many values, each of which may have to be another."""
+
+    least: int = 1
+    distinct: bool = False
+
+    def __contains__(self, values: tuple[Any, ...]) -> bool:
+        return len(values) >= self.least and not (self.distinct and len(set(values)) < len(values))
+
+    def __str__(self) -> str:
+        return f"at least {self.least}" + (", none twice" if self.distinct else "")
+
+
+def allowed(kind: type) -> dict[str, tuple[type, Any]]:
+    """The fields of a dataclass, each with its type and the rule on its values; the rule may be None."""
+    return {name: _parts(hint) for name, hint in _hints(kind).items()}
+
+
+def build(kind: type[Instance], values: object, key: str = "") -> Instance:
+    """A dataclass from a JSON object or TOML table; keys that it has no field for are left aside.
+
+    Args:
+        kind: the dataclass.
+        values: as read.
+        key: dotted name of the object, for messages; empty: it is the whole.
+
+    Raises:
+        InvalidError: it is no object, a field without a default is missing, or a value is not allowed.
+    """
+    if not isinstance(values, Mapping):
+        raise _not_allowed(key or "the whole", values, kind)
+    found = {}
+    for field in dataclasses.fields(kind):
+        name = f"{key}.{field.name}" if key else field.name
+        if field.name in values:
+            found[field.name] = checked(_hints(kind)[field.name], values[field.name], name)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise InvalidError(f"{name} is missing")
+    return kind(**found)
+
+
+def update(instance: Instance, changes: Mapping[str, Any]) -> Instance:
+    """A dataclass with some values changed, as a file of settings does; every key must be known.
+
+    Args:
+        instance: the values so far; fields that are dataclasses are sections.
+        changes: as read, sections nested.
+
+    Raises:
+        InvalidError: a key is unknown, with the known one that was probably meant; or a value is not allowed.
+    """
+    return _updated(instance, changes, "", type(instance))
+
+
+def checked(hint: Any, value: Any, key: str) -> Any:
+    """A value in the type that a field has.
+
+    Raises:
+        InvalidError: it is not allowed; `key` is its dotted name.
+    """
+    base, rule = _parts(hint)
+    origin, arguments = get_origin(base), get_args(base)
+    found: Any
+    if _is_section(base):
+        found = build(base, value, key)
+    elif origin in {Union, types.UnionType}:
+        found = None if value is None else checked(arguments[0], value, key)
+    elif origin is tuple and isinstance(value, list | tuple):
+        found = tuple(checked(arguments[0], each, f"{key}[{i}]") for i, each in enumerate(value))
+    elif origin is Mapping and isinstance(value, Mapping):
+        found = {str(name): checked(arguments[1], each, f"{key}.{name}") for name, each in value.items()}
+    elif (found := _converted(base, value)) is None:
+        raise _not_allowed(key, value, hint)
+    if rule is not None and found not in rule:
+        raise _not_allowed(key, value, hint)
+    return found
+
+
+def as_json(instance: DataclassInstance) -> dict[str, Any]:
+    """What `build` made, as an object for `json.dumps`; fields that have their default are left out."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return as_json(value)
+        if isinstance(value, date):
+            return value.isoformat()
+        if isinstance(value, tuple):
+            return [plain(each) for each in value]
+        return {name: plain(each) for name, each in value.items()} if isinstance(value, Mapping) else value
+
+    fields = [(field, getattr(instance, field.name)) for field in dataclasses.fields(instance)]
+    return {field.name: plain(value) for field, value in fields if value != field.default}
+
+
+def _updated(instance: Instance, changes: Mapping[str, Any], section: str, whole: type) -> Instance:
+    hints, found = _hints(type(instance)), {}
+    for name, value in changes.items():
+        hint, is_section = hints.get(name), isinstance(value, Mapping)
+        if hint is None or (_is_section(hint) and not is_section):
+            raise _unknown(name, section, whole, is_section=is_section)
+        if _is_section(hint):
+            found[name] = _updated(getattr(instance, name), value, name, whole)
+        else:
+            found[name] = checked(hint, value, f"{section}.{name}" if section else name)
+    return dataclasses.replace(instance, **found)
+
+
+def _is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
+
+
+def _unknown(name: str, section: str, whole: type, *, is_section: bool) -> InvalidError:
+    """The error for a name that is not known, with the known name that was probably meant."""
+    import difflib
+
+    sections = {title: list(_hints(hint)) for title, hint in _hints(whole).items() if _is_section(hint)}
+    known = sections[section] if section else list(_hints(whole))
+    homes = [f"[{title}]" for title, keys in sections.items() if name in keys]
+    if name in sections and not is_section:
+        return InvalidError(f"{name!r} is a section, not a key; write [{name}] and its keys below")
+    what = f"section [{repr(name)[1:-1]}]" if is_section else f"key {name!r}"
+    where = f" in [{section}]" if section else ""
+    if near := difflib.get_close_matches(name.lower(), known, n=1):
+        advice = f"did you mean {near[0]!r}?"
+    elif homes:
+        advice = f"it belongs in {' or '.join(homes)}"
+    else:
+        advice = f"known are {', '.join(known)}"
+    return InvalidError(f"unknown {what}{where}; {advice}")
+
+
+_WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", date: "a date"}
+
+
+def _described(hint: Any) -> str:
+    """What a field allows, in words."""
+    base, rule = _parts(hint)
+    origin, arguments = get_origin(base), get_args(base)
+    if origin in {Union, types.UnionType}:
+        return _described(arguments[0])
+    if origin is tuple:
+        return f"a list{'' if rule is None else f' of {rule}'}, each {_described(arguments[0])}"
+    if base not in _WORDS:
+        return "keys with values"
+    if rule is None:
+        return _WORDS[base]
+    return f"{_WORDS[base]}, {rule}" if base in {int, float} else str(rule)
+
+
+def _converted(base: Any, value: Any) -> Any:
+    """The value in its type; None: it cannot be."""
+    if base not in _WORDS or (isinstance(value, bool) and base is not bool):
+        return None  # to Python `true` is a whole number, to a person it is none
+    if base is float and isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    if base is date and isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, base) else None
+
+
+def _not_allowed(key: str, value: Any, hint: Any) -> InvalidError:
+    return InvalidError(f"{key} = {_shown(value)} is not allowed; give {_described(hint)}")
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
+
+
+def _parts(hint: Any) -> tuple[Any, Any]:
+    """Type and rule of a field."""
+    if get_origin(hint) is Annotated:
+        base, rule, *_ = get_args(hint)
+        return base, rule
+    return hint, None
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
