@@ -98,6 +98,7 @@ ELSEWHERE = {
     r"ssh -L": FAR,
     r"python3 -m venv /tmp/fetch|/tmp/fetch/bin/pip |cp ~/\.cache/": WORLD,
     r"(python3 -m venv --system-site-packages )?\.venv/collect": WORLD,
+    r"(python3 -m venv )?/tmp/try": "the tests of wheel and source distribution do so",
     r"twine upload": WORLD,
     r"mkdir -p /config|cp deploy/\S+ /config": FAR,
     r"\.ci/run": "it runs these tests",
