@@ -87,15 +87,17 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert lost == set()
 
 
-def test_architecture_names_every_room() -> None:
-    rooms = {path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")}
+@pytest.mark.parametrize("package", ["edge", "host_training"])
+def test_architecture_names_every_room(package: str) -> None:
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
 
     assert rooms <= set(pages.spans(Path("docs/architecture.md")))
 
 
-def test_architecture_shows_the_layers_that_lint_checks() -> None:
+@pytest.mark.parametrize("package", ["edge", "host_training"])
+def test_architecture_shows_the_layers_that_lint_checks(package: str) -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["edge"])
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == [package])
 
     assert "\n".join(layers) in [block.text for block in pages.blocks(Path("docs/architecture.md"))]
 
