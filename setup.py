@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 BUNDLES = ("fused", "landmarks")
 
 
-class BuildWithBundles(build_py):
+class BuildWithBundles(build_py):  # type: ignore[misc]
     """Copies the bundles into the package; where they are not in the source, as on a device, it stays without."""
 
     def run(self) -> None:

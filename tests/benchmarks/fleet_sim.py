@@ -355,7 +355,7 @@ class Fleet:
         for process, _ in self._parts:
             if process.exitcode is not None:
                 sys.exit("fleet_sim: a process with simulated devices died; see above")
-        return sorted(at for _, since in self._parts for at in since if at)
+        return sorted(at for _, since in self._parts for at in since[:] if at)
 
     def stop(self) -> None:
         for process, _ in self._parts:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ NEW = "next-0a1b2c3d"
 HAD = Before(MODEL, MODEL, None, 15.0, 15.0)
 
 
-def hear(*messages: tuple[str, bytes], before: Before = HAD, expected: str = NEW, retained: bool = False):
+def hear(*messages: tuple[Any, bytes], before: Before = HAD, expected: str = NEW, retained: bool = False):
     """The verdict after some messages, or None."""
     gate = HealthGate("pi", before, expected)
     verdicts = [gate.hear(kind, payload, retained=retained) for kind, payload in messages]
@@ -36,14 +37,14 @@ def hear(*messages: tuple[str, bytes], before: Before = HAD, expected: str = NEW
     return verdicts[-1]
 
 
-def gives_up(*messages: tuple[str, bytes], before: Before = HAD, retained: bool = True) -> Verdict:
+def gives_up(*messages: tuple[Any, bytes], before: Before = HAD, retained: bool = True) -> Verdict:
     gate = HealthGate("pi", before, NEW)
     for kind, payload in messages:
         assert gate.hear(kind, payload, retained=retained) is None
     return gate.give_up(60.0)
 
 
-SWITCHED = (("availability", ONLINE), ("info", info(model=NEW)))
+SWITCHED: tuple[tuple[Any, bytes], ...] = (("availability", ONLINE), ("info", info(model=NEW)))
 
 
 def test_a_device_that_runs_the_expected_bundle_as_fast_as_before_is_well():
@@ -105,7 +106,8 @@ def test_a_refusal_ends_the_wait_at_once():
 
 
 def test_a_problem_of_before_that_is_only_retained_is_none_of_the_switch():
-    old, before = ("info", info(problem="settings")), Before(MODEL, MODEL, "settings", 15.0, 15.0)
+    old: tuple[Any, bytes] = ("info", info(problem="settings"))
+    before = Before(MODEL, MODEL, "settings", 15.0, 15.0)
     gate = HealthGate("pi", before, NEW)
     assert gate.hear(*old, retained=True) is None
     assert not gate.hear(*old, retained=False).ok

@@ -88,7 +88,7 @@ def test_the_first_good_reading_is_shown_at_once():
 def test_a_face_that_cannot_be_read_is_new_and_uncertain(first: Reading):
     changes = ExpressionMachine(LABELS, SETTINGS).step([first], 0.0)
     assert story(changes) == [("new", None, UNCERTAIN)]
-    assert changes[0].confidence == pytest.approx(float(first.probabilities.max()))
+    assert changes[0].confidence == pytest.approx(float(first.probabilities.max(axis=None)))
 
 
 def test_another_expression_is_shown_when_its_smoothed_probability_reaches_enter():

@@ -280,7 +280,7 @@ def test_the_template_holds_exactly_the_defaults():
 def test_the_defaults_have_the_type_of_their_field():
     for section, kind in SECTIONS.items():
         for key, (type_, range_) in allowed(kind).items():
-            default = getattr(getattr(Settings(), section), key)
+            default: Any = getattr(getattr(Settings(), section), key)
             assert type(default) is type_
             assert default in range_
 
@@ -306,7 +306,7 @@ def test_the_template_says_of_each_key_what_it_is_for():
 
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ExpressionSettings().enter = 0.1  # type: ignore[misc]
+        ExpressionSettings().enter = 0.1
 
 
 @pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o640, False), (0o600, False)])

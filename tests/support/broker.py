@@ -67,7 +67,7 @@ class Mosquitto:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
 
@@ -79,7 +79,7 @@ class Mosquitto:
         """SIGTERM: a clean end, that saves what the settings say."""
         self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, number: int) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.messages import payloads as messages
 from edge.messages.payloads import ONLINE, Health, Info, Percentiles, WallClock
@@ -57,7 +57,7 @@ def clock(age_s: float) -> WallClock:
     return WallClock(time.time() - age_s, synchronised=True)
 
 
-def whole(**replaced: bytes) -> dict[Kind, bytes]:
+def whole(**replaced: bytes) -> dict[Any, bytes]:
     """All that a healthy device retains, but for what is replaced."""
     return {"availability": ONLINE, "info": info(), "health": health(), "state": state(), **replaced}
 

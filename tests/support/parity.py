@@ -17,9 +17,10 @@ from edge.values import Frame
 def main(clip: str) -> None:
     capture = cv2.VideoCapture(clip)
     fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
-    frames = []
+    frames: list[Frame] = []
     while (read := capture.read())[0]:
-        frames.append(Frame(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), round(1000 * len(frames) / fps) / 1000))
+        rgb = np.asarray(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), np.uint8)
+        frames.append(Frame(rgb, round(1000 * len(frames) / fps) / 1000))
     models = mesh_models.find([mesh_models.cache_folder()])
     found = {}
     for backend in ("litert", "mediapipe"):

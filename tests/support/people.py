@@ -87,7 +87,7 @@ def no_room_for(journal: Journal) -> Iterator[None]:
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
     """A disk that is easily full."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     if os.geteuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("only root may mount the small disk that this fills")
     try:

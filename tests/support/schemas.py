@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
@@ -14,8 +15,14 @@ FOLDER = Path(edge.__file__).parent / "messages" / "schemas"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
+def schema(name: str) -> dict[str, Any]:
+    """The schema itself."""
+    read: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return read
+
+
 @functools.cache
 def validator(name: str, definition: str = "") -> Draft202012Validator:
     """The validator of a schema, or of one of its definitions."""
-    schema = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return Draft202012Validator({**schema, "$ref": f"#/$defs/{definition}"} if definition else schema)
+    whole = schema(name)
+    return Draft202012Validator({**whole, "$ref": f"#/$defs/{definition}"} if definition else whole)

@@ -82,7 +82,7 @@ class Container:
             self._nspawn = subprocess.Popen(
                 [
                     *("setpriv", "--pdeathsig=TERM", "unshare", "--mount", "--propagation=slave"),
-                    *("sh", "-c", _LAUNCH, "launch", template, self._folder, *self._groups(), "--"),
+                    *("sh", "-c", _LAUNCH, "launch", str(template), str(self._folder), *self._groups(), "--"),
                     *("systemd-nspawn", "--quiet", f"--directory={self._folder}/root", f"--machine={self.name}", *keep),
                     *("--register=no", "--hostname=raspberrypi", "--resolv-conf=copy-host", "--console=read-only"),
                     # For IPAddressDeny=, which systemd does with a BPF program in the cgroup; and to ask for the clock.

@@ -42,7 +42,7 @@ class Faults(importlib.abc.MetaPathFinder):
             load(module)
             may_hang(getattr(module, fault[0]), fault[1], Path(fault[2]))
 
-        spec.loader.exec_module = load_with_fault  # type: ignore[method-assign]
+        spec.loader.exec_module = load_with_fault
         return spec
 
 

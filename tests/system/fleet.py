@@ -108,7 +108,8 @@ class Fleet:
     def play(self, book: str, *arguments: str, only: str = "", **environment: str) -> Outcome:
         """Run a playbook as `make` does."""
         return self.run(
-            *(BIN / "ansible-playbook", "--inventory", self.inventory(), f"deploy/ansible/{book}.yml", *arguments),
+            *(str(BIN / "ansible-playbook"), "--inventory", str(self.inventory())),
+            *(f"deploy/ansible/{book}.yml", *arguments),
             *(["--limit", only] if only else []),
             **environment,
         )

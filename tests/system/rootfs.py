@@ -197,7 +197,7 @@ def _debian(release: Release, root: Path) -> None:
     sources.append(f"deb http://deb.debian.org/debian-security {release.name}-security main")
     _run(
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--skip=cleanup/apt/lists"),
-        *(f"--include={','.join(release.packages)}", *hooks, release.name, root, *sources),
+        *(f"--include={','.join(release.packages)}", *hooks, release.name, str(root), *sources),
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RAMP = np.linspace(0, 255, 64 * 48 * 3).reshape(48, 64, 3).astype(np.uint8)
 
 
-def save(path: Path, picture: NDArray[np.generic] = RAMP) -> Path:
+def save(path: Path, picture: NDArray[Any] = RAMP) -> Path:
     ok, data = cv2.imencode(path.suffix, picture)
     assert ok
     path.write_bytes(data.tobytes())

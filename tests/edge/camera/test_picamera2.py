@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import sys
 import time
@@ -191,8 +192,10 @@ def test_a_camera_that_falls_silent_is_lost_and_closed(library: type[StandIn], s
     assert library.closed
 
 
-def test_a_camera_that_is_not_connected(library: type[StandIn], settings: CameraSettings):
-    library.cameras = ()
+def test_a_camera_that_is_not_connected(
+    library: type[StandIn], settings: CameraSettings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(library, "cameras", ())
     with pytest.raises(UnavailableError, match="libcamera lists 0; check the ribbon cable"):
         Picamera2Camera(0, settings)
 
@@ -229,5 +232,5 @@ def test_one_that_was_compiled_for_another_numpy_is_told(
 
 
 def test_installed_tells_whether_it_can_be_imported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(picamera2.importlib.util, "find_spec", lambda name: None if name == "picamera2" else 1)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "picamera2" else 1)
     assert not picamera2.installed()

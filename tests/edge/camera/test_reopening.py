@@ -28,7 +28,8 @@ class Bench:
         settings: CameraSettings,
         *prepared: list[Frame | Stall | Lost | EdgeError] | EdgeError,
     ) -> None:
-        self.world, self.prepared, self.opened_at = world, list(prepared), []
+        self.world, self.prepared = world, list(prepared)
+        self.opened_at: list[float] = []
         self.camera = ReopeningCamera(self.open, settings, clock=world.clock, sleep=world.sleep)
 
     def open(self):
@@ -100,7 +101,8 @@ def test_the_pause_starts_small_again_after_steady_delivery(world: ManualTime, s
 
 
 def test_the_pause_keeps_growing_when_the_camera_only_flickers(world: ManualTime, settings: CameraSettings):
-    bench = Bench(world, settings, *[[PICTURE, Lost()]] * 4)
+    prepared: list[list[Frame | Stall | Lost | EdgeError]] = [[PICTURE, Lost()] for _ in range(4)]
+    bench = Bench(world, settings, *prepared)
     bench.run(10)
     assert np.diff(bench.opened_at)[:3] == pytest.approx([0.6, 1.1, 2.1])
 
@@ -114,7 +116,7 @@ def test_no_read_takes_longer_than_asked_while_the_camera_is_away(world: ManualT
 
 
 def test_the_lost_camera_is_closed_before_the_next_is_opened(world: ManualTime, settings: CameraSettings):
-    opened = []
+    opened: list[FakeCamera] = []
 
     def opener() -> FakeCamera:
         assert all(camera.closed for camera in opened)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def test_the_systems_refusals_say_what_to_do(
     def refuse(*_: object) -> int:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(v4l2.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(kind, match=advice):
         V4l2Camera(Path("/dev/video0"), settings)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,12 +17,15 @@ from edge.settings import CameraSettings
 
 from .conftest import ManualTime, cut, write_clip
 
+if TYPE_CHECKING:
+    from edge.values import Frame
+
 MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", Path(__file__).parents[4] / "shared" / "data" / "media"))
 ALL = CameraSettings(fps=1000.0)
 
 
 def play(camera: VideoCamera) -> list:
-    frames = []
+    frames: list[Frame] = []
     while True:
         try:
             frame = camera.read(10.0)

@@ -39,10 +39,10 @@ def turned(faces: NDArray[np.float32], angles: tuple[float, float, float]) -> ND
     """Faces, float32[N, 478, 3], turned about the three axes by angles in rad."""
     for axis, angle in enumerate(angles):
         one, other = [i for i in range(3) if i != axis]
-        turn = np.eye(3)
+        turn = np.eye(3, dtype=np.float32)
         turn[one, one] = turn[other, other] = np.cos(angle)
         turn[one, other], turn[other, one] = -np.sin(angle), np.sin(angle)
-        faces = faces @ turn
+        faces = (faces @ turn).astype(np.float32)
     return faces.astype(np.float32)
 
 
@@ -138,7 +138,7 @@ WHOLE = dumped(FACES[0])
         dumped(FACES[:2]),
         dumped(np.full((LANDMARKS, 3), np.nan, np.float32)),
         dumped(np.zeros((LANDMARKS, 3), np.float32)),
-        dumped(FACES[0] * np.float32([1, 1, 0])),
+        dumped(FACES[0] * np.array([1, 1, 0], np.float32)),
         Baseline(FACES[0], "some day").dump(),
     ],
 )

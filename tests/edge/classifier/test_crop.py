@@ -76,8 +76,8 @@ def test_beyond_the_border_its_outermost_pixels_go_on(portrait):
     rgb, face = portrait
     x, y = np.rint(face.landmarks[1, :2]).astype(int).tolist()
     quarter = np.ascontiguousarray(rgb[y:, x:])
-    extended = cv2.copyMakeBorder(quarter, y, 0, x, 0, cv2.BORDER_REPLICATE)
-    cut = FACE_CROP.cut(quarter, face.landmarks - np.float32([x, y, 0]))
+    extended = np.asarray(cv2.copyMakeBorder(quarter, y, 0, x, 0, cv2.BORDER_REPLICATE), np.uint8)
+    cut = FACE_CROP.cut(quarter, face.landmarks - np.array([x, y, 0], np.float32))
     assert apart(cut, FACE_CROP.cut(extended, face.landmarks)) < 0.5
     assert apart(cut[26:, 26:], FACE_CROP.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, (
         "what is in the picture is the same"
@@ -94,7 +94,7 @@ def test_mean_and_contrast_are_evened_out(portrait):
 
 
 def test_a_picture_without_contrast_stays_without():
-    faint = np.tile(np.uint8([100, 101]), (48, 24))
+    faint = np.tile(np.array([100, 101], np.uint8), (48, 24))
     assert even(faint).std() <= 0.5 * STD / MIN_STD
 
 
@@ -117,7 +117,7 @@ def test_any_landmarks_give_a_crop(portrait, landmarks):
 @given(x=st.floats(-1e9, 1e9), y=st.floats(-1e9, 1e9), scale=st.floats(0, 1e6))
 def test_a_face_far_outside_the_picture_gives_a_crop(portrait, x, y, scale):
     rgb, face = portrait
-    landmarks = (face.landmarks * np.float32(scale) + np.float32([x, y, 0])).astype(np.float32)
+    landmarks = (face.landmarks * np.float32(scale) + np.array([x, y, 0], np.float32)).astype(np.float32)
     assert FACE_CROP(rgb, landmarks).shape == (48, 48)
 
 
@@ -127,7 +127,8 @@ def test_a_face_without_extent_gives_a_crop(portrait):
 
 def test_the_demo_is_sharp_and_grows_less_so_with_blur(portrait):
     cut = FACE_CROP.cut(portrait.rgb, portrait.face.landmarks)
-    found = [sharpness(cut)] + [sharpness(cv2.GaussianBlur(cut, (0, 0), sigma)) for sigma in (2, 3, 4, 8)]
+    blurred = [cv2.GaussianBlur(cut, (0, 0), sigma) for sigma in (2, 3, 4, 8)]
+    found = [sharpness(np.asarray(each, np.uint8)) for each in (cut, *blurred)]
     assert found[0] == 1
     assert found == sorted(found, reverse=True)
     assert 0.1 < found[2] < 0.5
@@ -140,7 +141,8 @@ def test_a_plain_surface_has_no_sharpness():
 
 @given(gain=st.floats(0.3, 1), offset=st.floats(0, 60))
 def test_sharpness_does_not_depend_on_light(portrait, gain, offset):
-    cut = cv2.GaussianBlur(FACE_CROP.cut(portrait.rgb, portrait.face.landmarks), (0, 0), 3)
+    blurred = cv2.GaussianBlur(FACE_CROP.cut(portrait.rgb, portrait.face.landmarks), (0, 0), 3)
+    cut = np.asarray(blurred, np.uint8)
     lit = np.rint(cut * gain * 0.7 + offset).astype(np.uint8)
     assert sharpness(lit) == pytest.approx(sharpness(cut), rel=0.2)
 

@@ -51,7 +51,8 @@ def test_translation_scale_and_in_plane_rotation_change_nothing(features, faces,
 
 
 def test_moved_pixels_in_float32_give_the_same_vector(features, faces):
-    moved = (faces @ rotation_z(0.7).astype(np.float32) * np.float32(3) + np.float32([320, 240, 0])).astype(np.float32)
+    turned = faces @ rotation_z(0.7).astype(np.float32)
+    moved = (turned * np.float32(3) + np.array([320, 240, 0], np.float32)).astype(np.float32)
     aligned, _ = canonical(moved, features.rigid, features.reference)
     expected, _ = canonical(faces, features.rigid, features.reference)
     assert np.abs(aligned - expected).max() < 1e-4
@@ -67,7 +68,7 @@ def test_a_turned_head_comes_back_to_the_reference_and_says_how_far_it_was_turne
 
 
 def test_a_mirrored_face_is_not_turned_inside_out(features, faces):
-    _, pose = canonical(faces * np.float32([-1, 1, 1]), features.rigid, features.reference)
+    _, pose = canonical(faces * np.array([-1, 1, 1], np.float32), features.rigid, features.reference)
     assert np.linalg.det(pose.rotation) == pytest.approx(1, abs=1e-4)
 
 

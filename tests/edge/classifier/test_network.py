@@ -109,7 +109,7 @@ def test_read_cuts_the_crops_out_of_the_picture(classifiers, portraits, name):
 def test_faces_of_one_picture_are_read_apart(classifiers, portraits):
     (one, first), (other, second) = portraits[0], portraits[2]
     both = np.hstack([one, other])
-    shifted = Face(7, second.landmarks + np.float32([640, 0, 0]), second.presence)
+    shifted = Face(7, second.landmarks + np.array([640, 0, 0], np.float32), second.presence)
     readings = classifiers["landmarks_crop"].read([first, shifted], both)
     alone = [classifiers["landmarks_crop"].read([face], rgb)[0] for rgb, face in (portraits[0], portraits[2])]
     for reading, expected in zip(readings, alone, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -186,13 +187,13 @@ class TestCameraStack:
 
 def test_picamera2_is_missing(pi4, monkeypatch):
     monkeypatch.setattr(raspberry_pi, "PACKAGES", "nowhere")
-    if raspberry_pi.find_spec("picamera2"):
+    if importlib.util.find_spec("picamera2"):
         pytest.skip("picamera2 is installed here")
     assert "apt install python3-picamera2" in str(refusal(raspberry_pi.picamera2, pi4.root))
 
 
 def test_picamera2_is_there_but_hidden_from_this_python(pi4):
-    if raspberry_pi.find_spec("picamera2"):
+    if importlib.util.find_spec("picamera2"):
         pytest.skip("picamera2 is installed here")
     assert "not seen by this Python" in str(refusal(raspberry_pi.picamera2, pi4.root))
 

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -89,7 +90,7 @@ def listener(broker):
         yield listener
 
 
-def ask(listener: Listener, name: str, payload: bytes | str = b"", **more: object) -> None:
+def ask(listener: Listener, name: str, payload: bytes | str = b"", **more: Any) -> None:
     listener.client.publish(f"emotion/kitchen/command/{name}", payload, qos=1, **more)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,7 +57,7 @@ def start():
     running: list[subprocess.Popen] = []
 
     def run(*arguments: object) -> subprocess.Popen:
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         running.append(subprocess.Popen(command(*arguments), text=True, cwd=REPOSITORY, **pipes))
         return running[-1]
 
@@ -205,8 +206,8 @@ def test_a_recording_of_a_recording_is_of_its_size(demo_pictures, tmp_path):
     assert emotion_edge("record", "--camera", f"recording:{first}", second).returncode == 0
     one, other = RecordingReader(first), RecordingReader(second)
     assert (other.header.width, other.header.height) == (one.header.width, one.header.height) == (320, 240)
-    faces = [[frame.faces[0].landmarks for frame in reader] for reader in (one, other)]
-    assert np.array_equal(*faces)
+    first_faces, second_faces = ([frame.faces[0].landmarks for frame in reader] for reader in (one, other))
+    assert np.array_equal(first_faces, second_faces)
 
 
 @pytest.mark.usefixtures("models")

@@ -206,7 +206,7 @@ def shadow_of(current: Path, *, recording: bool = False, **model: object) -> str
     settings = Settings(model=ModelSettings(**{key: str(value) for key, value in model.items()}))
     installation = Installation.of(settings, device=current.parent)
     folder = installation.shadow_of(bundles.load(current))
-    return folder and installation.load_shadow(folder, recording=recording).id
+    return installation.load_shadow(folder, recording=recording).id if folder else None
 
 
 def test_where_a_bundle_is_chosen_by_hand_so_is_its_shadow(current):

@@ -108,7 +108,7 @@ def test_the_detector_looks_only_as_often_as_asked_while_nobody_is_there(models)
     mesh = LiteRTFaceMesh(MeshSettings(search_fps=5), models)
     looks = []
     detector = mesh._detector
-    mesh._detector = lambda *args, **kwargs: looks.append(1) or detector(*args, **kwargs)
+    mesh._detector = lambda *args, **kwargs: looks.append(1) or detector(*args, **kwargs)  # type: ignore[assignment]
     empty = np.full((480, 640, 3), 90, np.uint8)
     for i in range(150):
         mesh.process(Frame(empty, i / 15))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_source_that_is_not_there_is_said(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_said(models):
     with pytest.raises(OutputError, match="cannot store"):
-        mesh_models.fetch(mesh_models.Path("/proc/emotion-edge"), source=models.task)
+        mesh_models.fetch(Path("/proc/emotion-edge"), source=models.task)
 
 
 def test_where_nothing_answers_every_attempt_is_named(tmp_path, monkeypatch):

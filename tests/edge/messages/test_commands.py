@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from edge.messages import commands
 from edge.messages import payloads as messages
 from edge.messages.commands import Refusal, Request
-from tests.support.schemas import validator
+from tests.support.schemas import schema, validator
 
-COMMANDS, REPLY = validator("command").schema, validator("reply")
+COMMANDS, REPLY = schema("command"), validator("reply")
 CLOCK = messages.WallClock(offset_s=1_700_000_000.0, synchronised=True)
 
 ids = st.none() | st.text(max_size=70) | st.from_regex(r"[ -~]{1,64}", fullmatch=True)
@@ -69,13 +69,13 @@ def test_random_payloads_are_taken_as_the_schema_says(name: commands.Name, paylo
 
 def test_the_schemas_are_valid_and_their_examples_fit():
     Draft202012Validator.check_schema(COMMANDS)
-    Draft202012Validator.check_schema(REPLY.schema)
+    Draft202012Validator.check_schema(schema("reply"))
     assert set(COMMANDS["$defs"]) == {*commands.NAMES, "id"}
     for name in commands.NAMES:
         assert COMMANDS["$defs"][name]["examples"]
         for example in COMMANDS["$defs"][name]["examples"]:
             assert isinstance(commands.parse(name, json.dumps(example).encode()), Request)
-    for example in REPLY.schema["examples"]:
+    for example in schema("reply")["examples"]:
         REPLY.validate(example)
 
 

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from edge.messages import payloads
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
 from edge.values import Change, Shown
-from tests.support.schemas import validator
+from tests.support.schemas import schema, validator
 
 CLOCK = WallClock(offset_s=1_700_000_000.0, synchronised=True)
 
@@ -65,17 +65,17 @@ def check(name: str, payload: payloads.Payload) -> Any:
 
 @pytest.mark.parametrize("name", ["event", "state", "health", "info", "shadow_state"])
 def test_a_schema_is_valid_and_closed_and_its_examples_fit(name: str):
-    found = validator(name)
-    Draft202012Validator.check_schema(found.schema)
-    assert found.schema["additionalProperties"] is False
-    assert found.schema["examples"]
-    for example in found.schema["examples"]:
-        found.validate(example)
+    found = schema(name)
+    Draft202012Validator.check_schema(found)
+    assert found["additionalProperties"] is False
+    assert found["examples"]
+    for example in found["examples"]:
+        validator(name).validate(example)
 
 
 @pytest.mark.parametrize("name", ["event", "state", "health", "info", "shadow_state"])
 def test_every_field_is_described(name: str):
-    undescribed = [key for key, field in validator(name).schema["properties"].items() if "description" not in field]
+    undescribed = [key for key, field in schema(name)["properties"].items() if "description" not in field]
     assert undescribed == []
 
 

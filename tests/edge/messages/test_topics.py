@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.messages.topics import COMMAND, DISCOVERY, HOME_ASSISTANT_STATUS, REPLY, TOPICS, Namespace, Topic
-from tests.support.schemas import NAMES, validator
+from tests.support.schemas import NAMES, schema
 
 ACCESS_LIST = Path(__file__).parents[3] / "deploy" / "integrations" / "mosquitto" / "acl"
 
@@ -30,7 +30,7 @@ def test_every_schema_belongs_to_a_topic():
 def test_a_schema_says_where_its_payload_is_published(topic: Topic):
     if topic.schema is None:
         return
-    text = validator(topic.schema).schema["description"]
+    text = schema(topic.schema)["description"]
     assert Namespace("emotion", "<device>").path(topic, "<name>") in text
     if topic.direction == "published":
         assert f"QoS {topic.qos}" in text

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -63,7 +63,7 @@ class Script:
                         break
                     connection.sendall(reply)
 
-    def _read(self, stream: socket.SocketIO) -> tuple[int, bytes] | None:
+    def _read(self, stream: BinaryIO) -> tuple[int, bytes] | None:
         head = stream.read(2)
         if len(head) < 2:
             return None

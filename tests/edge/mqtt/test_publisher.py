@@ -473,13 +473,17 @@ def test_a_refusal_after_a_good_session_is_logged_once_and_tried_again(
 
 
 def test_a_second_device_of_the_same_name_starts_no_fight(
-    broker: Mosquitto, device: Callable[..., Device], caplog: pytest.LogCaptureFixture
+    broker: Mosquitto,
+    device: Callable[..., Device],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     first, second = device(broker.url), device(broker.url)
     pauses: list[float] = []
     for each in (first, second):
         wait = each.publisher._stopping.wait
-        each.publisher._stopping.wait = lambda seconds, wait=wait: bool(pauses.append(seconds)) or wait(seconds)
+        noted = lambda seconds, wait=wait: bool(pauses.append(seconds)) or wait(seconds)  # noqa: E731
+        monkeypatch.setattr(each.publisher._stopping, "wait", noted)
     first.connect()
     second.connect()
     until(lambda: not first.publisher.connected, "the first has lost its connection")

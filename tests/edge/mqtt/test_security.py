@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from paho.mqtt.client import Client
@@ -73,7 +73,7 @@ def publisher() -> Iterator[Callable[..., Publisher]]:
     """Start publishers, which end with the test."""
     started: list[Publisher] = []
 
-    def start(url: str, **settings: str) -> Publisher:
+    def start(url: str, **settings: Any) -> Publisher:
         started.append(Publisher(MqttSettings(url=url, retry_max_s=1.0, **settings), "kitchen"))
         started[-1].start()
         started[-1].state(STATE)

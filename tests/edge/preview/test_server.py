@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError, UnavailableError, UsageError
 from edge.preview import Preview, server, view
 from edge.preview.access import Place
+from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
 from tests.support.broker import until
 from tests.support.previews import TOKEN, show
@@ -300,7 +301,7 @@ def test_the_mesh_is_where_the_face_is(serve, moment):
     }
     points = np.array(face["points"]).reshape(-1, 2) / view.UNITS * (640, 480)
     drawn = points[[i for group in lines.values() for line in group for i in line]]
-    sent = [i for group in (view.FINE_LINES, view.BOLD_LINES, view.IRISES) for line in group for i in line]
+    sent = [i for group in (FINE_LINES, BOLD_LINES, IRISES) for line in group for i in line]
     np.testing.assert_allclose(drawn, moment.faces[0].landmarks[sent, :2], atol=0.05)
 
 
@@ -434,9 +435,9 @@ def test_a_slow_reader_holds_nobody_up_and_gets_the_newest(serve, moment):
             last = fps
         assert len(seen) == 60
         numbers = []
-        for told in slow.events("view"):
-            numbers.append(told["fps"])
-            if told["fps"] == last:
+        for event in slow.events("view"):
+            numbers.append(event["fps"])
+            if event["fps"] == last:
                 break
         assert numbers == sorted(numbers)
         assert len(numbers) < 30  # what the kernel had already taken, and then the newest
@@ -502,9 +503,10 @@ def idle(stack: contextlib.ExitStack, preview: Preview, count: int) -> list[sock
 
 def first_line(connection: socket.socket) -> bytes:
     """Of what it is answered; empty: it was closed."""
-    with contextlib.suppress(ConnectionResetError):
+    try:
         return connection.recv(4096).partition(b"\r\n")[0]
-    return b""
+    except ConnectionResetError:
+        return b""
 
 
 def test_connections_are_never_too_many(serve):

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import libcamera
 from picamera2.allocators import LibcameraAllocator
@@ -66,7 +67,7 @@ class _Sensor:
 _sensor = _Sensor()
 
 
-def _start_sensor(self: libcamera.Camera, controls: dict[libcamera.ControlId, object] | None = None) -> None:
+def _start_sensor(self: libcamera.Camera, controls: dict[libcamera.ControlId, Any] | None = None) -> None:
     for control, value in (controls or {}).items():
         if control.name == "FrameDurationLimits":
             _sensor.period_s = value[0] / 1e6

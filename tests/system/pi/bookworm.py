@@ -101,7 +101,7 @@ class Bookworm:
         """
         return images.run(
             *("unshare", "--mount", "--net", "sh", "-c", _INSIDE, "inside"),
-            *(self._root, self._site, REPOSITORY, cache_folder().parents[1], *argv),
+            *map(str, (self._root, self._site, REPOSITORY, cache_folder().parents[1], *argv)),
         )
 
 

@@ -187,7 +187,7 @@ def debian(release: Debian) -> Path:
             ),
             # With its lists of packages, so that the installer sees what the archive has.
             *("--skip=cleanup/apt/lists", f"--include={','.join(release.packages)}"),
-            *(f"--customize-hook={release.hook}", release.name, root, *suites),
+            *(f"--customize-hook={release.hook}", release.name, str(root), *suites),
             f"deb {SECURITY} {release.name}-security main",
         )
 
