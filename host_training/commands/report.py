@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
         "Write what is known of a bundle as one HTML page without scripts: figures with their intervals, confusion,\n"
-        "calibration, slices, worst mistakes, data, recipe, limits. What `validate`, `search`, `compare` and\n"
-        "`distort` found is on it too if it lies beside the bundle's folder: as NAME.cross-validation.json and\n"
-        "NAME.trials.json, NAME being the folder's, and as comparison.json and distortions.json."
+        "calibration, slices, worst mistakes, data, recipe, limits. It includes what `cross-validate`, `search`,\n"
+        "`compare` and `robustness` found, if that lies in the folder evaluation/ beside the bundle NAME: as\n"
+        "NAME.cross-validation.json, NAME.trials.json, comparison.json and robustness.json."
     )
     parser.epilog = (
         "example: emotion-train report --bundle model/fused --table model/keypoints/ferplus.parquet "

@@ -64,9 +64,9 @@ def float_of(bundle: Bundle) -> Path:
     try:
         actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise NoInputError(f"{path.name} is not beside the bundle ({error.strerror})") from error
+        raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     if actual != expected:
-        raise DataError(f"{path.name} is not the float network of {bundle.id}")
+        raise DataError(f"{path}: is not the float network of {bundle.id}")
     return path
 
 

@@ -43,7 +43,7 @@ ID_DIGITS = 8
 def staging(out: Path) -> Iterator[Path]:
     """A new folder beside `out`, to be filled and then moved into place; it is gone afterwards in any case.
 
-    So is the float network beside it, see `engines.float_path`.
+    So is its float network, see `engines.float_path`.
 
     Raises:
         BundleWriteError: `out` cannot be written, or is something else than a bundle.
@@ -53,6 +53,7 @@ def staging(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        float_path(folder).parent.mkdir(exist_ok=True)
     except OSError as error:
         raise BundleWriteError(f"{out}: cannot be written ({error.strerror})") from error
     try:
@@ -61,7 +62,10 @@ def staging(out: Path) -> Iterator[Path]:
         raise BundleWriteError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        float_path(folder).unlink(missing_ok=True)
+        whole = float_path(folder)
+        whole.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other bundles' float networks lie there, or there is no such folder
+            whole.parent.rmdir()
 
 
 def write_model(
@@ -90,7 +94,6 @@ def write_model(
     """
     (folder / edge_bundle.NETWORK).write_bytes(network)
     features.save(folder / edge_bundle.FEATURES)
-    float_path(folder).parent.mkdir(exist_ok=True)
     float_path(folder).write_bytes(whole)
     model = classifier.network(folder / edge_bundle.NETWORK, features, len(labels))
     landmarks, crops = golden

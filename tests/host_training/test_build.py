@@ -91,11 +91,11 @@ def test_report_card_and_manifest_tell_the_same_figures(bundle_folder: Path):
     assert "emotion-train train --table tiny.parquet --out emotion" in card
 
 
-def test_the_float_network_lies_beside_the_bundle_and_is_the_one_that_was_quantised(bundle_folder: Path):
-    beside = bundle_folder.with_name("emotion.float.tflite").read_bytes()
+def test_the_float_network_is_kept_and_is_the_one_that_was_quantised(bundle_folder: Path):
+    network = float_path(bundle_folder).read_bytes()
 
     manifest = json.loads((bundle_folder / "manifest.json").read_text())
-    assert hashlib.sha256(beside).hexdigest() == manifest["provenance"]["float_sha256"]
+    assert hashlib.sha256(network).hexdigest() == manifest["provenance"]["float_sha256"]
 
 
 def test_a_bundle_of_few_labels_says_those_only(table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path):
@@ -173,13 +173,13 @@ def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSetti
 
     build.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "fused", origin, store)
 
-    bundle, report = edge_bundle.load(tmp_path / "fused"), json.loads((tmp_path / "emotion/report.json").read_text())
+    bundle, report = edge_bundle.load(tmp_path / "fused"), json.loads((tmp_path / "fused/report.json").read_text())
     assert bundle.metrics["accuracy_found"] > 0.95
     assert report["parity"]["holds"]
     assert report["kind"] == "int8"
     assert report["inputs"] == ["landmarks", "crop"]
     assert list(report["losses"]) == ["crop"]
-    card = " ".join((tmp_path / "emotion/MODEL_CARD.md").read_text().split())
+    card = " ".join((tmp_path / "fused/MODEL_CARD.md").read_text().split())
     assert "One convolutional network on the crop, which a layer on the landmarks runs into" in card
 
 

@@ -107,7 +107,7 @@ def test_a_bundle_without_its_float_network_is_judged_and_one_line_says_so(
 
     said = capsys.readouterr()
     assert json.loads(said.out)["engines"] is None
-    assert f"not compared with the float network: {float_path(tmp_path / 'alone').name} is not beside" in said.err
+    assert f"not compared with the float network: {float_path(tmp_path / 'alone')}: cannot be read" in said.err
 
 
 # A folder

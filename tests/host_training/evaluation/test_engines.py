@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bundle(bundle_folder: Path, tmp_path: Path) -> Bundle:
-    """A bundle with its float network beside it, both free to be spoilt."""
+    """A bundle and its float network; a test may damage both."""
     shutil.copytree(bundle_folder, tmp_path / "fused")
-    shutil.copy(float_path(bundle_folder), float_path(tmp_path / "fused"))
+    shutil.copytree(float_path(bundle_folder).parent, tmp_path / "float")
     return edge_bundle.load(tmp_path / "fused")
 
 
-def test_a_float_network_lies_beside_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_float_network_lies_in_a_folder_beside_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert float_path(tmp_path / "fused") == tmp_path / "float" / "fused.tflite"
     (tmp_path / "fused").mkdir()
     monkeypatch.chdir(tmp_path / "fused")
@@ -55,14 +55,14 @@ def test_the_float_network_of_a_bundle_fits_it(bundle: Bundle):
 def test_the_float_network_of_another_bundle_is_refused(bundle: Bundle):
     float_path(bundle.folder).write_bytes(b"of another one")
 
-    with pytest.raises(DataError, match=r"emotion\.float\.tflite is not the float network of tiny-"):
+    with pytest.raises(DataError, match=r"float/fused\.tflite: is not the float network of tiny-"):
         float_of(bundle)
 
 
 def test_a_missing_one_is_no_input(bundle: Bundle):
     float_path(bundle.folder).unlink()
 
-    with pytest.raises(NoInputError, match=r"emotion\.float\.tflite is not beside the bundle \(No such file"):
+    with pytest.raises(NoInputError, match=r"float/fused\.tflite: cannot be read \(No such file"):
         float_of(bundle)
 
 

@@ -14,6 +14,7 @@ from host_training.data.keypoints import SPLITS
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.votes import LABEL, VOTES, targets_of
 from host_training.errors import TableError
+from host_training.evaluation.engines import float_path
 from host_training.evaluation.evaluate import ALL, PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
 from tests.support.tables import table_of
 
@@ -347,7 +348,7 @@ def test_a_missing_float_network_is_told_and_no_error(bundle_folder: Path, table
     scores = evaluate(edge_bundle.load(tmp_path / "alone"), table, engines=True)
 
     assert scores.engines is None
-    assert "alone.float.tflite is not beside the bundle" in scores.text()
+    assert f"{float_path(tmp_path / 'alone')}: cannot be read" in scores.text()
     assert scores.as_dict()["engines"] is None
 
 

@@ -82,11 +82,11 @@ DISTORTIONS = {
         "this": {"none": READ, "dark": {**READ, "accuracy": 0.5432}},
     },
 }
-BESIDE = {
-    "emotion.cross-validation.json": FOLDS,
-    "emotion.trials.json": TRIALS,
+FILES = {
+    "fused.cross-validation.json": FOLDS,
+    "fused.trials.json": TRIALS,
     "comparison.json": COMPARISON,
-    "distortions.json": DISTORTIONS,
+    "robustness.json": DISTORTIONS,
 }
 
 
@@ -184,8 +184,9 @@ def whole_folder(bundle_folder: Path, table: Table, tmp_path_factory: pytest.Tem
         worst=mistakes(table, 24),
     )
     mine = json.loads((folder / "manifest.json").read_text())["id"]
-    for name, found in BESIDE.items():
-        (folder.parent / name).write_text(json.dumps(found).replace('"this"', f'"{mine}"'))
+    (folder.parent / "evaluation").mkdir()
+    for name, found in FILES.items():
+        (folder.parent / "evaluation" / name).write_text(json.dumps(found).replace('"this"', f'"{mine}"'))
     return folder
 
 
@@ -261,13 +262,13 @@ def test_limits_are_in_the_words_of_the_card(whole: Page, whole_folder: Path):
         assert words in whole.text
 
 
-def test_what_other_commands_found_is_taken_from_beside_the_bundle(whole: Page):
+def test_what_other_commands_found_is_taken_from_the_evaluation(whole: Page):
     assert "3 folds" in whole.text
     assert "accuracy 78.1% ± 4.6%" in whole.text
     assert "network.dropout accuracy 0.1 76.5% 0.3 75.4%" in whole.text  # the batch was never changed
     assert "logistic 73.2% ± 1.2%" in whole.text
     assert "MobileNet was left out: it wants --pictures." in whole.text
-    assert all(found["command"] in whole.text for found in BESIDE.values())
+    assert all(found["command"] in whole.text for found in FILES.values())
 
 
 def test_of_what_is_known_nothing_is_said_to_be_missing(whole: Page):
@@ -394,9 +395,10 @@ def test_a_damaged_report_is_refused_in_one_line(folder: Path, text: str, what: 
     assert not (folder.parent / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", BESIDE)
-def test_a_damaged_file_beside_the_bundle_is_named(folder: Path, name: str):
-    (folder.parent / name).write_text('{"command": "x"}')
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_of_the_evaluation_is_named(folder: Path, name: str):
+    (folder.parent / "evaluation").mkdir()
+    (folder.parent / "evaluation" / name).write_text('{"command": "x"}')
 
     with pytest.raises(DataError, match=name):
         page_of(folder)
