@@ -40,11 +40,13 @@ def id_of(folder: Path) -> str:
 ON_A_DEVICE = """
 import pathlib, sys
 from edge.bundle import locate
+from edge.daemon import reporter
 locate.DEVICE = pathlib.Path(sys.argv[1])
+reporter.FIRST_HEALTH_S = 0.5
 from edge.cli import main
 sys.exit(main(["run", *sys.argv[2:]]))
 """
-"""The program, on a device whose bundles are in a folder of the test."""
+"""The program, on a device whose bundles are in a folder of the test; it says soon how it is."""
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def infos(listener: Listener) -> list[tuple[str, str | None]]:
 @pytest.mark.usefixtures("store")
 def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
     with Listener(broker.port, "emotion/test/#") as listener:
-        daemon = start(f"[model]\nshadow = '{LANDMARK_BUNDLE}'\n")
+        daemon = start(f"[model]\nshadow = '{LANDMARK_BUNDLE}'\n[mqtt]\nstate_interval_s = 0.1\n")
         until(lambda: len(faces_of(listener)) >= 5, "faces, as the shadow sees them", 30)
         status, complaints = finish(daemon)
         until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
@@ -123,7 +125,7 @@ def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
 def test_a_shadow_of_the_store_comes_into_use(store, start, broker):
     store.install(LANDMARK_BUNDLE, shadow=True)
     with Listener(broker.port, "emotion/test/#") as listener:
-        daemon = start("[mqtt]\nhealth_interval_s = 3600.0\n")
+        daemon = start("[mqtt]\nhealth_interval_s = 3600.0\nstate_interval_s = 0.1\n")
         until(lambda: faces_of(listener), "a face, as the shadow sees it", 30)
         store.install(LANDMARK_BUNDLE)
         daemon.send_signal(signal.SIGHUP)
