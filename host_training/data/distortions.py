@@ -1,4 +1,4 @@
-"""What becomes of a face in front of a small camera: too little light, blur, noise, distance, a hand.
+"""What becomes of a face in front of a small camera: too little light, blur, noise, low resolution, a hand.
 
 Strengths are relative to the face's height, that of the box of its landmarks, so that they mean the same in a picture
 of 48 px and in one of 1,000. Grain and blocks, which have a size in px, are those of a picture in which the face is
@@ -49,8 +49,8 @@ NOISE = 12.0
 """Standard deviation in grey levels."""
 JPEG_QUALITY, BEST_QUALITY = 10, 100
 """On libjpeg's scale; the best one leaves a picture as good as it was."""
-SIZES = (60, 40, 30, 20)
-"""px of the face's height."""
+RESOLUTIONS = (60, 40, 30, 20)
+"""px of the face's height. The picture shrinks with the face, which fills it as before: this isn't distance."""
 COARSEST = 16
 """px of the face's height in the coarsest picture that is trained on."""
 GAMMA_SPREAD = 1.0
@@ -182,7 +182,7 @@ def coded(picture: Picture, landmarks: Landmarks, _: Generator, severity: float)
 
 
 def coarse(picture: Picture, landmarks: Landmarks, _: Generator, severity: float) -> Picture:
-    """From afar, as if the camera had fewer px, and enlarged again."""
+    """Lower resolution, as if the camera had fewer px; enlarged again."""
     height = height_of(landmarks)
     small, scale = _reduced(picture, landmarks, height * min(1.0, COARSEST / height) ** severity)
     if scale == 1:
@@ -283,8 +283,10 @@ DISTORTIONS: dict[str, Distortion] = {
     "noise": Distortion(f"noise of {NOISE:g} grey levels in a face of {REFERENCE:g} px", _fixed(noisy)),
     "jpeg": Distortion(f"JPEG of quality {JPEG_QUALITY} in a face of {REFERENCE:g} px", _fixed(coded)),
     **{
-        f"{size}px": Distortion(f"so far away that the face is {size} px high, or less", partial(_scaled_to, size))
-        for size in SIZES
+        f"resolution-{size}": Distortion(
+            f"low resolution: scaled down until the face is at most {size} px high", partial(_scaled_to, size)
+        )
+        for size in RESOLUTIONS
     },
     **{
         f"covered-{part}": Distortion(f"a hand in front of {what}", _fixed(partial(covered, part)))

@@ -36,6 +36,11 @@ FLATTERS = (
     "The recipe was chosen on the validation column, which also stopped training and set the temperature: it flatters."
 )
 
+RESOLUTION = (
+    "Low resolution is not distance: the picture is scaled down, and the face still fills it. How far away a face may be "
+    "was not measured."
+)
+
 _ORIGINS = {
     "fer2013": (
         "FER2013 (Goodfellow et al., 2013), faces of 48x48 px collected by web search for a challenge and meant for "
@@ -280,7 +285,7 @@ def _distortions(report: Mapping[str, Any]) -> list[str]:
         "error."
     )
     table = _table(("accuracy on pictures", *view["bundles"], "share of faces found"), rows)
-    return [about, table, f"    {view['command']}"]
+    return [about, table, RESOLUTION, f"    {view['command']}"]
 
 
 def _folds(report: Mapping[str, Any]) -> list[str]:

@@ -189,6 +189,7 @@ def _views(report: Json, table: Table | None) -> Json:
         "fits": card.FITS,
         "forbidden": card.FORBIDDEN,
         "flatters": card.FLATTERS,
+        "resolution": card.RESOLUTION,
         "limits": card.limits(report),
         "origins": card.origins(report),
         "parity": card.parity_line(report) if "parity" in report else None,

@@ -14,7 +14,7 @@ from host_training.data.distortions import (
     JPEG_QUALITY,
     MOTION,
     NOISE,
-    SIZES,
+    RESOLUTIONS,
     TRAINING,
     VEILED,
     augmented,
@@ -22,7 +22,7 @@ from host_training.data.distortions import (
 )
 from tests.support.portraits import scaled
 
-KEEPING = [kind for kind in DISTORTIONS if kind not in {f"{size}px" for size in SIZES}]
+KEEPING = [kind for kind in DISTORTIONS if kind not in {f"resolution-{size}" for size in RESOLUTIONS}]
 BY_CHANCE = ["dark", "motion", "noise", "covered-mouth", "covered-eye", "covered-side"]
 IRISES, MOUTH = [468, 473], [61, 291]
 
@@ -116,7 +116,7 @@ def test_low_contrast_narrows_the_range(face):
     assert inside(after, landmarks).std() == pytest.approx((1 - VEILED) * inside(picture, landmarks).std(), rel=0.05)
 
 
-@pytest.mark.parametrize("kind", ["blur", "motion", "20px"])
+@pytest.mark.parametrize("kind", ["blur", "motion", "resolution-20"])
 def test_detail_goes_and_brightness_stays(kind, face):
     picture, landmarks = face
     after, scale = distorted(kind, picture, landmarks, "tiny/1")
@@ -184,14 +184,14 @@ def test_strength_does_not_depend_on_the_size_of_the_picture(kind):
     assert np.abs(of_small.astype(float) - of_large).mean() < 0.5 * change
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_far_face_has_its_px_and_landmarks_follow(size, height):
+@pytest.mark.parametrize("size", RESOLUTIONS)
+def test_a_face_of_low_resolution_has_its_px_and_landmarks_follow(size, height):
     _, landmarks = scaled(height)
     picture = np.zeros((2 * height, 2 * height), np.uint8)
     x, y = landmarks[IRISES[0], :2].round().astype(int).tolist()
     cv2.circle(picture, (x, y), height // 10, 255, -1)
 
-    after, scale = distorted(f"{size}px", picture, landmarks, "tiny/1")
+    after, scale = distorted(f"resolution-{size}", picture, landmarks, "tiny/1")
 
     assert scale == pytest.approx(min(1, size / height), rel=1e-3)
     rows, columns = np.indices(after.shape)
@@ -202,7 +202,7 @@ def test_a_far_face_has_its_px_and_landmarks_follow(size, height):
 def test_a_face_that_is_small_already_stays_as_it_is():
     picture, landmarks = scaled(48)
 
-    after, scale = distorted("60px", picture, landmarks, "tiny/1")
+    after, scale = distorted("resolution-60", picture, landmarks, "tiny/1")
 
     assert scale == 1
     np.testing.assert_array_equal(after, picture)

@@ -90,7 +90,7 @@ def test_the_distorted_picture_is_the_one_that_is_read(bundle_folder, photos, pi
     answers = dict(zip(KINDS, device("tiny/3", pictures[3], photos.landmarks[3]), strict=True))
 
     assert answers[NONE][0].box[3] == pytest.approx(SIZES[3], rel=0.05)
-    assert answers["40px"][0].box[3] == pytest.approx(40, rel=0.15)
+    assert answers["resolution-40"][0].box[3] == pytest.approx(40, rel=0.15)
     for kind in ("dark", "blur", "covered-mouth"):
         assert answers[kind][0].box != answers[NONE][0].box
 

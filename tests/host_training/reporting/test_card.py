@@ -163,6 +163,7 @@ def test_distorted_pictures_are_told_beside_other_bundles(report: dict[str, Any]
         "bundles": {"other": {"dark": {**read, "accuracy": 0.4321}}, report["id"]: {"dark": read}},
     }
     assert "| too little light | 0.765 (0.710 to 0.810) | 0.432 (0.710 to 0.810) | 0.988 |" in of(report)
+    assert card.RESOLUTION in of(report).replace("\n", " ")
 
 
 def test_it_says_what_the_model_sees_and_what_follows_from_it(report: dict[str, Any]):

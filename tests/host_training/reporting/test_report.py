@@ -236,6 +236,7 @@ def test_slices_and_coverage_are_told(whole: Page):
 def test_distorted_pictures_are_told_with_this_bundle_first(whole: Page):
     assert "too little light 54.3% 71.0 to 81.0% 43.2% 71.0 to 81.0% 98.8%" in whole.text
     assert DISTORTIONS["command"] in whole.text
+    assert card.RESOLUTION in whole.text
 
 
 def test_engines_are_compared(whole: Page):
