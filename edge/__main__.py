@@ -1,4 +1,4 @@
-"""`python -m edge` is `emotion-edge`."""
+"""Entry point of `python -m edge`, which is the command `emotion-edge`."""
 
 import sys
 

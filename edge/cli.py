@@ -1,4 +1,4 @@
-"""The command line: finds the command, and turns whatever goes wrong into one line and an exit status."""
+"""The command line: runs one command and turns every error into one line and an exit status."""
 
 from __future__ import annotations
 
@@ -24,30 +24,29 @@ COMMANDS = {
     "classify": "read the expressions in pictures",
     "watch": "show what devices publish, live in the terminal",
     "status": "show all devices in one table: model, speed, temperature, problems",
-    "calibrate": "have a device measure the neutral face of the person in front of it",
-    "forget": "take a device that is gone off the broker, and out of Home Assistant",
+    "calibrate": "measure the neutral face of the person in front of a device",
+    "forget": "remove a device that is gone from the broker and from Home Assistant",
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",
-    "record": "write the landmarks of a camera to a file, without pictures",
+    "record": "record the landmarks of faces to a file, without pictures",
     "model": "list, verify, install and roll back model bundles, fetch the face mesh models",
 }
-"""Each is a module of `edge.commands` with `add_arguments(parser)` and `run(args) -> exit status`."""
-
+"""Commands and their summaries. Each command is a module of `edge.commands`; see `run_command`."""
 
 INTERRUPTED = 130
-"""What a shell reports for a command that Ctrl-C ended."""
+"""Exit status that shells report for a command that Ctrl-C interrupted."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Leaves with the exit status of sysexits.h, and with one line."""
+    """Raises UsageError instead of printing the usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """See ArgumentParser."""
+        """See ArgumentParser.error."""
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
-    """The options that stand above the settings file."""
+    """Add --config, and the options that override the settings file."""
     parser.add_argument("--config", metavar="FILE", help="settings (default: /etc/emotion-edge/emotion-edge.toml)")
     if camera:
         parser.add_argument(
@@ -60,7 +59,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = Fa
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
-    """The settings that a command's options and the file give."""
+    """The settings from the file, overridden by the options of the command line."""
     from pathlib import Path
 
     from edge import settings
@@ -74,13 +73,13 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
 
 def configure_logging(level: int) -> None:
-    """Send log lines to stderr, as short as a journal that adds time and name likes them."""
+    """Log to stderr, without the time and the program's name: journald adds both."""
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(capture=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status and never raises but for SystemExit from --help."""
+    """Run one command and return its exit status. Raises nothing but SystemExit, for --help and --version."""
     configure_logging(logging.INFO)
     return run_command(
         argv,
@@ -105,27 +104,27 @@ def run_command(
     """Run one command of a program.
 
     Args:
-        argv: what stands behind the program's name; None: what this process was started with.
-        program: its name.
-        description: what it is, for `--help`.
+        argv: arguments after the program's name; None: those of this process.
+        program: the program's name.
+        description: what the program does, for `--help`.
         epilog: an example, for `--help`.
-        commands: name -> what it does, in a line that begins small and ends without a full stop.
-        package: has a module for each, with `add_arguments(parser)` and `run(args) -> exit status`.
-        extra: of the distribution, whose libraries it needs beside those of the daemon.
+        commands: name -> summary, in lower case and without a full stop.
+        package: package with a module for each command, with `add_arguments(parser)` and `run(args) -> exit status`.
+        extra: extra of the distribution that lists the libraries the program needs besides the daemon's.
 
     Returns:
-        Its exit status, or that of what went wrong, which is told in one line.
+        The command's exit status, or the error's. An error is printed in one line.
 
     Raises:
-        SystemExit: it was `--help` or `--version`, and nothing else.
+        SystemExit: for `--help` and `--version` only.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def module(command: str) -> Any:
-        """A hyphen is an underscore there, and `import`, a keyword, has one more."""
+        """Import a command's module: `-` becomes `_`, and a keyword such as `import` gets a trailing `_`."""
         return importlib.import_module(f"{package}.{command.replace('-', '_')}{'_' * keyword.iskeyword(command)}")
 
-    def work() -> int:
+    def parse_and_run() -> int:
         parser = Parser(prog=program, description=description, epilog=epilog)
         parser.add_argument("--version", action="version", version=f"%(prog)s {edge.__version__}")
         subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -137,44 +136,44 @@ def run_command(
                 description=summary[0].upper() + summary[1:] + ".",
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-            if name == chosen:  # the others need not be imported
+            if name == chosen:  # the others need no import
                 module(name).add_arguments(subparser)
         args = parser.parse_args(arguments)
         status: int = module(args.command).run(args)
         return status
 
-    return _guarded(program, extra, work)
+    return _guarded(program, extra, parse_and_run)
 
 
-def _guarded(program: str, extra: str, work: Callable[[], int]) -> int:
-    """Do the work of a command and turn whatever goes wrong into one line and an exit status."""
+def _guarded(program: str, extra: str, run: Callable[[], int]) -> int:
+    """Run a command and turn every error into one line and an exit status."""
     try:
-        status = work()
+        status = run()
         sys.stdout.flush()
     except EdgeError as error:
-        _complain(program, str(error))
+        _print_error(program, str(error))
         status = error.exit_status
     except KeyboardInterrupt:
         status = INTERRUPTED
-    except BrokenPipeError:  # the reader went away, as `| head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         _discard_output()
         status = 0
     except ImportError as error:
-        _complain(program, f"{error}: {_how_to_install(extra)}")
+        _print_error(program, f"{error}: {_installation_hint(extra)}")
         status = os.EX_UNAVAILABLE
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            return _internal(program, error)
-        _complain(program, "no space left on the device; free some and run the command again")
+            return _internal_error(program, error)
+        _print_error(program, "no space left on the device; free some space and run the command again")
         _discard_output()
         status = os.EX_IOERR
-    except Exception as error:  # noqa: BLE001  the last line of defence: a user is never shown a traceback
-        status = _internal(program, error)
+    except Exception as error:  # noqa: BLE001  the last resort: users never see a traceback
+        status = _internal_error(program, error)
     return status
 
 
-def _how_to_install(extra: str) -> str:
-    """The command that installs what is missing of the daemon's libraries and of an extra's."""
+def _installation_hint(extra: str) -> str:
+    """The command that installs the missing libraries of the daemon and of an extra."""
     import re
     import shlex
     from importlib import metadata
@@ -185,32 +184,32 @@ def _how_to_install(extra: str) -> str:
         requirements = []
     missing = []
     for requirement in requirements:
-        wanted, _, condition = (part.strip() for part in requirement.partition(";"))
-        if "extra" not in condition or f'extra == "{extra}"' in condition:
+        specifier, _, marker = (part.strip() for part in requirement.partition(";"))
+        if "extra" not in marker or f'extra == "{extra}"' in marker:
             try:
-                metadata.distribution(re.split(r"[^\w.-]", wanted)[0])
+                metadata.distribution(re.split(r"[^\w.-]", specifier)[0])
             except metadata.PackageNotFoundError:
-                missing.append(wanted)
+                missing.append(specifier)
     if not missing:
-        return "a library is damaged; remove this environment and install it afresh"
+        return "a library is damaged; delete this environment and create it again"
     return f"libraries are missing; {shlex.join([sys.executable, '-m', 'pip', 'install', *missing])}"
 
 
 def _discard_output() -> None:
-    """What could not be written would be tried again, and complained about, at exit."""
+    """Redirect stdout to /dev/null: at exit, Python would try again to flush it, and print another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _internal(program: str, error: Exception) -> int:
+def _internal_error(program: str, error: Exception) -> int:
     if os.environ.get("EMOTION_EDGE_DEBUG"):
         raise error
-    line = f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 to see where, and report it"
-    _complain(program, line)
+    line = f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 for a traceback, and report this"
+    _print_error(program, line)
     return os.EX_SOFTWARE
 
 
-def _complain(program: str, message: str) -> None:
+def _print_error(program: str, message: str) -> None:
     from edge.device.journal import stderr_is_journal
 
-    priority = "<3>" if stderr_is_journal() else ""  # an error, for journalctl -p err
+    priority = "<3>" if stderr_is_journal() else ""  # LOG_ERR, so that `journalctl -p err` shows it
     print(f"{priority}{program}: {' '.join(message.split())}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What can go wrong, each with the exit status of sysexits.h and a message that says what to do next."""
+"""The errors that users see. Each has an exit status of sysexits.h and a message that says what to do next."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 
 
 class EdgeError(Exception):
-    """Base of all errors that a user is told about: one line, no traceback."""
+    """Base of all errors that users see: one line, no traceback."""
 
     exit_status: int = 1
 
 
 class UsageError(EdgeError):
-    """The command line asks for something that does not exist."""
+    """The command line is wrong."""
 
     exit_status = os.EX_USAGE  # 64
 
 
 class DataError(EdgeError):
-    """An input is there but damaged."""
+    """An input is damaged."""
 
     exit_status = os.EX_DATAERR  # 65
 
 
 class NoInputError(EdgeError):
-    """An input is not there or cannot be read."""
+    """An input doesn't exist or can't be read."""
 
     exit_status = os.EX_NOINPUT  # 66
 
@@ -36,25 +36,25 @@ class UnavailableError(EdgeError):
 
 
 class OutputError(EdgeError):
-    """Something could not be written."""
+    """An output can't be written."""
 
     exit_status = os.EX_CANTCREAT  # 73
 
 
 class PermissionRefusedError(EdgeError):
-    """The broker or the system refuses access."""
+    """The broker or the operating system refuses access."""
 
     exit_status = os.EX_NOPERM  # 77
 
 
 class ConfigError(EdgeError):
-    """Settings, bundle or mesh models are wrong: starting again will not help until they are changed."""
+    """Settings, bundle or face mesh models are wrong. A restart doesn't help until they are corrected."""
 
     exit_status = os.EX_CONFIG  # 78
 
 
 class CameraLostError(UnavailableError):
-    """A live camera stopped delivering; it may be opened again."""
+    """A live camera stopped delivering frames. Reopening it may help."""
 
 
 class EndOfStreamError(EdgeError):

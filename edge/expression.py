@@ -1,12 +1,15 @@
-"""The expression machine: a noisy reading per face and frame in, few and steady changes out.
+"""The expression machine: turns noisy readings, one per face and frame, into few and stable changes.
 
-Every rule counts seconds, never frames, so that a Raspberry Pi at 6 fps and a workstation at 60 fps show the
-same. Probabilities are smoothed by ds/dt = (p - s) / tau. A reading stands for the time since the reading
-before it, hence s <- p + (s - p) * exp(-dt / tau). A face that turns from one expression to another between
-two frames is thereby taken to have done so at the first of them, at most one frame too early. The next frame
-to come shows it, at most one frame after that, so a change is never further than one frame from where an
-endless frame rate would put it. Letting a reading stand for the time *after* it would add the two delays
-instead. A change that had to wait for `dwell_s` may be one frame later still.
+It combines exponential smoothing, hysteresis (`enter`, `leave`), a minimum dwell time (`dwell_s`) and a hold time
+(`hold_s`). Every rule counts seconds, never frames, so that a Raspberry Pi at 6 fps and a workstation at 60 fps
+show the same.
+
+Probabilities are smoothed by ds/dt = (p - s) / tau. A reading applies to the time since the previous reading,
+hence s <- p + (s - p) * exp(-dt / tau). If a face changes its expression between two frames, the change therefore
+counts from the first of them, at most one frame too early, and appears with the second, at most one frame too
+late. So a change is never more than one frame away from where an infinite frame rate would put it. If a reading
+applied to the time *after* it, the two delays would add up. A change that had to wait for `dwell_s` may be one
+frame later still.
 """
 
 from __future__ import annotations
@@ -24,40 +27,41 @@ if TYPE_CHECKING:
     from edge.values import Reading
 
 NEVER = math.inf
-"""A moment that has not come."""
+"""Time of an event that has not happened."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """What is known of one face. Times are monotonic seconds."""
+    """State of one face. Times are monotonic seconds."""
 
     shown: int | None
-    """Index of the label; None: uncertain."""
+    """Index of the label shown; None: uncertain."""
     since: float
-    """When the last change took effect."""
+    """Time of the last change."""
     smoothed: list[float]
-    """By label. A list: for so few numbers Python's own floats are faster than an array."""
-    believed_at: float
-    """The last reading of good quality; -inf while there was none, so that the first one counts in full."""
+    """Smoothed probability of each label. A list: for so few numbers it is faster than an array."""
+    reliable_at: float
+    """Time of the last reliable reading, one with at least `min_quality`. -inf before the first, which then counts
+    in full."""
     seen_at: float
-    """The last reading of any quality."""
+    """Time of the last reading of any quality."""
     size: float
-    """Height in pixels."""
+    """Height of the face, px."""
     below_since: float = NEVER
-    """When the shown label fell below `leave`."""
+    """Time at which the shown label fell below `leave`."""
 
 
 class ExpressionMachine:
-    """Decides what is shown for each face, and when that changes.
+    """Decides which expression is shown for each face, and when it changes.
 
-    Pure: it reads no clock and does no I/O; the same readings at the same times give the same changes.
+    Pure: no clock and no I/O. The same readings at the same times give the same changes.
 
     Args:
-        labels: The bundle's labels, in the order of the probabilities.
-        settings: Thresholds and times.
+        labels: the bundle's labels, in the order of the probabilities.
+        settings: thresholds and times.
 
     Raises:
-        ValueError: `leave` is above `enter`: a label would be dropped as soon as it is shown.
+        ValueError: `leave` is above `enter`: every label would be dropped as soon as it is shown.
     """
 
     def __init__(self, labels: tuple[str, ...], settings: ExpressionSettings) -> None:
@@ -69,22 +73,22 @@ class ExpressionMachine:
         self._now = -math.inf
 
     def step(self, readings: Sequence[Reading], now: float) -> list[Change]:
-        """Take in one frame.
+        """Process the readings of one frame.
 
-        A face that is missing is held for `hold_s`, and for `dwell_s` after its last change; only then it
-        ends, and only a frame without it can end it. If it is back before, it goes on as if never gone.
+        A missing face is held for at least `hold_s`, and for at least `dwell_s` after its last change. Only a frame
+        without the face ends it. A face that returns in time continues as if it had never been away.
 
         Args:
-            readings: The faces of this frame in any order, each track at most once; empty when there are
-                none. A reading with a value that is not finite is ignored.
-            now: s, monotonic, when the frame was taken. A time before that of the last call counts as equal
-                to it: it moves nothing.
+            readings: the faces of this frame in any order, each track at most once; may be empty. Readings that
+                contain NaN or infinity are ignored.
+            now: s, monotonic, when the frame was captured. A time before that of the previous call counts as
+                equal to it.
 
         Returns:
             The changes of this frame, in the order of their track ids.
 
         Raises:
-            ValueError: A reading has more or fewer probabilities than there are labels.
+            ValueError: the number of probabilities of a reading differs from the number of labels.
         """
         now = self._advance(now)
         changes = []
@@ -104,7 +108,7 @@ class ExpressionMachine:
         return changes
 
     def shown(self) -> tuple[Shown, ...]:
-        """What is shown now, the largest face first; faces that are missing but held are among them."""
+        """The faces shown now, the largest first, including faces that are missing but held."""
         return tuple(
             Shown(
                 track_id=track_id,
@@ -118,36 +122,35 @@ class ExpressionMachine:
         )
 
     def close(self, now: float) -> list[Change]:
-        """End every face at once, for a shutdown or a camera lost for good.
+        """End every face at once, for a shutdown or a camera that is lost for good.
 
-        This is the only way for a face to end sooner than `hold_s` and `dwell_s` allow. The machine can be
-        used again afterwards.
+        Only here a face may end sooner than `hold_s` and `dwell_s` allow. The machine can be used again afterwards.
 
         Args:
             now: s, monotonic.
 
         Returns:
-            One `end` per face, in the order of their track ids.
+            One change of kind `end` for each face, in the order of their track ids.
         """
         now = self._advance(now)
         return [self._end(track_id, now) for track_id in sorted(self._tracks)]
 
     def _advance(self, now: float) -> float:
-        """The time of this call: time stands still where the caller's goes back."""
+        """The time of this call; never before that of the previous one."""
         self._now = max(self._now, now)
         return self._now
 
     def _begin(self, reading: Reading, probabilities: list[float], now: float) -> Change:
-        believed = reading.quality >= self._settings.min_quality
+        reliable = reading.quality >= self._settings.min_quality
         track = self._tracks[reading.track_id] = _Track(
             shown=None,
             since=now,
             smoothed=probabilities,
-            believed_at=now if believed else -math.inf,
+            reliable_at=now if reliable else -math.inf,
             seen_at=now,
             size=reading.box[3],
         )
-        track.shown = self._verdict(track, now, believed=believed)
+        track.shown = self._next_label(track, now, reliable=reliable)
         return Change(
             track_id=reading.track_id,
             expression=self._name(track.shown),
@@ -158,19 +161,19 @@ class ExpressionMachine:
         )
 
     def _follow(self, track: _Track, reading: Reading, probabilities: list[float], now: float) -> Change | None:
-        believed = reading.quality >= self._settings.min_quality
+        reliable = reading.quality >= self._settings.min_quality
         track.seen_at = now
         track.size = reading.box[3]
-        if believed:
+        if reliable:
             self._smooth(track, probabilities, now)
-        verdict, shown_for = self._verdict(track, now, believed=believed), now - track.since
-        if verdict == track.shown or shown_for < self._settings.dwell_s:
+        label, shown_for = self._next_label(track, now, reliable=reliable), now - track.since
+        if label == track.shown or shown_for < self._settings.dwell_s:
             return None
         previous = self._name(track.shown)
-        track.shown, track.since, track.below_since = verdict, now, NEVER
+        track.shown, track.since, track.below_since = label, now, NEVER
         return Change(
             track_id=reading.track_id,
-            expression=self._name(verdict),
+            expression=self._name(label),
             previous=previous,
             confidence=_confidence(track),
             since=now,
@@ -178,36 +181,36 @@ class ExpressionMachine:
         )
 
     def _smooth(self, track: _Track, probabilities: list[float], now: float) -> None:
-        """Let `probabilities` stand for the time since the last reading that was believed."""
+        """Apply `probabilities` to the time since the last reliable reading."""
         tau, leave = self._settings.smoothing_s, self._settings.leave
-        kept = math.exp((track.believed_at - now) / tau) if tau > 0 else 0.0
-        before = track.smoothed
-        track.smoothed = [p + (s - p) * kept for p, s in zip(probabilities, before, strict=True)]
+        decay = math.exp((track.reliable_at - now) / tau) if tau > 0 else 0.0
+        previous = track.smoothed
+        track.smoothed = [p + (s - p) * decay for p, s in zip(probabilities, previous, strict=True)]
         if track.shown is not None:
             if track.smoothed[track.shown] >= leave:
                 track.below_since = NEVER
             elif track.below_since == NEVER:
-                # `hold_s` starts where the exponential crosses `leave`, somewhere between the two readings;
-                # starting at either of them would cost the one-frame accuracy that the module promises.
-                s, p = before[track.shown], probabilities[track.shown]
-                track.below_since = min(now, track.believed_at + tau * math.log((s - p) / (leave - p)))
-        track.believed_at = now
+                # `hold_s` starts where the exponential crosses `leave`, somewhere between the two readings.
+                # Starting at either of them would break the accuracy of one frame that this module promises.
+                s, p = previous[track.shown], probabilities[track.shown]
+                track.below_since = min(now, track.reliable_at + tau * math.log((s - p) / (leave - p)))
+        track.reliable_at = now
 
-    def _verdict(self, track: _Track, now: float, *, believed: bool) -> int | None:
-        """The label that the evidence asks for, None for uncertain; `dwell_s` is not considered here."""
-        if not believed and now - track.believed_at >= self._settings.hold_s:
+    def _next_label(self, track: _Track, now: float, *, reliable: bool) -> int | None:
+        """The label to show next, None for uncertain, regardless of `dwell_s`."""
+        if not reliable and now - track.reliable_at >= self._settings.hold_s:
             return None
         highest = max(track.smoothed)
-        kept = track.shown
-        # Of two equal labels the one that is shown stays.
-        if highest >= self._settings.enter and (kept is None or track.smoothed[kept] < highest):
+        shown = track.shown
+        # On a tie, the shown label stays.
+        if highest >= self._settings.enter and (shown is None or track.smoothed[shown] < highest):
             return track.smoothed.index(highest)
-        if kept is not None and now - track.below_since >= self._settings.hold_s:
+        if shown is not None and now - track.below_since >= self._settings.hold_s:
             return None
-        return kept
+        return shown
 
     def _lost(self, now: float) -> list[int]:
-        """The tracks whose absence has outlasted `hold_s`, and whose last change is `dwell_s` ago."""
+        """Ids of the tracks that have been missing for `hold_s` and whose last change was `dwell_s` ago."""
         hold_s, dwell_s = self._settings.hold_s, self._settings.dwell_s
         return [
             track_id
@@ -231,5 +234,5 @@ class ExpressionMachine:
 
 
 def _confidence(track: _Track) -> float:
-    """The smoothed probability of what is shown; the largest there is where that is uncertain."""
+    """The smoothed probability of the shown label; the highest of all if the expression is uncertain."""
     return max(track.smoothed) if track.shown is None else track.smoothed[track.shown]

@@ -1,4 +1,4 @@
-"""Changes to files and folders that are there whole or not at all, whenever the process or the power ends."""
+"""Atomic file operations: after a crash or a power cut, a change is either complete or absent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-"""renameat2(2)."""
+"""Constants of renameat2(2)."""
 
 
 def swap_directories(one: Path, other: Path) -> None:
-    """Let two folders of one file system swap their names, at one moment.
+    """Swap the names of two folders of one file system, atomically.
 
     Raises:
-        OSError: they cannot, as on a network's file system.
+        OSError: the file system can't do that, as most network file systems.
     """
     library = ctypes.CDLL(None, use_errno=True)
     if library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
@@ -29,7 +29,7 @@ def swap_directories(one: Path, other: Path) -> None:
 
 
 def replace_symlink(link: Path, target: str) -> None:
-    """Let a link, which need not be there yet, lead to something else."""
+    """Point a symlink at another target, atomically; create it if it doesn't exist."""
     new = link.with_name(f".{link.name}.new")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
@@ -38,12 +38,12 @@ def replace_symlink(link: Path, target: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file."""
+    """Write a small file atomically. See `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a small file, for whom `mode` and the umask let read it. What fails leaves nothing behind."""
+    """Write a small file atomically. `mode` and the umask set its permissions. A failure leaves the old file."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     try:
@@ -58,20 +58,20 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 
 def append(file: BinaryIO, data: bytes) -> None:
-    """Write at the end of an unbuffered file, all of it or nothing."""
+    """Append to an unbuffered file, all of `data` or nothing."""
     size = os.fstat(file.fileno()).st_size
     try:
         if file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - the system's own words for it
+            raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - handled as if the system had raised it
     except OSError:
-        # What did fit would make a reader call the file damaged.
+        # A partial record would make the file look damaged to a reader.
         with contextlib.suppress(OSError):
             file.truncate(size)
         raise
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy what is in a folder of plain files to another, which is there, so that everybody can read it."""
+    """Copy the contents of a folder into an existing one, readable by all users."""
     for path in source.rglob("*"):
         copy = target / path.relative_to(source)
         if path.is_dir():
@@ -84,7 +84,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def same(one: Path, other: Path, *, but: str = "") -> bool:
-    """Whether two folders hold the same files, but for those in one of their own folders."""
+    """Whether two folders hold the same files. The subfolder `but` is ignored."""
     import filecmp
 
     names = [
@@ -96,7 +96,7 @@ def same(one: Path, other: Path, *, but: str = "") -> bool:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Flush a file, or the entries of a folder, to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -105,6 +105,6 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until all that is in a folder is on the disk."""
+    """Flush a folder and everything in it to the disk (fsync)."""
     for path in (*folder.rglob("*"), folder):
         sync(path)

@@ -1,4 +1,4 @@
-"""One seam for the two interpreters that run TFLite models: LiteRT where it is installed, else tflite-runtime."""
+"""One interface to the two interpreters of TFLite models: LiteRT if it is installed, else tflite-runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNTIMES = (("ai-edge-litert", "ai_edge_litert.interpreter"), ("tflite-runtime", "tflite_runtime.interpreter"))
-"""Distribution and module, in order of preference."""
+"""Distributions and their modules, in order of preference."""
 
 
 @cache
@@ -31,30 +31,30 @@ def _interpreter_class() -> tuple[str, Any]:
         try:
             return distribution, importlib.import_module(module).Interpreter
         except ImportError as error:
-            # A wheel built for another NumPy also ends here, and its reason is worth reading.
+            # A wheel built for another NumPy also raises this; its message says so.
             reasons.append(f"{distribution}: {str(error).splitlines()[0]}")
     raise UnavailableError(f"no TFLite interpreter: pip install ai-edge-litert ({'; '.join(reasons)})")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the C++ side from announcing its delegate on stderr; it has no switch for that."""
+    """Silence stderr, where the C++ library announces its delegate. It has no option for that."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 def runtime_name() -> str:
-    """Distribution and version of the interpreter in use, as in `ai-edge-litert 2.3.0`.
+    """Distribution and version of the interpreter in use, such as `ai-edge-litert 2.3.0`.
 
     Raises:
-        UnavailableError: none is installed.
+        UnavailableError: no interpreter is installed.
     """
     distribution, interpreter = _interpreter_class()
     package = importlib.import_module(interpreter.__module__.partition(".")[0])
@@ -70,20 +70,24 @@ class Input:
     quantisation: tuple[float, int]
     """Scale and zero point; (0, 0) for a float model."""
     view: Callable[[], NDArray[Any]]
-    """Gives the input tensor itself, to be written in place.
+    """Returns the input tensor itself, to be written in place.
 
-    The interpreter refuses to run while anybody holds this array: write to it, don't keep it.
+    Write to this array and drop it: the interpreter refuses to run while a reference to it exists.
     """
 
 
 class Model:
-    """A TFLite model, run on one thread unless told otherwise."""
+    """A TFLite model."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """Load `path` and allocate its tensors.
 
+        Args:
+            path: the model file.
+            threads: number of threads that the interpreter uses.
+
         Raises:
-            ConfigError: the file is missing, or is no model that this interpreter can run.
+            ConfigError: the file is missing, or this interpreter can't run it.
             UnavailableError: no interpreter is installed.
         """
         distribution, interpreter = _interpreter_class()
@@ -103,7 +107,7 @@ class Model:
             )
             for each in self._interpreter.get_input_details()
         )
-        """In the order of the file, which is any: tell them by their shapes."""
+        """The inputs, in the order of the file. That order is arbitrary; identify them by their shapes."""
         self._outputs = self._interpreter.get_output_details()
         self.output_shapes: tuple[tuple[int, ...], ...] = tuple(
             tuple(int(n) for n in output["shape"]) for output in self._outputs
@@ -112,15 +116,15 @@ class Model:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of what goes in."""
+        """Type of the first input."""
         return self.inputs[0].dtype
 
     def reads_only(self, *shape: int) -> bool:
-        """Whether it has one input, and that of this shape."""
+        """Whether the model has exactly one input, of this shape."""
         return [each.shape for each in self.inputs] == [shape]
 
     def invoke(self) -> None:
-        """Run the model on what is in its inputs."""
+        """Run the model on the current values of its inputs."""
         self._interpreter.invoke()
 
     def output(self, index: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Secrets in files: passwords and keys that nobody but their owner may read."""
+"""Files that hold secrets: passwords and keys that only their owner may read."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from edge.errors import ConfigError
 
 
 def refuse_if_world_readable(path: Path, what: str) -> None:
-    """Make sure that a secret is one.
+    """Check the permissions of a file that holds a secret.
 
     Args:
-        path: of a file.
-        what: stands in it, for the message.
+        path: the file.
+        what: what the file holds, for the message.
 
     Raises:
-        ConfigError: everybody on this machine can read it.
-        OSError: it is not there.
+        ConfigError: all users of this machine can read the file.
+        OSError: the file doesn't exist.
     """
     if path.stat().st_mode & stat.S_IROTH:
-        raise ConfigError(f"{what} {path} can be read by everybody on this machine; run: chmod o= {path}")
+        raise ConfigError(f"{what} {path} is readable by all users of this machine; run: chmod o= {path}")
 
 
 def read_secret(name: str, key: str) -> str:
     """The first line of a file that holds a secret.
 
     Args:
-        name: of the file.
-        key: where it was named, for the message.
+        name: path of the file.
+        key: setting or option that names the file, for the message.
 
     Raises:
-        ConfigError: it cannot be read, or everybody can.
+        ConfigError: the file can't be read, or all users of this machine can read it.
     """
     path = Path(name).expanduser()
     try:
@@ -45,7 +45,7 @@ def read_secret(name: str, key: str) -> str:
 
 
 def credential_file(name: str) -> str:
-    """Where the service finds a secret; empty: it was given none, or an empty one, as the installer makes it."""
+    """Path of a credential that systemd passes to the service; empty if there is none, or if the file is empty."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(folder or "", name)
     try:
@@ -55,7 +55,7 @@ def credential_file(name: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """A URL that may be shown: what stands between `:` and `@` is left out."""
+    """A URL without its password, to be shown."""
     head, at, tail = url.rpartition("@")
     if not at:
         return url

@@ -1,8 +1,7 @@
-"""Configuration: one TOML file, checked key by key, into frozen dataclasses.
+"""Settings: one TOML file, checked key by key, becomes frozen dataclasses. No other module reads settings.
 
-`emotion-edge.toml` beside this module documents every key and holds every default; a test keeps the two
-equal. This is the only reader of configuration. What a text *means* (a camera, an address) is for the module
-that uses it to say; here it only has to be a text.
+`emotion-edge.toml` beside this module documents every key and has every default; a test keeps the two equal. The
+modules that use a camera or an address parse it; here it only has to be text.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEMPLATE = Path(__file__).with_name("emotion-edge.toml")
+"""The documented settings file, with every key and its default."""
 SYSTEM_FILE = Path("/etc/emotion-edge/emotion-edge.toml")
-"""Read when no --config is given and it is there."""
+"""Settings file that is read without --config, if it exists."""
 COMMAND_LINE = "command line"
-"""Where overrides come from, as error messages call it."""
+"""Origin of overrides, as error messages name it."""
 
 Probability = Annotated[float, Between(0, 1)]
 Folder = Annotated[str, Text("a folder", optional=True)]
@@ -35,7 +35,7 @@ class DeviceSettings:
     """[device]."""
 
     name: Annotated[str, Text("a name", optional=True)] = ""
-    """Second level of every topic; empty: the host name."""
+    """Second level of every MQTT topic; empty: the host name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,23 @@ class CameraSettings:
 
     source: Annotated[str, Text("a camera")] = "auto"
     width: Annotated[int, Between(64, 4096, "px")] = 640
-    """px, asked of the camera."""
+    """Width of the frames requested from the camera, px."""
     height: Annotated[int, Between(64, 4096, "px")] = 480
-    """px, asked of the camera."""
+    """Height of the frames requested from the camera, px."""
     fps: Annotated[float, Between(1, 120, "frames/s")] = 15.0
-    """Frames per second that are looked at, at most."""
+    """Maximum number of frames processed per second."""
     rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
-    """Degrees clockwise by which the picture is turned, for a camera that is mounted on its side or head."""
+    """Degrees by which frames are turned clockwise, for a camera that is mounted sideways or upside down."""
     flip: Annotated[str, OneOf(("none", "horizontal", "vertical", "both"))] = "none"
-    """How the turned picture is mirrored."""
+    """How frames are mirrored after turning."""
     stall_s: Annotated[float, Between(0.5, 60, "s")] = 2.0
-    """A camera that is silent for so long is opened again."""
+    """Time without a frame after which the camera is reopened, s."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
-    """The longest pause between two attempts to open it."""
+    """Longest pause between two attempts to reopen a lost camera, s."""
 
     @property
     def is_recording(self) -> bool:
-        """Whether it plays landmarks, and has no pictures."""
+        """Whether the source is a recording, which has landmarks and no pictures."""
         return self.source.strip().startswith("recording:")
 
 
@@ -70,11 +70,11 @@ class MeshSettings:
 
     backend: Annotated[str, OneOf(("litert", "mediapipe"))] = "litert"
     models: Folder = ""
-    """Folder of the mesh models; empty: the bundle's, else the cache."""
+    """Folder of the face mesh models; empty: the bundle's, else the cache."""
     max_faces: Annotated[int, Between(1, 16, "faces")] = 2
     threads: Annotated[int, Between(1, 16, "threads")] = 1
     search_fps: Annotated[float, Between(0.1, 120, "searches/s")] = 5.0
-    """How often the detector looks for faces while there is room for another."""
+    """Searches for new faces per second, while fewer than `max_faces` are tracked."""
     min_detection: Probability = 0.5
     min_presence: Probability = 0.5
 
@@ -84,11 +84,11 @@ class ModelSettings:
     """[model]."""
 
     bundle: Folder = ""
-    """Folder of the classifier's bundle; empty: the installed one."""
+    """Folder of the model bundle; empty: the installed one."""
     shadow: Folder = ""
-    """Folder of a bundle that reads beside it and acts on nothing; empty: see `Installation.of`."""
+    """Folder of the shadow, a second bundle that only reads the same faces; empty: see `Installation.of`."""
     trusted_keys: Annotated[str, Text("a file", optional=True)] = ""
-    """The public keys of which one must have signed it; empty: `locate.TRUSTED_KEYS`, if it is there."""
+    """File of the public keys that may sign bundles; empty: `locate.TRUSTED_KEYS`, if it exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +96,17 @@ class ExpressionSettings:
     """[expression]."""
 
     smoothing_s: Annotated[float, Between(0, 10, "s")] = 0.25
-    """Time constant of the exponential smoothing of the probabilities."""
+    """Time constant of the exponential smoothing of the probabilities, s."""
     enter: Probability = 0.5
-    """A label is shown once its smoothed probability reaches this."""
+    """Smoothed probability from which a label is shown."""
     leave: Probability = 0.35
-    """A shown label stays while its smoothed probability is at least this; never above `enter`."""
+    """Smoothed probability down to which a shown label stays; at most `enter`."""
     dwell_s: Annotated[float, Between(0, 60, "s")] = 0.6
-    """The shortest time between two changes of one face."""
+    """Minimum time between two changes of one face, s."""
     hold_s: Annotated[float, Between(0, 60, "s")] = 0.4
-    """How long a result outlives its evidence: a lost face, or a probability below `leave`."""
+    """Time for which a label stays although the face is lost, can't be read or is below `leave`, s."""
     min_quality: Probability = 0.25
-    """Readings below this quality are not believed."""
+    """Minimum quality of a reading; readings below it are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ class LoadSettings:
     """[load]."""
 
     hot_c: Annotated[float, Between(40, 100, "degrees Celsius")] = 75.0
-    """From this temperature of the processor on, fewer pictures a second are looked at."""
+    """Temperature of the processor from which fewer frames are processed."""
     least_fps: Annotated[float, Between(0.2, 120, "frames/s")] = 3.0
-    """However hot it is, so many are."""
+    """Minimum number of frames processed per second, however hot the processor is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +126,25 @@ class MqttSettings:
     url: Annotated[str, Text("an address")] = "mqtt://localhost:1883"
     base: Annotated[str, Text("a topic")] = "emotion"
     discovery: Annotated[str, Text("a topic", optional=True)] = "homeassistant"
-    """Where Home Assistant looks for new devices; empty: it is not told of this one."""
+    """Discovery prefix of Home Assistant; empty: no discovery."""
     username: Annotated[str, Text("a name", optional=True)] = ""
     password_file: Annotated[str, Text("a file", optional=True)] = ""
     ca_file: Annotated[str, Text("a file", optional=True)] = ""
-    """Who vouches for the broker's certificate; empty: whom the system trusts."""
+    """Certificate of the CA that signed the broker's; empty: the CAs that the system trusts."""
     cert_file: Annotated[str, Text("a file", optional=True)] = ""
     key_file: Annotated[str, Text("a file", optional=True)] = ""
     keepalive_s: Annotated[int, Between(5, 65535, "s")] = 15
-    """The broker reports the device offline after one and a half times this."""
+    """Longest silence on the connection, s. The broker reports the device as offline after 1.5 times as long."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
-    """The longest pause between two attempts to connect."""
+    """Longest pause between two attempts to connect, s."""
     queue: Annotated[int, Between(1, 100_000, "events")] = 1000
-    """Events kept while the broker is away; the oldest is dropped first."""
+    """Maximum number of events that wait while the broker is away; the oldest are dropped first."""
     expiry_s: Annotated[int, Between(1, 86400, "s")] = 300
-    """Events older than this are of no use to anybody and are dropped."""
+    """Age at which an event is dropped instead of delivered, s."""
     state_interval_s: Annotated[float, Between(0.1, 3600, "s")] = 1.0
-    """The state is published on every change, and at most this often in between."""
+    """Interval at which the state is published between two changes, s."""
     health_interval_s: Annotated[float, Between(1, 3600, "s")] = 30.0
+    """Interval at which `health` is published, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +161,26 @@ class Settings:
 
     @property
     def device_name(self) -> str:
-        """The name in the topics: the configured one, or the host name without its domain."""
+        """Name of the device in topics: the configured one, else the host name without its domain."""
         return self.device.name or socket.gethostname().split(".")[0] or "raspberrypi"
 
 
 def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
-    """Read and check the configuration.
+    """Read and check the settings.
 
     Args:
-        path: The file; None: `SYSTEM_FILE` if there is one, else the defaults.
-        overrides: Values of the command line that go above those of the file, by dotted key:
+        path: the file; None: `SYSTEM_FILE` if it exists, else the defaults.
+        overrides: values of the command line that override those of the file, by dotted key:
             `{"camera.source": "demo"}`.
 
     Raises:
-        ConfigError: The file cannot be read or is not TOML, or a key is unknown, or a value is not allowed, or
-            everybody can read a password in it.
+        ConfigError: the file can't be read or isn't TOML, a key is unknown, a value is not allowed, or the file
+            contains a password and all users of this machine can read it.
     """
     file = path or SYSTEM_FILE
     settings = _merged(Settings(), _read(file, optional=path is None), str(file))
     if without_password(settings.mqtt.url) != settings.mqtt.url:
-        refuse_if_world_readable(file, "mqtt.url has a password in it, and the settings file")
+        refuse_if_world_readable(file, "mqtt.url contains a password, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
         settings = _merged(settings, {section: {key: value} if dot else value}, COMMAND_LINE)
@@ -193,7 +194,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
 
 
 def template() -> str:
-    """The text of a settings file that holds every key with its default and says what it is for."""
+    """The text of the documented settings file."""
     return TEMPLATE.read_text(encoding="utf-8")
 
 
@@ -205,20 +206,20 @@ def _read(path: Path, *, optional: bool) -> dict[str, Any]:
             return {}
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        # Editors on Windows put a byte-order mark first; TOML knows none.
+        # Editors on Windows write a byte-order mark, which TOML doesn't allow.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}: is not UTF-8 (at line {line}); save it as UTF-8") from None
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, or the bare one of a number with thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or int()'s own for a number with thousands of digits
         reason = str(error).replace("at end of document", f"at line {len(text.splitlines())}, the end of the file")
         raise ConfigError(f"{path}: is not TOML: {reason}") from None
 
 
 def _merged(settings: Settings, tables: Mapping[str, Any], origin: str) -> Settings:
-    """`settings` with the values of `tables` in their place; `origin` is named in errors."""
+    """`settings` updated with the values of `tables`. Error messages name `origin`."""
     try:
         return update(settings, tables)
     except InvalidError as error:

@@ -1,8 +1,8 @@
-"""Checks values from outside, such as a settings file, a recipe or a manifest, into frozen dataclasses.
+"""Validates external data, such as a settings file, a recipe or a manifest, and builds frozen dataclasses from it.
 
-The type of a field says what it allows: `fps: Annotated[float, Between(1, 120, "frames/s")]`. Fields may be numbers,
-text, booleans, dates, tuples, mappings from text, and dataclasses of these. Whatever is wrong ends as an InvalidError:
-one line that names the key, repeats the value and says what is allowed. Who reads a file puts its name in front.
+The type of a field states what it allows: `fps: Annotated[float, Between(1, 120, "frames/s")]`. Fields may be numbers,
+text, booleans, dates, tuples, mappings from text, and dataclasses of these. Every fault raises InvalidError: one line
+that names the key, repeats the value and says what is allowed. The caller adds the name of the file.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ else:
     Instance = TypeVar("Instance")
 
 SHOWN_MAX = 60
-"""Characters of a value that a message repeats, so that it stays one line."""
+"""Maximum number of characters of a value that a message repeats."""
 
 
 class InvalidError(ValueError):
-    """A value that is not allowed, or a key that is missing or unknown; one line."""
+    """A value is not allowed, or a key is missing or unknown. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Allows the numbers from `low` to `high`; neither NaN nor infinity is one of them."""
+    """Allows finite numbers from `low` to `high`."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -59,7 +59,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Allows a few values."""
+    """Allows a fixed set of values."""
 
     values: tuple[Any, ...]
 
@@ -67,13 +67,12 @@ class OneOf:
         return value in self.values
 
     def __str__(self) -> str:
-        *first, last = (f'"{value}"' if isinstance(value, str) else str(value) for value in self.values)
-        return f"{', '.join(first)} or {last}" if first else last
+        return _listed([f'"{value}"' if isinstance(value, str) else str(value) for value in self.values])
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Allows any text; the empty one only where it means something."""
+    """Allows any text; empty text only if `optional`."""
 
     meaning: str
     optional: bool = False
@@ -87,7 +86,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Allows text that a regular expression matches as a whole."""
+    """Allows text that a regular expression matches completely."""
 
     pattern: str
     meaning: str
@@ -101,7 +100,7 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Allows a list of at least so many values, each of which may have to be another."""
+    """Allows a list of at least `least` values, without duplicates if `distinct`."""
 
     least: int = 1
     distinct: bool = False
@@ -110,27 +109,27 @@ class Items:
         return len(values) >= self.least and not (self.distinct and len(set(values)) < len(values))
 
     def __str__(self) -> str:
-        return f"at least {self.least}" + (", none twice" if self.distinct else "")
+        return f"at least {self.least}" + (", without duplicates" if self.distinct else "")
 
 
 def allowed(kind: type) -> dict[str, tuple[type, Any]]:
-    """The fields of a dataclass, each with its type and the rule on its values; the rule may be None."""
+    """The fields of a dataclass: name -> type and rule; the rule may be None."""
     return {name: _parts(hint) for name, hint in _hints(kind).items()}
 
 
 def build(kind: type[Instance], values: object, key: str = "") -> Instance:
-    """A dataclass from a JSON object or TOML table; keys that it has no field for are left aside.
+    """Build a dataclass from a JSON object or TOML table. Keys without a field are ignored.
 
     Args:
         kind: the dataclass.
-        values: as read.
-        key: dotted name of the object, for messages; empty: it is the whole.
+        values: the object, as parsed.
+        key: dotted name of the object, for messages; empty: the top level.
 
     Raises:
-        InvalidError: it is no object, a field without a default is missing, or a value is not allowed.
+        InvalidError: `values` is not an object, a required field is missing, or a value is not allowed.
     """
     if not isinstance(values, Mapping):
-        raise _not_allowed(key or "the whole", values, kind)
+        raise _not_allowed(key or "the top level", values, kind)
     found = {}
     for field in dataclasses.fields(kind):
         name = f"{key}.{field.name}" if key else field.name
@@ -142,23 +141,23 @@ def build(kind: type[Instance], values: object, key: str = "") -> Instance:
 
 
 def update(instance: Instance, changes: Mapping[str, Any]) -> Instance:
-    """A dataclass with some values changed, as a file of settings does; every key must be known.
+    """A copy of a dataclass with some values changed, as by a settings file. Every key must be known.
 
     Args:
-        instance: the values so far; fields that are dataclasses are sections.
-        changes: as read, sections nested.
+        instance: the current values; fields that are dataclasses are sections.
+        changes: the new values, as parsed, with nested sections.
 
     Raises:
-        InvalidError: a key is unknown, with the known one that was probably meant; or a value is not allowed.
+        InvalidError: a key is unknown, in which case the message suggests a known one; or a value is not allowed.
     """
     return _updated(instance, changes, "", type(instance))
 
 
 def checked(hint: Any, value: Any, key: str) -> Any:
-    """A value in the type that a field has.
+    """Check a value and convert it to the type of its field.
 
     Raises:
-        InvalidError: it is not allowed; `key` is its dotted name.
+        InvalidError: the value is not allowed. The message names `key`, its dotted name.
     """
     base, rule = _parts(hint)
     origin, arguments = get_origin(base), get_args(base)
@@ -179,7 +178,7 @@ def checked(hint: Any, value: Any, key: str) -> Any:
 
 
 def as_json(instance: DataclassInstance) -> dict[str, Any]:
-    """What `build` made, as an object for `json.dumps`; fields that have their default are left out."""
+    """The inverse of `build`: an object for `json.dumps`, without fields that have their default."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -212,7 +211,7 @@ def _is_section(hint: Any) -> bool:
 
 
 def _unknown(name: str, section: str, whole: type, *, is_section: bool) -> InvalidError:
-    """The error for a name that is not known, with the known name that was probably meant."""
+    """The error for an unknown name, with the known name that was probably meant."""
     import difflib
 
     sections = {title: list(_hints(hint)) for title, hint in _hints(whole).items() if _is_section(hint)}
@@ -227,15 +226,20 @@ def _unknown(name: str, section: str, whole: type, *, is_section: bool) -> Inval
     elif homes:
         advice = f"it belongs in {' or '.join(homes)}"
     else:
-        advice = f"known are {', '.join(known)}"
+        advice = f"choose {_listed(known)}"
     return InvalidError(f"unknown {what}{where}; {advice}")
+
+
+def _listed(choices: list[str]) -> str:
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 _WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", date: "a date"}
 
 
 def _described(hint: Any) -> str:
-    """What a field allows, in words."""
+    """A description of what a field allows."""
     base, rule = _parts(hint)
     origin, arguments = get_origin(base), get_args(base)
     if origin in {Union, types.UnionType}:
@@ -250,9 +254,9 @@ def _described(hint: Any) -> str:
 
 
 def _converted(base: Any, value: Any) -> Any:
-    """The value in its type; None: it cannot be."""
+    """The value, converted to its type; None if that is impossible."""
     if base not in _WORDS or (isinstance(value, bool) and base is not bool):
-        return None  # to Python `true` is a whole number, to a person it is none
+        return None  # `true` is an int in Python, but not what a user means by a whole number
     if base is float and isinstance(value, int | float):
         try:
             number = float(value)
@@ -277,7 +281,7 @@ def _shown(value: object) -> str:
 
 
 def _parts(hint: Any) -> tuple[Any, Any]:
-    """Type and rule of a field."""
+    """The type and the rule of a field."""
     if get_origin(hint) is Annotated:
         base, rule, *_ = get_args(hint)
         return base, rule

@@ -1,4 +1,4 @@
-"""What the expression machine promises: few, steady changes that do not depend on the frame rate."""
+"""The expression machine: few, stable changes that do not depend on the frame rate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ bounded = settings(deadline=None, max_examples=60)
 
 
 def reading(track: int = 1, *, quality: float = 1.0, size: float = 100.0, **given: float) -> Reading:
-    """A reading with the given probabilities; the labels that are not given share the rest."""
+    """A reading with the given probabilities; the other labels share the rest."""
     rest = (1 - sum(given.values())) / (len(LABELS) - len(given))
     probabilities = np.array([given.get(label, rest) for label in LABELS], np.float32)
     return Reading(track, probabilities, quality, (0.0, 0.0, size, size))
@@ -45,7 +45,7 @@ BLURRED = reading(happiness=0.9, quality=0.1)
 
 
 class Scene:
-    """A machine that is fed at FPS; remembers what came out."""
+    """A machine that gets readings at FPS, and its changes."""
 
     def __init__(self, machine_settings: ExpressionSettings = SETTINGS) -> None:
         self.machine = ExpressionMachine(LABELS, machine_settings)
@@ -57,7 +57,7 @@ class Scene:
         return self.frame / FPS
 
     def show(self, *readings: Reading, seconds: float) -> list[Change]:
-        """The changes while the camera sees the same for a time."""
+        """Feed the same readings for a time and return the changes."""
         changes = []
         for _ in range(round(seconds * FPS)):
             self.frame += 1
@@ -70,33 +70,33 @@ def within_a_frame_after(moment: float, change: Change) -> bool:
     return moment <= change.since <= moment + 1 / FPS + 1e-9
 
 
-def story(changes: list[Change]) -> list[tuple[str, str | None, str | None]]:
+def summary(changes: list[Change]) -> list[tuple[str, str | None, str | None]]:
     return [(change.kind, change.previous, change.expression) for change in changes]
 
 
-# The life of one face.
+# One face.
 
 
 def test_the_first_good_reading_is_shown_at_once():
     changes = ExpressionMachine(LABELS, SETTINGS).step([HAPPY], 7.0)
-    assert story(changes) == [("new", None, "happiness")]
+    assert summary(changes) == [("new", None, "happiness")]
     assert (changes[0].since, changes[0].duration_s) == (7.0, 0.0)
     assert changes[0].confidence == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("first", [VAGUE, BLURRED], ids=["no label likely enough", "poor quality"])
-def test_a_face_that_cannot_be_read_is_new_and_uncertain(first: Reading):
+def test_an_unreadable_face_is_new_and_uncertain(first: Reading):
     changes = ExpressionMachine(LABELS, SETTINGS).step([first], 0.0)
-    assert story(changes) == [("new", None, UNCERTAIN)]
+    assert summary(changes) == [("new", None, UNCERTAIN)]
     assert changes[0].confidence == pytest.approx(float(first.probabilities.max(axis=None)))
 
 
-def test_another_expression_is_shown_when_its_smoothed_probability_reaches_enter():
+def test_an_expression_is_shown_when_its_smoothed_probability_reaches_enter():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     switched = scene.now
     (change,) = scene.show(SAD, seconds=2)
-    assert story([change]) == [("update", "happiness", "sadness")]
+    assert summary([change]) == [("update", "happiness", "sadness")]
     rises_from = float(HAPPY.probabilities[LABELS.index("sadness")])
     expected = switched + 0.25 * math.log((0.9 - rises_from) / (0.9 - 0.5))
     assert within_a_frame_after(expected, change)
@@ -108,16 +108,16 @@ def test_a_flicker_shorter_than_the_smoothing_is_not_shown():
     scene.show(HAPPY, seconds=2)
     scene.show(SAD, seconds=0.1)
     scene.show(HAPPY, seconds=2)
-    assert story(scene.changes) == [("new", None, "happiness")]
+    assert summary(scene.changes) == [("new", None, "happiness")]
 
 
-def test_between_leave_and_enter_the_shown_expression_stays_and_no_other_comes_in():
+def test_between_leave_and_enter_the_shown_expression_stays_and_no_other_appears():
     scene = Scene()
     between = reading(happiness=0.42, sadness=0.45)
     scene.show(HAPPY, seconds=2)
     assert scene.show(between, seconds=10) == []
     fresh = Scene()
-    assert story(fresh.show(between, seconds=10)) == [("new", None, UNCERTAIN)]
+    assert summary(fresh.show(between, seconds=10)) == [("new", None, UNCERTAIN)]
 
 
 def test_below_leave_the_expression_is_held_and_then_uncertain():
@@ -125,7 +125,7 @@ def test_below_leave_the_expression_is_held_and_then_uncertain():
     scene.show(HAPPY, seconds=2)
     switched = scene.now
     (change,) = scene.show(VAGUE, seconds=2)
-    assert story([change]) == [("update", "happiness", UNCERTAIN)]
+    assert summary([change]) == [("update", "happiness", UNCERTAIN)]
     below = switched + 0.25 * math.log((0.9 - 0.2) / (0.35 - 0.2))
     assert within_a_frame_after(below + 0.4, change)
 
@@ -135,7 +135,7 @@ def test_a_dip_below_leave_that_is_shorter_than_the_hold_is_not_shown():
     scene.show(HAPPY, seconds=2)
     scene.show(VAGUE, seconds=0.3)
     scene.show(HAPPY, seconds=2)
-    assert story(scene.changes) == [("new", None, "happiness")]
+    assert summary(scene.changes) == [("new", None, "happiness")]
 
 
 def test_an_expression_that_comes_and_goes_within_the_dwell_is_not_shown():
@@ -143,7 +143,7 @@ def test_an_expression_that_comes_and_goes_within_the_dwell_is_not_shown():
     scene.show(HAPPY, seconds=0.2)
     scene.show(SAD, seconds=0.5)
     scene.show(HAPPY, seconds=2)
-    assert story(scene.changes) == [("new", None, "happiness")]
+    assert summary(scene.changes) == [("new", None, "happiness")]
 
 
 def test_an_expression_that_lasts_is_shown_when_the_dwell_is_over():
@@ -153,7 +153,7 @@ def test_an_expression_that_lasts_is_shown_when_the_dwell_is_over():
     assert change.duration_s == pytest.approx(1.0, abs=1 / FPS)
 
 
-def test_of_two_equally_likely_expressions_the_shown_one_stays():
+def test_on_a_tie_the_shown_expression_stays():
     scene = Scene(replace(SETTINGS, enter=0.4, smoothing_s=0.0))
     scene.show(SAD, seconds=2)
     assert scene.show(reading(happiness=0.45, sadness=0.45), seconds=5) == []
@@ -162,7 +162,7 @@ def test_of_two_equally_likely_expressions_the_shown_one_stays():
 # Poor quality.
 
 
-def test_poor_readings_are_not_believed():
+def test_readings_of_poor_quality_are_ignored():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     assert scene.show(replace(SAD, quality=0.1), seconds=0.35) == []
@@ -170,29 +170,29 @@ def test_poor_readings_are_not_believed():
     assert shown.probabilities["sadness"] == pytest.approx(HAPPY.probabilities[LABELS.index("sadness")])
 
 
-def test_nothing_but_poor_readings_for_the_hold_is_uncertain_until_a_good_one_comes():
+def test_after_only_poor_readings_for_hold_s_the_face_is_uncertain_until_a_good_one():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     left = scene.now
     (change,) = scene.show(BLURRED, seconds=2)
-    assert story([change]) == [("update", "happiness", UNCERTAIN)]
+    assert summary([change]) == [("update", "happiness", UNCERTAIN)]
     assert within_a_frame_after(left + 0.4, change)
-    assert story(scene.show(HAPPY, seconds=1 / FPS)) == [("update", UNCERTAIN, "happiness")]
+    assert summary(scene.show(HAPPY, seconds=1 / FPS)) == [("update", UNCERTAIN, "happiness")]
 
 
-def test_what_the_last_expression_lacked_is_not_held_against_the_next():
+def test_a_new_expression_starts_with_a_fresh_hold_time():
     scene = Scene(replace(SETTINGS, smoothing_s=0.0, dwell_s=0.0))
     scene.show(HAPPY, seconds=2)
     scene.show(VAGUE, seconds=0.3)
     scene.show(SAD, seconds=1 / FPS)
     scene.show(BLURRED, seconds=0.3)
-    assert story(scene.changes) == [("new", None, "happiness"), ("update", "happiness", "sadness")]
+    assert summary(scene.changes) == [("new", None, "happiness"), ("update", "happiness", "sadness")]
 
 
 def test_the_first_good_reading_after_poor_ones_counts_in_full():
     scene = Scene(replace(SETTINGS, dwell_s=0.0))
     scene.show(BLURRED, seconds=0.1)
-    assert story(scene.show(SAD, seconds=1 / FPS)) == [("update", UNCERTAIN, "sadness")]
+    assert summary(scene.show(SAD, seconds=1 / FPS)) == [("update", UNCERTAIN, "sadness")]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -211,12 +211,12 @@ def test_a_reading_that_is_not_finite_is_ignored(where: str, bad: float):
     assert scene.machine.shown() == before
 
 
-def test_a_reading_for_other_labels_is_refused():
+def test_a_reading_for_other_labels_is_rejected():
     with pytest.raises(ValueError, match="8 probabilities for 2 labels"):
         ExpressionMachine(("open", "closed"), SETTINGS).step([HAPPY], 0.0)
 
 
-def test_a_leave_above_enter_is_refused():
+def test_leave_above_enter_is_rejected():
     with pytest.raises(ValueError, match="leave"):
         ExpressionMachine(LABELS, replace(SETTINGS, leave=0.6))
 
@@ -224,28 +224,28 @@ def test_a_leave_above_enter_is_refused():
 # Absence.
 
 
-def test_a_face_that_is_gone_is_held_and_then_ends():
+def test_a_missing_face_is_held_and_then_ends():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     left = scene.now
     (change,) = scene.show(seconds=2)
-    assert story([change]) == [("end", "happiness", None)]
+    assert summary([change]) == [("end", "happiness", None)]
     assert within_a_frame_after(left + 0.4, change)
     assert change.confidence == pytest.approx(0.9)
     assert change.duration_s == pytest.approx(change.since - 1 / FPS)
     assert scene.machine.shown() == ()
 
 
-def test_a_face_that_is_back_within_the_hold_goes_on_without_a_change():
+def test_a_face_that_returns_within_the_hold_continues_without_a_change():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     scene.show(seconds=0.35)
     assert len(scene.machine.shown()) == 1
     scene.show(HAPPY, seconds=2)
-    assert story(scene.changes) == [("new", None, "happiness")]
+    assert summary(scene.changes) == [("new", None, "happiness")]
 
 
-def test_a_face_that_is_back_after_its_end_is_new():
+def test_a_face_that_returns_after_its_end_is_new():
     scene = Scene()
     scene.show(HAPPY, seconds=2)
     scene.show(seconds=2)
@@ -254,7 +254,7 @@ def test_a_face_that_is_back_after_its_end_is_new():
     assert scene.changes[-1].expression == "sadness"
 
 
-def test_a_passing_face_is_shown_for_the_dwell():
+def test_a_brief_face_is_shown_for_dwell_s():
     scene = Scene(replace(SETTINGS, dwell_s=1.0, hold_s=0.1))
     scene.show(HAPPY, seconds=0.1)
     (end,) = scene.show(seconds=2)
@@ -263,8 +263,8 @@ def test_a_passing_face_is_shown_for_the_dwell():
 
 def test_without_a_hold_an_absent_face_ends_and_a_present_one_does_not():
     scene = Scene(replace(SETTINGS, hold_s=0.0, dwell_s=0.0))
-    assert story(scene.show(HAPPY, seconds=2)) == [("new", None, "happiness")]
-    assert story(scene.show(seconds=1 / FPS)) == [("end", "happiness", None)]
+    assert summary(scene.show(HAPPY, seconds=2)) == [("new", None, "happiness")]
+    assert summary(scene.show(seconds=1 / FPS)) == [("end", "happiness", None)]
 
 
 def test_close_ends_every_face_at_once():
@@ -286,19 +286,19 @@ def test_after_a_long_pause_the_first_reading_counts_in_full():
     machine = ExpressionMachine(LABELS, SETTINGS)
     machine.step([HAPPY], 0.0)
     (change,) = machine.step([SAD], 3600.0)
-    assert story([change]) == [("update", "happiness", "sadness")]
+    assert summary([change]) == [("update", "happiness", "sadness")]
     assert change.confidence == pytest.approx(0.9)
     assert change.duration_s == 3600.0
 
 
-def test_after_a_long_pause_a_face_that_is_gone_ends():
+def test_after_a_long_pause_a_missing_face_ends():
     machine = ExpressionMachine(LABELS, SETTINGS)
     machine.step([HAPPY], 0.0)
-    assert story(machine.step([], 3600.0)) == [("end", "happiness", None)]
+    assert summary(machine.step([], 3600.0)) == [("end", "happiness", None)]
 
 
 @pytest.mark.parametrize("later", [5.0, 1.0], ids=["the same time", "an earlier time"])
-def test_time_that_does_not_advance_moves_nothing(later: float):
+def test_time_that_does_not_advance_changes_nothing(later: float):
     machine = ExpressionMachine(LABELS, SETTINGS)
     machine.step([HAPPY], 5.0)
     before = machine.shown()
@@ -329,14 +329,14 @@ def test_shown_carries_the_smoothed_probabilities_by_label():
     machine.step([reading(happiness=0.8, sadness=0.2)], 3.0)
     machine.step([reading(sadness=0.9, happiness=0.1)], 3.1)
     (shown,) = machine.shown()
-    kept = math.exp(-0.1 / 0.25)
-    assert shown.probabilities["happiness"] == pytest.approx(0.1 + (0.8 - 0.1) * kept, abs=1e-6)
+    decay = math.exp(-0.1 / 0.25)
+    assert shown.probabilities["happiness"] == pytest.approx(0.1 + (0.8 - 0.1) * decay, abs=1e-6)
     assert tuple(shown.probabilities) == LABELS
     assert (shown.expression, shown.since) == ("happiness", 3.0)
     assert shown.confidence == shown.probabilities["happiness"]
 
 
-# Properties that hold for whatever a camera delivers.
+# Properties that hold for any input.
 
 times = st.sampled_from([0.0, 0.05, 0.25, 0.6]) | st.floats(0, 5, allow_subnormal=False)
 shares = st.floats(0, 1, allow_subnormal=False)
@@ -353,7 +353,7 @@ def any_settings(draw: st.DrawFn) -> ExpressionSettings:
 
 @st.composite
 def any_reading(draw: st.DrawFn, track: int) -> Reading:
-    # One label stands out more often than not, as it does in what a classifier says.
+    # Usually one label stands out, as in the output of a classifier.
     weights = np.array(draw(st.lists(st.integers(0, 4), min_size=8, max_size=8)), np.float32) + 0.1
     weights[draw(st.integers(0, 7))] *= draw(st.sampled_from([1, 5, 50]))
     broken = draw(st.integers(0, 19)) == 0
@@ -374,7 +374,7 @@ def any_film(draw: st.DrawFn) -> Film:
 
 
 def play(film: Film, machine_settings: ExpressionSettings) -> tuple[list[Change], list[Change]]:
-    """The changes of a film, and those of the closing after it."""
+    """The changes of a film, and those of `close` after it."""
     machine = ExpressionMachine(LABELS, machine_settings)
     changes = [change for readings, now in film for change in machine.step(readings, now)]
     return changes, machine.close(film[-1][1])
@@ -391,35 +391,35 @@ def by_track(changes: Iterable[Change]) -> dict[int, list[Change]]:
 @given(any_film(), any_settings())
 def test_two_changes_of_a_face_are_never_closer_than_the_dwell(film: Film, machine_settings: ExpressionSettings):
     changes, _ = play(film, machine_settings)
-    for life in by_track(changes).values():
-        for one, other in pairwise(life):
+    for track in by_track(changes).values():
+        for one, other in pairwise(track):
             if one.kind != "end":
                 assert other.since - one.since >= machine_settings.dwell_s
 
 
 @bounded
 @given(any_film(), any_settings())
-def test_a_life_is_new_then_updates_that_chain_then_one_end(film: Film, machine_settings: ExpressionSettings):
+def test_a_track_is_one_new_then_consistent_updates_then_one_end(film: Film, machine_settings: ExpressionSettings):
     changes, closing = play(film, machine_settings)
-    for life in by_track(changes + closing).values():
+    for track in by_track(changes + closing).values():
         shown = None
-        for change in life:
+        for change in track:
             assert change.previous == shown
             assert change.expression != shown
             shown = change.expression
-        assert life[0].kind == "new"
-        assert life[-1].kind == "end"
-        kinds = [change.kind for change in life]
+        assert track[0].kind == "new"
+        assert track[-1].kind == "end"
+        kinds = [change.kind for change in track]
         assert kinds.count("new") == kinds.count("end")
 
 
 @bounded
 @given(any_film(), any_settings())
-def test_the_durations_of_a_life_add_up(film: Film, machine_settings: ExpressionSettings):
+def test_the_durations_of_a_track_add_up(film: Film, machine_settings: ExpressionSettings):
     changes, closing = play(film, machine_settings)
-    for life in by_track(changes + closing).values():
+    for track in by_track(changes + closing).values():
         began, total = 0.0, 0.0
-        for change in life:
+        for change in track:
             assert change.duration_s >= 0
             if change.kind == "new":
                 began, total = change.since, 0.0
@@ -429,20 +429,20 @@ def test_the_durations_of_a_life_add_up(film: Film, machine_settings: Expression
 
 @bounded
 @given(any_film(), any_settings())
-def test_what_is_shown_is_what_the_changes_told(film: Film, machine_settings: ExpressionSettings):
+def test_the_shown_faces_agree_with_the_changes(film: Film, machine_settings: ExpressionSettings):
     machine = ExpressionMachine(LABELS, machine_settings)
-    told = {}
+    expected = {}
     for readings, now in film:
         for change in machine.step(readings, now):
-            told[change.track_id] = (change.expression, change.since)
+            expected[change.track_id] = (change.expression, change.since)
             if change.kind == "end":
-                del told[change.track_id]
-        assert {shown.track_id: (shown.expression, shown.since) for shown in machine.shown()} == told
+                del expected[change.track_id]
+        assert {shown.track_id: (shown.expression, shown.since) for shown in machine.shown()} == expected
         sizes = [shown.size for shown in machine.shown()]
         assert sizes == sorted(sizes, reverse=True)
         for shown in machine.shown():
-            expected = shown.probabilities.get(shown.expression, max(shown.probabilities.values()))
-            assert shown.confidence == expected
+            confidence = shown.probabilities.get(shown.expression, max(shown.probabilities.values()))
+            assert shown.confidence == confidence
             assert 0 <= shown.confidence <= 1 + 1e-6
 
 
@@ -464,8 +464,8 @@ def test_faces_do_not_influence_each_other(film: Film, machine_settings: Express
         assert list(chain(*play(alone, machine_settings))) == together[track]
 
 
-# The frame rate. The reference below is a formula, not a simulation: between two switches of the signal every
-# smoothed probability is an exponential, and the moments where it crosses a threshold can be written down.
+# The frame rate. The reference below is a closed formula, not a simulation: between two switches of the signal every
+# smoothed probability is an exponential, and the time at which it crosses a threshold is known exactly.
 
 SLOWEST = 5.0
 FRAME = 1 / SLOWEST
@@ -473,7 +473,7 @@ FRAME = 1 / SLOWEST
 
 @dataclass(frozen=True)
 class Segment:
-    """What the camera sees for a time."""
+    """A time in which the camera sees the same."""
 
     kind: str  # clear, vague, poor, gone
     label: int
@@ -487,18 +487,18 @@ class Segment:
 
 
 class Ideal:
-    """What an endless frame rate would show, segment by segment."""
+    """The changes at an infinite frame rate, segment by segment."""
 
     def __init__(self, rules: ExpressionSettings) -> None:
         self.rules = rules
         self.changes: list[tuple[float, str | None]] = []
         self.shown: str | None = None
         self.smoothed: list[float] = []
-        self.believed_until = -math.inf
+        self.reliable_until = -math.inf
         self.now = 0.0
 
-    def live(self, segment: Segment) -> None:
-        """Append the changes of one segment, and leave out what hangs on single frames."""
+    def advance(self, segment: Segment) -> None:
+        """Append the changes of one segment. Discards examples that depend on single frames."""
         end = self.now + segment.seconds
         if segment.kind == "gone":
             self.change(self.now + self.rules.hold_s, None)
@@ -506,15 +506,15 @@ class Ideal:
             first = self.shown is None
             self.change(self.now + (0 if first else self.rules.hold_s), UNCERTAIN)
             if first:
-                self.smoothed, self.believed_until = segment.probabilities(), -math.inf
+                self.smoothed, self.reliable_until = segment.probabilities(), -math.inf
         else:
             if self.shown is None:
-                self.smoothed, self.believed_until = segment.probabilities(), -math.inf
+                self.smoothed, self.reliable_until = segment.probabilities(), -math.inf
             self.follow(segment)
-            decay = math.exp((self.believed_until - end) / self.rules.smoothing_s)
+            decay = math.exp((self.reliable_until - end) / self.rules.smoothing_s)
             both = zip(self.smoothed, segment.probabilities(), strict=True)
             self.smoothed = [p + (s - p) * decay for s, p in both]
-            self.believed_until = end
+            self.reliable_until = end
         self.now = end
 
     def follow(self, segment: Segment) -> None:
@@ -527,21 +527,21 @@ class Ideal:
             leaves = self.now
         if self.shown in LABELS and target[LABELS.index(self.shown)] < self.rules.leave:
             leaves = self.crossing(LABELS.index(self.shown), target, self.rules.leave) + self.rules.hold_s
-        # No camera can say which of two events came first when both fall into one frame.
+        # If two events fall into one frame, no camera can tell which came first.
         assume(enters == leaves or abs(enters - leaves) > 2 * FRAME)
         if leaves < enters:
             self.change(leaves, UNCERTAIN)
-            # One frame is not promised to a change that waits for the dwell.
+            # The accuracy of one frame is not promised to a change that waits for `dwell_s`.
             assume(enters > leaves + self.rules.dwell_s + 2 * FRAME)
         if enters < math.inf:
             self.change(enters, LABELS[segment.label])
 
     def crossing(self, label: int, target: list[float], level: float) -> float:
-        """When the label's exponential, which starts at the last good reading, passes the level."""
+        """Time at which the label's exponential, which starts at the last good reading, crosses the level."""
         start, goal = self.smoothed[label], target[label]
-        if self.believed_until == -math.inf or (start >= level) == (goal >= level):
+        if self.reliable_until == -math.inf or (start >= level) == (goal >= level):
             return self.now
-        return max(self.now, self.believed_until + self.rules.smoothing_s * math.log((start - goal) / (level - goal)))
+        return max(self.now, self.reliable_until + self.rules.smoothing_s * math.log((start - goal) / (level - goal)))
 
     def change(self, at: float, shown: str | None) -> None:
         if shown != self.shown:
@@ -551,7 +551,7 @@ class Ideal:
 
 @st.composite
 def calm_scene(draw: st.DrawFn) -> CalmScene:
-    """Settings, and a signal whose switches are far enough apart for every change to happen in between."""
+    """Settings, and a signal whose switches are so far apart that every change happens in between."""
     enter = draw(st.floats(0.5, 0.75))
     rules = ExpressionSettings(
         smoothing_s=draw(st.floats(0.02, 0.6)),
@@ -574,7 +574,7 @@ def calm_scene(draw: st.DrawFn) -> CalmScene:
 def sampled_changes(
     segments: list[Segment], rules: ExpressionSettings, fps: float, phase: float
 ) -> list[tuple[float, str | None]]:
-    """What the machine makes of the signal, seen by a camera of `fps` that starts `phase` of a frame late."""
+    """The changes of the machine when a camera of `fps` samples the signal, `phase` of a frame late."""
     machine = ExpressionMachine(LABELS, rules)
     ends = np.cumsum([segment.seconds for segment in segments])
     changes, frame = [], 0
@@ -591,16 +591,16 @@ def sampled_changes(
 
 @settings(deadline=None, max_examples=300)
 @given(calm_scene(), st.lists(st.tuples(st.floats(SLOWEST, 60), st.floats(0, 1)), min_size=2, max_size=2))
-def test_any_two_frame_rates_tell_the_same_story_within_one_frame_of_the_ideal(
+def test_any_two_frame_rates_give_the_same_changes_within_one_frame_of_the_ideal(
     scene: CalmScene, cameras: list[tuple[float, float]]
 ):
     rules, segments = scene
     ideal = Ideal(rules)
     for segment in segments:
-        ideal.live(segment)
+        ideal.advance(segment)
     for fps, phase in cameras:
         changes = sampled_changes(segments, rules, fps, phase)
         assert [what for _, what in changes] == [what for _, what in ideal.changes]
         for (seen_at, _), (happened_at, _) in zip(changes, ideal.changes, strict=True):
-            # A millisecond for what is left of earlier segments after twelve time constants.
+            # One millisecond for what remains of earlier segments after twelve time constants.
             assert abs(seen_at - happened_at) <= 1 / fps + 1e-3

@@ -1,4 +1,4 @@
-"""What the settings promise: every key documented, every mistake found and told in one line."""
+"""Settings: every key is documented, and every mistake is reported in one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NUMBERS = [
 
 @pytest.fixture(autouse=True)
 def no_system_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A place for the system's file in which nothing is, whatever the machine that tests has."""
+    """An empty place for the system's settings file, so that the machine's own makes no difference."""
     file = tmp_path / "etc" / "emotion-edge.toml"
     file.parent.mkdir()
     monkeypatch.setattr(edge_settings, "SYSTEM_FILE", file)
@@ -51,8 +51,8 @@ def write(folder: Path, text: str | bytes) -> Path:
     return file
 
 
-def complaint(file: Path | None, overrides: dict[str, Any] | None = None) -> str:
-    """The error's text without the folder of the file."""
+def error_message(file: Path | None, overrides: dict[str, Any] | None = None) -> str:
+    """The error message, without the folder of the file."""
     with pytest.raises(ConfigError) as caught:
         load(file, overrides or {})
     assert caught.value.exit_status == 78
@@ -61,10 +61,10 @@ def complaint(file: Path | None, overrides: dict[str, Any] | None = None) -> str
     return message.removeprefix(f"{file.parent}{os.sep}") if file else message
 
 
-# Where the values come from.
+# Sources of values.
 
 
-def test_without_a_file_the_defaults_hold():
+def test_without_a_file_the_defaults_apply():
     assert load(None) == Settings()
 
 
@@ -78,12 +78,12 @@ def test_a_named_file_replaces_the_system_file(no_system_file: Path, tmp_path: P
     assert load(write(tmp_path, "[camera]\nwidth = 320\n")).camera == dataclasses.replace(Settings().camera, width=320)
 
 
-def test_a_system_file_that_cannot_be_read_is_not_passed_over(no_system_file: Path):
+def test_an_unreadable_system_file_is_an_error(no_system_file: Path):
     no_system_file.mkdir()
-    assert "cannot be read" in complaint(None)
+    assert "cannot be read" in error_message(None)
 
 
-def test_the_command_line_goes_above_the_file(tmp_path: Path):
+def test_the_command_line_overrides_the_file(tmp_path: Path):
     file = write(tmp_path, '[camera]\nsource = "auto"\nfps = 5\n[mqtt]\nbase = "faces"\n')
     result = load(file, {"camera.source": "demo", "mqtt.url": "mqtt://broker"})
     assert (result.camera.source, result.camera.fps) == ("demo", 5.0)
@@ -94,24 +94,24 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path):
     assert load(write(tmp_path, "")) == Settings()
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path):
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path):
     file = write(tmp_path, '\ufeff[device]\r\nname = "Küche"\r\n')
     assert load(file).device.name == "Küche"
 
 
-def test_whole_numbers_are_taken_for_numbers(tmp_path: Path):
+def test_integers_are_accepted_for_floats(tmp_path: Path):
     fps = load(write(tmp_path, "[camera]\nfps = 5\n")).camera.fps
     assert fps == 5.0
     assert isinstance(fps, float)
 
 
-def test_the_device_is_called_by_its_host_name_unless_it_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_the_device_name_defaults_to_the_host_name(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("socket.gethostname", lambda: "kitchen.local")
     assert Settings().device_name == "kitchen"
     assert load(None, {"device.name": "hall"}).device_name == "hall"
 
 
-# What is refused, and how it is said.
+# Rejected values and their messages.
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,15 @@ def test_the_device_is_called_by_its_host_name_unless_it_is_named(monkeypatch: p
         ("[camra]\nfps = 1", "unknown section [camra]; did you mean 'camera'?"),
         ("[mqtt]\nfps = 1", "unknown key 'fps' in [mqtt]; it belongs in [camera]"),
         ("enter = 0.5", "unknown key 'enter'; it belongs in [expression]"),
-        ("[zzz]", "unknown section [zzz]; known are device, camera, mesh, model, expression, load, mqtt"),
-        ('["a\\nb"]', "unknown section [a\\nb]; known are device, camera, mesh, model, expression, load, mqtt"),
-        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; known are bundle, shadow, trusted_keys"),
+        ("[zzz]", "unknown section [zzz]; choose device, camera, mesh, model, expression, load or mqtt"),
+        ('["a\\nb"]', "unknown section [a\\nb]; choose device, camera, mesh, model, expression, load or mqtt"),
+        ("[model]\nzzz = 1", "unknown key 'zzz' in [model]; choose bundle, shadow or trusted_keys"),
         ("camera = 'auto'", "'camera' is a section, not a key; write [camera] and its keys below"),
         ("[[camera]]", "'camera' is a section, not a key; write [camera] and its keys below"),
     ],
 )
-def test_an_unknown_name_is_told_with_the_known_one_that_was_meant(tmp_path: Path, text: str, message: str):
-    assert complaint(write(tmp_path, text)).endswith(message)
+def test_an_unknown_name_is_reported_with_the_closest_known_one(tmp_path: Path, text: str, message: str):
+    assert error_message(write(tmp_path, text)).endswith(message)
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def test_an_unknown_name_is_told_with_the_known_one_that_was_meant(tmp_path: Pat
         ),
     ],
 )
-def test_a_value_that_is_not_allowed_is_told_with_what_is(tmp_path: Path, text: str, message: str):
-    assert complaint(write(tmp_path, text)).endswith(message)
+def test_an_invalid_value_is_reported_with_what_is_allowed(tmp_path: Path, text: str, message: str):
+    assert error_message(write(tmp_path, text)).endswith(message)
 
 
-def test_a_long_value_is_cut_in_the_message(tmp_path: Path):
-    assert len(complaint(write(tmp_path, f"[mesh]\nbackend = '{'x' * 10_000}'"))) < 200
+def test_a_long_value_is_truncated_in_the_message(tmp_path: Path):
+    assert len(error_message(write(tmp_path, f"[mesh]\nbackend = '{'x' * 10_000}'"))) < 200
 
 
 @pytest.mark.parametrize(("section", "key", "kind", "range_"), NUMBERS, ids=str)
-def test_every_number_has_its_limits(section: str, key: str, kind: type, range_: Between):
-    # At both limits of `leave` the other threshold is out of its way.
+def test_every_number_has_limits(section: str, key: str, kind: type, range_: Between):
+    # `leave` may not be above `enter`, so the other threshold is moved out of the way.
     others = {"expression.leave": 0.0} if key == "enter" else {"expression.enter": 1.0} if key == "leave" else {}
     for limit in (range_.low, range_.high):
         value = getattr(getattr(load(None, {**others, f"{section}.{key}": kind(limit)}), section), key)
@@ -181,7 +181,7 @@ def test_every_number_has_its_limits(section: str, key: str, kind: type, range_:
     step = 1 if kind is int else 1e-6
     for outside in (range_.low - step, range_.high + step, math.nan, math.inf, -math.inf):
         value = outside if kind is float or not float(outside).is_integer() else int(outside)
-        message = complaint(None, {f"{section}.{key}": value})
+        message = error_message(None, {f"{section}.{key}": value})
         assert message.startswith(f"command line: {section}.{key} = {value!r} is not allowed; give ")
         assert message.endswith(str(range_))
 
@@ -199,8 +199,8 @@ def test_every_number_has_its_limits(section: str, key: str, kind: type, range_:
         ),
     ],
 )
-def test_the_command_line_goes_through_the_same_checks(overrides: dict[str, Any], message: str):
-    assert complaint(None, overrides) == message
+def test_the_command_line_is_checked_in_the_same_way(overrides: dict[str, Any], message: str):
+    assert error_message(None, overrides) == message
 
 
 def test_thresholds_are_compared_after_the_command_line(tmp_path: Path):
@@ -208,27 +208,27 @@ def test_thresholds_are_compared_after_the_command_line(tmp_path: Path):
     assert load(file, {"expression.enter": 0.7}).expression.leave == 0.6
 
 
-# Files that are none.
+# Unreadable files.
 
 
-def test_a_missing_file_is_told(tmp_path: Path):
-    assert complaint(tmp_path / "none.toml") == "none.toml: cannot be read: No such file or directory"
+def test_a_missing_file_is_reported(tmp_path: Path):
+    assert error_message(tmp_path / "none.toml") == "none.toml: cannot be read: No such file or directory"
 
 
-def test_a_folder_is_told(tmp_path: Path):
-    assert "cannot be read: Is a directory" in complaint(tmp_path)
+def test_a_folder_is_reported(tmp_path: Path):
+    assert "cannot be read: Is a directory" in error_message(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any file")
+def test_a_file_without_read_permission_is_reported(tmp_path: Path):
     file = write(tmp_path, "")
     file.chmod(0)
-    assert complaint(file).endswith("cannot be read: Permission denied")
+    assert error_message(file).endswith("cannot be read: Permission denied")
 
 
-def test_a_file_in_another_encoding_is_told_with_its_line(tmp_path: Path):
+def test_a_file_in_another_encoding_is_reported_with_the_line(tmp_path: Path):
     file = write(tmp_path, "[device]\nname = 'Küche'\n".encode("latin-1"))
-    assert complaint(file) == "emotion-edge.toml: is not UTF-8 (at line 2); save it as UTF-8"
+    assert error_message(file) == "emotion-edge.toml: is not UTF-8 (at line 2); save it as UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_a_file_in_another_encoding_is_told_with_its_line(tmp_path: Path):
         ("[camera]\nfps = 5\n[camera]\n", 3),
     ],
 )
-def test_a_file_that_is_not_toml_is_told_with_its_line(tmp_path: Path, text: str, line: int):
-    message = complaint(write(tmp_path, text))
+def test_invalid_toml_is_reported_with_the_line(tmp_path: Path, text: str, line: int):
+    message = error_message(write(tmp_path, text))
     assert message.startswith("emotion-edge.toml: is not TOML: ")
     assert f"at line {line}," in message
 
 
-def test_a_number_with_thousands_of_digits_is_told(tmp_path: Path):
-    assert "is not TOML" in complaint(write(tmp_path, f"[camera]\nwidth = {'9' * 5000}"))
+def test_a_number_with_thousands_of_digits_is_reported(tmp_path: Path):
+    assert "is not TOML" in error_message(write(tmp_path, f"[camera]\nwidth = {'9' * 5000}"))
 
 
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2)
@@ -258,7 +258,7 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
 
 @settings(deadline=None, max_examples=100)
 @given(st.dictionaries(st.sampled_from([f"{section}.{key}" for section, key in KEYS]) | st.text(), values))
-def test_whatever_is_given_is_taken_or_refused_in_one_line(overrides: dict[str, Any]):
+def test_any_value_is_accepted_or_rejected_in_one_line(overrides: dict[str, Any]):
     try:
         result = load(None, overrides)
     except ConfigError as error:
@@ -269,10 +269,10 @@ def test_whatever_is_given_is_taken_or_refused_in_one_line(overrides: dict[str, 
             assert getattr(getattr(result, section), key) == value
 
 
-# The documented file.
+# The template.
 
 
-def test_the_template_holds_exactly_the_defaults():
+def test_the_template_has_exactly_the_defaults():
     assert tomllib.loads(template()) == dataclasses.asdict(Settings())
     assert load(TEMPLATE) == Settings()
 
@@ -286,7 +286,7 @@ def test_the_defaults_have_the_type_of_their_field():
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
-def test_the_template_tells_of_each_key_what_is_allowed_and_the_default(section: str, key: str):
+def test_the_template_states_the_allowed_values_and_the_default_of_each_key(section: str, key: str):
     chapter = template().partition(f"[{section}]\n")[2].partition("\n[")[0]
     before, found, after = chapter.partition(f"\n{key} = ")
     assert found
@@ -295,7 +295,7 @@ def test_the_template_tells_of_each_key_what_is_allowed_and_the_default(section:
     assert before.splitlines()[-1] == f"# Allowed: {range_}. Default: {written}."
 
 
-def test_the_template_says_of_each_key_what_it_is_for():
+def test_the_template_says_what_each_key_is_for():
     paragraphs = template().split("\n\n")
     for paragraph in paragraphs:
         lines = paragraph.strip().splitlines()
@@ -304,13 +304,13 @@ def test_the_template_says_of_each_key_what_it_is_for():
             assert not lines[0].startswith("# Allowed")
 
 
-def test_settings_cannot_be_changed_by_accident():
+def test_settings_are_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExpressionSettings().enter = 0.1
 
 
 @pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o640, False), (0o600, False)])
-def test_a_password_in_a_file_that_everybody_can_read_is_refused(tmp_path, mode, refused):
+def test_a_password_in_a_world_readable_file_is_refused(tmp_path, mode, refused):
     file = tmp_path / "settings.toml"
     file.write_text('[mqtt]\nurl = "mqtt://anna:secret@pi"\n')
     file.chmod(mode)

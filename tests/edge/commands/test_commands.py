@@ -210,7 +210,7 @@ def test_a_full_disk_is_one_line(smile):
         )  # fmt: skip
     assert done.returncode == os.EX_IOERR
     assert done.stderr.splitlines() == [
-        "emotion-edge: no space left on the device; free some and run the command again"
+        "emotion-edge: no space left on the device; free some space and run the command again"
     ]
 
 
