@@ -1,45 +1,54 @@
-"""The recipe of a model. `training.toml` beside this file holds every default, and why; a file may override any."""
+"""The recipe of a model: every knob of training. `recipe.toml` has the defaults and their reasons."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edge.classifier.crop import SIZES
-from edge.classifier.features import INPUTS
-from edge.errors import ConfigError, NoInputError, UsageError
-from host_training.data.labels import checked_labels
+from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
+from edge.errors import ConfigError, NoInputError
+from edge.validation import Between, InvalidError, Items, Matching, OneOf, build, update
+from host_training.data.labels import LABELS
 from host_training.data.landmark_sets import REGIONS
 from host_training.data.votes import TRUTHS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-DEFAULTS = "training.toml"
+DEFAULTS = "recipe.toml"
 FUSIONS = LATE, EARLY = "late", "early"
-"""How a network that sees landmarks and crop puts them together."""
+"""How a model that sees landmarks and crop combines them."""
+
+Share = Annotated[float, Between(0, 1)]
+Dropout = Annotated[float, Between(0, 1, high_allowed=False)]
+NotNegative = Annotated[float, Between(0)]
+Positive = Annotated[float, Between(0, low_allowed=False)]
+Degrees = Annotated[float, Between(0, 90, "degrees")]
+Count = Annotated[int, Between(1)]
+Layers = Annotated[tuple[Count, ...], Items(1)]
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSettings:
     """`[features]`."""
 
-    regions: tuple[str, ...]
+    regions: Annotated[tuple[Annotated[str, OneOf(tuple(REGIONS))], ...], Items(1)]
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceSettings:
     """`[balance]`."""
 
-    class_weight_power: float
-    up_sampling: float
-    down_sampling: float
-    logit_adjustment: float
+    class_weight_power: NotNegative
+    up_sampling: Share
+    down_sampling: Share
+    logit_adjustment: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,61 +56,63 @@ class AugmentationSettings:
     """`[augmentation]`."""
 
     mirror: bool
-    noise: float
-    pose_degrees: float
-    stretch: float
+    noise: NotNegative
+    pose_degrees: Degrees
+    stretch: Share
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
     """`[network]`."""
 
-    hidden: tuple[int, ...]
-    dropout: float
-
-
-@dataclass(frozen=True, slots=True)
-class CropSettings:
-    """`[crop]`."""
-
-    teachers: int
-    up_sampling: float
-    size: int
-    channels: tuple[int, ...]
-    dropout: float
-    distorted: float
-    cut_out: float
-    mix_up: float
-    turn_degrees: float
-    scale: float
-    shift: float
-    learning_rate: float
-    weight_decay: float
-    batch: int
-    epochs: int
+    hidden: Layers
+    dropout: Dropout
 
 
 @dataclass(frozen=True, slots=True)
 class OptimiserSettings:
     """`[optimiser]`."""
 
-    learning_rate: float
-    weight_decay: float
-    batch: int
-    epochs: int
-    patience: int
+    learning_rate: Positive
+    weight_decay: NotNegative
+    batch: Count
+    epochs: Count
+    patience: Count
+
+
+@dataclass(frozen=True, slots=True)
+class CropSettings:
+    """`[crop]`."""
+
+    teachers: Annotated[int, Between(0)]
+    up_sampling: Share
+    size: Annotated[int, Between(SIZES[0], SIZES[-1], "px")]
+    channels: Layers
+    dropout: Dropout
+    distorted: Share
+    cut_out: Share
+    mix_up: NotNegative
+    turn_degrees: Degrees
+    scale: Share
+    shift: Share
+    learning_rate: Positive
+    weight_decay: NotNegative
+    batch: Annotated[int, Between(2)]
+    epochs: Count
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """The whole recipe."""
 
-    name: str
+    name: Annotated[str, Matching("[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*", "letters, digits and hyphens")]
     seed: int
-    labels: tuple[str, ...]
-    inputs: tuple[str, ...]
-    fusion: str
-    truth: str
+    labels: Annotated[tuple[Annotated[str, OneOf(LABELS)], ...], Items(2, distinct=True)]
+    """In the order of `LABELS`."""
+    inputs: Annotated[tuple[Annotated[str, OneOf((LANDMARKS_INPUT, CROP_INPUT))], ...], Items(1, distinct=True)]
+    """One of `edge.classifier.features.INPUTS`."""
+    fusion: Annotated[str, OneOf(FUSIONS)]
+    truth: Annotated[str, OneOf(TRUTHS)]
     features: FeatureSettings
     balance: BalanceSettings
     augmentation: AugmentationSettings
@@ -115,157 +126,54 @@ def template() -> str:
     return resources.files("host_training.training").joinpath(DEFAULTS).read_text("utf-8")
 
 
-def load(path: Path | None, overrides: dict[str, Any] | None = None) -> TrainSettings:
-    """The defaults, or what a TOML file and a command's options make of them.
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainSettings:
+    """The defaults, changed by a TOML file and then by a command's options.
 
     Args:
         path: a TOML file with the keys that differ.
-        overrides: what stands above the file, by dotted key, as in `network.hidden`.
+        overrides: values that take precedence over the file, by dotted key, as in `network.hidden`.
 
     Raises:
         NoInputError: the file cannot be read.
-        ConfigError: it is no TOML, or has an unknown key or a value of the wrong type or range.
+        ConfigError: it is not TOML, or has an unknown key or a value that is not allowed.
     """
-    values = _flat(tomllib.loads(template()))
-    given: dict[str, Any] = {}
+    recipe = build(TrainSettings, tomllib.loads(template()))
     if path is not None:
         try:
-            given = _flat(tomllib.loads(path.read_text("utf-8")))
+            recipe = update(recipe, tomllib.loads(path.read_text("utf-8")))
         except OSError as error:
             raise NoInputError(f"{path}: {error.strerror}") from error
+        except InvalidError as error:
+            raise ConfigError(f"{path}: {error}") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not a TOML file ({error})") from error
     try:
-        settings: TrainSettings = _build(TrainSettings, _over(values, given | (overrides or {})), "")
-        _check(settings)
-    except ConfigError as error:
-        if path is None:
-            raise
-        raise ConfigError(f"{path}: {error}") from error
-    return settings
+        for dotted, value in (overrides or {}).items():
+            section, dot, key = dotted.partition(".")
+            recipe = update(recipe, {section: {key: value} if dot else value})
+    except InvalidError as error:
+        raise ConfigError(str(error)) from None
+    # Both have one order in a bundle, in whichever order a file names them.
+    return dataclasses.replace(
+        recipe,
+        labels=tuple(name for name in LABELS if name in recipe.labels),
+        inputs=tuple(name for name in (LANDMARKS_INPUT, CROP_INPUT) if name in recipe.inputs),
+    )
 
 
 def as_dict(settings: TrainSettings) -> dict[str, Any]:
-    """For the report: nested as in the file."""
+    """For JSON: nested as in the file."""
     return dataclasses.asdict(settings)
 
 
 def value_of(settings: TrainSettings, key: str) -> Any:
-    """What a dotted key stands for, as a TOML file has it."""
-    return json.loads(json.dumps(_flat(as_dict(settings))[key]))
+    """The value of a dotted key, as a TOML file has it."""
+    return json.loads(json.dumps(flat(as_dict(settings))[key]))
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    unknown = [key for key in given if key not in values]
-    if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r}; there are {', '.join(values)}")
-    return values | given
-
-
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
-    fields: dict[str, Any] = {}
-    for name, field in get_type_hints(kind).items():
-        key = f"{prefix}{name}"
-        if dataclasses.is_dataclass(field):
-            fields[name] = _build(field, values, f"{key}.")
-        else:
-            fields[name] = _as(field, values[key])
-            if fields[name] is None:
-                raise ConfigError(f"{key} = {values[key]!r} is not of the right type, as in {_example(key)}")
-    return kind(**fields)
-
-
-def _as(kind: Any, value: Any) -> Any:
-    """The value as the field wants it, or None. A whole number will do for a float, a bool for nothing else."""
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    item = {tuple[int, ...]: int, tuple[str, ...]: str}.get(kind)
-    if item and isinstance(value, list | tuple) and all(type(part) is item for part in value):
-        return tuple(value)
-    return None
-
-
-def _example(key: str) -> str:
-    default = _flat(tomllib.loads(template()))[key]
-    name = key.rpartition(".")[2]
-    return f"{name} = {str(default).lower() if isinstance(default, bool) else repr(default)}"
-
-
-def _check(settings: TrainSettings) -> None:
-    """Refuse what cannot be trained."""
-    regions = settings.features.regions
-    unknown = [name for name in regions if name not in REGIONS]
-    if unknown or not regions:
-        raise ConfigError(f"features.regions: {(*unknown, 'nothing')[0]} is no region; there are {', '.join(REGIONS)}")
-    if settings.inputs not in INPUTS:
-        raise ConfigError(f"inputs: choose {' or '.join(','.join(each) for each in INPUTS)}")
-    for key, sizes in (("network.hidden", settings.network.hidden), ("crop.channels", settings.crop.channels)):
-        if not sizes or min(sizes) < 1:
-            raise ConfigError(f"{key}: give at least one layer, of at least one unit")
-    if not settings.name or not settings.name.replace("-", "").isalnum():
-        raise ConfigError("name: use letters, digits and hyphens")
-    _check_choices(settings)
-    try:
-        checked_labels(settings.labels)
-    except UsageError as error:
-        raise ConfigError(f"labels: {error}") from error
-    inf, below_one = math.inf, math.nextafter(1, 0)
-    smallest = math.ulp(0)
-    for key, low, high in (
-        ("balance.class_weight_power", 0, inf),
-        ("balance.up_sampling", 0, 1),
-        ("balance.down_sampling", 0, 1),
-        ("balance.logit_adjustment", 0, 1),
-        ("augmentation.noise", 0, inf),
-        ("augmentation.pose_degrees", 0, 90),
-        ("augmentation.stretch", 0, 1),
-        ("network.dropout", 0, below_one),
-        ("optimiser.learning_rate", smallest, inf),
-        ("optimiser.weight_decay", 0, inf),
-        ("optimiser.batch", 1, inf),
-        ("optimiser.epochs", 1, inf),
-        ("optimiser.patience", 1, inf),
-        ("crop.teachers", 0, inf),
-        ("crop.up_sampling", 0, 1),
-        ("crop.size", SIZES[0], SIZES[-1]),
-        ("crop.dropout", 0, below_one),
-        ("crop.distorted", 0, 1),
-        ("crop.cut_out", 0, 1),
-        ("crop.mix_up", 0, inf),
-        ("crop.turn_degrees", 0, 90),
-        ("crop.scale", 0, 1),
-        ("crop.shift", 0, 1),
-        ("crop.learning_rate", smallest, inf),
-        ("crop.weight_decay", 0, inf),
-        ("crop.batch", 2, inf),
-        ("crop.epochs", 1, inf),
-    ):
-        table, name = key.split(".")
-        value = getattr(getattr(settings, table), name)
-        if not (low <= value <= high and math.isfinite(value)):
-            raise ConfigError(f"{key} = {value}: {_range(low, high)}")
-
-
-def _check_choices(settings: TrainSettings) -> None:
-    for key, value, choices in (("fusion", settings.fusion, FUSIONS), ("truth", settings.truth, TRUTHS)):
-        if value not in choices:
-            raise ConfigError(f"{key}: choose one of {', '.join(choices)}")
-
-
-def _range(low: float, high: float) -> str:
-    least = "more than 0" if 0 < low < 1 else f"at least {low:g}"
-    if high == math.inf:
-        return f"must be {least}"
-    return f"must be {least} and {'less than 1' if high < 1 else f'at most {high:g}'}"
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found

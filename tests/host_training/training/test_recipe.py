@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge.classifier.features import INPUTS
 from edge.errors import ConfigError, NoInputError
 from host_training.cli import main
 from host_training.training import recipe
@@ -48,47 +49,49 @@ def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("sead = 1", "unknown key 'sead'; there are name, seed"),
-        ("[network]\ndepth = 3", "unknown key 'network.depth'"),
-        ("seed = 1.5", "seed = 1.5 is not of the right type, as in seed = 1"),
-        ("[augmentation]\nmirror = 1", "augmentation.mirror = 1 is not of the right type, as in mirror = true"),
-        ("[network]\nhidden = []", "network.hidden: give at least one layer"),
-        ("[network]\nhidden = [0]", "network.hidden: give at least one layer"),
-        ("[network]\ndropout = 1", "network.dropout = 1.0: must be at least 0 and less than 1"),
-        ("[optimiser]\nlearning_rate = 0", "must be more than 0"),
-        ("[optimiser]\nbatch = 0", "optimiser.batch = 0: must be at least 1"),
-        ("[optimiser]\nweight_decay = nan", "optimiser.weight_decay = nan: must be at least 0"),
-        ("[optimiser]\nweight_decay = inf", "optimiser.weight_decay = inf"),
-        ("[balance]\nup_sampling = 1.1", "must be at least 0 and at most 1"),
-        ("[features]\nregions = ['ears']", "ears is no region; there are lips"),
-        ("[features]\nregions = []", "nothing is no region"),
-        ("name = '../x'", "use letters, digits and hyphens"),
-        ("truth = 'guess'", "truth: choose one of votes, label"),
-        ("fusion = 'never'", "fusion: choose one of late, early"),
-        ("labels = ['anger', 'glee']", "labels: unknown label 'glee'"),
-        ("labels = ['anger']", "labels: give at least two"),
-        ("inputs = ['picture']", "inputs: choose landmarks or crop or landmarks,crop"),
-        ("inputs = ['crop', 'landmarks']", "inputs: choose landmarks or crop or landmarks,crop"),
-        ("inputs = []", "inputs: choose landmarks or crop"),
-        ("inputs = 'crop'", "inputs = 'crop' is not of the right type, as in inputs = ['landmarks']"),
-        ("[crop]\nsize = 15", "crop.size = 15: must be at least 16 and at most 256"),
-        ("[crop]\nsize = 257", "crop.size = 257: must be at least 16 and at most 256"),
-        ("[crop]\nchannels = []", "crop.channels: give at least one layer"),
-        ("[crop]\nchannels = [8, 0]", "crop.channels: give at least one layer"),
-        ("[crop]\nchannels = 8", "crop.channels = 8 is not of the right type"),
-        ("[crop]\ndropout = 1", "crop.dropout = 1.0: must be at least 0 and less than 1"),
-        ("[crop]\ndistorted = 1.5", "crop.distorted = 1.5: must be at least 0 and at most 1"),
-        ("[crop]\ncut_out = -0.1", "crop.cut_out = -0.1: must be at least 0 and at most 1"),
-        ("[crop]\nmix_up = -1", "crop.mix_up = -1.0: must be at least 0"),
-        ("[crop]\nmix_up = inf", "crop.mix_up = inf: must be at least 0"),
-        ("[crop]\nturn_degrees = 91", "crop.turn_degrees = 91.0: must be at least 0 and at most 90"),
-        ("[crop]\nscale = 2", "crop.scale = 2.0: must be at least 0 and at most 1"),
-        ("[crop]\nshift = nan", "crop.shift = nan: must be at least 0 and at most 1"),
-        ("[crop]\nlearning_rate = 0", "crop.learning_rate = 0.0: must be more than 0"),
-        ("[crop]\nweight_decay = -1", "crop.weight_decay = -1.0: must be at least 0"),
-        ("[crop]\nbatch = 1", "crop.batch = 1: must be at least 2"),
-        ("[crop]\nepochs = 0", "crop.epochs = 0: must be at least 1"),
-        ("[crop]\npatience = 3", "unknown key 'crop.patience'"),
+        ("sead = 1", "unknown key 'sead'; did you mean 'seed'?"),
+        ("[network]\ndepth = 3", "unknown key 'depth' in [network]; known are hidden, dropout"),
+        ("[crop]\npatience = 3", "unknown key 'patience' in [crop]; it belongs in [optimiser]"),
+        ("seed = 1.5", "seed = 1.5 is not allowed; give a whole number"),
+        ("name = '../x'", "name = '../x' is not allowed; give letters, digits and hyphens"),
+        ("name = '-'", "name = '-' is not allowed"),
+        ("labels = ['anger', 'glee']", "labels[1] = 'glee' is not allowed; give \"neutral\""),
+        ("labels = ['anger']", "labels = ['anger'] is not allowed; give a list of at least 2, none twice"),
+        ("labels = ['anger', 'anger']", "none twice"),
+        ("inputs = ['picture']", 'inputs[0] = \'picture\' is not allowed; give "landmarks" or "crop"'),
+        ("inputs = ['crop', 'crop']", "none twice"),
+        ("inputs = []", "inputs = [] is not allowed; give a list of at least 1"),
+        ("inputs = 'crop'", "inputs = 'crop' is not allowed; give a list"),
+        ("fusion = 'never'", 'fusion = \'never\' is not allowed; give "late" or "early"'),
+        ("truth = 'guess'", 'truth = \'guess\' is not allowed; give "votes" or "label"'),
+        ("[features]\nregions = ['ears']", "features.regions[0] = 'ears' is not allowed; give \"lips\""),
+        ("[features]\nregions = []", "features.regions = [] is not allowed"),
+        ("[balance]\nup_sampling = 1.1", "balance.up_sampling = 1.1 is not allowed; give a number, 0 to 1"),
+        ("[augmentation]\nmirror = 1", "augmentation.mirror = 1 is not allowed; give true or false"),
+        ("[network]\nhidden = []", "network.hidden = [] is not allowed; give a list of at least 1"),
+        ("[network]\nhidden = [0]", "network.hidden[0] = 0 is not allowed; give a whole number, at least 1"),
+        ("[network]\ndropout = 1", "network.dropout = 1 is not allowed; give a number, at least 0 and less than 1"),
+        ("[optimiser]\nlearning_rate = 0", "optimiser.learning_rate = 0 is not allowed; give a number, more than 0"),
+        ("[optimiser]\nbatch = 0", "optimiser.batch = 0 is not allowed; give a whole number, at least 1"),
+        ("[optimiser]\nweight_decay = nan", "optimiser.weight_decay = nan is not allowed; give a number, at least 0"),
+        ("[optimiser]\nweight_decay = inf", "optimiser.weight_decay = inf is not allowed"),
+        ("[crop]\nsize = 15", "crop.size = 15 is not allowed; give a whole number, 16 to 256 px"),
+        ("[crop]\nsize = 257", "crop.size = 257 is not allowed"),
+        ("[crop]\nchannels = []", "crop.channels = [] is not allowed"),
+        ("[crop]\nchannels = [8, 0]", "crop.channels[1] = 0 is not allowed"),
+        ("[crop]\nchannels = 8", "crop.channels = 8 is not allowed; give a list"),
+        ("[crop]\ndropout = 1", "crop.dropout = 1 is not allowed"),
+        ("[crop]\ndistorted = 1.5", "crop.distorted = 1.5 is not allowed; give a number, 0 to 1"),
+        ("[crop]\ncut_out = -0.1", "crop.cut_out = -0.1 is not allowed; give a number, 0 to 1"),
+        ("[crop]\nmix_up = -1", "crop.mix_up = -1 is not allowed; give a number, at least 0"),
+        ("[crop]\nmix_up = inf", "crop.mix_up = inf is not allowed"),
+        ("[crop]\nturn_degrees = 91", "crop.turn_degrees = 91 is not allowed; give a number, 0 to 90 degrees"),
+        ("[crop]\nscale = 2", "crop.scale = 2 is not allowed; give a number, 0 to 1"),
+        ("[crop]\nshift = nan", "crop.shift = nan is not allowed; give a number, 0 to 1"),
+        ("[crop]\nlearning_rate = 0", "crop.learning_rate = 0 is not allowed; give a number, more than 0"),
+        ("[crop]\nweight_decay = -1", "crop.weight_decay = -1 is not allowed; give a number, at least 0"),
+        ("[crop]\nbatch = 1", "crop.batch = 1 is not allowed; give a whole number, at least 2"),
+        ("[crop]\nepochs = 0", "crop.epochs = 0 is not allowed; give a whole number, at least 1"),
         ("seed = ", "not a TOML file"),
     ],
 )
@@ -101,9 +104,23 @@ def test_what_cannot_be_trained_is_refused_with_the_key_and_the_file(tmp_path: P
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("inputs", recipe.INPUTS)
+@pytest.mark.parametrize("inputs", INPUTS)
 def test_each_choice_of_inputs_can_be_trained(inputs: tuple[str, ...]):
     assert recipe.load(None, {"inputs": list(inputs)}).inputs == inputs
+
+
+def test_labels_and_inputs_have_the_order_of_the_outputs_whatever_the_file_s(tmp_path: Path):
+    path = write(tmp_path, 'labels = ["anger", "happiness", "neutral"]\ninputs = ["crop", "landmarks"]')
+
+    loaded = recipe.load(path)
+
+    assert loaded.labels == ("neutral", "happiness", "anger")
+    assert loaded.inputs == ("landmarks", "crop")
+
+
+def test_an_option_that_is_not_allowed_is_not_blamed_on_the_file(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"^crop\.size = 1 is not allowed"):
+        recipe.load(write(tmp_path, ""), {"crop.size": 1})
 
 
 def test_a_missing_file_is_said(tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,20 +71,20 @@ def test_combinations_that_come_to_the_same_are_drawn_once(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('"network.depth" = [1]', "unknown key 'network.depth'"),
-        ('"network.dropout" = [0.1, 2.0]', "network.dropout = 2.0: must be"),
+        ('"network.depth" = [1]', "unknown key 'depth' in [network]"),
+        ('"network.dropout" = [0.1, 2.0]', "network.dropout = 2.0 is not allowed"),
         ('"network.dropout" = 0.1', "give a list of values"),
         ("[network]\ndropout = [0.1]", "with the key in quotes"),
         ("nonsense", "not a TOML file"),
-        ('inputs = [["landmarks"], ["picture"]]', "inputs: choose landmarks or crop or landmarks,crop"),
-        ('deeper = [{ "network.depth" = 3 }]', "unknown key 'network.depth'"),
+        ('inputs = [["landmarks"], ["picture"]]', "inputs[0] = 'picture' is not allowed"),
+        ('deeper = [{ "network.depth" = 3 }]', "unknown key 'depth' in [network]"),
     ],
 )
 def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str, complaint: str):
     path = tmp_path / "space.toml"
     path.write_text(text)
 
-    with pytest.raises(ConfigError, match=f"space.toml: .*{complaint}"):
+    with pytest.raises(ConfigError, match=f"space.toml: .*{re.escape(complaint)}"):
         search.space(path)
 
 
