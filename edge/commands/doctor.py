@@ -251,7 +251,8 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
 
 def _broker(settings: Settings, root: Path) -> str:
     from edge.mqtt.address import BrokerAddress
-    from edge.mqtt.client import REFUSALS, V5, V311
+    from edge.mqtt.client import V5, V311
+    from edge.mqtt.reasons import REFUSALS
 
     mqtt = settings.mqtt
     password_file = mqtt.password_file or _secret_of_service(root / PASSWORD)
@@ -280,11 +281,11 @@ def _secret_of_service(file: Path) -> str:
 
 def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
     """Connect once, as a client of no name; the reason code, or None where the broker gives none."""
-    from edge.mqtt.client import first_answer, new_client
+    from edge.mqtt.client import connect_and_wait, new_client
 
     client = new_client(address, protocol)
     try:
-        answer = first_answer(client, address, KEEPALIVE_S, BROKER_S)
+        answer = connect_and_wait(client, address, KEEPALIVE_S, BROKER_S)
     except OSError as error:
         raise UnavailableError(
             f"{address} does not answer ({error.strerror or error}): start the broker, or name another with --mqtt"

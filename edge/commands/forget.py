@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _clear(address: BrokerAddress, topics: Sequence[str]) -> None:
     from edge.errors import UnavailableError
-    from edge.mqtt.client import V311, new_client, turn
+    from edge.mqtt.client import V311, loop_once, new_client
     from edge.mqtt.subscriber import connect
 
     client = new_client(address, V311)
@@ -51,7 +51,7 @@ def _clear(address: BrokerAddress, topics: Sequence[str]) -> None:
         waiting = {client.publish(topic, b"", qos=1, retain=True).mid for topic in topics}
         client.on_publish = lambda _client, _data, mid, _reason, _properties: waiting.discard(mid)
         deadline = time.monotonic() + ANSWER_S
-        while waiting and time.monotonic() < deadline and turn(client, 0.2):
+        while waiting and time.monotonic() < deadline and loop_once(client, 0.2):
             pass
     finally:
         client.disconnect()

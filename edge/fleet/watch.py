@@ -15,7 +15,7 @@ from edge.errors import UnavailableError
 from edge.fleet.agreement import ShadowView
 from edge.fleet.lines import CLEAR, View, raw
 from edge.mqtt.address import BrokerAddress, check_base, check_device
-from edge.mqtt.client import V311, new_client, topic_of, turn
+from edge.mqtt.client import V311, loop_once, new_client, topic_of
 from edge.mqtt.subscriber import connect
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _receive(
             connect(client, address)
             waiting = False
             client.subscribe([(topic, 0) for topic in topics])
-            while turn(client, 0.2) and not (stop_event and stop_event.is_set()):
+            while loop_once(client, 0.2) and not (stop_event and stop_event.is_set()):
                 pass
         except UnavailableError as error:
             if not waiting:

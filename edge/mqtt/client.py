@@ -1,4 +1,4 @@
-"""paho-mqtt as we use it: second callback interface, no thread of its own, nothing done behind our back."""
+"""paho-mqtt as we use it: second callback interface, no thread of its own, no reconnecting by itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import select
 import ssl
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.client import Client, WebsocketConnectionError
@@ -26,30 +25,12 @@ V5: Final = MQTTProtocolVersion.MQTTv5
 V311: Final = MQTTProtocolVersion.MQTTv311
 
 CONNECT_TIMEOUT_S = 5.0
-"""For the TCP connection, per address of the host."""
+"""Time for the TCP connection to one address of the host."""
 
 PACKET_MAX = 16_384
-"""Bytes of a packet that a broker with MQTT 5 may send us; all that we wait for are commands."""
-
-UNSUPPORTED_PROTOCOL = 0x84
-SESSION_TAKEN_OVER = 0x8E
-WILL_RETAIN_REFUSED = 0x9A
-WILL_QOS_REFUSED = 0x9B
-"""Reason codes of MQTT 5, section 2.4; paho translates those of 3.1.1 to these."""
-
-REFUSALS = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
-"""Client id, user or password, authorisation, ban, method: nothing that another attempt would change."""
+"""Largest packet that a broker with MQTT 5 may send us, in bytes; we expect nothing but commands."""
 
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Why a connection ended."""
-
-    text: str
-    code: int | None = None
-    """Reason code, where the broker gave one."""
 
 
 def new_client(
@@ -60,8 +41,8 @@ def new_client(
     Args:
         address: the broker, for its credentials and certificates.
         protocol: V5 or V311.
-        client_id: empty: any.
-        clean: for V311, whether the session ends with the connection.
+        client_id: empty: the broker chooses one.
+        clean: whether the session ends with the connection; for V311 only.
     """
     client = Client(
         CallbackAPIVersion.VERSION2,
@@ -90,7 +71,7 @@ def connect_properties(session_expiry_s: int) -> Properties:
 
 
 def publish_properties(expiry_s: int) -> Properties:
-    """MQTT 5: a message that is of no use after so many seconds."""
+    """MQTT 5: the broker drops a message that it couldn't deliver for so many seconds."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.MessageExpiryInterval = expiry_s
     return properties
@@ -103,17 +84,19 @@ def disconnect_properties() -> Properties:
     return properties
 
 
-def first_answer(client: Client, address: BrokerAddress, keepalive_s: int, answer_s: float) -> ReasonCode | None:
-    """Connect and wait for what the broker says to that; the client stays connected if it agreed.
+def connect_and_wait(
+    client: Client, address: BrokerAddress, keepalive_s: int, answer_timeout_s: float
+) -> ReasonCode | None:
+    """Connect, and wait for the answer; the client stays connected if the broker has accepted it.
 
     Args:
-        client: from `new_client`, not connected; its `on_connect` is taken.
+        client: from `new_client`, not connected; its `on_connect` is replaced.
         address: the broker.
-        keepalive_s: see MQTT.
-        answer_s: how long the broker may take.
+        keepalive_s: longest silence, as MQTT defines it.
+        answer_timeout_s: how long the broker may take to answer.
 
     Returns:
-        Its answer; None: it gave none.
+        The reason code in the answer; None: there was no answer.
 
     Raises:
         OSError: nobody answers there.
@@ -121,14 +104,14 @@ def first_answer(client: Client, address: BrokerAddress, keepalive_s: int, answe
     answers: list[ReasonCode] = []
     client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(reason)
     client.connect(address.host, address.port, keepalive_s)
-    deadline = time.monotonic() + answer_s
-    while not answers and time.monotonic() < deadline and turn(client, 0.1):
+    deadline = time.monotonic() + answer_timeout_s
+    while not answers and time.monotonic() < deadline and loop_once(client, 0.1):
         pass
     return answers[0] if answers else None
 
 
-def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
-    """Wait for the network at most `timeout_s` seconds, or until `wake` is readable; then work.
+def loop_once(client: Client, timeout_s: float, wake: int | None = None) -> bool:
+    """Wait for the network for at most `timeout_s` seconds, or until `wake` is readable; then read and write.
 
     paho's own thread would do this too, but reconnects by rules of its own.
 
@@ -138,36 +121,36 @@ def turn(client: Client, timeout_s: float, wake: int | None = None) -> bool:
     sock = client.socket()
     if sock is None:
         return False
-    # What TLS has decrypted already is no longer to be seen at the socket.
+    # What TLS has decrypted already doesn't make the socket readable.
     pending = getattr(sock, "pending", int)() > 0
     poller = select.poll()
     poller.register(sock.fileno(), _READABLE | (select.POLLOUT if client.want_write() else 0))
     if wake is not None:
         poller.register(wake, select.POLLIN)
-    happened = dict(poller.poll(0 if pending else timeout_s * 1000)).get(sock.fileno(), 0)
+    ready = dict(poller.poll(0 if pending else timeout_s * 1000)).get(sock.fileno(), 0)
     try:
-        if pending or happened & _READABLE:
+        if pending or ready & _READABLE:
             client.loop_read()
-        if happened & select.POLLOUT:
+        if ready & select.POLLOUT:
             client.loop_write()
         client.loop_misc()
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        # What Python raises inside paho when a packet is malformed.
+        # What paho raises when a packet is malformed.
         log.debug("what came from the broker is not MQTT", exc_info=error)
         return False
     return client.socket() is not None
 
 
 def topic_of(message: MQTTMessage) -> str | None:
-    """The topic of a message that has arrived; None: it is not text, so it is none of ours."""
+    """The topic of a message that has arrived; None: it isn't UTF-8, so it is none of ours."""
     try:
         return message.topic
     except UnicodeDecodeError:
         return None
 
 
-def why_not(error: OSError) -> str:
-    """Why a connection could not be made, in words that say what to do where that is known."""
+def connect_error(error: OSError) -> str:
+    """Why a connection couldn't be made, and what to do where that is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}; see mqtt.ca_file"
     if isinstance(error, ssl.SSLError):

@@ -1,6 +1,6 @@
 """What waits to be published: a bounded queue of events, and the latest message of every other topic.
 
-The one object that the daemon's thread and the publisher's thread share, and therefore the one with a lock.
+The daemon's thread fills it and the worker's thread empties it, hence the lock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPUBLISHED: Final = (DISCOVERY, INFO, STATE)
 """Topics whose latest message is published again on every connection: a broker may have forgotten it."""
 
 REPLIES_MAX = 16
-"""Answers that wait; no more commands do."""
+"""Replies that may wait: as many as commands, see `inbox.WAITING_MAX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class Message:
 
     topic: Topic
     payload: bytes
-    born_at: float
+    created_at: float
     """s, monotonic: when what it tells happened."""
     command: str = ""
     """Name of the command that a reply answers."""
 
 
 class Outbox:
-    """Keeps at most `size` events, each for at most `life_s` seconds; the oldest is dropped first."""
+    """Keeps at most `size` events, each for at most `expiry_s` seconds; the oldest is dropped first."""
 
-    def __init__(self, *, size: int, life_s: float) -> None:
+    def __init__(self, *, size: int, expiry_s: float) -> None:
         self._size = size
-        self._life_s = life_s
+        self._expiry_s = expiry_s
         self._events: deque[Message] = deque()
         self._replies: deque[Message] = deque(maxlen=REPLIES_MAX)
         self._latest: dict[Topic, Message] = {}
@@ -65,7 +65,7 @@ class Outbox:
             self._shorten()
 
     def put_back(self, messages: Iterable[Message]) -> None:
-        """Queue events again that the broker did not take, before all others; they keep their order."""
+        """Queue events again that were not delivered, before all others; they keep their order."""
         with self._lock:
             self._events.extendleft(reversed(list(messages)))
             self._shorten()
@@ -75,23 +75,23 @@ class Outbox:
         with self._lock:
             while self._events:
                 message = self._events.popleft()
-                if now - message.born_at < self._life_s:
+                if now - message.created_at < self._expiry_s:
                     return message
                 self._lost += 1
             return None
 
     def add_reply(self, message: Message) -> None:
-        """Queue an answer; nobody waits for the oldest of many."""
+        """Queue a reply; where too many wait, the oldest is dropped."""
         with self._lock:
             self._replies.append(message)
 
     def next_reply(self) -> Message | None:
-        """Take the oldest answer."""
+        """Take the oldest reply."""
         with self._lock:
             return self._replies.popleft() if self._replies else None
 
     def count_lost(self, events: int) -> None:
-        """Count events of which nobody knows whether they arrived."""
+        """Count events as lost of which nobody knows whether they arrived."""
         with self._lock:
             self._lost += events
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import PermissionRefusedError, UnavailableError
-from edge.mqtt.client import REFUSALS, V311, first_answer, new_client, topic_of, turn, why_not
+from edge.mqtt.client import V311, connect_and_wait, connect_error, loop_once, new_client, topic_of
+from edge.mqtt.reasons import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +97,12 @@ class Subscriber:
             UnavailableError: the connection has ended.
             PermissionRefusedError: the broker does not let us subscribe.
         """
-        stands = turn(self._client, timeout_s)
+        connected = loop_once(self._client, timeout_s)
         if self._refused:
             line = f"{self._address} does not let {self._address.user} subscribe"
             raise PermissionRefusedError(f"{line}; check the access list of the broker")
         received, self._received = self._received, []
-        if not stands and not received:
+        if not connected and not received:
             raise UnavailableError(f"{self._address} has closed the connection: check the broker, and try again")
         return received
 
@@ -138,10 +139,10 @@ def connect(client: Client, address: BrokerAddress) -> None:
         PermissionRefusedError: the broker refuses the user.
     """
     try:
-        answer = first_answer(client, address, KEEPALIVE_S, ANSWER_S)
+        answer = connect_and_wait(client, address, KEEPALIVE_S, ANSWER_S)
     except OSError as error:
         raise UnavailableError(
-            f"{address} does not answer ({why_not(error)}): start the broker, or name another with --mqtt"
+            f"{address} does not answer ({connect_error(error)}): start the broker, or name another with --mqtt"
         ) from None
     if answer is None:
         raise UnavailableError(f"{address} takes connections but does not speak MQTT: check mqtt.url")

@@ -317,7 +317,7 @@ def _note_connections(devices: list[Device], since: SynchronizedArray[float]) ->
             publisher = device.publisher
             if not publisher.connected:
                 since[i] = 0.0
-            elif since[i] <= publisher._down_since:  # also where it was back before this looked again
+            elif since[i] <= publisher._worker.reconnect._down_since:  # also where it was back before this looked again
                 since[i] = now
         time.sleep(0.05)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FAULTS = {
     "edge.face_mesh.litert": ("LiteRTFaceMesh", "process", "/run/mesh-hangs"),
-    "edge.mqtt.session": ("Link", "turn", "/run/publisher-hangs"),
+    "edge.mqtt.session": ("Session", "loop_once", "/run/publisher-hangs"),
     "picamera2.picamera2": ("Picamera2", "close", "/run/camera-close-hangs"),
 }
 """Module to class, method, and the file that makes it hang."""

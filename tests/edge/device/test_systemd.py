@@ -26,17 +26,17 @@ pytest_plugins = ["tests.support.broker"]
 REPOSITORY = Path(__file__).parents[3]
 NO_BROKER = "mqtt://127.0.0.1:9"
 WATCHDOG_S = 0.5
-TURN_LIMIT_S = 1.0
-"""Of the publisher: longer than it waits for the network, and shorter than anybody wants to wait here."""
+LOOP_LIMIT_S = 1.0
+"""Limit of the publisher: longer than it waits for the network, and shorter than anybody wants to wait here."""
 MARK, CLOSE = b"mark", b"close"
 
 LAUNCHER = """
 import pathlib, socket, sys, threading
 from edge.device import journal, systemd
-from edge.mqtt import publisher
+from edge.mqtt import worker
 journal.JOURNAL = sys.argv.pop(1)
 journal.library = systemd.library = lambda name: None
-publisher.TURN_LIMIT_S = float(sys.argv.pop(1))
+worker.LOOP_LIMIT_S = float(sys.argv.pop(1))
 fault, marker = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
 hangs = marker.with_name("hangs")
 def hanging(work):
@@ -48,7 +48,7 @@ def hanging(work):
     return hangs_once_the_marker_is_there
 from edge.camera.demo.camera import DemoCamera
 from edge.face_mesh.litert import LiteRTFaceMesh
-from edge.mqtt.session import Link
+from edge.mqtt.session import Session
 if fault == "a camera that is silent":
     read = DemoCamera.read
     DemoCamera.read = lambda camera, timeout_s: hangs.touch() if marker.exists() else read(camera, timeout_s)
@@ -57,7 +57,7 @@ if fault == "a camera that hangs":
 if fault == "a mesh that hangs":
     LiteRTFaceMesh.process = hanging(LiteRTFaceMesh.process)
 if fault == "a publisher that hangs":
-    Link.turn = hanging(Link.turn)
+    Session.loop_once = hanging(Session.loop_once)
 if fault == "a name server that is silent":
     socket.getaddrinfo = hanging(socket.getaddrinfo)
 from edge.cli import main
@@ -123,7 +123,7 @@ class Unit:
         reader, writer = os.pipe()
         stream = os.fstat(writer)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, str(self.folder / journal), str(TURN_LIMIT_S), fault,
+            [sys.executable, "-c", LAUNCHER, str(self.folder / journal), str(LOOP_LIMIT_S), fault,
              str(self.marker), "--config", str(self.folder / "own.toml"),
              *(arguments or ("--camera", "demo", "--mqtt", NO_BROKER))],
             stdin=subprocess.DEVNULL,
@@ -366,7 +366,7 @@ def test_a_name_server_that_is_silent_does_not_starve_the_watchdog(unit):
     unit.start("--camera", "demo", "--mqtt", "mqtt://localhost:9", fault="a name server that is silent")
     until(lambda: unit.notify.count(b"READY=1"), "it is ready")
     until(unit.hangs.exists, "the name server is asked")
-    fed, beyond_the_limit = unit.notify.count(b"WATCHDOG=1"), 2 * TURN_LIMIT_S / (WATCHDOG_S / systemd.FEED_SHARE)
+    fed, beyond_the_limit = unit.notify.count(b"WATCHDOG=1"), 2 * LOOP_LIMIT_S / (WATCHDOG_S / systemd.FEED_SHARE)
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + beyond_the_limit, "the watchdog is fed")
 
 

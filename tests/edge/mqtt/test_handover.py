@@ -159,6 +159,6 @@ def test_something_that_is_no_broker_is_only_an_outage(run: Callable[[Script], P
     script = Script(*[nonsense] * 20)
     publisher = run(script)
     until(lambda: len(script.packets) >= 4, "it is tried again")
-    assert publisher._thread.is_alive()
+    assert publisher._worker._thread.is_alive()
     assert publisher.queued == 1
     assert publisher.problem is None

@@ -118,7 +118,7 @@ def test_the_publisher_falls_back_to_311_and_remembers_it(local: int):
         os.kill(child.pid, signal.SIGCONT)
         until(lambda: 30 in listener.seqs(), "the other events are there")
         assert listener.seqs() == list(range(1, 31))
-        assert publisher._link.protocol is V311
+        assert publisher._worker.session.protocol is V311
     assert retained(local) == {"availability": "online", "info": {"who": "me"}}
     publisher.stop(2)
     assert retained(local)["availability"] == "offline"

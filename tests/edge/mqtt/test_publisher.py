@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +16,12 @@ import pytest
 from edge.errors import ConfigError
 from edge.messages import payloads
 from edge.messages.topics import STATE
-from edge.mqtt import publisher as mqtt
-from edge.mqtt.client import SESSION_TAKEN_OVER, V5, V311, End
-from edge.mqtt.publisher import TAKEN_OVER_PAUSE_S, Publisher
-from edge.mqtt.session import WINDOW, Link
+from edge.mqtt import reconnect
+from edge.mqtt.client import V5, V311
+from edge.mqtt.publisher import Publisher
+from edge.mqtt.reconnect import TAKEN_OVER_PAUSE_S
+from edge.mqtt.session import IN_FLIGHT_MAX, Session
+from edge.mqtt.worker import CONNECT_LIMIT_S, LOOP_LIMIT_S
 from edge.settings import MqttSettings
 from edge.values import Change, Shown
 from tests.support.broker import WAIT_S, Listener, Mosquitto, free_port, retained, until
@@ -40,9 +41,12 @@ KEEPALIVE_S = 2
 class Device:
     """A publisher with a counter, as the daemon is."""
 
-    def __init__(self, url: str, name: str = "dev", **settings: Any) -> None:
+    def __init__(
+        self, url: str, name: str = "dev", *, clock: Callable[[], float] = time.monotonic, **settings: Any
+    ) -> None:
         values: dict[str, Any] = {"url": url, "keepalive_s": KEEPALIVE_S, "retry_max_s": 0.5, **settings}
-        self.publisher = Publisher(MqttSettings(**values), name)
+        self.publisher = Publisher(MqttSettings(**values), name, clock=clock)
+        self.worker = self.publisher._worker
         self.seq = 0
 
     def happen(self, count: int, *, age_s: float = 0.0) -> None:
@@ -53,6 +57,11 @@ class Device:
     def connect(self) -> None:
         self.publisher.start()
         until(lambda: self.publisher.connected, "the publisher is connected")
+
+    def greeted(self) -> None:
+        until(
+            lambda: self.worker.reconnect.authorised and not self.worker.session.in_flight, "`online` is acknowledged"
+        )
 
     def delivered(self) -> None:
         until(lambda: self.publisher.connected and not self.publisher.queued, "all events are acknowledged")
@@ -161,62 +170,61 @@ def test_a_publisher_is_alive_whatever_the_broker_does(
     """However long it waits, it has allowed itself more before, so that nobody takes the wait for a fault."""
     broker = new_broker()
     one = device(broker.url, keepalive_s=1, retry_max_s=3600.0)
-    one.publisher._attempts = 16
-    spare_s: dict[str, list[float]] = {"connect": [], "turn": [], "pause": []}
+    one.worker.reconnect._attempts = 16
+    spare_s: dict[str, list[float]] = {"connect": [], "loop": [], "pause": []}
 
     def note(what: str, wait_s: float) -> None:
-        spare_s[what].append(one.publisher._turns_by - time.monotonic() - wait_s)
+        spare_s[what].append(one.worker._alive_until - time.monotonic() - wait_s)
 
     def pause(seconds: float) -> bool:
         note("pause", seconds)
         return stop(min(seconds, 0.02))
 
-    def connect(link: Link, answer_s: float) -> None:
-        note("connect", mqtt.CONNECT_LIMIT_S - mqtt.TURN_LIMIT_S)  # a name server may be silent for minutes
-        original_connect(link, answer_s)
+    def connect(session: Session, timeout_s: float) -> None:
+        note("connect", CONNECT_LIMIT_S - LOOP_LIMIT_S)  # a name server may be silent for minutes
+        original_connect(session, timeout_s)
 
-    def turn(link: Link, timeout_s: float, wake: int) -> None:
-        note("turn", timeout_s)
-        original_turn(link, timeout_s, wake)
+    def loop_once(session: Session, timeout_s: float, wake: int) -> None:
+        note("loop", timeout_s)
+        original_loop_once(session, timeout_s, wake)
 
-    stop, original_connect, original_turn = one.publisher._stopping.wait, Link.connect, Link.turn
-    monkeypatch.setattr(one.publisher._stopping, "wait", pause)
-    monkeypatch.setattr(Link, "connect", connect)
-    monkeypatch.setattr(Link, "turn", turn)
-    monkeypatch.setattr(mqtt, "ANSWER_S", 0.2)
+    stop, original_connect, original_loop_once = one.worker._stopping.wait, Session.connect, Session.loop_once
+    monkeypatch.setattr(one.worker._stopping, "wait", pause)
+    monkeypatch.setattr(Session, "connect", connect)
+    monkeypatch.setattr(Session, "loop_once", loop_once)
+    monkeypatch.setattr(reconnect, "ANSWER_S", 0.2)
     one.publisher.start()
     until(lambda: len(spare_s["pause"]) >= 3, "nobody there: long pauses")
     broker.start()
     until(lambda: one.publisher.connected, "the publisher is connected")
-    before = len(spare_s["turn"])
-    until(lambda: len(spare_s["turn"]) >= before + 3, "nothing to say: short turns")
+    before = len(spare_s["loop"])
+    until(lambda: len(spare_s["loop"]) >= before + 3, "nothing to say: short iterations")
     broker.signal(signal.SIGSTOP)
     until(lambda: not one.publisher.connected, "a frozen broker: the keepalive")
-    until(lambda: one.publisher._unanswered >= 2, "and then no answer")
+    until(lambda: one.worker.reconnect._unanswered >= 2, "and then no answer")
     # Half of the limit is left to a machine that does something else at the time.
-    assert {what: min(spare) > mqtt.TURN_LIMIT_S / 2 for what, spare in spare_s.items()} == dict.fromkeys(spare_s, True)
+    assert {what: min(spare) > LOOP_LIMIT_S / 2 for what, spare in spare_s.items()} == dict.fromkeys(spare_s, True)
 
 
-@pytest.mark.parametrize("where", ["turn", "connect"])
+@pytest.mark.parametrize("where", ["loop_once", "connect"])
 def test_a_publisher_that_hangs_is_not_alive(
     broker: Mosquitto, device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch, where: str
 ):
     later_s = 0.0
-    monkeypatch.setattr(mqtt, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later_s))
     hanging, go_on = threading.Event(), threading.Event()
-    original = getattr(Link, where)
+    original = getattr(Session, where)
 
     def hangs(*arguments: Any) -> None:
         hanging.set()
         go_on.wait()
         original(*arguments)
 
-    one = device(broker.url)
-    monkeypatch.setattr(Link, where, hangs)
+    one = device(broker.url, clock=lambda: time.monotonic() + later_s)
+    monkeypatch.setattr(Session, where, hangs)
     one.publisher.start()
     assert hanging.wait(WAIT_S)
     assert one.publisher.alive
-    later_s = {"turn": mqtt.TURN_LIMIT_S, "connect": mqtt.CONNECT_LIMIT_S}[where]
+    later_s = {"loop_once": LOOP_LIMIT_S, "connect": CONNECT_LIMIT_S}[where]
     assert not one.publisher.alive
     go_on.set()
     until(lambda: one.publisher.alive and one.publisher.connected, "it is alive again")
@@ -274,7 +282,7 @@ def test_a_killed_broker_loses_and_repeats_nothing(
         until(lambda: len(listener.seqs()) == 20, "the first events are there")
         # A broker that forgot its subscribers takes events for nobody: the listener has to be back first.
         gate = threading.Event()
-        one.publisher._pause = lambda: float(not gate.wait(WAIT_S))
+        one.worker.reconnect._next_pause_s = lambda: float(not gate.wait(WAIT_S))
         one.happen(20)
         broker.kill()
         one.happen(20)
@@ -287,8 +295,8 @@ def test_a_killed_broker_loses_and_repeats_nothing(
         heard = listener.seqs()
         assert heard == sorted(set(heard)), "rising, nothing twice"
         assert set(range(41, 61)) <= set(heard), "what happened while the broker was away"
-        # What the broker had taken and not passed on died with it; we ourselves give up no more than was under way.
-        assert one.publisher.lost <= WINDOW
+        # What the broker had taken and not passed on died with it; we ourselves give up no more than was in flight.
+        assert one.publisher.lost <= IN_FLIGHT_MAX
 
 
 def test_state_and_info_are_back_after_a_broker_that_forgot_them(broker: Mosquitto, device: Callable[..., Device]):
@@ -308,7 +316,8 @@ def test_a_broker_frozen_for_longer_than_the_keepalive_repeats_nothing(
     broker: Mosquitto, device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch, protocol: MQTTProtocolVersion
 ):
     one = device(broker.url, keepalive_s=1)
-    one.publisher._link = one.publisher._new_link(protocol)
+    one.worker.reconnect.protocol = protocol
+    one.worker.session = one.worker._new_session()
     with Listener(broker.port) as listener:
         one.connect()
         one.happen(5)
@@ -316,11 +325,11 @@ def test_a_broker_frozen_for_longer_than_the_keepalive_repeats_nothing(
         broker.signal(signal.SIGSTOP)
         one.happen(20)
         with monkeypatch.context() as impatient:
-            impatient.setattr(mqtt, "ANSWER_S", 0.2)
+            impatient.setattr(reconnect, "ANSWER_S", 0.2)
             until(lambda: not one.publisher.connected, "the keepalive runs out")
             one.happen(5)
             # Each leaves a connection that the broker will find.
-            until(lambda: one.publisher._unanswered >= 3, "attempts were made")
+            until(lambda: one.worker.reconnect._unanswered >= 3, "attempts were made")
         broker.signal(signal.SIGCONT)
         one.delivered()
         until(lambda: len(listener.seqs()) >= 30, "all events are there")
@@ -329,21 +338,24 @@ def test_a_broker_frozen_for_longer_than_the_keepalive_repeats_nothing(
     assert one.publisher.lost == 0
 
 
-def test_a_half_open_link_fills_the_bounded_queue_and_nothing_else(broker: Mosquitto, device: Callable[..., Device]):
+def test_a_half_open_connection_fills_the_bounded_queue_and_nothing_else(
+    broker: Mosquitto, device: Callable[..., Device]
+):
     one = device(broker.url, queue=10)
     one.connect()
-    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
+    one.greeted()
     broker.signal(signal.SIGSTOP)
     one.publisher.state({"now": 0})
-    until(lambda: one.publisher._link.under_way(STATE), "a state is under way")
+    until(lambda: STATE in one.worker.session.in_flight, "a state is in flight")
     for number in range(1000):
         one.publisher.state({"now": number})
     one.happen(100)
-    until(lambda: one.publisher._link.room == 0, "the window is full")
-    under_way = [message.topic.name for message in one.publisher._link._under_way.values()]
-    assert sorted(under_way) == ["event"] * (WINDOW - 1) + ["state"]
-    assert len(one.publisher._link._client._out_messages) == WINDOW
-    assert one.publisher.queued <= 10 + WINDOW
+    session = one.worker.session
+    until(lambda: session.send_quota == 0, "no more may be in flight")
+    in_flight = [message.topic.name for message in session.in_flight._messages.values()]
+    assert sorted(in_flight) == ["event"] * (IN_FLIGHT_MAX - 1) + ["state"]
+    assert len(session._client._out_messages) == IN_FLIGHT_MAX
+    assert one.publisher.queued <= 10 + IN_FLIGHT_MAX
     assert one.publisher.lost == 100 - one.publisher.queued
 
 
@@ -459,7 +471,7 @@ def test_a_refusal_after_a_good_session_is_logged_once_and_tried_again(
     open_door.start()
     one = device(open_door.url)
     one.connect()
-    until(lambda: one.publisher._good and not one.publisher._link.busy, "the greeting is acknowledged")
+    one.greeted()
     open_door.stop()
     closed_door = new_broker(port=open_door.port, settings="allow_anonymous false")
     closed_door.start()
@@ -481,9 +493,9 @@ def test_a_second_device_of_the_same_name_starts_no_fight(
     first, second = device(broker.url), device(broker.url)
     pauses: list[float] = []
     for each in (first, second):
-        wait = each.publisher._stopping.wait
+        wait = each.worker._stopping.wait
         noted = lambda seconds, wait=wait: bool(pauses.append(seconds)) or wait(seconds)  # noqa: E731
-        monkeypatch.setattr(each.publisher._stopping, "wait", noted)
+        monkeypatch.setattr(each.worker._stopping, "wait", noted)
     first.connect()
     second.connect()
     until(lambda: not first.publisher.connected, "the first has lost its connection")
@@ -495,12 +507,6 @@ def test_a_second_device_of_the_same_name_starts_no_fight(
     assert caplog.text.count("device.name") == 1
 
 
-def test_a_broker_that_names_the_other_client_is_believed_at_once(device: Callable[..., Device]):
-    one = device("mqtt://localhost")
-    pause = one.publisher._recover(End("Session taken over", SESSION_TAKEN_OVER), other_protocol=False)
-    assert pause == TAKEN_OVER_PAUSE_S
-
-
 def test_an_outage_is_one_line_and_its_end_another(
     broker: Mosquitto, device: Callable[..., Device], caplog: pytest.LogCaptureFixture
 ):
@@ -508,7 +514,7 @@ def test_an_outage_is_one_line_and_its_end_another(
     one = device(broker.url)
     one.connect()
     broker.kill()
-    until(lambda: one.publisher._attempts >= 3, "three attempts failed")
+    until(lambda: one.worker.reconnect._attempts >= 3, "three attempts failed")
     broker.start()
     until(lambda: sum("connected to" in record.message for record in caplog.records) >= 2, "it is connected again")
     lines = [record.message for record in caplog.records]

@@ -1,0 +1,291 @@
+"""The thread that owns the session: connects, delivers what waits in the outbox, receives, and connects again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING, Final
+
+from edge.errors import EdgeError, PermissionRefusedError
+from edge.messages.payloads import OFFLINE, ONLINE
+from edge.messages.topics import AVAILABILITY, COMMAND, HEALTH, HOME_ASSISTANT_STATUS, SHADOW_STATE
+from edge.mqtt.client import V5, connect_error
+from edge.mqtt.outbox import REPUBLISHED, Message
+from edge.mqtt.reasons import Cause, DisconnectReason
+from edge.mqtt.reconnect import TAKEN_OVER_PAUSE_S, Notice, Reconnect
+from edge.mqtt.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.messages.topics import Namespace, Topic
+    from edge.mqtt.address import BrokerAddress
+    from edge.mqtt.inbox import Inbox
+    from edge.mqtt.outbox import Outbox
+    from edge.mqtt.reconnect import Decision
+    from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+LOOP_S = 0.5
+"""Longest wait for the network. Keepalive and a request to stop are looked at in between."""
+
+LOOP_LIMIT_S = 10.0
+"""Longest iteration of a thread that is well. It waits for `LOOP_S` at most and then works without waiting; one that
+takes twenty times as long hangs, however busy the machine is."""
+
+CONNECT_LIMIT_S = 300.0
+"""Longest attempt to connect of a thread that is well. Resolving the name takes longest: glibc asks up to 3 servers
+twice, for 5 s each, for the name itself and with each of up to 6 search domains (resolv.conf(5)): 210 s. Then come
+`client.CONNECT_TIMEOUT_S` for each address, and `reconnect.ANSWER_S` with MQTT 3.1.1."""
+
+
+class Worker:
+    """Keeps a session with the broker. `wake`, `stop` and the properties are for other threads."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        address: BrokerAddress,
+        names: Namespace,
+        *,
+        outbox: Outbox,
+        inbox: Inbox | None,
+        clock: Callable[[], float],
+    ) -> None:
+        """Prepare a session; nothing is sent before `start`.
+
+        Args:
+            settings: the section [mqtt].
+            address: the broker.
+            names: the device's topics.
+            outbox: messages to deliver.
+            inbox: takes the commands that arrive; None: the device subscribes to none.
+            clock: monotonic, s.
+        """
+        self._settings = settings
+        self._address = address
+        self._names = names
+        self._outbox = outbox
+        self._inbox = inbox
+        self._clock = clock
+        self._client_id = f"emotion-edge-{names.device}"
+        self.reconnect: Final = Reconnect(retry_max_s=settings.retry_max_s, now=clock())
+        self.session = self._new_session()
+        self._problem: EdgeError | None = None
+        self._stopping = threading.Event()
+        self._deliver_until = self._stop_at = 0.0
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._thread: Final = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._alive_until = float("inf")
+        """When the thread has got on at the latest, if it is well; s, monotonic."""
+        self._refused: set[str] = set()
+        """Topics whose refusal the log has, since the last connection."""
+
+    @property
+    def problem(self) -> EdgeError | None:
+        """Why it is no use to go on; None while there is hope."""
+        return self._problem
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread gets on, or waits for something that may take its time; False: it hangs."""
+        return self._clock() < self._alive_until
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._alive_for(LOOP_LIMIT_S)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the outbox now."""
+        with contextlib.suppress(BlockingIOError):  # full: the thread is bound to wake up
+            self._wake_sender.send(b"\0")
+
+    def stop(self, timeout_s: float) -> None:
+        """Deliver what waits, publish `offline`, disconnect; give up after `timeout_s`. Call it once."""
+        now = self._clock()
+        self._deliver_until, self._stop_at = now + timeout_s / 2, now + timeout_s
+        self._stopping.set()
+        self.wake()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s + LOOP_S)
+
+    # Everything below runs in the thread.
+
+    def _new_session(self) -> Session:
+        subscriptions = [] if self._inbox is None else [COMMAND]
+        if self._names.discovery:
+            subscriptions.append(HOME_ASSISTANT_STATUS)
+        return Session(
+            self._address,
+            client_id=self._client_id,
+            names=self._names,
+            subscriptions=subscriptions,
+            on_message=self._receive,
+            protocol=self.reconnect.protocol,
+            keepalive_s=self._settings.keepalive_s,
+            expiry_s=self._settings.expiry_s,
+            clock=self._clock,
+        )
+
+    def _receive(self, path: str, payload: bytes, retained: bool) -> None:
+        if path == self._names.path(HOME_ASSISTANT_STATUS):
+            if payload == ONLINE:  # Home Assistant has started, and knows no device yet
+                self._outbox.republish()
+        elif self._inbox is not None and (found := self._names.parse(path)) and found.topic is COMMAND:
+            self._inbox.put(found.command, payload, retained=retained)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set() and self._problem is None:
+                reason = self._connect_and_serve()
+                if reason is not None and not self._stopping.is_set():
+                    self._recover(reason, self.reconnect.disconnected(reason, self._clock()))
+        except Exception as error:
+            # A silent death of this thread would look like a broker that is away.
+            log.debug("the MQTT thread failed", exc_info=error)
+            self._problem = EdgeError(f"talking to the broker {self._address} failed unexpectedly: {error!r}")
+
+    def _connect_and_serve(self) -> DisconnectReason | None:
+        """One connection, from its beginning to its end; why it ended, None: we ended it."""
+        session, timeout_s = self.session, self.reconnect.answer_timeout_s
+        try:
+            self._alive_for(CONNECT_LIMIT_S)
+            session.connect(timeout_s)
+            self._alive_for(LOOP_LIMIT_S)
+            self._await_answer(session, timeout_s)
+            if session.connected:
+                self._serve(session)
+        except OSError as error:
+            return DisconnectReason(Cause.UNREACHABLE, connect_error(error))
+        return session.disconnect_reason
+
+    def _await_answer(self, session: Session, timeout_s: float) -> None:
+        deadline = self._clock() + timeout_s
+        while session.disconnect_reason is None and not session.connected and not self._stopping.is_set():
+            self._loop_once(0.1)
+            if not session.connected and self._clock() > deadline:
+                session.drop(DisconnectReason(Cause.UNANSWERED, "no answer"))
+
+    def _serve(self, session: Session) -> None:
+        """Deliver and receive until the connection ends, or until we end it."""
+        self._greet(session)
+        while session.disconnect_reason is None and not self._done(session):
+            self._publish_waiting(session)
+            self._loop_once(LOOP_S)
+            self._check_refusals(session)
+        if session.disconnect_reason is None:
+            self._say_goodbye(session)
+
+    def _loop_once(self, timeout_s: float) -> None:
+        self.session.loop_once(timeout_s, self._wake_receiver.fileno())
+        with contextlib.suppress(BlockingIOError):
+            self._wake_receiver.recv(4096)
+        self._alive_for(LOOP_LIMIT_S)
+
+    def _alive_for(self, limit_s: float) -> None:
+        self._alive_until = self._clock() + limit_s
+
+    def _greet(self, session: Session) -> None:
+        """Start a connection with `online`, and with all that a broker may have forgotten."""
+        down_s = self.reconnect.connected(self._clock())
+        self._refused.clear()
+        self._requeue(session)
+        version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"
+        if down_s is None:
+            log.info("connected to %s (%s)", self._address, version)
+        else:
+            waiting = len(self._outbox)
+            log.info("connected to %s after %.0f s (%s), %d events waited", self._address, down_s, version, waiting)
+        self._outbox.republish()
+        session.publish(Message(AVAILABILITY, ONLINE, self._clock()))
+
+    def _publish_waiting(self, session: Session) -> None:
+        """Publish what waits, as far as the send quota goes: info and state first, one at a time."""
+        for topic in (*REPUBLISHED, SHADOW_STATE):
+            if session.send_quota and topic not in session.in_flight and (message := self._outbox.take(topic)):
+                session.publish(message)
+        while session.send_quota and (message := self._outbox.next_reply()):
+            session.publish(message)
+        if message := self._outbox.take(HEALTH):
+            session.publish(message)
+        while session.send_quota and (message := self._outbox.next_event(self._clock())):
+            session.publish(message)
+
+    def _requeue(self, session: Session) -> None:
+        """Take back from a session what it couldn't deliver."""
+        undelivered, unconfirmed = session.in_flight.take_undelivered()
+        self._outbox.put_back(undelivered)
+        self._outbox.count_lost(unconfirmed)
+
+    def _check_refusals(self, session: Session) -> None:
+        """A broker may let us connect, and yet not publish or subscribe."""
+        if session.subscribe_refused is not None:
+            topic, reason = session.subscribe_refused
+            self._log_refusal(topic, f"subscribe to {self._names.path(topic)} ({reason})")
+        if session.publish_refused is None:
+            if AVAILABILITY not in session.in_flight:
+                self.reconnect.authorise()
+            return
+        topic, reason = session.publish_refused
+        session.publish_refused = None
+        what = f"publish {self._names.path(topic)} ({reason})"
+        if topic is AVAILABILITY and not self.reconnect.authorised:
+            line = f"{self._address} does not let {self._address.user} {what}"
+            self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
+        else:
+            self._log_refusal(topic, what)
+
+    def _log_refusal(self, topic: Topic, what: str) -> None:
+        if topic.name not in self._refused:
+            log.warning("%s does not let %s %s", self._address, self._address.user, what)
+        self._refused.add(topic.name)
+
+    def _done(self, session: Session) -> bool:
+        """Whether to leave: all is delivered, half of the time for it is over, or there is no point."""
+        delivered = self._outbox.empty and not session.in_flight
+        late = self._clock() > self._deliver_until
+        return self._problem is not None or (self._stopping.is_set() and (delivered or late))
+
+    def _say_goodbye(self, session: Session) -> None:
+        """Publish `offline` and wait for its acknowledgement, or the broker has to publish the last will."""
+        session.publish(Message(AVAILABILITY, OFFLINE, self._clock()))
+        while session.disconnect_reason is None and AVAILABILITY in session.in_flight and self._clock() < self._stop_at:
+            self._loop_once(0.1)
+        if AVAILABILITY in session.in_flight:
+            session.drop(DisconnectReason(Cause.CLOSED, "the broker did not acknowledge `offline`"))
+        else:
+            session.disconnect()
+
+    def _recover(self, reason: DisconnectReason, decision: Decision) -> None:
+        """Do what was decided: log it, change the session, and wait; or give up."""
+        if decision.new_session:
+            self.session.in_flight.abandon()
+            self._requeue(self.session)
+            self.session = self._new_session()
+        if decision.give_up:
+            hint = "check mqtt.username and mqtt.password_file, and what the broker allows"
+            line = f"{self._address} refuses {self._address.user} ({reason.text})"
+            self._problem = PermissionRefusedError(f"{line}; {hint}")
+            return
+        if decision.notice is not None:
+            log.warning("%s", self._notice(decision.notice, reason))
+        self._alive_for(decision.pause_s + LOOP_LIMIT_S)
+        self._stopping.wait(decision.pause_s)
+
+    def _notice(self, notice: Notice, reason: DisconnectReason) -> str:
+        """The line for the log."""
+        if notice is Notice.REFUSED:
+            return f"{self._address} refuses {self._address.user} ({reason.text}); trying again now and then"
+        if notice is Notice.TAKEN_OVER:
+            return (
+                f"another client connects to {self._address} as {self._client_id}: each device needs a device.name of "
+                f"its own; trying again in {TAKEN_OVER_PAUSE_S:.0f} s"
+            )
+        pauses = f"trying again, with pauses of up to {self._settings.retry_max_s:g} s"
+        return f"no connection to the broker {self._address} ({reason.text}); {pauses}"
