@@ -56,7 +56,7 @@ def measured(faces: NDArray[np.float32]) -> Table:
             size = np.ptp(faces[index][:, 0])
             landmarks.append(faces[index] * rng.uniform(0.5, 2) + rng.normal(0, 0.005 * size, (478, 3)))
             vote = np.zeros(len(VOTE_COLUMNS), np.uint8)
-            vote[index * len(LABELS) // len(faces)] = 8
+            vote[int(index) * len(LABELS) // len(faces)] = 8
             vote[LABELS.index("neutral")] += 2
             votes.append(vote)
             split.append(name)
@@ -147,7 +147,14 @@ def drawing(landmarks: NDArray[np.float32], *, bright_brows: bool, bright_lips: 
 @pytest.fixture(scope="session")
 def both(settings: TrainSettings) -> TrainSettings:
     """The recipe of a network that sees landmarks and crop, and learns in seconds."""
-    crop = {"size": 24, "channels": (8, 12), "batch": 8, "epochs": 6, "learning_rate": 0.01, "distorted": 0.3}
+    crop: dict[str, Any] = {
+        "size": 24,
+        "channels": (8, 12),
+        "batch": 8,
+        "epochs": 6,
+        "learning_rate": 0.01,
+        "distorted": 0.3,
+    }
     return dataclasses.replace(
         settings, inputs=("landmarks", "crop"), crop=dataclasses.replace(settings.crop, **crop, dropout=0.1)
     )

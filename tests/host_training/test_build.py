@@ -222,7 +222,7 @@ def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: Fa
     with np.load(both_folder / "golden.npz") as golden:
         crops, landmarks = golden["crops"], golden["landmarks"]
     crop = FaceCrop(24)
-    every = np.array([crop(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held)])
+    every = np.array([crop(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held).tolist()])
 
     assert crops.shape == (len(landmarks), 24, 24)
     distance = np.abs(crops[:, None].astype(int) - every[None]).mean(axis=(2, 3))

@@ -118,7 +118,7 @@ class Listener:
         self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
         if credentials:
             self.client.username_pw_set(**credentials)
-        self.client.reconnect_delay_set(0.1, 0.1)
+        self.client.reconnect_delay_set(0.1, 0.1)  # type: ignore[arg-type]
         self.client.on_connect = lambda client, *_: client.subscribe(topic, 2)
         self.client.on_subscribe = lambda *_: setattr(self, "subscribed", True)
         self.client.on_disconnect = lambda *_: setattr(self, "subscribed", False)

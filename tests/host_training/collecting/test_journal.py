@@ -178,7 +178,7 @@ def change(path: Path, statement: str) -> None:
 
 
 def test_only_one_program_at_a_time_has_it(path: Path, faces: NDArray[np.float32]):
-    open_it = [sys.executable, "-c", LAUNCHER, path, "1000"]
+    open_it: list[str | Path] = [sys.executable, "-c", LAUNCHER, path, "1000"]
     with Journal(path) as journal:
         with pytest.raises(UnavailableError, match="another program collects into the same table"):
             Journal(path)

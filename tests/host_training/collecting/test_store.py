@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(out: Path, conditions: Conditions) -> Callable[..., Store]:
-    def make(**options: object) -> Store:
+    def make(**options: Any) -> Store:
         return Store(out, conditions, **{"say": lambda _: None, **options})
 
     return make

@@ -23,6 +23,7 @@ from edge.settings import CameraSettings
 from host_training.cli import main
 from host_training.collecting.journal import path_of
 from host_training.data import keypoints, tables
+from host_training.data.labels import LABELS
 from host_training.data.splits import disjoint
 from tests.support import portraits
 from tests.support.broker import free_port, until
@@ -144,7 +145,7 @@ def collecting(tmp_path: Path) -> Iterator[Callable[..., Collecting]]:
 def rows_of(path: Path) -> dict[tuple[str, str], int]:
     """How many rows somebody has of a label."""
     table = keypoints.read(path)
-    labels = [keypoints.LABELS[label] for label in table.label.tolist()]
+    labels = [LABELS[label] for label in table.label.tolist()]
     pairs = list(zip(table.subject.tolist(), labels, strict=True))
     return {pair: pairs.count(pair) for pair in sorted(set(pairs))}
 

@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_no_half_file(command, place, bundle_folder):
     )
     said = b""
     while not re.search(rb" [1-9]\d*/2000 ", said):
-        said += os.read(run.stderr.fileno(), 1000) or pytest.fail(f"it ended before: {said}")
+        said += os.read(run.stderr.fileno(), 1000) or pytest.fail(f"it ended before: {said!r}")
     run.send_signal(signal.SIGINT)
     said += run.communicate(timeout=60)[1]
 

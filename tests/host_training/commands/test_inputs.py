@@ -177,7 +177,7 @@ def test_ctrl_c_while_it_learns_from_pictures_leaves_nothing(files: Path, tmp_pa
         [sys.executable, "-m", "host_training", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     said = b""
-    while b"loss=" not in said and (more := run.stderr.read1()):
+    while b"loss=" not in said and (more := os.read(run.stderr.fileno(), 1000)):
         said += more
 
     run.send_signal(signal.SIGINT)

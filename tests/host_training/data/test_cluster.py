@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -51,9 +52,12 @@ class Cluster:
         self.scheduler = self._start("scheduler", "--port", str(port))
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
                 return
-            time.sleep(0.05)
         pytest.fail(f"no scheduler listens after {START_S} s")
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
@@ -100,9 +104,7 @@ def jobs_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "    raise TableError(f'job {n} is wrong')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    import jobs_of_tests
-
-    yield jobs_of_tests
+    yield importlib.import_module("jobs_of_tests")
     del sys.modules["jobs_of_tests"]
 
 
@@ -145,7 +147,7 @@ def test_a_port_where_something_else_listens_is_one_line(impatient: Callable[[],
         connection.close()
 
 
-def test_a_scheduler_without_workers_is_one_line(cluster: Cluster, jobs_module: object, impatient: Callable[[], None]):
+def test_a_scheduler_without_workers_is_one_line(cluster: Cluster, jobs_module: Any, impatient: Callable[[], None]):
     worker = cluster.worker()
     assert list(fan_out(cluster.address, jobs_module.double, [(1,)])) == [2]
     worker.kill()
@@ -163,7 +165,7 @@ def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
         next(fan_out("tcp://127.0.0.1:8786", int, [(1,)]))
 
 
-def test_every_job_is_done_once_and_only_a_few_wait_there(cluster: Cluster, jobs_module: object):
+def test_every_job_is_done_once_and_only_a_few_wait_there(cluster: Cluster, jobs_module: Any):
     cluster.worker()
     taken: list[int] = []
 
@@ -180,7 +182,7 @@ def test_every_job_is_done_once_and_only_a_few_wait_there(cluster: Cluster, jobs
     assert after_one <= 2 * THREADS
 
 
-def test_an_error_of_a_job_comes_back_as_it_was(cluster: Cluster, jobs_module: object):
+def test_an_error_of_a_job_comes_back_as_it_was(cluster: Cluster, jobs_module: Any):
     from host_training.errors import TableError
 
     cluster.worker()
@@ -202,7 +204,7 @@ def end_scheduler(cluster: Cluster) -> None:
 )
 def test_a_cluster_that_dies_in_the_middle_is_one_line(
     cluster: Cluster,
-    jobs_module: object,
+    jobs_module: Any,
     capfd: pytest.CaptureFixture[str],
     impatient: Callable[[], None],
     end: Callable[[Cluster], None],
@@ -220,7 +222,7 @@ def test_a_cluster_that_dies_in_the_middle_is_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_worker_that_comes_back_takes_the_work_up_again(cluster: Cluster, jobs_module: object):
+def test_a_worker_that_comes_back_takes_the_work_up_again(cluster: Cluster, jobs_module: Any):
     worker = cluster.worker()
     results = fan_out(cluster.address, jobs_module.slow, [(n,) for n in range(20)])
     first = next(results)
@@ -230,9 +232,7 @@ def test_a_worker_that_comes_back_takes_the_work_up_again(cluster: Cluster, jobs
     assert sorted([first, *results]) == list(range(20))
 
 
-def test_a_job_that_kills_its_workers_is_one_line(
-    cluster: Cluster, jobs_module: object, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_job_that_kills_its_workers_is_one_line(cluster: Cluster, jobs_module: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster_module, "WAIT_S", START_S)  # four that start at once keep a machine busy
     for _ in range(4):
         cluster.worker()
@@ -241,7 +241,7 @@ def test_a_job_that_kills_its_workers_is_one_line(
         list(fan_out(cluster.address, jobs_module.die, [(1,)]))
 
 
-def test_a_scheduler_that_lacks_the_package_is_one_line(tmp_path: Path, jobs_module: object):
+def test_a_scheduler_that_lacks_the_package_is_one_line(tmp_path: Path, jobs_module: Any):
     bare = tmp_path / "bare"
     bare.mkdir()
     cluster = Cluster(bare)

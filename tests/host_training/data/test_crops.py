@@ -76,7 +76,7 @@ def test_a_crop_of_a_cut_that_was_scaled_down_is_nearly_the_same(store, table, p
     whole = FACE_CROP(pictures[row].load(), table.landmarks[row])
 
     assert np.abs(cut.astype(int) - whole).mean() < 3
-    shifted = FACE_CROP(store.picture(row), store.landmarks(row) + np.float32([1, 1, 0]))
+    shifted = FACE_CROP(store.picture(row), store.landmarks(row) + np.array([1, 1, 0], np.float32))
     assert np.abs(cut.astype(int) - whole).mean() < 0.5 * np.abs(shifted.astype(int) - whole).mean()
 
 

@@ -78,7 +78,8 @@ def test_a_picture_stays_one_of_its_kind_and_the_original_stays_as_it_is(kind, g
 
 @pytest.mark.parametrize("kind", DISTORTIONS)
 def test_a_row_is_always_distorted_in_the_same_way(kind, face):
-    first, again, other = (distorted(kind, *face, row)[0] for row in ("tiny/1", "tiny/1", "tiny/2"))
+    picture, landmarks = face
+    first, again, other = (distorted(kind, picture, landmarks, row)[0] for row in ("tiny/1", "tiny/1", "tiny/2"))
 
     np.testing.assert_array_equal(first, again)
     assert np.array_equal(first, other) == (kind not in BY_CHANCE)
@@ -96,7 +97,7 @@ def test_dark_leaves_few_values_and_noise_in_them(face):
 
     left = 2 ** (-DARK_STOPS / GAMMA)
     assert inside(after, landmarks).mean() == pytest.approx(left * inside(picture, landmarks).mean(), rel=0.05)
-    assert after.max() < 255 * left + 20
+    assert after.max(axis=None) < 255 * left + 20
     assert detail(after, landmarks) > 1.5 * detail(picture, landmarks) * left**2
 
 
@@ -121,7 +122,7 @@ def test_detail_goes_and_brightness_stays(kind, face):
     picture, landmarks = face
     after, scale = distorted(kind, picture, landmarks, "tiny/1")
     if scale < 1:
-        after = cv2.resize(after, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        after = np.asarray(cv2.resize(after, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
     assert detail(after, landmarks) < 0.5 * detail(picture, landmarks)
     assert inside(after, landmarks).mean() == pytest.approx(inside(picture, landmarks).mean(), rel=0.05)
@@ -149,7 +150,7 @@ def test_noise_has_its_strength_in_a_face_of_48_px_whatever_the_size_of_the_pict
 
     small = cv2.resize(after, (192, 192), interpolation=cv2.INTER_AREA).astype(float)
     assert small.std() == pytest.approx(NOISE, rel=0.3)
-    assert np.ptp(after, axis=2).max() == 0  # the brightness alone
+    assert not np.ptp(after, axis=2).any()  # the brightness alone
 
 
 def test_jpeg_does_to_a_small_face_what_jpeg_does():
@@ -171,8 +172,8 @@ def test_jpeg_keeps_colours_in_their_places(face):
 @pytest.mark.parametrize("kind", ["bright", "low-contrast", "blur", "jpeg"])
 def test_strength_does_not_depend_on_the_size_of_the_picture(kind):
     large, landmarks = scaled(480, grey=True)
-    small = cv2.resize(large, None, fx=0.1, fy=0.1, interpolation=cv2.INTER_AREA)
-    points = landmarks / 10
+    small = np.asarray(cv2.resize(large, None, fx=0.1, fy=0.1, interpolation=cv2.INTER_AREA), np.uint8)
+    points = landmarks / np.float32(10)
     points[:, :2] -= 0.45
 
     of_large = cv2.resize(
@@ -243,7 +244,8 @@ class TestAugmented:
     def test_the_generator_decides(self, face):
         def drawn(seed):
             rng = np.random.default_rng(seed)
-            return [augmented(*face, rng) for _ in range(12)]
+            picture, landmarks = face
+            return [augmented(picture, landmarks, rng) for _ in range(12)]
 
         assert all(map(np.array_equal, drawn(1), drawn(1)))
         assert not all(map(np.array_equal, drawn(1), drawn(2)))

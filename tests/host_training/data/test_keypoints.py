@@ -16,6 +16,7 @@ from edge.errors import ConfigError, EdgeError, NoInputError, OutputError
 from host_training.data import keypoints
 from host_training.data.keypoints import MESH, SPLITS, UNKNOWN_MESH, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
+from host_training.data.shape_code import UNITS
 from host_training.errors import TableError
 from host_training.output import ensure_writable
 
@@ -60,14 +61,14 @@ def some_rows(count: int, faces: NDArray[np.float32], found: list[bool], rng: np
     landmarks[~np.array(found)] = np.nan
     nan = np.where(rng.random(count) < 0.5, np.nan, 1)
     return Table(
-        data_set=rng.choice(["a", "b", "ähm"], count),
+        data_set=rng.choice(np.array(["a", "b", "ähm"]), count),
         source=np.arange(count).astype(np.str_),
         split=np.array([SPLITS[n % 3] for n in range(count)]),
         subject=np.array(["" if n % 2 else f"p{n % 3}" for n in range(count)]),
         group=np.arange(count, dtype=np.int64) * 3 + rng.choice([-(2**63), 0, 2**62]),
         label=rng.integers(-1, len(LABELS), count).astype(np.int8),
         votes=rng.integers(0, 256, (count, len(VOTE_COLUMNS))).astype(np.uint8),
-        mesh=rng.choice([MESH, UNKNOWN_MESH], count),
+        mesh=rng.choice(np.array([MESH, UNKNOWN_MESH]), count),
         presence=rng.random(count).astype(np.float32),
         brightness=(rng.random(count) * nan).astype(np.float32),
         sharpness=(rng.random(count) * nan).astype(np.float32),
@@ -79,7 +80,7 @@ def off(again: Table, table: Table) -> NDArray[np.float64]:
     """The largest error of each face, in steps."""
     found = table.landmarks[table.found]
     side = np.ptp(found, axis=1).max(axis=1)
-    return np.abs(again.landmarks[table.found] - found).max(axis=(1, 2)) / side * keypoints.UNITS
+    return np.abs(again.landmarks[table.found] - found).max(axis=(1, 2)) / side * UNITS
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])

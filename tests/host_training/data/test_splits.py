@@ -105,7 +105,7 @@ def test_a_split_that_is_given_stays_and_draws_its_unit_along(table: Table):
     given_one = table.split != ""
     assert assigned.split[given_one].tolist() == table.split[given_one].tolist()
     assert "" not in assigned.split
-    before = {unit: set() for unit in splits.units(table).tolist()}
+    before: dict[Any, set[Any]] = {unit: set() for unit in splits.units(table).tolist()}
     for unit, split in zip(splits.units(table).tolist(), table.split.tolist(), strict=True):
         before[unit].add(split)
     for unit, split in zip(splits.units(table)[~given_one].tolist(), assigned.split[~given_one].tolist(), strict=True):
@@ -220,7 +220,7 @@ def test_folds_are_disjoint_by_unit_hold_each_row_out_once_and_do_not_know_the_o
     unit = splits.units(table)
     assume(len(set(unit.tolist())) >= count)
     table = dataclasses.replace(table, label=(table.group % 3).astype(np.int8))
-    assume(np.bincount(table.label).max() >= count)
+    assume(np.bincount(table.label).max(axis=None) >= count)
 
     try:
         folds = dealt(table, count, seed)

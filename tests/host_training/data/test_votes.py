@@ -63,7 +63,7 @@ def test_votes_are_heard_before_the_label_and_the_label_where_nobody_voted(table
     targets = targets_of(rows)
 
     assert [targets.labels[index] for index in targets.hard[:2]] == ["neutral", "fear"]
-    np.testing.assert_allclose(targets.soft[:, [0, 1, 6]], [[0.8, 0.2, 0], [0, 0, 1], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(targets.soft[:, [0, 1, 6]], np.array([[0.8, 0.2, 0], [0, 0, 1], [0, 0, 0]]), atol=1e-6)
     assert targets.judged.tolist() == targets.usable.tolist() == [True, True, False]
 
 

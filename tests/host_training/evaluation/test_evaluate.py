@@ -312,8 +312,8 @@ def test_the_text_has_a_line_for_each_label_and_slice(bundle: Bundle, table: Tab
         assert list(map(int, line[:9])) == row
         assert line[9:] == [f"{part[label]:.3f}" for part in (scores.recall, scores.precision, scores.f1)]
     for part in scores.slices["brightness"]:
-        (line,) = (line for line in lines if line.startswith(f"  {part.name} "))
-        assert f"{part.accuracy:.3f}" in line
+        (found,) = (line for line in lines if line.startswith(f"  {part.name} "))
+        assert f"{part.accuracy:.3f}" in found
     assert max(map(len, lines)) <= 120
 
 

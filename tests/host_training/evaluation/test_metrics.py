@@ -192,7 +192,7 @@ def test_coverage_leaves_out_whom_it_is_not_sure_of():
     points = metrics.coverage(np.array([0.5, 0.7, 0.9]), np.array([False, True, True]), rows=4)
 
     by_threshold = {point.threshold: (point.coverage, point.accuracy) for point in points}
-    assert by_threshold[0.0] == (0.75, pytest.approx(2 / 3))
+    assert by_threshold[0.0] == pytest.approx((0.75, 2 / 3))
     assert by_threshold[0.5] == by_threshold[0.0]  # a face is answered where it just reaches the threshold
     assert by_threshold[0.51] == (0.5, 1)
     assert by_threshold[0.9] == (0.25, 1)

@@ -151,7 +151,7 @@ class TestNearest:
     def at(self, faces):
         """A face so many of its widths to the right."""
         width = np.ptp(faces[0][:, 0])
-        return lambda widths: Face(1, faces[0] + np.float32([widths * width, 0, 0]), 0.9)
+        return lambda widths: Face(1, faces[0] + np.array([widths * width, 0, 0], np.float32), 0.9)
 
     def test_the_nearest_face_is_the_rows(self, at):
         near = at(0.1)

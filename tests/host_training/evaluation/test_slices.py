@@ -31,7 +31,9 @@ def rows_with(count: int = 12, *, missed: int = 0, distance: float = 20.0, **col
     return table_of(landmarks, **columns)
 
 
-def judged(table: Table, right: NDArray | None = None, frontality: NDArray | None = None) -> dict[str, tuple[Slice]]:
+def judged(
+    table: Table, right: NDArray | None = None, frontality: NDArray | None = None
+) -> dict[str, tuple[Slice, ...]]:
     right = np.ones(len(table), np.bool_) if right is None else right
     return slices.judge(table, right & table.found, np.arange(len(table)), frontality)
 

@@ -10,8 +10,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 from host_training.data.landmark_sets import MIRROR, REGIONS
-from host_training.reporting.mesh_drawing import BOLD_LINES, FINE_LINES, IRISES, svg
+from host_training.reporting.mesh_drawing import svg
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -82,7 +82,7 @@ DISTORTIONS = {
         "this": {"none": READ, "dark": {**READ, "accuracy": 0.5432}},
     },
 }
-FILES = {
+FILES: dict[str, dict[str, Any]] = {
     "fused.cross-validation.json": FOLDS,
     "fused.trials.json": TRIALS,
     "comparison.json": COMPARISON,

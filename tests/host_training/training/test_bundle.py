@@ -14,6 +14,7 @@ from edge.errors import ConfigError
 from host_training.errors import BundleWriteError
 from host_training.evaluation.engines import float_path
 from host_training.training import bundle
+from host_training.training.signing import hashes
 
 FILES = {
     "manifest.json",
@@ -65,7 +66,7 @@ def test_the_edge_refuses_other_features_with_matching_hashes(copy: Path):
     features.mean[0] += 1
     features.save(copy / "features.npz")
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"] = bundle.hashes(copy)
+    manifest["files"] = hashes(copy)
     (copy / "manifest.json").write_text(json.dumps(manifest))
 
     with pytest.raises(ConfigError, match="features"):

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from host_training.data.crops import Faces
     from host_training.training.recipe import TrainSettings
 
-STILL = {"distorted": 0.0, "cut_out": 0.0, "mix_up": 0.0, "turn_degrees": 0.0, "scale": 0.0, "shift": 0.0}
+STILL: dict[str, Any] = {
+    "distorted": 0.0,
+    "cut_out": 0.0,
+    "mix_up": 0.0,
+    "turn_degrees": 0.0,
+    "scale": 0.0,
+    "shift": 0.0,
+}
 """Crops as they are, if the mirror is off too."""
 
 
@@ -39,7 +46,7 @@ def lessons(store: Faces) -> Lessons:
 def batches(lessons: Lessons, store: Faces, both: TrainSettings) -> Callable[..., Any]:
     """The batches of a recipe that differs in some knobs of [crop]."""
 
-    def make(*, mirror: bool = True, seed: int = 1, **knobs: float) -> Any:
+    def make(*, mirror: bool = True, seed: int = 1, **knobs: Any) -> Any:
         crop, augmentation = (
             dataclasses.replace(both.crop, **knobs),
             dataclasses.replace(both.augmentation, mirror=mirror),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -44,10 +44,10 @@ def crop(both: TrainSettings, seen: Seen) -> CropNetwork:
     network.seed_everything(1)
     model = crop_network.folded_crop_network(crop_network.build(both, LABELS))
     said = crop_network.logits(model, seen)
-    return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(5 / said.std(axis=0).mean()))
+    return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(float(5 / said.std(axis=0).mean())))
 
 
-def drawn(rng: np.random.Generator, logits: NDArray[np.float32]) -> NDArray[np.intp]:
+def drawn(rng: np.random.Generator, logits: NDArray[Any]) -> NDArray[np.intp]:
     """Labels of which these logits know everything that can be known."""
     return (rng.random((len(logits), 1)) > softmax(logits, 1).cumsum(axis=1)).sum(axis=1).clip(0, LABELS - 1)
 

@@ -72,7 +72,7 @@ def test_on_the_device_too_an_outlier_counts_as_no_further_than_the_reach(
     np.testing.assert_allclose(classifier.logits(model, rows), classifier.logits(model, at_reach), atol=step)
 
 
-def flipped(count: int):
+def flipped(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probabilities of 1000 rows, and the same with the label of `count` of them changed."""
     one = np.tile(np.array([[0.9, 0.1]], np.float32), (1000, 1))
     other = one.copy()

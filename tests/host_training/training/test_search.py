@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from host_training.data.keypoints import Table
 
-SPACE = {"network.hidden": [[8], [16]], "network.dropout": [0.0, 0.1, 0.2]}
+SPACE: dict[str, list[Any]] = {"network.hidden": [[8], [16]], "network.dropout": [0.0, 0.1, 0.2]}
 
 
 def test_the_space_of_the_kit_holds_what_the_recipe_takes():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def calibration_error(probabilities: NDArray[np.float32], right: NDArray[np.bool_]):
-    bins = [each for each in reliability(probabilities.max(axis=1), right) if each.rows]
+    bins = [each for each in reliability(probabilities.max(axis=1).astype(np.float64), right) if each.rows]
     return sum(each.rows * abs(each.confidence - each.accuracy) for each in bins) / len(right)
 
 
