@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import edge
+from edge import hints
 from edge.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: emotion-edge run --camera demo --mqtt mqtt://localhost:1883",
         commands=COMMANDS,
         package="edge.commands",
+        extra="litert",
     )
 
 
@@ -99,7 +101,7 @@ def run_command(
     epilog: str,
     commands: Mapping[str, str],
     package: str,
-    extra: str = "",
+    extra: str,
 ) -> int:
     """Run one command of a program.
 
@@ -110,7 +112,7 @@ def run_command(
         epilog: an example, for `--help`.
         commands: name -> summary, in lower case and without a full stop.
         package: package with a module for each command, with `add_arguments(parser)` and `run(args) -> exit status`.
-        extra: extra of the distribution that lists the libraries the program needs besides the daemon's.
+        extra: extra of pyproject.toml that lists the libraries the program needs.
 
     Returns:
         The command's exit status, or the error's. An error is printed in one line.
@@ -159,7 +161,7 @@ def _guarded(program: str, extra: str, run: Callable[[], int]) -> int:
         _discard_output()
         status = 0
     except ImportError as error:
-        _print_error(program, f"{error}: {_installation_hint(extra)}")
+        _print_error(program, f"{error}: {hints.install(extra)}")
         status = os.EX_UNAVAILABLE
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -170,29 +172,6 @@ def _guarded(program: str, extra: str, run: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001  the last resort: users never see a traceback
         status = _internal_error(program, error)
     return status
-
-
-def _installation_hint(extra: str) -> str:
-    """The command that installs the missing libraries of the daemon and of an extra."""
-    import re
-    import shlex
-    from importlib import metadata
-
-    try:
-        requirements = metadata.requires("emotion-edge") or []
-    except metadata.PackageNotFoundError:
-        requirements = []
-    missing = []
-    for requirement in requirements:
-        specifier, _, marker = (part.strip() for part in requirement.partition(";"))
-        if "extra" not in marker or f'extra == "{extra}"' in marker:
-            try:
-                metadata.distribution(re.split(r"[^\w.-]", specifier)[0])
-            except metadata.PackageNotFoundError:
-                missing.append(specifier)
-    if not missing:
-        return "a library is damaged; delete this environment and create it again"
-    return f"libraries are missing; {shlex.join([sys.executable, '-m', 'pip', 'install', *missing])}"
 
 
 def _discard_output() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge import hints
 from edge.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _interpreter_class() -> tuple[str, Any]:
         except ImportError as error:
             # A wheel built for another NumPy also raises this; its message says so.
             reasons.append(f"{distribution}: {str(error).splitlines()[0]}")
-    raise UnavailableError(f"no TFLite interpreter: pip install ai-edge-litert ({'; '.join(reasons)})")
+    raise UnavailableError(f"no TFLite interpreter ({'; '.join(reasons)}): {hints.install('litert')}")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from edge.cli import run_command
@@ -32,12 +33,14 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status and never raises but for SystemExit from --help."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     return run_command(
-        argv,
+        arguments,
         program="emotion-train",
         description="Builds and judges the classifier of emotion-edge on a workstation.",
         epilog="example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused",
         commands=COMMANDS,
         package="host_training.commands",
-        extra="train",
+        # On a Raspberry Pi faces are collected without what trains on them.
+        extra="collect" if arguments[:1] == ["collect"] else "train",
     )

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge import hints
 from edge.device.system import clock_synchronised
 from edge.errors import ConfigError, UnavailableError
 from edge.face_mesh import models
@@ -109,7 +110,7 @@ def verify(folder: Path, manifest: Mapping[str, Any], keys: TrustedKeys, on: dat
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
     except ImportError as error:
-        raise UnavailableError(f"signatures cannot be checked: pip install PyNaCl ({error})") from error
+        raise UnavailableError(f"signatures cannot be checked ({error}): {hints.install('litert')}") from error
     try:
         VerifyKey(keys.public[signer]).verify(canonical(manifest), signature)
     except (BadSignatureError, ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from edge import hints
 from edge.camera.latest import LatestFrame
 from edge.errors import UnavailableError
 from edge.values import Frame
@@ -206,13 +207,13 @@ def _import() -> Any:
     try:
         import picamera2
     except ImportError as error:
+        hint = "" if hints.on_device() else f", and {hints.use_system_packages()}"
         raise UnavailableError(
-            "picamera2 is missing: sudo apt install python3-picamera2, and give the virtual environment "
-            "--system-site-packages; or choose another camera with --camera"
+            f"picamera2 is missing: run `sudo apt install python3-picamera2`{hint}; or choose another camera with "
+            "--camera"
         ) from error
     except ValueError as error:  # what NumPy says to parts that were compiled for another one
         raise UnavailableError(
-            f"picamera2 does not fit this NumPy, {np.__version__} ({error}): install emotion-edge with "
-            "deploy/install.sh, which keeps the distribution's NumPy"
+            f"picamera2 does not fit this NumPy, {np.__version__} ({error}): {hints.use_system_packages()}"
         ) from error
     return picamera2

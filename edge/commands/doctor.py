@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge import hints
 from edge.cli import add_settings_arguments, load_settings
 from edge.device.system import ROOT
 from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
@@ -136,9 +137,7 @@ def _libraries() -> str:
     try:
         from edge.device.versions import library_versions
     except ImportError as error:
-        raise UnavailableError(
-            f"{error}: repair the installation with deploy/install.sh, or in a checkout with `rm -r .venv && make run`"
-        ) from error
+        raise UnavailableError(f"{error}: {hints.install('litert')}") from error
     versions = library_versions()
     return f"{versions['runtime']}, " + ", ".join(
         f"{name} {versions[name]}" for name in ("numpy", "opencv", "paho_mqtt")

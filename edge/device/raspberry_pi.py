@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge import hints
 from edge.device import system
 from edge.errors import UnavailableError
 
@@ -17,7 +18,6 @@ BOOT_CONFIGS = ("boot/firmware/config.txt", "boot/config.txt")
 """Since Bookworm, and before."""
 PACKAGES = "usr/lib/python3/dist-packages"
 """Where the distribution's Python packages lie."""
-INSTALL = "`sudo ./deploy/install.sh`"
 
 HOT_C = 80.0
 """From here on the firmware slows the processor down (Raspberry Pi documentation, "Frequency management")."""
@@ -103,7 +103,7 @@ def picamera2(root: Path) -> str:
     packages = root / PACKAGES
     spec = find_spec("picamera2")
     if spec is None and (packages / "picamera2").exists():
-        raise UnavailableError(f"picamera2 is installed, but not seen by this Python: install again with {INSTALL}")
+        raise UnavailableError(f"picamera2 is installed, but not seen by this Python: {hints.use_system_packages()}")
     if spec is None:
         raise UnavailableError("picamera2 is missing: run `sudo apt install python3-picamera2`")
     import numpy as np
@@ -111,7 +111,7 @@ def picamera2(root: Path) -> str:
     if _within(spec.origin, packages) and not _within(np.__file__, packages):
         raise UnavailableError(
             f"NumPy {np.__version__} in {Path(np.__file__).parent} is not the distribution's, which picamera2's "
-            f"compiled parts are made for: install again with {INSTALL}"
+            f"compiled parts are made for: {hints.use_system_packages()}"
         )
     try:
         from picamera2 import Picamera2
@@ -120,7 +120,7 @@ def picamera2(root: Path) -> str:
     except Exception as error:
         # A broken installation: a library of another version raises whatever comes to its mind.
         raise UnavailableError(
-            f"picamera2 does not work ({type(error).__name__}: {error}): install again with {INSTALL}"
+            f"picamera2 does not work ({type(error).__name__}: {error}): {hints.use_system_packages()}"
         ) from error
 
 

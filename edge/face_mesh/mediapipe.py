@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge import hints
 from edge.errors import ConfigError, UnavailableError
 from edge.face_mesh.tracking import Region, TrackIds
 from edge.values import Face
@@ -41,9 +42,14 @@ class MediaPipeFaceMesh:
             from mediapipe.tasks.python.vision import face_landmarker
             from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
         except (ImportError, OSError) as error:
+            # Not for the service: it would bring a NumPy of its own, for which the distribution's picamera2 isn't made.
+            hint = (
+                ""
+                if hints.on_device()
+                else f"{hints.install('mediapipe')} and `sudo apt install libegl1 libgles2`, or "
+            )
             raise UnavailableError(
-                f"the mediapipe backend cannot start ({error}): pip install mediapipe and "
-                "apt install libegl1 libgles2, or set mesh.backend = 'litert'"
+                f"the mediapipe backend cannot start ({error}): {hint}set mesh.backend = 'litert'"
             ) from error
         if not models.task.is_file():
             raise ConfigError(f"{models.task} is missing: run `emotion-edge model fetch`")

@@ -19,6 +19,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
+from edge import hints
 from edge.errors import UnavailableError
 from edge.mqtt.address import PORTS, BrokerAddress
 
@@ -48,8 +49,8 @@ def ensure_broker(url: str) -> Iterator[bool]:
         yield False
         return
     if importlib.util.find_spec("amqtt") is None:
-        hint = "start one (sudo apt install mosquitto), or: pip install amqtt"
-        raise UnavailableError(f"no broker answers at {address}; {hint}")
+        hint = "" if hints.on_device() else f", or {hints.install('broker')}"
+        raise UnavailableError(f"no broker answers at {address}: run `sudo apt install mosquitto`{hint}")
     command = [sys.executable, "-m", "edge.mqtt.local_broker", "--port", str(address.port)]
     with subprocess.Popen(
         command,
@@ -82,7 +83,7 @@ def serve(port: int) -> None:
         from amqtt.broker import Broker
         from amqtt.errors import BrokerError
     except ImportError:
-        raise UnavailableError("amqtt is missing: pip install amqtt") from None
+        raise UnavailableError(f"amqtt is missing: {hints.install('broker')}") from None
 
     async def run() -> None:
         broker = Broker(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from edge import hints
 from edge.errors import EdgeError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _client(address: str) -> Iterator[Any]:
         from distributed import Client, KilledWorker
         from distributed.comm import connect
     except ImportError as error:
-        raise UnavailableError("work on a cluster needs Dask: pip install 'dask[distributed]'") from error
+        raise UnavailableError(f"work on a cluster needs Dask: {hints.install('cluster')}") from error
     # What it logs comes again as an error, without the tracebacks.
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
 
@@ -109,8 +110,8 @@ def _client(address: str) -> Iterator[Any]:
         if not isinstance(lacking, ImportError):
             raise
         raise UnavailableError(
-            f"{address}: {lacking}; scheduler and workers need what this machine has; in a checkout there: "
-            "pip install '.[train,cluster]'"
+            f"{address}: {lacking}; scheduler and workers need the emotion-edge of this machine, with its extras train "
+            "and cluster"
         ) from error
     finally:
         client.close(timeout=WAIT_S)

@@ -227,7 +227,9 @@ def test_one_that_was_compiled_for_another_numpy_is_told(
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UnavailableError, match=r"does not fit this NumPy, .*size changed.*: install emotion-edge with"):
+    with pytest.raises(
+        UnavailableError, match=r"does not fit this NumPy, .*size changed.*: run `sudo .*deploy/install.sh`"
+    ):
         Picamera2Camera(0, settings)
 
 
