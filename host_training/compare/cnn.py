@@ -1,8 +1,8 @@
 """Image networks by transfer learning: a backbone of keras.applications with its weights from a file, and a new head.
 
-The usual recipe (https://keras.io/guides/transfer_learning): the frozen backbone turns every crop and its mirror image
-into a vector, on which the head learns; then the backbone's last block learns too, slowly, its batch normalisation
-still frozen. Both stop when the validation loss does, and keep the best weights.
+The usual way (https://keras.io/guides/transfer_learning): the frozen backbone turns every crop and its mirror image
+into a vector, and the head is trained on these; then the backbone's last block is fine-tuned at a low learning rate,
+its batch normalisation still frozen. Both stop when the validation loss stops falling, and keep the best weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.errors import DataError, NoInputError
-from host_training.compare.contender import Contender, Lesson, Trained
+from host_training.compare.contender import Contender, Trained, TrainingData
 from host_training.compare.crops import SIZE
 from host_training.data.keypoints import TRAIN, VALIDATION, take
 from host_training.quiet import quiet
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """What one network of keras.applications needs to be told."""
+    """What is particular to one network of keras.applications."""
 
     module: str
-    """Of keras.applications; has its preprocessing."""
+    """Module of keras.applications that has its preprocessing."""
     last_block: tuple[str, ...]
-    """How the names of the layers that are tuned begin."""
+    """First parts of the names of the layers that are fine-tuned."""
 
 
 BACKBONES = {
@@ -53,27 +53,27 @@ BACKBONES = {
 }
 
 EPOCHS = 10
-"""Of the head, and then of the last block, at most."""
+"""Maximum number of epochs, for the head and then for the last block."""
 PATIENCE = 3
 BATCH = 64
 DROPOUT = 0.3
 HEAD_RATE, TUNING_RATE = 1e-3, 1e-5
-"""Of Adam; the second is what the guide takes, lest what was learnt from ImageNet be washed out."""
+"""Learning rates of Adam; the second, from the guide, is low so that the ImageNet weights are not lost."""
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """Crops as a backbone wants them, a batch at a time: as floats all would take four times the memory."""
+    """Preprocessed crops, a batch at a time: all of them as floats would take four times the memory."""
 
     def __init__(
         self, name: str, crops: NDArray[np.uint8], label: NDArray[np.intp] | None = None, seed: int | None = None
     ) -> None:
-        """Set up what is served.
+        """Batches of crops, with or without labels.
 
         Args:
             name: one of `BACKBONES`.
             crops: uint8[N, SIZE, SIZE, 3].
-            label: int[N]; None: the crops alone.
-            seed: shuffles, and mirrors half of them, anew each epoch; None: all in their order.
+            label: int[N]; None: batches without labels.
+            seed: shuffles the crops and mirrors half of them, differently in each epoch; None: neither.
         """
         super().__init__()
         self._preprocess = getattr(keras.applications, BACKBONES[name].module).preprocess_input
@@ -94,7 +94,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         return (batch,) if self._label is None else (batch, self._label[rows])
 
     def on_epoch_end(self) -> None:
-        """Draw the next order."""
+        """Draw order and mirror images of the next epoch."""
         if self._random is not None:
             self._order = self._random.permutation(len(self._crops))
             self._mirror = self._random.random(len(self._crops)) < 1 / 2
@@ -107,10 +107,10 @@ def cnn(
 
     Args:
         name: one of `BACKBONES`.
-        weights: its file without the top: `.h5` as Keras distributes it, `.weights.h5` or `.keras`.
+        weights: file of its weights without the top: `.h5` as Keras distributes it, `.weights.h5` or `.keras`.
         pictures: of the rows.
-        ids: the rows that it will have to learn from and read.
-        epochs: of the head, and of the last block, at most.
+        ids: of all rows that it is trained or evaluated on.
+        epochs: maximum, for the head and for the last block.
 
     Raises:
         NoInputError: there is no such file.
@@ -126,19 +126,19 @@ def cnn(
     if weights is None:
         why_not = f"no weights given: --backbone {name} --weights FILE"
     else:
-        backbone(name, weights)  # a wrong file should be known before the others are trained
+        backbone(name, weights)  # a wrong file is refused before anything is trained
 
-    def fit(lesson: Lesson, seed: int) -> Trained:
-        if weights is None or pictures is None:  # never fitted then
+    def fit(data: TrainingData, seed: int) -> Trained:
+        if weights is None or pictures is None:  # `why_not` says so, and nobody calls this
             raise NoInputError(f"{name}: {why_not}")
-        model = tuned(name, weights, pictures, lesson, seed=seed, epochs=epochs)
+        model = tuned(name, weights, pictures, data, seed=seed, epochs=epochs)
 
         def probabilities(table: Table) -> NDArray[np.float32]:
             return _predict(model, Batches(name, pictures.crops(table, name)), name)
 
         return Trained(probabilities, model.count_params())
 
-    about = f"image network, {SIZE} px, ImageNet weights; new head, last block tuned"
+    about = f"image network, {SIZE} px, ImageNet weights; new head, last block fine-tuned"
     return Contender(name, about, "labels, pictures and mirror images", fit, why_not=why_not)
 
 
@@ -156,7 +156,7 @@ def backbone(name: str, weights: Path) -> Any:
         raise NoInputError(f"{weights}: {error.strerror}") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # many about a wrong file, all of which come down to the one error
+            warnings.simplefilter("ignore")  # a wrong file causes many, and the error says it all
             model.load_weights(str(weights))
     except Exception as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
@@ -166,36 +166,36 @@ def backbone(name: str, weights: Path) -> Any:
     return model
 
 
-def tuned(name: str, weights: Path, pictures: Pictures, lesson: Lesson, *, seed: int, epochs: int) -> Any:
-    """The trained network: the backbone with its last block tuned, the mean over the picture, the head."""
+def tuned(name: str, weights: Path, pictures: Pictures, data: TrainingData, *, seed: int, epochs: int) -> Any:
+    """The trained network: the backbone with its last block fine-tuned, global average pooling, the head."""
     seed_everything(seed)
     base = backbone(name, weights)
-    crops = {split: pictures.crops(take(lesson.table, lesson.rows(split)), name) for split in (TRAIN, VALIDATION)}
-    label = {split: lesson.labels(split) for split in crops}
+    crops = {split: pictures.crops(take(data.table, data.rows(split)), name) for split in (TRAIN, VALIDATION)}
+    label = {split: data.labels(split) for split in crops}
     inputs = keras.Input((SIZE, SIZE, 3))
-    # Not as in training: batch normalisation keeps the statistics of ImageNet.
+    # `training=False`: batch normalisation keeps the statistics of ImageNet.
     vectors = keras.layers.GlobalAveragePooling2D()(base(inputs, training=False))
     head = keras.Sequential(
         [
             keras.Input(vectors.shape[1:]),
             keras.layers.Dropout(DROPOUT),
-            keras.layers.Dense(len(lesson.targets.labels), activation="softmax"),
+            keras.layers.Dense(len(data.targets.labels), activation="softmax"),
         ],
         name="head",
     )
-    reader, model = keras.Model(inputs, vectors), keras.Model(inputs, head(vectors))
+    extractor, model = keras.Model(inputs, vectors), keras.Model(inputs, head(vectors))
 
-    seen = (crops[TRAIN], crops[TRAIN][:, :, ::-1], crops[VALIDATION])
-    straight, mirrored, watched = (_predict(reader, Batches(name, each), name) for each in seen)
+    given = (crops[TRAIN], crops[TRAIN][:, :, ::-1], crops[VALIDATION])
+    straight, mirrored, validation = (_predict(extractor, Batches(name, each), name) for each in given)
     rows = {"x": np.concatenate([straight, mirrored]), "y": np.tile(label[TRAIN], 2), "batch_size": BATCH}
-    _train(head, HEAD_RATE, f"{name}: head", epochs, **rows, validation_data=(watched, label[VALIDATION]))
+    _train(head, HEAD_RATE, f"{name}: head", epochs, **rows, validation_data=(validation, label[VALIDATION]))
 
     for layer in base.layers:
         last = layer.name.startswith(BACKBONES[name].last_block)
         layer.trainable = last and not isinstance(layer, keras.layers.BatchNormalization)
     rows = {"x": Batches(name, crops[TRAIN], label[TRAIN], seed), "shuffle": False}
-    watched = Batches(name, crops[VALIDATION], label[VALIDATION])
-    _train(model, TUNING_RATE, f"{name}: last block", epochs, **rows, validation_data=watched)
+    validation = Batches(name, crops[VALIDATION], label[VALIDATION])
+    _train(model, TUNING_RATE, f"{name}: last block", epochs, **rows, validation_data=validation)
     return model
 
 

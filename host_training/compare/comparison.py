@@ -1,4 +1,4 @@
-"""Trains the contenders, judges them all alike, and tells."""
+"""Trains the contenders and evaluates them all the same way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.classifier.network import softmax
-from host_training.compare.contender import Lesson
+from host_training.compare.contender import TrainingData
 from host_training.data.keypoints import SPLITS, TEST, VALIDATION, take
 from host_training.evaluation.evaluate import judged_rows, score
 from host_training.training.temperature import fit_temperature
@@ -29,7 +29,7 @@ FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece")
 INTERVAL = "accuracy_interval"
 JUDGED = (VALIDATION, TEST)
 BYTES = 4
-"""Of a learned number."""
+"""Bytes of a parameter."""
 DIGITS = 6
 LIBRARIES = ("tensorflow", "keras", "scikit-learn", "numpy")
 
@@ -40,33 +40,33 @@ COLUMNS = (
     *("test accuracy", "95 %", "on faces found", "macro-F1", "ECE"),
 )
 NOTES = (
-    "Each contender learned from training rows. Validation rows stopped it, where it has something to stop, and set "
-    "the temperature of its probabilities; no test row had a part in it. Accuracy counts missed faces as errors; its "
-    "95 % interval is for the rows drawn, not for the seed. Bytes are those of the parameters as 32-bit numbers."
+    "Each contender was trained on the training rows. The validation rows stopped its training, if it can stop early, "
+    "and set its temperature; no test row was used. Accuracy counts missed faces as errors; its 95 % interval is over "
+    "the choice of rows, not of the seed. Bytes are those of the parameters as 32-bit numbers."
 )
 
 
 def compare(
     table: Table, targets: Targets, truth: str, contenders: Sequence[Contender], seeds: Sequence[int]
 ) -> Iterator[dict[str, Any]]:
-    """Train and judge the contenders, one after the other.
+    """Train and evaluate the contenders, one after the other.
 
     Args:
         table: the rows.
-        targets: what they teach.
-        truth: where the targets come from, one of `votes.TRUTHS`.
-        contenders: who takes part.
-        seeds: each in which chance plays a part is trained once with each.
+        targets: of the rows.
+        truth: source of the targets, one of `votes.TRUTHS`.
+        contenders: what to compare.
+        seeds: a contender that depends on the seed is trained once with each, the others with the first.
 
     Yields:
-        An entry of `contenders` in `comparison.json` for each, see the package.
+        For each contender its entry in `comparison.json`, see the package.
 
     Raises:
-        TableError: a split has no row to learn from or to be judged by.
+        TableError: a split has no row to train on or to evaluate on.
     """
-    lesson = Lesson.of(table, targets)
+    data = TrainingData.of(table, targets)
     for split in JUDGED:
-        judged_rows(table, targets, split)  # what cannot be judged need not be trained
+        judged_rows(table, targets, split)  # before anything is trained
     bar = tqdm(contenders, desc="contenders")
     for contender in bar:
         bar.set_postfix_str(contender.name)
@@ -76,9 +76,9 @@ def compare(
         runs = []
         for seed in seeds if contender.seeded else seeds[:1]:
             began = time.monotonic()
-            trained = contender.fit(lesson, seed)
+            trained = contender.fit(data, seed)
             seconds = time.monotonic() - began
-            runs.append({"seconds": seconds, **_judge(trained, lesson, table, targets, truth)})
+            runs.append({"seconds": seconds, **_judge(trained, data, table, targets, truth)})
         yield (
             entry(contender, None)
             | _summary(runs)
@@ -90,7 +90,7 @@ def compare(
 
 
 def entry(contender: Contender, why_not: str | None) -> dict[str, Any]:
-    """What is known of a contender that did not run, or not yet."""
+    """The entry of a contender that did not run, or has not run yet."""
     return {
         "name": contender.name,
         "about": contender.about,
@@ -101,9 +101,9 @@ def entry(contender: Contender, why_not: str | None) -> dict[str, Any]:
     }
 
 
-def _judge(trained: Trained, lesson: Lesson, table: Table, targets: Targets, truth: str) -> dict[str, Any]:
-    watched = take(lesson.table, lesson.rows(VALIDATION))
-    fitted_temperature = fit_temperature(_logits(trained, watched), lesson.labels(VALIDATION))
+def _judge(trained: Trained, data: TrainingData, table: Table, targets: Targets, truth: str) -> dict[str, Any]:
+    validation = take(data.table, data.rows(VALIDATION))
+    fitted_temperature = fit_temperature(_logits(trained, validation), data.labels(VALIDATION))
     scores = {}
     for split in JUDGED:
         rows = targets.judged & table.found & (table.split == split)
@@ -113,7 +113,7 @@ def _judge(trained: Trained, lesson: Lesson, table: Table, targets: Targets, tru
 
 
 def _logits(trained: Trained, table: Table) -> NDArray[np.float32]:
-    """float32[N, C]: logarithms of the probabilities, which differ from logits by what a softmax takes out again."""
+    """float32[N, C]: logarithms of the probabilities, which equal logits up to a constant that softmax removes."""
     return np.log(np.maximum(trained.probabilities(table), np.finfo(np.float32).tiny))
 
 
@@ -149,7 +149,7 @@ def document(
     notes: Sequence[str],
     entries: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What `comparison.json` holds."""
+    """The content of `comparison.json`."""
     rows = {split: table.split == split for split in SPLITS}
     return {
         "command": command,
@@ -172,7 +172,7 @@ def document(
 
 
 def grid(found: dict[str, Any]) -> str:
-    """The table of results, as aligned Markdown."""
+    """The results as an aligned Markdown table."""
     rows = [list(COLUMNS), *(_row(each) for each in found["contenders"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     align = [str.ljust if name in WORDS else str.rjust for name in COLUMNS]
@@ -210,8 +210,8 @@ def _row(each: dict[str, Any]) -> list[str]:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """What `comparison.md` holds."""
-    about = [f"* **{each['name']}**: {each['about']}" for each in found["contenders"]]
+    """The content of `comparison.md`."""
+    descriptions = [f"* **{each['name']}**: {each['about']}" for each in found["contenders"]]
     rows = [
         f"* {split}: {counts['rows']:,}, a face found in {counts['found']:,}, judged {counts['judged']:,}"
         for split, counts in found["rows"].items()
@@ -227,7 +227,7 @@ def markdown(found: dict[str, Any]) -> str:
         "\n\n".join(
             [
                 *parts,
-                "\n".join(about),
+                "\n".join(descriptions),
                 "Rows:",
                 "\n".join([*rows, *(f"* {note}" for note in found["notes"])]),
                 "\n".join(facts),

@@ -1,4 +1,4 @@
-"""What takes part in a comparison."""
+"""What a comparison compares, and the rows that it trains on."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What there is to learn from: the rows of a table without those of its test split."""
+class TrainingData:
+    """The rows of a table without its test split, and their targets."""
 
     table: Table
     targets: Targets
 
     @classmethod
-    def of(cls, table: Table, targets: Targets) -> Lesson:
+    def of(cls, table: Table, targets: Targets) -> TrainingData:
         """Leave the test rows out.
 
         Raises:
-            TableError: there is nothing to learn from, or nothing to watch it on.
+            TableError: there is no row to train on, or none to validate on.
         """
         rows = table.split != TEST
         known = Targets(targets.labels, targets.soft[rows], targets.hard[rows], targets.judged[rows])
-        lesson = cls(take(table, rows), known)
+        data = cls(take(table, rows), known)
         for split in (TRAIN, VALIDATION):
-            if not len(lesson.rows(split)):
-                raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
-        return lesson
+            if not len(data.rows(split)):
+                raise TableError(f"the table has no usable row in its {split} split; import a whole data set")
+        return data
 
     def rows(self, split: str) -> NDArray[np.intp]:
-        """int[M]: the rows of a split in which a face was found and which have a label."""
+        """int[M]: the rows of a split that have a label and in which a face was found."""
         return np.flatnonzero(self.targets.judged & self.table.found & (self.table.split == split))
 
     def labels(self, split: str) -> NDArray[np.intp]:
         """int[M]: the labels of `rows`."""
         return self.targets.hard[self.rows(split)]
 
-    def faces(self, split: str) -> NDArray[np.float32]:
+    def landmarks(self, split: str) -> NDArray[np.float32]:
         """float32[M, 478, 3] px: the landmarks of `rows`."""
         return self.table.landmarks[self.rows(split)]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What became of a contender."""
+    """A contender after its training."""
 
     probabilities: Callable[[Table], NDArray[np.float32]]
-    """float32[N, C] of a table's rows, in all of which a face was found."""
+    """float32[N, C] for the rows of a table; a face was found in each."""
     parameters: int
-    """Learned numbers."""
+    """Number of learned parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ class Contender:
     name: str
     about: str
     learned_from: str
-    """Rows and targets."""
-    fit: Callable[[Lesson, int], Trained]
-    """Trains with a seed."""
+    """Targets, and more than the landmarks if it takes more."""
+    fit: Callable[[TrainingData, int], Trained]
+    """Trains it with a seed."""
     seeded: bool = True
-    """Whether chance plays a part."""
+    """Whether the result depends on the seed."""
     why_not: str = ""
-    """What is missing to run it; empty: nothing."""
+    """What is missing to run it; empty: nothing is."""

@@ -1,9 +1,9 @@
-"""Named measures of a face: what blendshapes and action units are about, taken with a ruler.
+"""Named measures of a face: the geometry behind blendshapes and action units.
 
 Each is a distance, height, depth, angle or ratio of a few landmarks of a face in its canonical pose (see
-`features.canonical`), in units of the inter-ocular distance, so place, size and rotation of the face do not
-matter. Action units are those of the Facial Action Coding System (Ekman, Friesen & Hager 2002). Left and right are
-the person's own, as there; the landmarks of a pair are those to the viewer's left, `MIRROR` gives the others.
+`features.canonical`), in units of the inter-ocular distance, so position, size and rotation of the face don't change
+it. Action units are those of the Facial Action Coding System (Ekman, Friesen & Hager 2002). Left and right are the
+person's own, as there; a pair lists the landmarks on the viewer's left, and `MIRROR` gives the others.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EYE_CORNERS = (33, 263)
-"""The outer ones, which the inter-ocular distance lies between (Sagonas et al. 2013)."""
+"""Landmarks of the outer corners; their distance is the inter-ocular distance (Sagonas et al. 2013)."""
 
-Place = tuple[int, ...]
-"""One landmark, or the middle of several."""
+Point = tuple[int, ...]
+"""One landmark, or the mean of several."""
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -32,27 +32,27 @@ def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _height(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a lies above b; y grows downwards."""
+    """Height of a above b; y grows downwards."""
     return b[:, 1] - a[:, 1]
 
 
 def _depth(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a lies before b; z grows away from the viewer."""
+    """Depth of a in front of b; z grows away from the viewer."""
     return b[:, 2] - a[:, 2]
 
 
 def _sideways(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a lies to the person's left of b."""
+    """Distance of a to the person's left of b."""
     return a[:, 0] - b[:, 0]
 
 
 def _slope(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Radians by which the line from a to b rises, whichever side it runs to."""
+    """Angle in radians by which the line from a to b rises, towards either side."""
     return np.arctan2(a[:, 1] - b[:, 1], np.abs(b[:, 0] - a[:, 0]))
 
 
 def _angle(a: NDArray[np.float64], vertex: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Radians between the lines from the vertex to a and b."""
+    """Angle in radians between the lines from the vertex to a and b."""
     one, other = a - vertex, b - vertex
     return np.arctan2(np.linalg.norm(np.cross(one, other), axis=1), (one * other).sum(axis=1))
 
@@ -60,7 +60,7 @@ def _angle(a: NDArray[np.float64], vertex: NDArray[np.float64], b: NDArray[np.fl
 def _ratio(
     a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], d: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The distance of a and b in parts of that of c and d."""
+    """Distance of a and b, divided by that of c and d."""
     return _distance(a, b) / np.maximum(_distance(c, d), np.finfo(np.float32).tiny)
 
 
@@ -81,25 +81,25 @@ class Measure:
 
     name: str
     action_units: str
-    """Those that change it most, as in `AU12, AU15`."""
+    """Action units that change it most, as in `AU12, AU15`."""
     kind: str
     """One of `KINDS`."""
-    places: tuple[Place, ...]
-    """What it lies between."""
+    points: tuple[Point, ...]
+    """Arguments of its kind."""
 
     def of(self, faces: NDArray[np.float64]) -> NDArray[np.float64]:
-        """float64[N] of faces, float64[N, 478, 3], in their canonical pose and in inter-ocular distances."""
-        return KINDS[self.kind](*(faces[:, list(place)].mean(axis=1) for place in self.places))
+        """float64[N], of faces, float64[N, 478, 3], in canonical pose, in inter-ocular distances."""
+        return KINDS[self.kind](*(faces[:, list(point)].mean(axis=1) for point in self.points))
 
 
-def _pair(name: str, action_units: str, kind: str, *places: Place) -> tuple[Measure, Measure]:
+def _pair(name: str, action_units: str, kind: str, *points: Point) -> tuple[Measure, Measure]:
     """The measure on the person's right side, and on the left one."""
-    other = tuple(tuple(int(MIRROR[point]) for point in place) for place in places)
-    return Measure(f"{name}_right", action_units, kind, places), Measure(f"{name}_left", action_units, kind, other)
+    other = tuple(tuple(int(MIRROR[each]) for each in point) for point in points)
+    return Measure(f"{name}_right", action_units, kind, points), Measure(f"{name}_left", action_units, kind, other)
 
 
 MOUTH, EYE = (13, 14), (33, 133)
-"""The middle between the lips, and between the corners of the right eye."""
+"""Centres of the mouth, between the lips, and of the right eye, between its corners."""
 
 MEASURES: tuple[Measure, ...] = (
     # Brows
@@ -145,7 +145,7 @@ MEASURES: tuple[Measure, ...] = (
 
 
 def measured(faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[N, K], a column for each of `MEASURES`, of faces, float32[N, 478, 3], in their canonical pose."""
+    """float32[N, K], a column for each of `MEASURES`, of faces, float32[N, 478, 3], in canonical pose."""
     wide = faces.astype(np.float64)
     one, other = EYE_CORNERS
     wide /= np.linalg.norm(wide[:, one] - wide[:, other], axis=1)[:, None, None]

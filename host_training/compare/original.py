@@ -1,9 +1,9 @@
 """The usual keypoint classifier, as many projects have it from a hand-gesture recogniser.
 
-Preprocessing and network are those of https://github.com/Kazuhito00/hand-gesture-recognition-using-mediapipe (app.py,
+Preprocessing and network are from https://github.com/Kazuhito00/hand-gesture-recognition-using-mediapipe (app.py,
 `pre_process_landmark`; keypoint_classification.ipynb), which
-https://github.com/REWTAO/Facial-emotion-recognition-using-mediapipe takes over to faces. There landmarks are rounded
-to whole pixels of the camera; here they are not, because that would cost a small picture more than a large one.
+https://github.com/REWTAO/Facial-emotion-recognition-using-mediapipe applies to faces. There landmarks are rounded to
+whole pixels of the camera; here they are not, because rounding would cost a small picture more than a large one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.values import LANDMARKS
-from host_training.compare.contender import Contender, Lesson, Trained
+from host_training.compare.contender import Contender, Trained, TrainingData
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.quiet import quiet
 from host_training.training.network import seed_everything
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 HIDDEN = (20, 10)
 DROPOUT = (0.2, 0.4)
-"""Before each of the hidden layers."""
+"""Dropout rates before each hidden layer."""
 BATCH, EPOCHS, PATIENCE = 128, 1000, 20
 STEPS_AT_A_TIME = 32
-"""Steps between two looks of Keras at its callbacks: with so small a network that is most of the time."""
+"""Steps per execution: Keras's overhead between steps would take most of the time of so small a network."""
 
 
 def original(epochs: int = EPOCHS) -> Contender:
@@ -45,18 +45,18 @@ def original(epochs: int = EPOCHS) -> Contender:
         "original",
         "x and y relative to point 0, divided by the largest; dense 20, 10",
         "labels",
-        lambda lesson, seed: _fit(lesson, seed, epochs),
+        lambda data, seed: _fit(data, seed, epochs),
     )
 
 
 def preprocess(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """x0, y0, x1, y1, ..., float32[N, 956], of faces, float32[N, 478, 3] px: relative to point 0, at most 1 in size."""
+    """x0, y0, x1, y1, ..., float32[N, 956], -1 to 1, of faces, float32[N, 478, 3] px, relative to point 0."""
     flat = (landmarks[:, :, :2] - landmarks[:, :1, :2]).reshape(len(landmarks), -1)
     return np.asarray(flat / np.abs(flat).max(axis=1, keepdims=True), np.float32)
 
 
 def build(labels: int) -> Any:
-    """The network, compiled."""
+    """The compiled network."""
     layers: list[Any] = [keras.Input((LANDMARKS * 2,))]
     for rate, units in zip(DROPOUT, HIDDEN, strict=True):
         layers += [keras.layers.Dropout(rate), keras.layers.Dense(units, activation="relu")]
@@ -65,14 +65,14 @@ def build(labels: int) -> Any:
     return model
 
 
-def _fit(lesson: Lesson, seed: int, epochs: int) -> Trained:
+def _fit(data: TrainingData, seed: int, epochs: int) -> Trained:
     seed_everything(seed)
-    model = build(len(lesson.targets.labels))
+    model = build(len(data.targets.labels))
     with tqdm(total=epochs, desc="original", unit=" epochs", leave=False) as bar:
         model.fit(
-            preprocess(lesson.faces(TRAIN)),
-            lesson.labels(TRAIN),
-            validation_data=(preprocess(lesson.faces(VALIDATION)), lesson.labels(VALIDATION)),
+            preprocess(data.landmarks(TRAIN)),
+            data.labels(TRAIN),
+            validation_data=(preprocess(data.landmarks(VALIDATION)), data.labels(VALIDATION)),
             batch_size=BATCH,
             epochs=epochs,
             callbacks=[

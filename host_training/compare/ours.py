@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host_training.compare.contender import Contender, Lesson, Trained
+from host_training.compare.contender import Contender, Trained, TrainingData
 from host_training.data.votes import VOTES
 from host_training.training.fit import fit
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def ours(settings: TrainSettings) -> Contender:
-    """The float network of a recipe; int8 is a matter of `emotion-train evaluate`."""
+    """The float network of a recipe; `emotion-train evaluate` compares int8 with it."""
 
-    def train(lesson: Lesson, seed: int) -> Trained:
-        fitted = fit(lesson.table, lesson.targets, dataclasses.replace(settings, seed=seed), label="ours")
+    def train(data: TrainingData, seed: int) -> Trained:
+        fitted = fit(data.table, data.targets, dataclasses.replace(settings, seed=seed), label="ours")
         return Trained(
             lambda table: fitted.probabilities(fitted.seen(table, np.arange(len(table)))),
             fitted.network.parameters,

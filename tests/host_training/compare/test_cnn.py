@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import DataError, NoInputError
 from host_training.compare import cnn
-from host_training.compare.contender import Lesson
+from host_training.compare.contender import TrainingData
 from host_training.compare.crops import SIZE, Pictures
 from host_training.data.keypoints import take
 from host_training.data.source import Pixels
@@ -145,13 +145,13 @@ def pictures(few):
 
 
 @pytest.fixture(scope="session")
-def lesson(few):
-    return Lesson.of(few, targets_of(few, ["neutral", "happiness"]))
+def data(few):
+    return TrainingData.of(few, targets_of(few, ["neutral", "happiness"]))
 
 
 @pytest.fixture(scope="session")
-def tuned(weights, pictures, lesson):
-    return cnn.tuned("MobileNet", weights, pictures, lesson, seed=1, epochs=2)
+def tuned(weights, pictures, data):
+    return cnn.tuned("MobileNet", weights, pictures, data, seed=1, epochs=2)
 
 
 def test_training_changes_the_head_and_the_last_block_and_leaves_the_rest(tuned, mobilenet):
@@ -169,9 +169,9 @@ def test_training_changes_the_head_and_the_last_block_and_leaves_the_rest(tuned,
             assert all(same), layer.name
 
 
-def test_it_reads_pictures_and_gives_distributions(weights, pictures, few, lesson, tuned):
+def test_it_reads_pictures_and_gives_distributions(weights, pictures, few, data, tuned):
     contender = cnn.cnn("MobileNet", weights, pictures, few.ids.tolist(), 2)
-    trained = contender.fit(lesson, 1)
+    trained = contender.fit(data, 1)
 
     said = trained.probabilities(few)
 

@@ -96,9 +96,9 @@ class Oracle:
     def contender(self, *, seeded=True, why_not=""):
         return Contender("oracle", "knows", "everything", self.fit, seeded=seeded, why_not=why_not)
 
-    def fit(self, lesson, seed):
+    def fit(self, data, seed):
         self.seeds.append(seed)
-        self.seen |= set(lesson.table.split.tolist())
+        self.seen |= set(data.table.split.tolist())
         wrong = np.random.default_rng(seed).random(len(self._labels)) < 0.2
         says = {each: (label + int(off)) % 8 for (each, label), off in zip(self._labels.items(), wrong, strict=True)}
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from host_training.compare.contender import Lesson
+from host_training.compare.contender import TrainingData
 from host_training.compare.original import build, original, preprocess
 from host_training.data.keypoints import concatenate, take
 from host_training.data.votes import targets_of
@@ -41,10 +41,10 @@ def test_it_learns_from_its_seed_alone_and_beats_the_majority(table):
     # Many small steps an epoch, as with a table of real size.
     large = concatenate([table] * 16)
     large = dataclasses.replace(large, source=np.arange(len(large)).astype(np.str_))
-    lesson = Lesson.of(large, targets_of(large))
+    data = TrainingData.of(large, targets_of(large))
     faces = take(table, table.found & (table.split == "test"))
 
-    first, second, other = (original(epochs=8).fit(lesson, seed).probabilities(faces) for seed in (1, 1, 2))
+    first, second, other = (original(epochs=8).fit(data, seed).probabilities(faces) for seed in (1, 1, 2))
 
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 0.01
