@@ -1,1 +1,1 @@
-"""How good a classifier is."""
+"""How good a classifier is: scores, slices, robustness, and what a neutral baseline gains."""

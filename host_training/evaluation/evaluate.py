@@ -287,7 +287,7 @@ def score(
         confusion=counts.tolist(),
         reliability=metrics.reliability(confidence[found], right[found]),
         coverage=metrics.coverage(confidence[found], right[found], len(label)),
-        slices=slices.judge(part, right, unit, frontality),
+        slices=slices.by_slice(part, right, unit, frontality),
         engines=None,
         worst=tuple(
             Mistake(str(part.ids[row]), names[label[row]], names[said[row]], float(confidence[row])) for row in mistakes

@@ -1,4 +1,4 @@
-"""Measures of a classifier, from what is, what was said and how sure it was."""
+"""Metrics of a classifier, from true labels, predicted labels and confidences."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 15
-"""Of equal width, for the expected calibration error (Guo et al. 2017)."""
+"""Number of bins of equal width for the expected calibration error (Guo et al. 2017)."""
 THRESHOLDS = np.arange(101) / 100
-"""float64[101]: the confidences at which coverage is looked at."""
+"""Thresholds of the coverage curve, float64[101]."""
 RESAMPLES = 2000
-"""Of the bootstrap: the limits of a 95 % interval then hardly depend on the seed (Efron & Tibshirani 1993, 14.3,
-ask for at least 1,000)."""
+"""Number of bootstrap resamples: with so many, a 95 % interval hardly depends on the seed (Efron & Tibshirani 1993,
+14.3, ask for at least 1,000)."""
 SEED = 0
-"""Of the bootstrap: the same rows always give the same interval."""
+"""Seed of the bootstrap, so that the same rows always give the same interval."""
 LIMITS = (2.5, 50, 97.5)
-"""Percentiles that a 95 % interval lies between, and its middle."""
+"""Percentiles of a 95 % interval: lower limit, median, upper limit."""
 LEAST_UNITS = 10
-"""With fewer persons or pictures a bootstrap interval promises far too much, up to none of any width."""
+"""Minimum number of people or pictures: with fewer a bootstrap interval is far too narrow, down to no width at all."""
 DRAWS = 1_000_000
-"""Units that are drawn at a time, to bound the memory."""
+"""Maximum number of units drawn at a time; bounds the memory."""
 
 Interval = tuple[float, float]
 """Lower and upper limit, 95 %."""
@@ -38,74 +38,74 @@ class Bin:
 
     low: float
     high: float
-    """Confidences from `low` on and below `high`; 1 belongs to the last bin."""
+    """Confidences from `low` up to, but not including, `high`; the last bin includes 1."""
     rows: int
     confidence: float | None
-    """Mean of the rows; None without any."""
+    """Mean confidence of its rows; None without rows."""
     accuracy: float | None
-    """Share that was right; None without any."""
+    """Share of its rows that are correct; None without rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What comes of answering only where the confidence reaches a threshold (El-Yaniv & Wiener 2010)."""
+    """Answering only from a confidence on, as in selective classification (El-Yaniv & Wiener 2010)."""
 
     threshold: float
     coverage: float
-    """Share of all rows that is answered."""
+    """Share of all rows that are answered."""
     accuracy: float
-    """Share of the answers that is right."""
+    """Share of the answers that are correct."""
 
 
-def confusion(label: NDArray[np.intp], said: NDArray[np.intp], count: int) -> NDArray[np.int64]:
-    """How often each label was taken for which.
+def confusion(label: NDArray[np.intp], predicted: NDArray[np.intp], count: int) -> NDArray[np.int64]:
+    """The confusion matrix.
 
     Args:
-        label: int[N], what it is, below `count`.
-        said: int[N], what was said; `count` where no face was found.
+        label: int[N], true labels, below `count`.
+        predicted: int[N]; `count` where no face was found.
         count: number of labels, C.
 
     Returns:
-        int64[C, C + 1]: what it is by what was said.
+        int64[C, C + 1]: true by predicted label; the last column counts missed faces.
     """
     table = np.zeros((count, count + 1), np.int64)
-    np.add.at(table, (label, said), 1)
+    np.add.at(table, (label, predicted), 1)
     return table
 
 
 def share(part: NDArray[Any], whole: NDArray[Any], of_nothing: float = 0.0) -> NDArray[np.float64]:
-    """`part / whole`, elementwise, float64; where the whole is 0, `of_nothing`."""
+    """`part / whole` by element, float64; `of_nothing` where the whole is 0."""
     quotient: NDArray[np.float64] = np.full(np.shape(part), of_nothing)
     np.divide(part, whole, out=quotient, where=np.asarray(whole) > 0)
     return quotient
 
 
-def f1(hits: NDArray[Any], support: NDArray[Any], said: NDArray[Any]) -> NDArray[np.float64]:
-    """Harmonic mean of recall, hits / support, and precision, hits / said; float64 of their shape."""
-    return share(2 * hits, support + said)
+def f1(hits: NDArray[Any], support: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Harmonic mean of recall, hits / support, and precision, hits / predicted; float64 of their shape."""
+    return share(2 * hits, support + predicted)
 
 
-def macro_f1(hits: NDArray[Any], support: NDArray[Any], said: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean F1, float64[...], of the labels that occur, from counts, [..., C]; missed faces lower the recall."""
+def macro_f1(hits: NDArray[Any], support: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean F1 over the labels that occur, float64[...], from counts, [..., C]; missed faces lower the recall."""
     occurs = support > 0
-    return share((f1(hits, support, said) * occurs).sum(axis=-1), occurs.sum(axis=-1))
+    return share((f1(hits, support, predicted) * occurs).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def bin_of(confidence: NDArray[np.float64]) -> NDArray[np.intp]:
-    """int[M]: which of the `BINS` a confidence, float64[M], falls into."""
+    """int[M]: bin, of `BINS`, of a confidence, float64[M]."""
     return np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
 
 
-def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
+def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> tuple[Bin, ...]:
     """The data of a reliability diagram (Niculescu-Mizil & Caruana 2005).
 
     Args:
-        confidence: float64[M], probability of what was said.
-        right: bool[M], whether it was true.
+        confidence: float64[M], probability of the predicted label.
+        correct: bool[M], whether that is the true label.
     """
     place = bin_of(confidence)
     rows = np.bincount(place, minlength=BINS).tolist()
-    sums = zip(np.bincount(place, confidence, BINS).tolist(), np.bincount(place, right, BINS).tolist(), strict=True)
+    sums = zip(np.bincount(place, confidence, BINS).tolist(), np.bincount(place, correct, BINS).tolist(), strict=True)
     return tuple(
         Bin(index / BINS, (index + 1) / BINS, n, sure / n if n else None, hits / n if n else None)
         for index, (n, (sure, hits)) in enumerate(zip(rows, sums, strict=True))
@@ -113,37 +113,37 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tu
 
 
 def tally(
-    label: NDArray[np.intp], said: NDArray[np.intp], confidence: NDArray[np.float64], count: int
+    label: NDArray[np.intp], predicted: NDArray[np.intp], confidence: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
-    """What each row adds to the sums that `figures` are made of, float64[N, 3 C + BINS + 3].
+    """What each row adds to the sums behind `figures`, float64[N, 3 C + BINS + 3].
 
     Args:
-        label: int[N], what it is, below `count`.
-        said: int[N], what was said; `count` where no face was found.
-        confidence: float64[N], probability of what was said; of no account where no face was found.
+        label: int[N], true labels, below `count`.
+        predicted: int[N]; `count` where no face was found.
+        confidence: float64[N], probability of the predicted label; ignored where no face was found.
         count: number of labels, C.
     """
-    right, found = said == label, said < count
+    correct, found = predicted == label, predicted < count
     unit = np.eye(count + 1)[:, :count]
-    gaps = np.eye(BINS)[bin_of(confidence)] * ((confidence - right) * found)[:, None]
-    single = np.column_stack([np.ones(len(label)), right, found])
-    return np.concatenate([single, unit[label], unit[said], unit[label] * right[:, None], gaps], axis=1)
+    gaps = np.eye(BINS)[bin_of(confidence)] * ((confidence - correct) * found)[:, None]
+    single = np.column_stack([np.ones(len(label)), correct, found])
+    return np.concatenate([single, unit[label], unit[predicted], unit[label] * correct[:, None], gaps], axis=1)
 
 
 def figures(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Accuracy, macro-F1 and expected calibration error, float64[..., 3], of summed tallies, float64[..., K].
 
-    The last is by how much confidence and accuracy differ, bin by bin (Guo et al. 2017), over the faces found; of
-    none it is 0.
+    The last is the difference of confidence and accuracy, averaged over bins (Guo et al. 2017) and the faces found;
+    0 if no face was found.
     """
-    rows, right, found = np.moveaxis(sums[..., :3], -1, 0)
-    support, said, hits, gaps = np.split(sums[..., 3:], [count, 2 * count, 3 * count], axis=-1)
+    rows, correct, found = np.moveaxis(sums[..., :3], -1, 0)
+    support, predicted, hits, gaps = np.split(sums[..., 3:], [count, 2 * count, 3 * count], axis=-1)
     error = share(np.abs(gaps).sum(axis=-1), found)
-    return np.stack([share(right, rows), macro_f1(hits, support, said), error], axis=-1)
+    return np.stack([share(correct, rows), macro_f1(hits, support, predicted), error], axis=-1)
 
 
 def negative_log_likelihood(probabilities: NDArray[np.float32], label: NDArray[np.intp]) -> float:
-    """Mean surprise in nats at the labels, int[M], given probabilities, float32[M, C]; of no rows, 0."""
+    """Mean, in nats, over labels, int[M], and their probabilities, float32[M, C]; 0 without rows."""
     if not len(label):
         return 0.0
     probability = probabilities[np.arange(len(label)), label].astype(np.float64)
@@ -151,21 +151,21 @@ def negative_log_likelihood(probabilities: NDArray[np.float32], label: NDArray[n
     return float(-np.log(np.maximum(probability, np.finfo(np.float32).tiny)).mean())
 
 
-def coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_], rows: int) -> tuple[Point, ...]:
-    """Accuracy against coverage at each of `THRESHOLDS`, as far as any row is answered.
+def coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_], rows: int) -> tuple[Point, ...]:
+    """Accuracy and coverage at each of `THRESHOLDS` that some row reaches.
 
     Args:
         confidence: float64[M], of the faces found.
-        right: bool[M].
-        rows: N, with the missed faces, which are never answered.
+        correct: bool[M].
+        rows: N, with the missed faces, which get no answer.
     """
     order = np.argsort(confidence, kind="stable")
     first = np.searchsorted(confidence[order], THRESHOLDS)
     answered = len(confidence) - first
-    hits = np.append(np.cumsum(right[order][::-1])[::-1], 0)[first]
+    hits = np.append(np.cumsum(correct[order][::-1])[::-1], 0)[first]
     return tuple(
-        Point(threshold, number / rows, correct / number)
-        for threshold, number, correct in zip(THRESHOLDS.tolist(), answered.tolist(), hits.tolist(), strict=True)
+        Point(threshold, number / rows, hit / number)
+        for threshold, number, hit in zip(THRESHOLDS.tolist(), answered.tolist(), hits.tolist(), strict=True)
         if number
     )
 
@@ -175,19 +175,19 @@ def intervals(
     columns: NDArray[np.float64],
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> list[Interval]:
-    """Percentile bootstrap, 95 % (Efron & Tibshirani 1993, chapter 13), of statistics that are made of sums over rows.
+    """95 % intervals by percentile bootstrap (Efron & Tibshirani 1993, chapter 13) of statistics of sums over rows.
 
-    Whole units are drawn, because rows of one person or picture are alike. Each interval is shifted so that the
-    median of its resamples lies on what was measured: resampling adds noise, and noise alone raises a calibration
-    error. An accuracy is hardly moved by it.
+    Whole units are drawn, because rows of one person or picture are alike. Each interval is shifted so that the median
+    of its resamples equals the measured value: resampling adds noise, and noise alone raises a calibration error. An
+    accuracy hardly moves.
 
     Args:
-        unit: int[N], equal for rows that belong together, as from `splits.units`.
-        columns: float64[N, K], what is summed.
-        statistic: makes float64[R, S] of sums, float64[R, K]; NaN where one has none.
+        unit: int[N], equal for rows of one person or picture, as from `splits.units`.
+        columns: float64[N, K], the values to sum.
+        statistic: sums, float64[R, K] -> statistics, float64[R, S]; NaN where one is undefined.
 
     Returns:
-        Limits of the S statistics, within 0 and 1; just 0 and 1 where there are fewer than `LEAST_UNITS` units.
+        Limits of the S statistics, within 0 and 1; 0 and 1 if there are fewer than `LEAST_UNITS` units.
     """
     known, number = np.unique(unit, return_inverse=True)
     count = len(known)

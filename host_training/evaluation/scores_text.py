@@ -1,4 +1,4 @@
-"""Scores as a page for the terminal: the headline first, then where it comes from."""
+"""Scores as text for the terminal: the headline figures first, then the details."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from host_training.evaluation.metrics import Interval
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Confidences at which coverage is shown; 0.5 is what the daemon wants by default."""
+"""Confidences at which coverage is shown; the daemon's default is 0.5."""
 DIMENSIONS = {
     "pose": "angle between face and line of sight",
     "size": "size, px between the irises",
@@ -22,11 +22,11 @@ DIMENSIONS = {
     "data_set": "data set",
 }
 LETTERS = 7
-"""Of a label at the head of a column."""
+"""Maximum length of a label at the head of a column."""
 
 
 def text(scores: Scores) -> str:
-    """The page, without a line break at its end."""
+    """The text, without a line break at its end."""
     blocks = [
         _headline(scores),
         _confusion(scores),
@@ -44,13 +44,13 @@ def _headline(scores: Scores) -> list[str]:
     figures = (
         ("accuracy", scores.accuracy, scores.accuracy_interval, "missed faces are errors"),
         ("  on faces found", scores.accuracy_found, None, ""),
-        ("  of always the most frequent", scores.majority_baseline, None, most),
+        ("  of the most frequent label", scores.majority_baseline, None, most),
         ("macro-F1", scores.macro_f1, scores.macro_f1_interval, "missed faces are errors"),
         ("expected calibration error", scores.ece, scores.ece_interval, "faces found"),
         ("negative log-likelihood", scores.negative_log_likelihood, None, "nats, faces found"),
     )
     return [
-        f"{scores.split}: {scores.rows:,} rows, a face found in {scores.found / scores.rows:.2%}; judged by {by}",
+        f"{scores.split}: {scores.rows:,} rows, a face found in {scores.found / scores.rows:.2%}; truth: {by}",
         *(
             f"{name:<30}{value:.4f}  {_interval(interval) if interval else '':<16}  {words}".rstrip()
             for name, value, interval, words in figures
@@ -59,20 +59,20 @@ def _headline(scores: Scores) -> list[str]:
 
 
 def _interval(interval: Interval) -> str:
-    """95 %, as everywhere on the page."""
+    """A 95 % interval."""
     low, high = interval
     return f"{low:.3f} to {high:.3f}"
 
 
 def _confusion(scores: Scores) -> list[str]:
     heads = (*(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}." for name in scores.labels), "no face")
-    lines = [_line("is \\ said", [*heads, "recall", "precis.", "F1"])]
+    lines = [_line("true \\ pred.", [*heads, "recall", "precis.", "F1"])]
     for index, (name, row) in enumerate(zip(scores.labels, scores.confusion, strict=True)):
-        support, said = sum(row), sum(other[index] for other in scores.confusion)
+        support, predicted = sum(row), sum(other[index] for other in scores.confusion)
         figures = (
             (scores.recall[name], support),
-            (scores.precision[name], said),
-            (scores.f1[name], support + said),
+            (scores.precision[name], predicted),
+            (scores.f1[name], support + predicted),
         )
         lines.append(_line(name, [*map(str, row), *(f"{share:.3f}" if whole else "-" for share, whole in figures)]))
     return lines
@@ -95,10 +95,10 @@ def _coverage(scores: Scores) -> list[str]:
     if not points:
         return []
     return [
-        "answering only where confidence is at least",
-        _line("threshold", [f"{point.threshold:.2f}" for point in points]),
-        _line("answers", _shares(point.coverage for point in points)),
-        _line("right", _shares(point.accuracy for point in points)),
+        "answering only from a confidence on",
+        _line("confidence", [f"{point.threshold:.2f}" for point in points]),
+        _line("coverage", _shares(point.coverage for point in points)),
+        _line("accuracy", _shares(point.accuracy for point in points)),
     ]
 
 
@@ -106,13 +106,13 @@ def _slices(scores: Scores) -> list[list[str]]:
     blocks = []
     for kind, words in DIMENSIONS.items():
         parts = scores.slices.get(kind, ())
-        if len(parts) < 2:  # noqa: PLR2004 - the only slice of its kind says what the headline says
+        if len(parts) < 2:  # noqa: PLR2004 - a single slice repeats the headline
             continue
-        seen = "faces" if all(part.rows == part.found for part in parts) else "rows"
+        unit = "faces" if all(part.rows == part.found for part in parts) else "rows"
         lines = [
             f"  {part.name:<36}{part.rows:>7,}  {part.accuracy:8.3f}  {_interval(part.interval)}" for part in parts
         ]
-        blocks.append([f"{words:<38}{seen:>7}  accuracy", *lines])
+        blocks.append([f"{words:<38}{unit:>7}  accuracy", *lines])
     return blocks
 
 
@@ -121,7 +121,7 @@ def _engines(scores: Scores) -> list[str]:
         return [f"not compared with the float network: {scores.engines_missing}"] if scores.engines_missing else []
     width = 2 + max(len(engine.name) for engine in scores.engines)
     return [
-        f"{'the same network elsewhere':<{width}}  accuracy  macro-F1  says what the edge's says",
+        f"{'the same network elsewhere':<{width}}  accuracy  macro-F1  agrees with the edge's",
         *(
             f"  {engine.name:<{width - 2}}{engine.accuracy:10.4f}{engine.macro_f1:10.4f}{engine.agreement:10.2%}"
             for engine in scores.engines

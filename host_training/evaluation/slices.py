@@ -1,7 +1,7 @@
-"""Which rows are alike in what makes a face hard to read: pose, size, brightness, sharpness, data set.
+"""Slices of rows by what makes a face hard to read: pose, size, brightness, sharpness, data set.
 
-The borders are those of `data.conditions`, which are fixed: two evaluations can be compared slice by slice. Quantiles
-would move with the rows.
+The borders, in `data.conditions`, are fixed, so that two evaluations can be compared slice by slice; quantiles would
+move with the rows.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ POSE_NAMES = ("frontal, up to 15°", "15° to 30°", "30° to 45°", "over 45°"
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """How well rows of one kind are read."""
+    """Accuracy on the rows of one slice."""
 
     name: str
     rows: int
     found: int
-    """Rows in which the mesh saw a face; what is measured on a face is known of these alone."""
+    """Rows in which the mesh found a face."""
     accuracy: float
-    """Of all its rows."""
+    """Over all its rows; missed faces are errors."""
     interval: metrics.Interval
     """95 %, see `metrics.intervals`."""
 
 
-def judge(
+def by_slice(
     table: Table,
-    right: NDArray[np.bool_],
+    correct: NDArray[np.bool_],
     unit: NDArray[np.intp],
     frontality: NDArray[np.float64] | None,
 ) -> dict[str, tuple[Slice, ...]]:
-    """How well the rows of every slice are read.
+    """Accuracy on every slice.
 
     Args:
-        table: the N rows in question.
-        right: bool[N], whether they were read rightly; false where no face was found.
-        unit: int[N], equal for rows that belong together, as from `splits.units`.
-        frontality: float64[M] of the M rows with a face, in their order, see `features.Pose`; None: not known.
+        table: the N rows.
+        correct: bool[N], whether the predicted label is the true one; false where no face was found.
+        unit: int[N], equal for rows of one person or picture, as from `splits.units`.
+        frontality: float64[M] of the M rows with a face, in their order, see `features.Pose`; None: unknown.
 
     Returns:
-        The slices by dimension. One without rows is left out, and so is a dimension without slices.
+        The slices by dimension, without empty slices and dimensions.
     """
     rows = rows_of(table, frontality)
     masks = np.array([mask for parts in rows.values() for mask in parts.values()]).T
@@ -63,20 +63,20 @@ def judge(
         hits, whole = np.split(sums, 2, axis=1)
         return metrics.share(hits, whole, of_nothing=np.nan)
 
-    columns = np.concatenate([masks & right[:, None], masks], axis=1).astype(np.float64)
+    columns = np.concatenate([masks & correct[:, None], masks], axis=1).astype(np.float64)
     intervals = iter(metrics.intervals(unit, columns, accuracies))
 
-    def judged(name: str, mask: NDArray[np.bool_]) -> Slice:
+    def scored(name: str, mask: NDArray[np.bool_]) -> Slice:
         interval = next(intervals)
         if len(np.unique(unit[mask])) < metrics.LEAST_UNITS:
             interval = (0.0, 1.0)
-        return Slice(name, int(mask.sum()), int((mask & table.found).sum()), float(right[mask].mean()), interval)
+        return Slice(name, int(mask.sum()), int((mask & table.found).sum()), float(correct[mask].mean()), interval)
 
-    return {kind: tuple(judged(name, mask) for name, mask in parts.items()) for kind, parts in rows.items()}
+    return {kind: tuple(scored(name, mask) for name, mask in parts.items()) for kind, parts in rows.items()}
 
 
 def rows_of(table: Table, frontality: NDArray[np.float64] | None) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """The rows of every slice that has any, bool[N], by dimension and name; arguments as for `judge`."""
+    """Rows of every slice that has any, bool[N], by dimension and name; arguments as for `by_slice`."""
     angle = np.full(len(table), np.nan)
     if frontality is not None:
         angle[table.found] = np.degrees(np.arccos(np.clip(frontality, -1, 1)))
@@ -92,8 +92,8 @@ def rows_of(table: Table, frontality: NDArray[np.float64] | None) -> dict[str, d
 
 
 def _cut(values: NDArray[np.floating], borders: Sequence[float], names: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """The rows below, between and above some borders; what lies on a border stands above it."""
-    # A NaN is sorted behind everything else, so it has to be told from the largest.
+    """Rows below, between and above the borders; a value on a border belongs to the slice above it."""
+    # searchsorted puts a NaN with the largest values.
     place = np.where(np.isnan(values), -1, np.searchsorted(borders, values.astype(np.float64), side="right"))
     return {name: place == index for index, name in enumerate(names)}
 

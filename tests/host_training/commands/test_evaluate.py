@@ -94,7 +94,7 @@ def test_people_get_a_page(bundle_folder: Path, table_path: Path, capsys: pytest
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(table_path)]) == 0
 
     page = capsys.readouterr().out
-    assert page.startswith("test: 96 rows, a face found in 98.96%; judged by people's votes")
+    assert page.startswith("test: 96 rows, a face found in 98.96%; truth: people's votes")
     assert all(name in page for name in (*LABELS, "macro-F1", "threshold", "TensorFlow's interpreter"))
 
 

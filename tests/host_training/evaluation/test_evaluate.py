@@ -288,7 +288,7 @@ def test_the_text_starts_with_the_headline(bundle: Bundle, table: Table):
 
     first, accuracy, found, baseline, *_ = scores.text().splitlines()
 
-    assert first.startswith(f"test: {scores.rows} rows, a face found in 98.96%; judged by people's votes")
+    assert first.startswith(f"test: {scores.rows} rows, a face found in 98.96%; truth: people's votes")
     assert accuracy.split()[:2] == ["accuracy", f"{scores.accuracy:.4f}"]
     assert f"{scores.accuracy_found:.4f}" in found
     assert f"{scores.majority_baseline:.4f}" in baseline

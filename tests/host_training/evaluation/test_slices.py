@@ -35,7 +35,7 @@ def judged(
     table: Table, right: NDArray | None = None, frontality: NDArray | None = None
 ) -> dict[str, tuple[Slice, ...]]:
     right = np.ones(len(table), np.bool_) if right is None else right
-    return slices.judge(table, right & table.found, np.arange(len(table)), frontality)
+    return slices.by_slice(table, right & table.found, np.arange(len(table)), frontality)
 
 
 def names(parts: tuple[Slice, ...]) -> list[str]:
