@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from edge.bundle import bundle as bundles
-from edge.bundle import signature
+from edge.bundle import signature, trial
 from edge.bundle.store import BundleStore
 
 STEPS = {
@@ -48,6 +48,7 @@ def kill_before(number: int, tell: int) -> None:
 
 def main(template: str, keys: str, action: str, what: str) -> None:
     trusted = signature.read_trusted_keys(Path(keys))
+    trial._CHILD = "pass"  # a process starts and ends well; what it finds out is not in question here
 
     def act(root: Path) -> str:
         store = BundleStore(root, trusted, trial_s=0)  # it is one of the steps, however long it lasts

@@ -104,11 +104,9 @@ def test_a_trial_that_does_not_end_is_a_refusal(store, root, monkeypatch):
 
 
 INSTALL = """
-import resource, sys
+import sys
 from pathlib import Path
 from edge.bundle.store import BundleStore
-if sys.argv[4:]:
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[4]), int(sys.argv[4])))
 BundleStore(Path(sys.argv[1]), trial_s=60.0, mesh=sys.argv[2]).install(Path(sys.argv[3]))
 """
 """With a trial that is long enough for something to happen meanwhile."""
@@ -116,13 +114,15 @@ BundleStore(Path(sys.argv[1]), trial_s=60.0, mesh=sys.argv[2]).install(Path(sys.
 
 @pytest.fixture
 def install(root, models):
-    """Start an installation as a process, which ends with the test."""
+    """Start an installation as a process, which ends with the test; it, and the process of its trial, at work."""
     running: list[subprocess.Popen] = []
 
-    def start(*limit: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", INSTALL, root, models.folder, LANDMARK_BUNDLE, *limit]
+    def start() -> tuple[subprocess.Popen, psutil.Process]:
+        command = [sys.executable, "-c", INSTALL, root, models.folder, LANDMARK_BUNDLE]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY))
-        return running[-1]
+        (child,) = until(psutil.Process(running[-1].pid).children, "the trial has begun", timeout_s=120)
+        until(lambda: child.nice() == min(os.nice(0) + trial.NICE, 19), "it is at work", timeout_s=120)
+        return running[-1], child
 
     yield start
     for process in running:
@@ -131,7 +131,9 @@ def install(root, models):
 
 
 def test_a_trial_that_is_killed_is_a_refusal(install, root):
-    _, complaints = install("3").communicate(timeout=120)  # s of the processor; then the kernel kills
+    process, child = install()
+    child.kill()  # as the kernel does where memory runs out
+    _, complaints = process.communicate(timeout=120)
     assert complaints.splitlines()[-1].startswith("edge.errors.ConfigError: model bundle"), complaints
     assert "its trial was killed, as happens where memory runs out" in complaints
     assert not (root / "current").is_symlink()
@@ -140,9 +142,7 @@ def test_a_trial_that_is_killed_is_a_refusal(install, root):
 def test_an_installation_that_is_killed_during_the_trial_has_changed_nothing(install, store, root):
     store.install(FUSED_BUNDLE)
     before = current(root)
-    process = install()
-    (child,) = until(psutil.Process(process.pid).children, "the trial has begun", timeout_s=120)
-    until(lambda: child.cpu_times().user > 2, "it is at work", timeout_s=120)
+    process, child = install()
     process.kill()
     process.wait()
     child.kill()
