@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 # Interpreters, newest first; a pyenv shim that only complains is passed over.
 find_python = $(firstword $(foreach v,$(1),$(shell for p in python$(v) $$HOME/.pyenv/versions/$(v).*/bin/python$(v); do \
-    "$$p" -c 'import venv' 2>/dev/null && { echo "$$p"; break; }; done)))
+    "$$p" -c 'import ensurepip, venv' 2>/dev/null && { echo "$$p"; break; }; done)))
 PYTHON ?= $(call find_python,3.13 3.12 3.11)
 PYTHON311 ?= $(call find_python,3.11)
 PYTHON313 ?= $(call find_python,3.13)
