@@ -142,8 +142,8 @@ ci: ## What every change has to pass: lint and all tests
 define side_by_side
 rm -rf build/test; \
 $(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target MEASURE='-m coverage run' $(1); status=$$?; \
-echo; $(TEST)/bin/python -m coverage combine --quiet && $(TEST)/bin/python -m coverage report | tail -n 1 \
-  | awk '{print "coverage of lines and branches, edge and host_training: " $$NF}'; \
+echo; $(TEST)/bin/python -m coverage combine --quiet && \
+  echo "coverage of lines and branches, edge and host_training: $$($(TEST)/bin/python -m coverage report --format=total) %"; \
 cat build/test/tiers; exit $$status
 endef
 
