@@ -9,6 +9,7 @@ import keyword
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import edge
@@ -46,9 +47,21 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
+def absolute_path(text: str) -> Path | None:
+    """The path that an option names, whatever directory the process works in later; None for an empty text."""
+    if text.startswith("~/"):  # shells leave that alone in --config=~/own.toml
+        return Path(text).expanduser()
+    return Path(text).absolute() if text else None
+
+
 def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
     """Add --config, and the options that override the settings file."""
-    parser.add_argument("--config", metavar="FILE", help="settings (default: /etc/emotion-edge/emotion-edge.toml)")
+    parser.add_argument(
+        "--config",
+        type=absolute_path,
+        metavar="FILE",
+        help="settings (default: /etc/emotion-edge/emotion-edge.toml)",
+    )
     if camera:
         parser.add_argument(
             "--camera",
@@ -61,8 +74,6 @@ def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = Fa
 
 def load_settings(args: argparse.Namespace) -> Settings:
     """The settings from the file, overridden by the options of the command line."""
-    from pathlib import Path
-
     from edge import settings
 
     overrides: dict[str, Any] = {}
@@ -70,7 +81,7 @@ def load_settings(args: argparse.Namespace) -> Settings:
         overrides["camera.source"] = args.camera
     if getattr(args, "mqtt", None) is not None:
         overrides["mqtt.url"] = args.mqtt
-    return settings.load(Path(args.config) if args.config else None, overrides)
+    return settings.load(args.config, overrides)
 
 
 def configure_logging(level: int) -> None:

@@ -104,7 +104,9 @@ def open_camera(
         path = f"/dev/video{target}" if target.isdecimal() else target
         return V4l2Camera(Path(path), settings, clock=clock)
     if kind in {"video", "images", "recording"} and target:
-        return _open_files(kind, Path(target), settings, clock)
+        # Shells leave the tilde of video:~/clip.mp4 alone.
+        place = Path(target).expanduser() if target.startswith("~/") else Path(target)
+        return _open_files(kind, place, settings, clock)
     raise _no_such_source(settings.source, kind)
 
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edge import settings as settings_module
-from edge.cli import add_settings_arguments, load_settings
+from edge.cli import absolute_path, add_settings_arguments, load_settings
 from edge.daemon.signals import Signals
 from edge.device.journal import log_to_journal
 from edge.device.systemd import Systemd
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preview-token-file",
+        type=absolute_path,
         metavar="FILE",
         help="what one must know to look, if ADDRESS is not loopback",
     )
@@ -113,7 +114,7 @@ def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator
     def pause(paused: bool) -> None:
         inbox.put("pause", json.dumps({"paused": paused}).encode(), retained=False)
 
-    token = read_secret(args.preview_token_file, "--preview-token-file") if args.preview_token_file else ""
+    token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""
     page = Preview(
         args.preview or DEFAULT_ADDRESS, token=token, picture=args.preview_picture, device=device, on_pause=pause
     )

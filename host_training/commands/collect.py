@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli import add_settings_arguments, load_settings
+from edge.cli import absolute_path, add_settings_arguments, load_settings
 from host_training.commands import shared_arguments
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_arguments(camera, camera=True)
     camera.add_argument("--preview", default="", metavar="ADDRESS", help="where to serve it (default: 127.0.0.1:8080)")
     camera.add_argument(
-        "--preview-token-file", metavar="FILE", help="what one must know to open it, if ADDRESS is not loopback"
+        "--preview-token-file",
+        type=absolute_path,
+        metavar="FILE",
+        help="what one must know to open it, if ADDRESS is not loopback",
     )
     _add_person(camera, required=False)
     images = actions.add_parser("images", help="measure pictures, in a folder for each expression as in happy/1.jpg")
@@ -242,7 +245,7 @@ def _preview(args: argparse.Namespace, settings: Settings, desk: Desk) -> Previe
     from edge.preview.access import DEFAULT_ADDRESS
     from edge.secret_files import read_secret
 
-    token = read_secret(args.preview_token_file, "--preview-token-file") if args.preview_token_file else ""
+    token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""
     return Preview(args.preview or DEFAULT_ADDRESS, token=token, device=settings.device_name, desk=desk)
 
 
