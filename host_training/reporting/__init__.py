@@ -1,1 +1,1 @@
-"""What is known of a model, for people: page, plots, card."""
+"""What people read about a model or a table: report, plots, model card, data card."""

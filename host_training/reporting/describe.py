@@ -1,4 +1,4 @@
-"""What is in a keypoint table, counted, as Markdown: the body of a data card."""
+"""The content of a keypoint table, counted, as Markdown: the body of a data card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def text(table: Table) -> str:
-    """Counts by data set, split and label, how faces were found, and how large they are."""
+    """Counts by data set, split and label, the share of faces found, and their size."""
     parts = [_rows(table)]
     for name in np.unique(table.data_set).tolist():
         mine = table.data_set == name
@@ -31,14 +31,12 @@ def text(table: Table) -> str:
             if (targets.judged & mine).any():
                 parts.append(f"Labels of `{name}`, {words}:\n\n{_labels(table, targets.judged & mine, targets.hard)}")
     size = eye_distance(table.landmarks[table.found])
-    low, middle, high = np.percentile(size, [5, 50, 95]) if len(size) else (0, 0, 0)
+    low, median, high = np.percentile(size, [5, 50, 95]) if len(size) else (0, 0, 0)
+    known = np.unique(table.mesh).tolist()
+    models = [f"sha256 `{mesh}`" if len(mesh) > len("unknown") else mesh for mesh in known]
     parts.append(
-        f"Distance between the irises: {middle:.0f} px in the middle, {low:.0f} to {high:.0f} px from the 5th to the "
-        f"95th percentile. Landmarks are stored in steps of 1/{UNITS} of the face's longer side. Landmark model: "
-        + ", ".join(
-            f"sha256 `{mesh}`" if len(mesh) > len("unknown") else mesh for mesh in np.unique(table.mesh).tolist()
-        )
-        + "."
+        f"Distance between the irises: median {median:.0f} px, 5th to 95th percentile {low:.0f} to {high:.0f} px. "
+        f"Landmarks are stored in steps of 1/{UNITS} of the face's longer side. Landmark model: {', '.join(models)}."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -51,14 +49,14 @@ def _rows(table: Table) -> str:
             if rows.any():
                 found = int(table.found[rows].sum())
                 share = found / rows.sum()
-                persons = counts.people(table, rows)
-                told = f"{persons:,}" if persons else "not known"
-                lines.append((name, split, f"{rows.sum():,}", f"{found:,}", f"{share:.1%}", told))
-    return _table(("data set", "split", "rows", "a face found in", "share", "persons"), lines)
+                known = counts.people(table, rows)
+                people = f"{known:,}" if known else "unknown"
+                lines.append((name, split, f"{rows.sum():,}", f"{found:,}", f"{share:.1%}", people))
+    return _table(("data set", "split", "rows", "faces found", "share", "people"), lines)
 
 
 def _labels(table: Table, judged: NDArray[np.bool_], hard: NDArray[np.intp]) -> str:
-    kinds = [*((label, judged & (hard == index)) for index, label in enumerate(LABELS)), ("together", judged)]
+    kinds = [*((label, judged & (hard == index)) for index, label in enumerate(LABELS)), ("all", judged)]
     lines = [(name, *(f"{count:,}" for count in counts.in_splits(table, rows))) for name, rows in kinds]
     return _table(("label", *SPLITS), lines)
 

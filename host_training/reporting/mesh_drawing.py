@@ -1,4 +1,4 @@
-"""A face as a line drawing: what can be shown of a row when its picture is not at hand, or must not be."""
+"""A face as a line drawing, for rows whose picture is not at hand, or must not be shown."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARGIN = 0.03
-"""Share of the square that stays free at each side."""
+"""Margin on each side, as a share of the square."""
 DECIMALS = 1
-"""Of a coordinate; a tenth of a CSS pixel is below what a screen shows."""
+"""Decimals of a coordinate; a tenth of a CSS pixel is less than a screen can show."""
 
 
 def svg(landmarks: NDArray[np.float32], *, size: int = 120, title: str = "") -> str:
-    """An inline SVG of a face's contours, turned as in its picture and fitted to a square.
+    """An inline SVG of a face's contours, rotated as in its picture and fitted to a square.
 
-    The lines take the colour of the text around them, so they show on a dark page and on a light one.
+    The lines have the colour of the text around them, so they are visible on dark and on light pages.
 
     Args:
         landmarks: float32[478, 3] px, of a face that was found.
         size: side of the square in CSS px.
-        title: what a screen reader says of it; empty: it passes over the drawing.
+        title: text for screen readers; empty: they skip the drawing.
     """
     drawn = np.concatenate([np.concatenate(FINE_LINES), np.concatenate(BOLD_LINES)])
     points = landmarks[:, :2].astype(np.float64)
     low, high = points[drawn].min(axis=0), points[drawn].max(axis=0)
-    side = max(float((high - low).max()), 1e-6)  # a face without extent would divide by zero
+    side = max(float((high - low).max()), 1e-6)  # avoids a division by zero
     points = (points - (low + high) / 2) * (size * (1 - 2 * MARGIN) / side) + size / 2
     irises = "".join(_circle(points[list(rim)]) for rim in IRISES)
     about = f'role="img"><title>{escape(title)}</title>' if title else 'aria-hidden="true">'

@@ -1,4 +1,4 @@
-"""What the HTML pages of the kit have in common: each is one file, makes no request and follows the reader's scheme."""
+"""The environment of all HTML pages: each is one file, makes no requests and follows the reader's colour scheme."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def environment() -> Environment:
-    """Finds templates by their place in the kit, as in `reporting/templates/page.html`, which the pages extend."""
+    """An environment that finds templates by path in the kit, as in `reporting/templates/page.html`, their base."""
     return Environment(
         loader=PackageLoader("host_training", ""),
         autoescape=True,

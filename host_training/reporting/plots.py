@@ -1,4 +1,4 @@
-"""Figures of the report: SVG that stands inline in a page and takes its colours from the page's style sheet."""
+"""Plots of the report, as inline SVG with the colours of the page's style sheet."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 INK, MUTED, RULE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
-"""Stand-ins for colours: only the page knows whether it is dark."""
+"""Placeholder colours: only the page knows whether it is dark."""
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FIRST: "--first", SECOND: "--second"}
-"""The custom properties of the page's style sheet that take their places."""
+"""Custom properties of the page's style sheet that replace them."""
 
 WIDTH, HEIGHT = 380, 290
-"""px. As wide as a phone, so that letters there are no smaller than the text; a wider page scales a figure up."""
+"""Size in px: the width of a phone, so that letters there are no smaller than the text; a wider page scales it up."""
 STYLE = {
-    "svg.fonttype": "none",  # letters stay letters
-    "svg.hashsalt": "report",  # the same figure twice has the same ids
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "report",  # the ids of a plot are always the same
     "font.size": 12,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -50,7 +50,7 @@ def learning_curves(losses: Mapping[str, Sequence[float]], name: str = "network"
 
     Args:
         losses: `loss` and `val_loss`, one value an epoch.
-        name: of what was trained; two figures of a page want two names.
+        name: of the network; plots on one page need different names.
     """
     train, validation = losses["loss"], losses["val_loss"]
     best = min(range(len(validation)), key=validation.__getitem__)
@@ -74,15 +74,15 @@ def learning_curves(losses: Mapping[str, Sequence[float]], name: str = "network"
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
-    """How often the model is right where it is so and so sure, with 95 % intervals, and how often it is so sure.
+    """Reliability diagram: accuracy by confidence, with 95 % intervals, above the number of faces in each bin.
 
     Args:
-        bins: `low`, `high`, `rows`, and, of bins with rows, the mean `confidence` and the `accuracy`.
+        bins: `low`, `high`, `rows`, and, if it has rows, the mean `confidence` and the `accuracy`.
     """
     filled = [each for each in bins if each["rows"]]
     with _figure(HEIGHT + 70) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
-        upper.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="as it should be")
+        upper.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="calibrated")
         upper.errorbar(
             [each["confidence"] for each in filled],
             [each["accuracy"] for each in filled],
@@ -91,9 +91,9 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
             color=FIRST,
             elinewidth=1,
             markersize=4,
-            label="as it is",
+            label="measured",
         )
-        upper.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.03))
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
         upper.legend(loc="upper left")
         for each in bins:
             middle, width = (each["low"] + each["high"]) / 2, each["high"] - each["low"]
@@ -120,18 +120,18 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
             "Reliability diagram. "
             + " ".join(
                 f"{each['rows']} faces with a confidence of {each['confidence']:.0%} on average: "
-                f"{each['accuracy']:.0%} right."
+                f"{each['accuracy']:.0%} correct."
                 for each in filled
             ),
         )
 
 
 def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequence[Mapping[str, float]]) -> str:
-    """What more accuracy costs in answers, if only those from some confidence on are given.
+    """Accuracy against coverage, as the confidence from which answers are given rises.
 
     Args:
         curves: by name, one or two lists of points with `threshold`, `coverage` and `accuracy`.
-        marks: points that are named by their threshold.
+        marks: points to label with their threshold.
     """
     with _figure() as figure:
         axes = figure.add_subplot()
@@ -141,8 +141,8 @@ def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequenc
         for point in marks:
             place = (point["coverage"], point["accuracy"])
             axes.plot(*([value] for value in place), "o", color=FIRST)
-            _note(axes, f"from {point['threshold']:.0%} on", place, left=True)
-        axes.set(xlabel="share of faces answered", ylabel="share right among these", xlim=(0, 1.02))
+            _note(axes, f"from {point['threshold']:.0%}", place, left=True)
+        axes.set(xlabel="coverage", ylabel="accuracy", xlim=(0, 1.02))
         axes.margins(y=0.1)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -153,15 +153,15 @@ def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequenc
             "coverage",
             "Accuracy against coverage. "
             + " ".join(
-                f"Answers from a confidence of {point['threshold']:.0%} on: {point['coverage']:.0%} of the faces, "
-                f"{point['accuracy']:.0%} of these right."
+                f"From a confidence of {point['threshold']:.0%}: {point['coverage']:.0%} of the faces, "
+                f"{point['accuracy']:.0%} of these correct."
                 for point in marks
             ),
         )
 
 
 def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 where there are no rows."""
+    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 without rows."""
     if not rows:
         return 0.0, 1.0
     interval = binomtest(hits, rows).proportion_ci(method="wilson")
@@ -170,32 +170,32 @@ def wilson(hits: int, rows: int) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def _figure(height: int = HEIGHT) -> Iterator[Figure]:
-    """An empty figure, to be drawn on and written while the style holds."""
+    """An empty figure; the style applies inside the context."""
     with mpl.rc_context(STYLE):
-        # 72 dots an inch: an SVG's unit is then a px.
+        # At 72 dots per inch one unit of the SVG is one px.
         yield Figure((WIDTH / 72, height / 72), 72, layout="constrained")
 
 
 def _note(axes: Any, text: str, place: tuple[float, float], *, left: bool) -> None:
-    """Words below a point."""
+    """A label below a point."""
     side, shift = ("right", -6) if left else ("left", 6)
     axes.annotate(text, place, (shift, -6), textcoords="offset points", ha=side, va="top")
 
 
 def _whiskers(each: Mapping[str, Any]) -> tuple[float, float]:
-    """How far the interval reaches below and above the accuracy of a bin."""
+    """Distances from the accuracy of a bin down and up to the limits of its interval."""
     low, high = wilson(round(each["accuracy"] * each["rows"]), each["rows"])
     return max(0.0, each["accuracy"] - low), max(0.0, high - each["accuracy"])
 
 
 def _inline(figure: Figure, name: str, about: str) -> str:
-    """The figure as an SVG element: with words for those who can't see it, colours of the page, ids of its own."""
+    """The figure as an SVG element with a text alternative, the page's colours and unique ids."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     root = ET.fromstring(file.getvalue())  # noqa: S314 - it was written above
     for parent in list(root.iter()):
         for child in list(parent):
-            # A style here would hold for the whole page.
+            # A style element here would apply to the whole page.
             if child.tag in {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}:
                 parent.remove(child)
     box = root.attrib["viewBox"]
@@ -206,5 +206,5 @@ def _inline(figure: Figure, name: str, about: str) -> str:
     text = ET.tostring(root, encoding="unicode")
     for color, variable in VARIABLES.items():
         text = text.replace(color, f"var({variable})")
-    text = re.sub(r"font-family: [^;\"]*; ", "", text)  # the page's own
+    text = re.sub(r"font-family: [^;\"]*; ", "", text)  # use the page's font
     return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PUBLISHED = Path(__file__).parents[3] / "model" / "keypoints" / "ferplus.parquet"
 
 
-def test_rows_faces_and_persons_are_counted_by_data_set_and_split(table: Table):
+def test_rows_faces_and_people_are_counted_by_data_set_and_split(table: Table):
     count = len(table)
     other = dataclasses.replace(
         table,
@@ -31,7 +31,7 @@ def test_rows_faces_and_persons_are_counted_by_data_set_and_split(table: Table):
     text = describe.text(concatenate([table, other]))
 
     rows, found = (table.split == "train").sum(), (table.found & (table.split == "train")).sum()
-    assert f"| tiny | train | {rows} | {found} | {found / rows:.1%} | not known |" in text
+    assert f"| tiny | train | {rows} | {found} | {found / rows:.1%} | unknown |" in text
     assert f"| other | test | {count} | {table.found.sum()} | {table.found.mean():.1%} | 2 |" in text
 
 

@@ -48,14 +48,14 @@ def test_a_figure_says_in_words_what_it_shows(figures: dict[str, str]):
 
     assert {each["role"] for each in about.values()} == {"img"}
     assert "0.850, in epoch 3" in about["losses"]["aria-label"]
-    assert "40 faces with a confidence of 61% on average: 55% right." in about["reliability"]["aria-label"]
-    assert "50% on: 75% of the faces, 90% of these right." in about["coverage"]["aria-label"]
+    assert "40 faces with a confidence of 61% on average: 55% correct." in about["reliability"]["aria-label"]
+    assert "From a confidence of 50%: 75% of the faces, 90% of these correct." in about["coverage"]["aria-label"]
 
 
 def test_letters_stay_letters(figures: dict[str, str]):
     assert {"epoch", "loss", "training", "validation", "best: epoch 3"} <= set(words_of(figures["losses"]))
     assert {"confidence", "40", "160"} <= set(words_of(figures["reliability"]))
-    assert {"from 50% on", "from 90% on", "test", "validation"} <= set(words_of(figures["coverage"]))
+    assert {"from 50%", "from 90%", "test", "validation"} <= set(words_of(figures["coverage"]))
 
 
 def test_a_bin_without_faces_has_no_number(figures: dict[str, str]):
