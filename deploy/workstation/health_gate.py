@@ -14,19 +14,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli import INTERRUPTED, Parser, add_settings_arguments, load_settings
 from edge.errors import DataError, EdgeError, NoInputError, UnavailableError, UsageError
-from edge.fleet.reader import split
-from edge.fleet.status import KINDS, DeviceStatus, Kind, device_status
+from edge.fleet.reader import status_topic
+from edge.fleet.status import STATUS_TOPICS, DeviceStatus, device_status
+from edge.messages.topics import AVAILABILITY, HEALTH, INFO, Namespace
+from edge.messages.untrusted import read_object
 from edge.mqtt.address import BrokerAddress, check_base, check_device
 from edge.mqtt.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from edge.messages.topics import Topic
 
 FPS_SHARE = 0.8
 """Share of the previous frames per second that a device must reach; the trial on the device demands the same."""
@@ -71,13 +75,13 @@ class HealthGate:
         self.device = device
         self._before = before
         self._expected = expected
-        self._payloads: dict[Kind, bytes] = {}
+        self._payloads: dict[Topic, bytes] = {}
 
-    def hear(self, kind: Kind, payload: bytes, *, retained: bool) -> Verdict | None:
+    def hear(self, topic: Topic, payload: bytes, *, retained: bool) -> Verdict | None:
         """Take a message into account.
 
         Args:
-            kind: last level of its topic.
+            topic: one of `STATUS_TOPICS`.
             payload: any content.
             retained: it may have been published before the switch.
 
@@ -85,10 +89,10 @@ class HealthGate:
             The verdict; None: not clear yet.
         """
         stale = retained and not self._had_it and self._before.health_model == self._expected
-        if not (kind == "health" and stale):  # it ran that bundle before the previous one
-            self._payloads[kind] = payload
+        if not (topic is HEALTH and stale):  # it ran that bundle before the previous one
+            self._payloads[topic] = payload
         now = device_status(self.device, self._payloads)
-        if reason := self._why_not(now, kind, retained=retained):
+        if reason := self._why_not(now, topic, retained=retained):
             return self._verdict(reason, ok=False)
         if reason := self._why(now):
             return self._verdict(reason, ok=True)
@@ -111,12 +115,12 @@ class HealthGate:
             reason = self._too_slow(now.fps, now.target_fps)
         return self._verdict(reason, ok=False)
 
-    def _why_not(self, now: DeviceStatus, kind: Kind, *, retained: bool) -> str:
+    def _why_not(self, now: DeviceStatus, topic: Topic, *, retained: bool) -> str:
         """Why the device fails after this message; empty: it may still pass."""
-        if kind == "availability" and now.online is False and not retained:
+        if topic is AVAILABILITY and now.online is False and not retained:
             return "it went offline"
         # A retained problem that was there before says nothing about the switch.
-        fresh = kind == "info" and not (retained and now.problem == self._before.problem)
+        fresh = topic is INFO and not (retained and now.problem == self._before.problem)
         unchanged = self._had_it and now.model == self._expected
         return f"it reports: {now.problem}" if now.problem and fresh and not unchanged else ""
 
@@ -182,19 +186,19 @@ def read_before(path: Path) -> dict[str, Before]:
         raise NoInputError(f"{path} cannot be read ({reason}); write it with `emotion-edge status --json`") from None
     found = {}
     for number, line in enumerate(lines, 1):
-        try:
-            values: dict[str, Any] = json.loads(line)
-            found[str(values["device"])] = Before(
-                values["model"],
-                values["health_model"],
-                values["problem"],
-                _number(values["fps"]),
-                _number(values["target_fps"]),
-            )
-        except (ValueError, TypeError, KeyError, RecursionError):
+        values = read_object(line.encode())
+        device = None if values is None else values.text("device")
+        if values is None or device is None or not values.raw.keys() >= {each.name for each in fields(Before)}:
             raise DataError(
                 f"{path}, line {number}: not what `emotion-edge status --json` prints; write the file again"
-            ) from None
+            )
+        found[device] = Before(
+            values.text("model"),
+            values.text("health_model"),
+            values.text("problem"),
+            values.number("fps"),
+            values.number("target_fps"),
+        )
     return found
 
 
@@ -265,13 +269,14 @@ def _arguments(argv: Sequence[str] | None) -> Any:
 def _listen(subscriber: Subscriber, base: str, undecided: dict[str, HealthGate], deadline: float) -> Iterator[Verdict]:
     """Verdicts from one connection, until every device has one or the deadline (s, monotonic) passes."""
     with subscriber:
-        subscriber.subscribe([f"{base}/{device}/{kind}" for device in undecided for kind in KINDS])
+        subscriber.subscribe([Namespace(base, device).path(topic) for device in undecided for topic in STATUS_TOPICS])
         while undecided and time.monotonic() < deadline:
             for message in subscriber.receive(0.2):
-                if not (found := split(message.topic, base)) or found[0] not in undecided:
+                found = status_topic(message.topic, base)
+                if found is None or found[0] not in undecided:
                     continue
-                device, kind = found
-                verdict = undecided[device].hear(kind, message.payload, retained=message.retained)
+                device, topic = found
+                verdict = undecided[device].hear(topic, message.payload, retained=message.retained)
                 if verdict is not None:
                     del undecided[device]
                     yield verdict
@@ -285,10 +290,6 @@ def _connect_again(address: BrokerAddress, deadline: float) -> Subscriber:
         except UnavailableError:
             if time.monotonic() > deadline:
                 raise
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 if __name__ == "__main__":

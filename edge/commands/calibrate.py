@@ -86,10 +86,10 @@ def _answer(subscriber: Subscriber, names: Namespace, *, clear: bool, wait_s: fl
         for message in subscriber.receive(0.1):
             if message.payload == OFFLINE:
                 raise UnavailableError(f"{names.base}/{names.device} went offline: start it, and calibrate again")
-            answer = read_object(message.payload) or {}
-            if answer.get("id") == identifier:
-                line = printable(str(answer.get("message")), limit=None)
-                if answer.get("ok") is True:
+            answer = read_object(message.payload)
+            if answer is not None and answer.text("id") == identifier:
+                line = printable(answer.text("message") or "", limit=None)
+                if answer.flag("ok"):
                     return line
                 raise EdgeError(line)
     raise UnavailableError(

@@ -1,6 +1,6 @@
 """How far a shadow agrees with the bundle in use, as a person likes to read it. Pure: topics and bytes in, lines out.
 
-Payloads may come from anybody: nothing in them may break the view, or command the terminal, or fill the memory.
+Payloads may come from anybody: nothing in them may break the view, command the terminal, or fill the memory.
 """
 
 from __future__ import annotations
@@ -8,28 +8,31 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge.fleet.lines import local_time
 from edge.messages.payloads import NONE
-from edge.messages.untrusted import printable, read_object, text_of, time_of
+from edge.messages.topics import INFO, SHADOW_STATE, Namespace
+from edge.messages.untrusted import printable, read_object
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-SHADOW_STATE = "/shadow/state"
+    from edge.messages.untrusted import UntrustedObject
+
 FACES_MAX = 16
-"""As many faces as a device follows at most."""
+"""Faces of a state that are compared: a device tracks no more."""
 
 KINDS_MAX = 200
 """Kinds of disagreement that are told apart: nine expressions have 72."""
 
 SHOWN = 3
-"""The most frequent kinds of disagreement, in a line."""
+"""Kinds of disagreement in a line, the most frequent ones."""
 
 
 @dataclass(slots=True)
 class Agreement:
-    """What two bundles have said of the same faces at the same moments: one count for each face and state."""
+    """How two bundles have read the same faces at the same moments, counted for each face and state."""
 
     device: str
     model: str
@@ -38,12 +41,12 @@ class Agreement:
     """Id of the bundle in use."""
     states: int = 0
     agreed: int = 0
-    otherwise: Counter[tuple[str, str]] = field(default_factory=Counter)
+    disagreements: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often the bundle in use showed one expression and the shadow another."""
 
     @property
     def share(self) -> float:
-        """Of the states in which they agreed, 0..1; 0 while there is none."""
+        """Share of the states in which they agreed, 0..1; 0 while there is none."""
         return self.agreed / self.states if self.states else 0.0
 
     def add(self, in_use: str, shadow: str) -> None:
@@ -51,11 +54,11 @@ class Agreement:
         self.states += 1
         if in_use == shadow:
             self.agreed += 1
-        elif (in_use, shadow) in self.otherwise or len(self.otherwise) < KINDS_MAX:
-            self.otherwise[in_use, shadow] += 1
+        elif (in_use, shadow) in self.disagreements or len(self.disagreements) < KINDS_MAX:
+            self.disagreements[in_use, shadow] += 1
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{one} -> {other} {n}" for (one, other), n in self.otherwise.most_common(SHOWN))
+        kinds = ", ".join(f"{one} -> {other} {n}" for (one, other), n in self.disagreements.most_common(SHOWN))
         if not self.states:
             return f"{self.device}: no face yet"
         counted = f"{100 * self.share:.1f} % of {self.states} states agree"
@@ -65,33 +68,38 @@ class Agreement:
 class ShadowView:
     """Counts, and remembers how the faces of a device differ, so that only changes become lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: str) -> None:
+        """Nothing was compared yet; `base` is as in mqtt.base."""
+        self._names = Namespace(base)
         self._agreements: dict[str, Agreement] = {}
         self._differing: dict[str, set[tuple[str, str, str]]] = {}
-        """By device: face, expression, and that of the shadow, where these are not the same."""
-        self._known: dict[str, str] = {}
-        """By device, what a line was last printed for."""
+        """By device: face, expression, and that of the shadow, where these differ."""
+        self._bundles: dict[str, str] = {}
+        """By device, the last line about its bundles."""
 
     def status(self, width: int) -> str:
-        """All devices in one line of at most `width` characters; empty while nothing was compared."""
+        """All devices in one line of at most `width` characters; empty until something was compared."""
         text = "  ·  ".join(str(each) for _, each in sorted(self._agreements.items()))
         return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
-    def read(self, topic: str, payload: bytes, *, now: datetime, live_state: bool) -> str | None:  # noqa: ARG002
+    def read(self, path: str, payload: bytes, *, now: datetime, live_state: bool) -> str | None:  # noqa: ARG002
         """The line for one message, or None when there is nothing new in it.
 
         Args:
-            topic: ends with `<device>/info` or `<device>/shadow/state`.
-            payload: as it arrived, from whomever.
+            path: the topic, as it arrived; one that is neither `INFO` nor `SHADOW_STATE` makes no line.
+            payload: as it arrived, from anybody.
             now: when it arrived, local time; shown where the message has no time of its own.
             live_state: makes no difference here; see `View.read`.
         """
-        values, device, clock = read_object(payload), _device(topic), f"{now:%H:%M:%S}"
+        parsed = self._names.parse(path)
+        if parsed is None or parsed.topic not in {INFO, SHADOW_STATE}:
+            return None
+        values, device, clock = read_object(payload), printable(parsed.device), f"{now:%H:%M:%S}"
         if values is None:
             return f"{clock}  {device}  unreadable"
-        if not topic.endswith(SHADOW_STATE):
-            text = _who(values)
-            changed, self._known[device] = text != self._known.get(device), text
+        if parsed.topic is INFO:
+            text = _bundles(values)
+            changed, self._bundles[device] = text != self._bundles.get(device), text
             return f"{clock}  {device}  {text}" if changed else None
         self._count(device, values)
         before = self._differing.get(device, set())
@@ -100,14 +108,14 @@ class ShadowView:
             f"face {track} {in_use}, the shadow says {shadow}"
             for track, in_use, shadow in sorted(self._differing[device] - before)
         ]
-        return f"{time_of(values, clock)}  {device}  {', '.join(new)}" if new else None
+        return f"{local_time(values, clock)}  {device}  {', '.join(new)}" if new else None
 
-    def as_json(self, topic: str, payload: bytes) -> str | None:
-        """The counts of a device with this message, as a JSON object in a line; None: it is no state of a shadow."""
-        values = read_object(payload)
-        if values is None or not topic.endswith(SHADOW_STATE):
+    def as_json(self, path: str, payload: bytes) -> str | None:
+        """The counts of a device with this message, as a JSON object in a line; None: it isn't a shadow's state."""
+        parsed, values = self._names.parse(path), read_object(payload)
+        if parsed is None or values is None or parsed.topic is not SHADOW_STATE:
             return None
-        agreement = self._count(_device(topic), values)
+        agreement = self._count(printable(parsed.device), values)
         return json.dumps(
             {
                 "device": agreement.device,
@@ -116,9 +124,9 @@ class ShadowView:
                 "states": agreement.states,
                 "agreed": agreement.agreed,
                 "share": round(agreement.share, 4),
-                "otherwise": [
+                "disagreements": [
                     {"in_use": one, "shadow": other, "states": n}
-                    for (one, other), n in agreement.otherwise.most_common()
+                    for (one, other), n in agreement.disagreements.most_common()
                 ],
             },
             ensure_ascii=False,
@@ -130,9 +138,9 @@ class ShadowView:
             f"{each}  ({each.model} as the shadow of {each.in_use})" for _, each in sorted(self._agreements.items())
         ]
 
-    def _count(self, device: str, values: dict[str, Any]) -> Agreement:
-        """Count the faces of a message; where the bundles are others than before, from the start."""
-        model, in_use = text_of(values, "model"), _id(values, "in_use", "model")
+    def _count(self, device: str, values: UntrustedObject) -> Agreement:
+        """Count the faces of a message; where a bundle has changed, from the start."""
+        model, in_use = values.shown("model"), values.object("in_use").shown("model")
         agreement = self._agreements.get(device)
         if agreement is None or (agreement.model, agreement.in_use) != (model, in_use):
             agreement = self._agreements[device] = Agreement(device, model, in_use)
@@ -141,27 +149,15 @@ class ShadowView:
         return agreement
 
 
-def _device(topic: str) -> str:
-    return printable(topic.removesuffix(SHADOW_STATE).removesuffix("/info").rpartition("/")[2])
-
-
-def _who(values: dict[str, Any]) -> str:
+def _bundles(values: UntrustedObject) -> str:
     """Which bundles `info` names."""
-    if values.get("shadow"):
-        return f"{text_of(values, 'shadow')} is the shadow of {_id(values, 'model', 'id')}"
-    why = values.get("shadow_problem")
-    return f"no shadow: {text_of(values, 'shadow_problem')}" if why else "no shadow"
+    if values.text("shadow"):
+        return f"{values.shown('shadow')} is the shadow of {values.object('model').shown('id')}"
+    return f"no shadow: {values.shown('shadow_problem')}" if values.text("shadow_problem") else "no shadow"
 
 
-def _id(values: dict[str, Any], key: str, inner: str) -> str:
-    """Of a bundle, which is named in an object."""
-    found = values.get(key)
-    return text_of(found if isinstance(found, dict) else {}, inner)
-
-
-def _faces(values: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _faces(values: UntrustedObject) -> list[tuple[str, str, str]]:
     """Track, expression by the bundle in use, and by the shadow, of the faces that both of them hold."""
-    faces = values.get("faces")
-    found = [face for face in faces[:FACES_MAX] if isinstance(face, dict)] if isinstance(faces, list) else []
-    read = [(text_of(face, "track"), text_of(face, "in_use"), text_of(face, "expression")) for face in found]
+    faces = values.objects("faces", FACES_MAX)
+    read = [(face.shown("track"), face.shown("in_use"), face.shown("expression")) for face in faces]
     return [face for face in read if face[1] != NONE]

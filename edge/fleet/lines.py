@@ -6,20 +6,26 @@ Payloads may come from anybody: nothing in them may break the view, or command t
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edge.messages.untrusted import PAYLOAD_MAX, number_of, printable, read_object, text_of, time_of
+from edge.messages.topics import AVAILABILITY, EVENT, HEALTH, INFO, STATE, Namespace
+from edge.messages.untrusted import PAYLOAD_MAX, printable, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from edge.messages.topics import Topic
+    from edge.messages.untrusted import UntrustedObject
 
 BAR = 10
 """Characters of a confidence bar."""
 
+FACES_MAX = 10
+"""Faces of a state that are shown."""
+
 CLEAR = "\r\x1b[K"
-"""Back to the start of the line, and wipe it (ECMA-48 EL)."""
+"""Back to the start of the line, and clear it (ECMA-48 EL)."""
 
 _DIM = "2"
 _COLOURS = {
@@ -31,16 +37,23 @@ _COLOURS = {
     "fear": "36",
     "sadness": "34",
 }
-"""SGR codes; whatever is not here stays as it is."""
+"""SGR codes of expressions; all others have no colour."""
 
 
 class View:
     """Turns messages into lines, and remembers what was shown so that only changes become lines."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, base: str, *, colour: bool) -> None:
+        """Nothing was shown yet.
+
+        Args:
+            base: as in mqtt.base.
+            colour: paint what stands out.
+        """
+        self._names = Namespace(base)
         self._colour = colour
         self._shown: dict[str, str] = {}
-        """By topic, what a line was last printed for."""
+        """By topic, the text of its last line."""
         self._states: dict[str, str] = {}
         """By device, one phrase."""
 
@@ -49,67 +62,63 @@ class View:
         text = "  ·  ".join(phrase for _, phrase in sorted(self._states.items()))
         return self._paint(text if len(text) <= width else text[: max(0, width - 1)] + "…", _DIM)
 
-    def read(self, topic: str, payload: bytes, *, now: datetime, live_state: bool) -> str | None:
+    def read(self, path: str, payload: bytes, *, now: datetime, live_state: bool) -> str | None:
         """The line for one message, or None when there is nothing new in it.
 
         Args:
-            topic: ends with `<device>/<kind>`.
-            payload: as it arrived, from whomever.
+            path: the topic, as it arrived.
+            payload: as it arrived, from anybody.
             now: when it arrived, local time; shown where the message has no time of its own.
             live_state: states only change `status` and make no lines.
         """
-        head, _, kind = topic.rpartition("/")
-        device = printable(head.rpartition("/")[2])
+        parsed = self._names.parse(path)
+        if parsed is None:
+            return None
+        device, rest, topic = printable(parsed.device), printable(parsed.rest), parsed.topic
         clock = f"{now:%H:%M:%S}"
-        if kind == "availability":
+        if topic is AVAILABILITY:
             text = printable(payload.decode(errors="replace"))
             if text == "offline":
                 self._states.pop(device, None)
-            return self._changed(topic, text, self._paint(f"{clock}  {device}  {text}", _DIM))
+            return self._changed(path, text, self._paint(f"{clock}  {device}  {text}", _DIM))
         values = read_object(payload)
         if values is None:
-            return self._changed(
-                topic, "unreadable", self._paint(f"{clock}  {device}  {printable(kind)}: unreadable", _DIM)
-            )
-        if kind == "event":
-            return f"{time_of(values, clock)}  {device}  {self._event(values)}"
-        if kind == "state":
-            phrase = self._state(values)
+            return self._changed(path, "unreadable", self._paint(f"{clock}  {device}  {rest}: unreadable", _DIM))
+        if topic is EVENT:
+            return f"{local_time(values, clock)}  {device}  {self._event(values)}"
+        if topic is STATE:
+            phrase = _state(values)
             self._states[device] = f"{device}: {phrase}"
-            key = " ".join(f"{track}={expression}" for track, expression, _ in _faces(values))
-            line = self._changed(topic, key, f"{time_of(values, clock)}  {device}  now {phrase}")
+            key = " ".join(f"{face.shown('track')}={face.shown('expression')}" for face in _faces(values))
+            line = self._changed(path, key, f"{local_time(values, clock)}  {device}  now {phrase}")
             return None if live_state else line
-        text = {"health": _health, "info": _info}.get(kind, _other)(values)
-        return self._changed(topic, text, self._paint(f"{clock}  {device}  {printable(kind)}  {text}", _DIM))
+        text = _other(topic, values)
+        return self._changed(path, text, self._paint(f"{clock}  {device}  {rest}  {text}", _DIM))
 
-    def _event(self, values: dict[str, Any]) -> str:
-        kind, track = text_of(values, "type"), text_of(values, "track")
-        expression, previous = text_of(values, "expression"), text_of(values, "previous")
-        bar = confidence_bar(number_of(values, "confidence"))
+    def _event(self, values: UntrustedObject) -> str:
+        kind, track = values.shown("type"), values.shown("track")
+        expression, previous = values.shown("expression"), values.shown("previous")
+        bar = confidence_bar(values.number("confidence") or 0.0)
         painted = self._paint(f"{expression:<10}", _COLOURS.get(expression))
         if kind == "end":
-            return f"{kind:<6}  face {track}  left, was {previous} for {number_of(values, 'duration_s'):.1f} s"
+            return f"{kind:<6}  face {track}  left, was {previous} for {values.number('duration_s') or 0.0:.1f} s"
         before = "" if kind == "new" else self._paint(f"  was {previous}", _DIM)
         return f"{kind:<6}  face {track}  {painted}  {bar}{before}"
 
-    def _state(self, values: dict[str, Any]) -> str:
-        faces = [f"face {track} {expression} {confidence_bar(share)}" for track, expression, share in _faces(values)]
-        return ", ".join(faces) or "no face"
-
-    def _changed(self, topic: str, key: str, line: str) -> str | None:
-        if self._shown.get(topic) == key:
+    def _changed(self, path: str, key: str, line: str) -> str | None:
+        if self._shown.get(path) == key:
             return None
-        self._shown[topic] = key
+        self._shown[path] = key
         return line
 
     def _paint(self, text: str, code: str | None) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code and text else text
 
 
-def raw(topic: str, payload: bytes) -> str:
-    """Topic and payload in one line; what is not text is escaped."""
+def raw(path: str, payload: bytes) -> str:
+    """Topic and payload in one line; bytes that aren't text are escaped."""
     text = payload[:PAYLOAD_MAX].decode(errors="backslashreplace")
-    return f"{printable(topic, limit=None)} {printable(text, limit=None)}"
+    return f"{printable(path, limit=None)} {printable(text, limit=None)}"
 
 
 def confidence_bar(share: float) -> str:
@@ -119,44 +128,61 @@ def confidence_bar(share: float) -> str:
     return f"{'█' * full}{'░' * (BAR - full)} {share:4.0%}"
 
 
-def _faces(values: dict[str, Any]) -> Iterable[tuple[str, str, float]]:
-    faces = values.get("faces")
-    for face in faces[:10] if isinstance(faces, list) else []:
-        if isinstance(face, dict):
-            yield text_of(face, "track"), text_of(face, "expression"), number_of(face, "confidence")
+def local_time(values: UntrustedObject, fallback: str) -> str:
+    """The message's own time, in the time zone of the person who reads it."""
+    date = values.date("time")
+    try:
+        return fallback if date is None else f"{date.astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):  # a year that this clock doesn't know
+        return fallback
 
 
-def _health(values: dict[str, Any]) -> str:
-    parts = [f"{number_of(values, 'fps'):.1f} fps"]
-    age = values.get("frame_age_ms")
-    if isinstance(age, dict):
-        parts.append(f"age {number_of(age, 'p50'):.0f}/{number_of(age, 'p95'):.0f} ms")
-    if values.get("cpu_temperature_c") is not None:
-        parts.append(f"{number_of(values, 'cpu_temperature_c'):.0f} °C")
-    parts += [name.replace("_", "-") for name in ("throttled", "under_voltage") if values.get(name) is True]
+def _faces(values: UntrustedObject) -> Iterable[UntrustedObject]:
+    return values.objects("faces", FACES_MAX)
+
+
+def _state(values: UntrustedObject) -> str:
+    faces = [
+        f"face {face.shown('track')} {face.shown('expression')} {confidence_bar(face.number('confidence') or 0.0)}"
+        for face in _faces(values)
+    ]
+    return ", ".join(faces) or "no face"
+
+
+def _other(topic: Topic | None, values: UntrustedObject) -> str:
+    """What is shown of health, info, and what somebody else publishes."""
+    if topic is HEALTH:
+        return _health(values)
+    return _info(values) if topic is INFO else printable(json.dumps(values.raw))
+
+
+def _health(values: UntrustedObject) -> str:
+    parts = [f"{values.number('fps') or 0.0:.1f} fps"]
+    age = values.object("frame_age_ms")
+    if age.raw:
+        parts.append(f"age {age.number('p50') or 0.0:.0f}/{age.number('p95') or 0.0:.0f} ms")
+    if (temperature_c := values.number("cpu_temperature_c")) is not None:
+        parts.append(f"{temperature_c:.0f} °C")
+    parts += [name.replace("_", "-") for name in ("throttled", "under_voltage") if values.flag(name)]
     parts += [
-        f"{name} {text_of(values, key)}"
+        f"{name} {values.shown(key)}"
         for name, key in (("queued", "queued"), ("lost", "lost_events"))
-        if values.get(key)
+        if values.number(key)
     ]
     return ", ".join(parts)
 
 
-def _info(values: dict[str, Any]) -> str:
-    model, versions = values.get("model"), values.get("versions")
-    parts = [f"camera {text_of(values, 'camera')}"]
-    if isinstance(versions, dict):
-        parts.insert(0, f"emotion-edge {text_of(versions, 'emotion_edge')}")
-    if isinstance(model, dict):
-        parts.append(f"model {text_of(model, 'id')}")
-    if values.get("shadow"):
-        parts.append(f"shadow {text_of(values, 'shadow')}")
-    if values.get("problem"):
-        parts.append(f"PROBLEM: {text_of(values, 'problem')}")
-    if values.get("shadow_problem"):
-        parts.append(f"PROBLEM: no shadow, {text_of(values, 'shadow_problem')}")
+def _info(values: UntrustedObject) -> str:
+    model, versions = values.object("model"), values.object("versions")
+    parts = [f"camera {values.shown('camera')}"]
+    if versions.raw:
+        parts.insert(0, f"emotion-edge {versions.shown('emotion_edge')}")
+    if model.raw:
+        parts.append(f"model {model.shown('id')}")
+    if values.text("shadow"):
+        parts.append(f"shadow {values.shown('shadow')}")
+    if values.text("problem"):
+        parts.append(f"PROBLEM: {values.shown('problem')}")
+    if values.text("shadow_problem"):
+        parts.append(f"PROBLEM: no shadow, {values.shown('shadow_problem')}")
     return ", ".join(parts)
-
-
-def _other(values: dict[str, Any]) -> str:
-    return printable(json.dumps(values))

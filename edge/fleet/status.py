@@ -1,37 +1,36 @@
-"""What the devices of a fleet last said of themselves. Pure: retained payloads in, a row for each device out.
+"""What the devices of a fleet last reported. Pure: retained payloads in, a row for each device out.
 
-Payloads may come from anybody: what is not of the kind that the schemas promise is taken for unknown.
+Payloads may come from anybody: a value that isn't of the type that the schemas promise counts as unknown.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from edge.messages.payloads import OFFLINE, ONLINE
-from edge.messages.untrusted import read_object
+from edge.messages.topics import AVAILABILITY, HEALTH, INFO, STATE
+from edge.messages.untrusted import UntrustedObject, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind: TypeAlias = Literal["availability", "info", "health", "state"]
-"""Last level of a retained topic."""
+    from edge.messages.topics import Topic
 
-KINDS: Final[tuple[Kind, ...]] = ("availability", "info", "health", "state")
+STATUS_TOPICS: Final = (AVAILABILITY, INFO, HEALTH, STATE)
+"""Retained topics from which the status of a device is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """One device; None stands for whatever it does not tell."""
+    """One device; None stands for whatever it doesn't report."""
 
     device: str
     known: bool
-    """Whether anything was heard of it."""
+    """Whether it has reported anything."""
     online: bool | None
     version: str | None
-    """Of emotion-edge."""
+    """Version of emotion-edge."""
     model: str | None
     """Id of the bundle in use."""
     shadow: str | None
@@ -43,90 +42,58 @@ class DeviceStatus:
     health_model: str | None
     """Id of the bundle with which `fps` was measured."""
     fps: float | None
-    """Frames per second that were finished."""
+    """Frames per second that were processed."""
     target_fps: float | None
-    """Frames per second that may be looked at: less than `camera.fps` while the processor is hot."""
+    """Limit of the frame rate: less than `camera.fps` while the processor is hot."""
     expression: str | None
-    """Of the nearest face; `none` where there is none."""
+    """Expression of the nearest face; `none` where there is none."""
     paused: bool | None
-    """Its camera is closed."""
+    """Whether its camera is closed."""
     temperature_c: float | None
+    """Temperature of the processor in degrees Celsius."""
     throttled: bool | None
     under_voltage: bool | None
     last_seen: str | None
-    """The newest date in what it said, by its own clock: RFC 3339, UTC."""
-    unreadable: tuple[Kind, ...]
-    """Topics whose payload is none of ours."""
+    """Latest date in its messages, by its own clock: RFC 3339, UTC."""
+    unreadable: tuple[str, ...]
+    """Names of topics whose payload isn't one of ours."""
 
 
-def device_status(device: str, payloads: Mapping[Kind, bytes]) -> DeviceStatus:
+def device_status(device: str, payloads: Mapping[Topic, bytes]) -> DeviceStatus:
     """One device's row.
 
     Args:
         device: its name.
         payloads: what was last published on its topics, as far as it is known.
     """
-    objects: dict[Kind, dict[str, Any] | None] = {
-        kind: read_object(payload) for kind, payload in payloads.items() if kind != "availability"
-    }
-    info, health, state = (objects.get(kind) or {} for kind in KINDS[1:])
-    online = {ONLINE: True, OFFLINE: False}.get(payloads.get("availability", b""))
-    readable: dict[Kind, bool] = {kind: values is not None for kind, values in objects.items()}
-    readable["availability"] = online is not None
-    dates = filter(None, (_date(values) for values in (health, state)))
+    objects = {topic: read_object(payload) for topic, payload in payloads.items() if topic is not AVAILABILITY}
+    info, health, state = (objects.get(topic) or UntrustedObject({}) for topic in (INFO, HEALTH, STATE))
+    online = {ONLINE: True, OFFLINE: False}.get(payloads.get(AVAILABILITY, b""))
+    readable = {AVAILABILITY: online is not None} | {topic: values is not None for topic, values in objects.items()}
+    dates = [date for date in (_utc(health), _utc(state)) if date is not None]
     return DeviceStatus(
         device=device,
         known=bool(payloads),
         online=online,
-        version=_text(_object(info, "versions"), "emotion_edge"),
-        model=_text(_object(info, "model"), "id"),
-        shadow=_text(info, "shadow"),
-        problem=_text(info, "problem"),
-        shadow_problem=_text(info, "shadow_problem"),
-        health_model=_text(health, "model"),
-        fps=_number(health, "fps"),
-        target_fps=_number(health, "target_fps"),
-        expression=_text(state, "expression"),
-        paused=_flag(state, "paused"),
-        temperature_c=_number(health, "cpu_temperature_c"),
-        throttled=_flag(health, "throttled"),
-        under_voltage=_flag(health, "under_voltage"),
+        version=info.object("versions").text("emotion_edge"),
+        model=info.object("model").text("id"),
+        shadow=info.text("shadow"),
+        problem=info.text("problem"),
+        shadow_problem=info.text("shadow_problem"),
+        health_model=health.text("model"),
+        fps=health.number("fps"),
+        target_fps=health.number("target_fps"),
+        expression=state.text("expression"),
+        paused=state.flag("paused"),
+        temperature_c=health.number("cpu_temperature_c"),
+        throttled=health.flag("throttled"),
+        under_voltage=health.flag("under_voltage"),
         last_seen=max(dates, default=None),
-        unreadable=tuple(kind for kind in KINDS if kind in payloads and not readable[kind]),
+        unreadable=tuple(topic.name for topic in STATUS_TOPICS if topic in payloads and not readable[topic]),
     )
 
 
-def _object(values: dict[str, Any], key: str) -> dict[str, Any]:
-    value = values.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(values: dict[str, Any], key: str) -> str | None:
-    value = values.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _flag(values: dict[str, Any], key: str) -> bool | None:
-    value = values.get(key)
-    return value if isinstance(value, bool) else None
-
-
-def _number(values: dict[str, Any], key: str) -> float | None:
-    value = values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _date(values: dict[str, Any]) -> str | None:
+def _utc(values: UntrustedObject) -> str | None:
     """The date of a message in one form, so that dates can be compared as text."""
-    try:
-        date = datetime.fromisoformat(_text(values, "time") or "")
-        in_utc = date.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None if date.tzinfo is None else in_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    date = values.date("time")
+    return None if date is None else date.isoformat(timespec="milliseconds").replace("+00:00", "Z")

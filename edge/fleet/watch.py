@@ -1,8 +1,7 @@
-"""Shows what devices say, from a broker to a terminal. Speaks MQTT 3.1.1, which every broker understands."""
+"""Shows what devices publish, from a broker to a terminal."""
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sys
@@ -14,25 +13,23 @@ from typing import TYPE_CHECKING, TextIO
 from edge.errors import UnavailableError
 from edge.fleet.agreement import ShadowView
 from edge.fleet.lines import CLEAR, View, raw
+from edge.messages.topics import ANY, INFO, SHADOW_STATE, Namespace
 from edge.mqtt.address import BrokerAddress, check_base, check_device
-from edge.mqtt.client import V311, loop_once, new_client, topic_of
-from edge.mqtt.subscriber import connect
+from edge.mqtt.subscriber import Subscriber
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    from paho.mqtt.client import Client, MQTTMessage
-
     from edge.settings import MqttSettings
 
 RETRY_S = 1.0
-"""Between two attempts to connect: somebody sits and waits."""
+"""Pause between two attempts to connect: somebody sits and waits."""
 
 
 def watch(
     mqtt: MqttSettings,
-    device: str = "+",
+    device: str = ANY,
     *,
     out: TextIO | None = None,
     stop_event: threading.Event | None = None,
@@ -41,24 +38,26 @@ def watch(
 ) -> None:
     """Print what arrives until `stop_event` is set, Ctrl-C, or nobody reads `out` any more.
 
-    A broker that is away is waited for, with one line that says so.
+    While the broker is away it waits, with one line that says so.
 
     Args:
-        mqtt: say where the broker is, and below which topic devices publish.
+        mqtt: settings that say where the broker is, and below which topic devices publish.
         device: the device to watch; `+` for all.
         out: where to print; standard output where None. On a terminal the states stay in the last line.
         stop_event: ends it from another thread.
-        raw_lines: print topic and payload as they are, one message a line; of shadows, their counts as JSON.
-        shadow: compare shadows with the bundles in use; at the end a line for each device says how far they agree.
+        raw_lines: print topic and payload unchanged, one message a line; with `shadow`, the counts as JSON.
+        shadow: compare shadows with the bundles in use; at the end, a line for each device says how far they agree.
 
     Raises:
         ConfigError: an argument is not usable.
-        PermissionRefusedError: the broker refuses the user.
+        PermissionRefusedError: the broker refuses the user, or the subscription.
     """
     address = BrokerAddress.of(mqtt)
-    prefix = f"{check_base(mqtt.base)}/{device if device == '+' else check_device(device)}"
-    topics = [f"{prefix}/{kind}" for kind in (("info", "shadow/state") if shadow else ("+",))]
-    screen = _Screen(out or sys.stdout, raw_lines=raw_lines, shadow=shadow)
+    names = Namespace(check_base(mqtt.base), device if device == ANY else check_device(device))
+    # All that a device publishes but the shadow's states, and what else somebody publishes beside it.
+    everything = f"{names.base}/{names.device}/{ANY}"
+    topics = [names.path(INFO), names.path(SHADOW_STATE)] if shadow else [everything]
+    screen = _Screen(out or sys.stdout, names.base, raw_lines=raw_lines, shadow=shadow)
     with suppress(KeyboardInterrupt, BrokenPipeError):
         try:
             _receive(address, topics, screen, stop_event)
@@ -69,23 +68,23 @@ def watch(
 class _Screen:
     """A terminal or a file: lines go up, and on a terminal the states stay below them."""
 
-    def __init__(self, out: TextIO, *, raw_lines: bool, shadow: bool) -> None:
+    def __init__(self, out: TextIO, base: str, *, raw_lines: bool, shadow: bool) -> None:
         self._out = out
         self._raw = raw_lines
         self._terminal = out.isatty() and not raw_lines and os.environ.get("TERM") != "dumb"
         colour = self._terminal and not os.environ.get("NO_COLOR")
-        self._shadows = ShadowView() if shadow else None
-        self._view: View | ShadowView = self._shadows or View(colour=colour)
+        self._shadows = ShadowView(base) if shadow else None
+        self._view: View | ShadowView = self._shadows or View(base, colour=colour)
         self._status = ""
 
-    def show(self, topic: str, payload: bytes) -> None:
+    def show(self, path: str, payload: bytes) -> None:
         """Show a message."""
         if self._raw:
-            text = raw(topic, payload) if self._shadows is None else self._shadows.as_json(topic, payload)
+            text = raw(path, payload) if self._shadows is None else self._shadows.as_json(path, payload)
             if text is not None:
                 self.line(text)
             return
-        line = self._view.read(topic, payload, now=datetime.now().astimezone(), live_state=self._terminal)
+        line = self._view.read(path, payload, now=datetime.now().astimezone(), live_state=self._terminal)
         if line is not None:
             self.line(line)
         elif self._terminal:
@@ -122,23 +121,17 @@ def _receive(
     """Connect again and again until stopped."""
     waiting = False
     while stop_event is None or not stop_event.is_set():
-        client = new_client(address, V311)
-        client.on_message = functools.partial(_on_message, screen)
         try:
-            connect(client, address)
-            waiting = False
-            client.subscribe([(topic, 0) for topic in topics])
-            while loop_once(client, 0.2) and not (stop_event and stop_event.is_set()):
-                pass
+            subscriber = Subscriber(address)
         except UnavailableError as error:
             if not waiting:
                 screen.line(f"waiting for the broker: {error}")
             waiting = True
-        finally:
-            client.disconnect()
+        else:
+            waiting = False
+            with subscriber, suppress(UnavailableError):  # the connection has closed: make another
+                subscriber.subscribe(topics)
+                while stop_event is None or not stop_event.is_set():
+                    for message in subscriber.receive(0.2):
+                        screen.show(message.topic, message.payload)
         (stop_event.wait if stop_event else time.sleep)(RETRY_S)
-
-
-def _on_message(screen: _Screen, _client: Client, _data: object, message: MQTTMessage) -> None:
-    if (topic := topic_of(message)) is not None:
-        screen.show(topic, bytes(message.payload))

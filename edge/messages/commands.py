@@ -1,16 +1,19 @@
-"""Commands that arrive over MQTT on `command/<name>`: payloads in, requests or refusals out, and the answers.
+"""Commands that arrive over MQTT: payloads in, requests or refusals out, and the replies to them.
 
-Pure but for `Inbox`, where they wait for the loop. `schemas/command.json` and `schemas/reply.json` describe both.
+Pure. `schemas/command.json` and `schemas/reply.json` describe both kinds of payload.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from edge.messages.payloads import SCHEMA, Payload, WallClock
+from edge.messages.untrusted import parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Name: TypeAlias = Literal["pause", "resume", "calibrate", "reload", "identify"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -21,10 +24,10 @@ OPTIONS: dict[Name, dict[str, type]] = {
     "reload": {},
     "identify": {},
 }
-"""Keys that a payload may have besides `id`."""
+"""Keys that a payload may have besides `id`, and their types."""
 
 BYTES_MAX = 1024
-"""Of a payload. A command needs fifty."""
+"""Largest payload of a command, in bytes. A command needs fifty."""
 
 _ID = re.compile(r"[ -~]{1,64}")
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
@@ -32,20 +35,20 @@ _TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asks for."""
+    """A command that was understood."""
 
     name: Name
     id: str | None = None
-    """Chosen by whoever asks, and repeated in the answer."""
+    """Chosen by the sender, and repeated in the reply."""
     paused: bool = True
-    """Of `pause`: False means `resume`, for switches that have only one topic."""
+    """For `pause`: False means `resume`, for switches that have only one topic."""
     clear: bool = False
-    """Of `calibrate`: forget the neutral face instead."""
+    """For `calibrate`: forget the neutral baseline instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is answered at once, because it cannot be done."""
+    """A command that can't be carried out, and is answered at once."""
 
     name: str
     id: str | None
@@ -53,66 +56,55 @@ class Refusal:
 
 
 def parse(name: str, payload: bytes) -> Request | Refusal | None:
-    """Understand a message on `command/<name>`.
+    """Understand a command.
 
     Args:
         name: last level of the topic, whatever it is.
         payload: empty, or a JSON object.
 
     Returns:
-        None: not even an answer is possible, for the name could not be part of a topic of ours.
+        The request, or a refusal that says why it is none; None where not even a reply is possible, because the name
+        couldn't be part of a topic.
     """
     if not _TOPIC_NAME.fullmatch(name):
         return None
     if name not in NAMES:
-        return Refusal(name, None, f"there is no such command; there are {', '.join(NAMES)}")
+        return Refusal(name, None, f"unknown command; choose {', '.join(NAMES)}")
     identifier = None
     try:
-        values = _object(payload)
+        values = parse_object(payload, BYTES_MAX).raw if payload else {}
         identifier = _identifier(values)
         return Request(name, identifier, **_options(name, values))
     except ValueError as error:
         return Refusal(name, identifier, str(error))
 
 
-def _object(payload: bytes) -> dict[str, Any]:
-    if len(payload) > BYTES_MAX:
-        raise ValueError(f"the payload is longer than {BYTES_MAX} bytes")
-    try:
-        values = json.loads(payload.decode() or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ValueError("the payload is not JSON in UTF-8; send an object, or nothing") from error
-    if not isinstance(values, dict):
-        raise ValueError("the payload is no JSON object")  # noqa: TRY004 - the caller knows only this
-    return values
-
-
-def _identifier(values: dict[str, Any]) -> str | None:
+def _identifier(values: Mapping[str, Any]) -> str | None:
     identifier = values.get("id")
     if not (identifier is None or (isinstance(identifier, str) and _ID.fullmatch(identifier))):
-        raise ValueError("id has to be a text of 1 to 64 characters of ASCII")
+        raise ValueError("id must be text of 1 to 64 ASCII characters")
     return identifier
 
 
-def _options(name: Name, values: dict[str, Any]) -> dict[str, Any]:
-    """All but `id`."""
+def _options(name: Name, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All keys but `id`."""
     options = {key: value for key, value in values.items() if key != "id"}
     for key, value in options.items():
         if key not in OPTIONS[name]:
-            raise ValueError(f"the payload has a key that is not known; there are {', '.join(['id', *OPTIONS[name]])}")
+            raise ValueError(f"the payload has an unknown key; choose {', '.join(['id', *OPTIONS[name]])}")
         if type(value) is not OPTIONS[name][key]:
-            raise ValueError(f"{key} has to be true or false")
+            raise ValueError(f"{key} must be true or false")
     return options
 
 
 def reply(asked: Request | Refusal, *, at: float, clock: WallClock, problem: str = "", message: str = "") -> Payload:
-    """The answer to a request, for `reply/<name>`.
+    """The reply to a command.
 
     Args:
-        asked: what it answers.
-        at: s, monotonic.
-        clock: dates it.
-        problem: why it was not done; empty: it was.
+        asked: the command.
+        at: time of the reply, s, monotonic.
+        clock: turns it into a date.
+        problem: why the command wasn't carried out; empty: it was.
         message: a line on what was done.
     """
     if isinstance(asked, Refusal):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from edge.bundle import bundle as bundles
 from edge.bundle.locate import released
 from edge.fleet.status import device_status
 from edge.messages.payloads import OFFLINE, ONLINE
+from edge.messages.topics import AVAILABILITY, HEALTH, INFO, STATE, Topic
 from tests.support.broker import Listener, until
 from tests.support.fleet_payloads import MODEL, health, info, publish, state, whole
 
@@ -29,7 +29,7 @@ NEW = "next-0a1b2c3d"
 HAD = Before(MODEL, MODEL, None, 15.0, 15.0)
 
 
-def hear(*messages: tuple[Any, bytes], before: Before = HAD, expected: str = NEW, retained: bool = False):
+def hear(*messages: tuple[Topic, bytes], before: Before = HAD, expected: str = NEW, retained: bool = False):
     """The verdict after some messages, or None."""
     gate = HealthGate("pi", before, expected)
     verdicts = [gate.hear(kind, payload, retained=retained) for kind, payload in messages]
@@ -37,18 +37,18 @@ def hear(*messages: tuple[Any, bytes], before: Before = HAD, expected: str = NEW
     return verdicts[-1]
 
 
-def gives_up(*messages: tuple[Any, bytes], before: Before = HAD, retained: bool = True) -> Verdict:
+def gives_up(*messages: tuple[Topic, bytes], before: Before = HAD, retained: bool = True) -> Verdict:
     gate = HealthGate("pi", before, NEW)
     for kind, payload in messages:
         assert gate.hear(kind, payload, retained=retained) is None
     return gate.give_up(60.0)
 
 
-SWITCHED: tuple[tuple[Any, bytes], ...] = (("availability", ONLINE), ("info", info(model=NEW)))
+SWITCHED: tuple[tuple[Topic, bytes], ...] = ((AVAILABILITY, ONLINE), (INFO, info(model=NEW)))
 
 
 def test_a_device_that_runs_the_expected_bundle_as_fast_as_before_is_well():
-    verdict = hear(*SWITCHED, ("health", health(NEW, 14.5)))
+    verdict = hear(*SWITCHED, (HEALTH, health(NEW, 14.5)))
     assert verdict == Verdict("pi", True, f"it runs {NEW} at 14.5 frames/s, 15 before", 14.5, 15.0)
 
 
@@ -57,7 +57,7 @@ def test_a_device_that_runs_the_expected_bundle_as_fast_as_before_is_well():
     [(12.0, 15.0, True), (11.9, 15.0, False), (8.1, 10.0, True), (7.9, 10.0, False), (12.0, 30.0, True)],
 )
 def test_fps_is_compared_with_before_as_far_as_the_device_may_look(fps: float, target_fps: float, ok: bool):
-    heard = *SWITCHED, ("health", health(NEW, fps, target_fps))
+    heard = *SWITCHED, (HEALTH, health(NEW, fps, target_fps))
     assert (hear(*heard) is not None) == ok
     if not ok:
         reason = gives_up(*heard).reason
@@ -67,12 +67,12 @@ def test_fps_is_compared_with_before_as_far_as_the_device_may_look(fps: float, t
 
 @pytest.mark.parametrize(("fps", "ok"), [(0.1, True), (0.0, False)])
 def test_without_a_before_any_frame_will_do(fps: float, ok: bool):
-    assert (hear(*SWITCHED, ("health", health(NEW, fps)), before=Before()) is not None) == ok
+    assert (hear(*SWITCHED, (HEALTH, health(NEW, fps)), before=Before()) is not None) == ok
 
 
 def test_the_fps_of_the_bundle_before_are_no_proof():
-    assert hear(*SWITCHED, ("health", health(MODEL, 15.0))) is None
-    reason = gives_up(*SWITCHED, ("health", health(MODEL, 15.0))).reason
+    assert hear(*SWITCHED, (HEALTH, health(MODEL, 15.0))) is None
+    reason = gives_up(*SWITCHED, (HEALTH, health(MODEL, 15.0))).reason
     assert "no health with it" in reason
 
 
@@ -80,33 +80,33 @@ def test_the_fps_of_an_earlier_time_with_the_expected_bundle_are_no_proof():
     """It was rolled back so soon that no health was published with the other bundle."""
     gate = HealthGate("pi", Before(MODEL, NEW, None, 15.0, 15.0), NEW)
     assert all(gate.hear(kind, payload, retained=True) is None for kind, payload in SWITCHED)
-    assert gate.hear("health", health(NEW, 15.0), retained=True) is None
+    assert gate.hear(HEALTH, health(NEW, 15.0), retained=True) is None
     assert "no health with it" in gate.give_up(60.0).reason
-    assert gate.hear("health", health(NEW, 14.0), retained=False).ok
+    assert gate.hear(HEALTH, health(NEW, 14.0), retained=False).ok
 
 
 def test_a_slow_moment_is_forgiven_until_time_runs_out():
-    slow, fast = ("health", health(NEW, 5.0)), ("health", health(NEW, 15.0))
+    slow, fast = (HEALTH, health(NEW, 5.0)), (HEALTH, health(NEW, 15.0))
     assert hear(*SWITCHED, slow, fast).ok
     assert not gives_up(*SWITCHED, slow).ok
 
 
 def test_a_paused_device_need_not_be_fast():
-    state_and_health = ("state", state(None, paused=True)), ("health", health(NEW, 0.0))
+    state_and_health = (STATE, state(None, paused=True)), (HEALTH, health(NEW, 0.0))
     assert hear(*SWITCHED, *state_and_health).reason == f"it runs {NEW}, and is paused"
     assert not gives_up(*SWITCHED, state_and_health[1]).ok
 
 
 def test_a_refusal_ends_the_wait_at_once():
     refusal = info(problem="model bundle x:\n the signature is not by a trusted key")
-    verdict = hear(("availability", ONLINE), ("info", refusal))
+    verdict = hear((AVAILABILITY, ONLINE), (INFO, refusal))
     assert not verdict.ok
     assert verdict.reason == "it reports: model bundle x: the signature is not by a trusted key"
-    assert not hear(("info", info(model=NEW, problem="it is slow"))).ok
+    assert not hear((INFO, info(model=NEW, problem="it is slow"))).ok
 
 
 def test_a_problem_of_before_that_is_only_retained_is_none_of_the_switch():
-    old: tuple[Any, bytes] = ("info", info(problem="settings"))
+    old: tuple[Topic, bytes] = (INFO, info(problem="settings"))
     before = Before(MODEL, MODEL, "settings", 15.0, 15.0)
     gate = HealthGate("pi", before, NEW)
     assert gate.hear(*old, retained=True) is None
@@ -115,33 +115,33 @@ def test_a_problem_of_before_that_is_only_retained_is_none_of_the_switch():
 
 
 def test_a_device_that_goes_offline_is_not_well_and_one_that_was_is_waited_for():
-    assert hear(*SWITCHED, ("availability", OFFLINE)).reason == "it went offline"
+    assert hear(*SWITCHED, (AVAILABILITY, OFFLINE)).reason == "it went offline"
     gate = HealthGate("pi", HAD, NEW)
-    assert gate.hear("availability", OFFLINE, retained=True) is None
-    assert gives_up(("availability", OFFLINE)).reason == "it is offline"
+    assert gate.hear(AVAILABILITY, OFFLINE, retained=True) is None
+    assert gives_up((AVAILABILITY, OFFLINE)).reason == "it is offline"
     gate.hear(*SWITCHED[1], retained=False)
-    gate.hear("health", health(NEW, 15.0), retained=False)
-    assert gate.hear("availability", ONLINE, retained=False).ok
+    gate.hear(HEALTH, health(NEW, 15.0), retained=False)
+    assert gate.hear(AVAILABILITY, ONLINE, retained=False).ok
 
 
 def test_where_nothing_was_switched_online_is_enough():
     for problem in (None, "an old one"):
-        verdict = hear(("availability", ONLINE), ("info", info(problem=problem)), expected=MODEL)
+        verdict = hear((AVAILABILITY, ONLINE), (INFO, info(problem=problem)), expected=MODEL)
         assert verdict.ok
         assert verdict.reason == f"it ran {MODEL} before"
 
 
 def test_what_is_missing_is_said_when_time_runs_out():
     assert "it reported nothing within 60 s" in gives_up().reason
-    assert gives_up(("availability", ONLINE), ("info", info())).reason == f"it runs {MODEL}, not {NEW}, after 60 s"
-    assert "does not report whether it is online" in gives_up(("availability", b"?"), ("info", info(model=NEW))).reason
+    assert gives_up((AVAILABILITY, ONLINE), (INFO, info())).reason == f"it runs {MODEL}, not {NEW}, after 60 s"
+    assert "does not report whether it is online" in gives_up((AVAILABILITY, b"?"), (INFO, info(model=NEW))).reason
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"\xff", b"[", b"{}", b'{"model": 7, "fps": "many", "problem": {}}', b"[" * 60_000]
 )
 def test_hostile_payloads_decide_nothing(payload: bytes):
-    assert not gives_up(("availability", ONLINE), ("info", payload), ("health", payload)).ok
+    assert not gives_up((AVAILABILITY, ONLINE), (INFO, payload), (HEALTH, payload)).ok
 
 
 # The program.
@@ -195,8 +195,8 @@ def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publ
         publish(publisher, device, whole())
     process = gate(broker.url, "pi", "attic", "pi")
     until(lambda: answers(broker), "the gate listens")
-    publish(publisher, "bystander", {"availability": OFFLINE, "info": info(problem="mine")})
-    publish(publisher, "pi", {"info": info(model=NEW), "health": health(NEW, 14.0)})
+    publish(publisher, "bystander", {AVAILABILITY: OFFLINE, INFO: info(problem="mine")})
+    publish(publisher, "pi", {INFO: info(model=NEW), HEALTH: health(NEW, 14.0)})
     first = json.loads(process.stdout.readline())
     assert first == {
         "device": "pi",
@@ -205,7 +205,7 @@ def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publ
         "fps": 14.0,
         "fps_before": 14.9,
     }
-    publish(publisher, "attic", {"info": info(problem="the signature is wrong")})
+    publish(publisher, "attic", {INFO: info(problem="the signature is wrong")})
     status, verdicts, complaints = ended(process)
     assert (status, complaints) == (0, "")
     assert not verdicts["attic"]["ok"]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge.fleet.status import STATUS_TOPICS
 from edge.messages import payloads as messages
 from edge.messages.payloads import ONLINE, Health, Info, Percentiles, WallClock
-from edge.messages.topics import TOPICS, Namespace
+from edge.messages.topics import Namespace
 from edge.values import Shown
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-    from edge.fleet.status import Kind
+    from edge.messages.topics import Topic
 
 MODEL = "ferplus-fused-5431e2e7"
 
@@ -57,15 +58,15 @@ def clock(age_s: float) -> WallClock:
     return WallClock(time.time() - age_s, synchronised=True)
 
 
-def whole(**replaced: bytes) -> dict[Any, bytes]:
-    """All that a healthy device retains, but for what is replaced."""
-    return {"availability": ONLINE, "info": info(), "health": health(), "state": state(), **replaced}
+def whole(**replaced: bytes) -> dict[Topic, bytes]:
+    """All that a healthy device retains, but for what is replaced, by the topic's name."""
+    payloads = {"availability": ONLINE, "info": info(), "health": health(), "state": state(), **replaced}
+    return {topic: payloads[topic.name] for topic in STATUS_TOPICS}
 
 
-def publish(client: Client, device: str, payloads: dict[Kind, bytes], base: str = "emotion") -> None:
+def publish(client: Client, device: str, payloads: dict[Topic, bytes], base: str = "emotion") -> None:
     """Publish as the daemon does; the last one has arrived at the broker when this returns."""
-    names, topics = Namespace(base, device), {topic.name: topic for topic in TOPICS}
-    for kind, payload in payloads.items():
-        topic = topics[kind]
+    names = Namespace(base, device)
+    for topic, payload in payloads.items():
         client.publish(names.path(topic), payload, topic.qos, topic.retained)
     client.publish("test/flush", b"", 1).wait_for_publish(10)

@@ -15,6 +15,7 @@ import pytest
 
 from edge.fleet.reader import read
 from edge.messages.payloads import OFFLINE
+from edge.messages.topics import AVAILABILITY, INFO, STATE
 from edge.mqtt.address import BrokerAddress
 from edge.mqtt.local_broker import ensure_broker
 from tests.support.broker import Listener, free_port, until
@@ -100,8 +101,8 @@ def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_on
     # Long messages, so that they would fill the connection, and then what mosquitto queues for a subscriber.
     payloads = whole(info=info(problem="?" * 10_000))
     for i in range(1500):
-        for kind, payload in payloads.items():
-            publisher.publish(f"emotion/pi-{i:04}/{kind}", payload, 0, retain=True)
+        for topic, payload in payloads.items():
+            publisher.publish(f"emotion/pi-{i:04}/{topic.name}", payload, 0, retain=True)
     publisher.publish("test/flush", b"", 1).wait_for_publish(60)
     heard, complete = read(BrokerAddress.parse(broker.url), "emotion", [], wait_s=30)
     assert complete
@@ -139,7 +140,7 @@ def test_messages_that_never_stop_do_not_keep_it_waiting(broker, publisher):
 
 def test_hostile_payloads_spoil_no_other_device(broker, publisher):
     publish(publisher, "good", whole())
-    publish(publisher, "evil", {"availability": b"\x1b[2J\x07", "info": b"{" * 10_000_000, "state": b"\xff\xfe"})
+    publish(publisher, "evil", {AVAILABILITY: b"\x1b[2J\x07", INFO: b"{" * 10_000_000, STATE: b"\xff\xfe"})
     publish(publisher, "liar", whole(info=info(device="liar", model="\x1b]0;owned\x07\x9b2J", problem="a\nb")))
     done = status("--mqtt", broker.url)
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.fleet.status import KINDS, device_status
+from edge.fleet.status import STATUS_TOPICS, device_status
 from edge.fleet.table import table
 from edge.messages.payloads import OFFLINE, ONLINE
+from edge.messages.topics import AVAILABILITY, HEALTH
 from tests.support.fleet_payloads import MODEL, health, info, state, whole
 
 KEYS = ["schema", "time", "model", "id", "versions", "emotion_edge", "fps", "expression", "problem", "shadow"]
@@ -59,7 +60,7 @@ def test_a_device_of_which_nothing_was_heard_is_unknown():
         ("availability", b"maybe"),
     ],
 )
-def test_a_payload_that_is_none_of_ours_is_named_and_spoils_nothing_else(kind: str, payload: bytes):
+def test_a_payload_that_is_not_ours_is_named_and_spoils_nothing_else(kind: str, payload: bytes):
     row = device_status("pi", whole(**{kind: payload}))
     assert row.unreadable == (kind,)
     assert f"unreadable: {kind}" in lines(row)[1]
@@ -76,13 +77,13 @@ def test_a_payload_that_is_none_of_ours_is_named_and_spoils_nothing_else(kind: s
     ],
 )
 def test_a_value_of_another_type_is_unknown(values: dict):
-    row = device_status("pi", {"availability": ONLINE, "health": json.dumps(values).encode()})
+    row = device_status("pi", {AVAILABILITY: ONLINE, HEALTH: json.dumps(values).encode()})
     assert (row.fps, row.target_fps, row.temperature_c, row.throttled) == (None, None, None, None)
     assert (row.last_seen, row.health_model, row.unreadable) == (None, None, ())
 
 
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from([topic.name for topic in STATUS_TOPICS]),
     device=st.text(max_size=20),
     payload=st.binary(max_size=200)
     | st.recursive(
@@ -132,13 +133,13 @@ def test_what_an_offline_device_measured_last_is_not_shown_as_if_it_were_now():
     ("age_s", "shown"), [(3.4, "s ago"), (600.0, "10 min ago"), (20 * 3600.0, "20 h ago"), (-5.0, "0 s ago")]
 )
 def test_last_seen_is_told_relative_to_now(age_s: float, shown: str):
-    row = device_status("pi", {"health": health(age_s=age_s)})
+    row = device_status("pi", {HEALTH: health(age_s=age_s)})
     assert cells(lines(row)[1])[-1].endswith(shown)
 
 
 @pytest.mark.parametrize("age_s", [40 * 86400.0, -86400.0])
 def test_last_seen_is_a_date_where_it_is_long_ago_or_to_come(age_s: float):
-    row = device_status("pi", {"health": health(age_s=age_s)})
+    row = device_status("pi", {HEALTH: health(age_s=age_s)})
     assert (row.last_seen or "?")[:10] in lines(row)[1]
 
 

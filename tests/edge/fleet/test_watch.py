@@ -49,7 +49,7 @@ def read(view: View | ShadowView, topic: str, payload: bytes, *, live_state: boo
 
 
 def test_an_event_is_one_line_with_all_that_matters():
-    line = read(View(colour=False), "pi/event", event(CHANGE)) or ""
+    line = read(View("emotion", colour=False), "pi/event", event(CHANGE)) or ""
     for part in ("pi", "update", "face 3", "happiness", "87%", "was neutral"):
         assert part in line
     assert "\n" not in line
@@ -57,7 +57,7 @@ def test_an_event_is_one_line_with_all_that_matters():
 
 
 def test_a_face_that_left_says_what_it_showed():
-    line = read(View(colour=False), "pi/event", event(Change(3, None, "happiness", 0.87, 0.0, 4.25)))
+    line = read(View("emotion", colour=False), "pi/event", event(Change(3, None, "happiness", 0.87, 0.0, 4.25)))
     assert "face 3  left, was happiness for 4.2 s" in (line or "")
 
 
@@ -69,14 +69,14 @@ def test_a_confidence_is_a_bar(share: float, bar: str):
 
 
 def test_a_state_is_a_line_only_when_an_expression_changes():
-    view = View(colour=False)
+    view = View("emotion", colour=False)
     assert read(view, "pi/state", state(FACE))
     assert read(view, "pi/state", state(FACE, at=1.0)) is None
     assert read(view, "pi/state", state())
 
 
 def test_on_a_terminal_states_are_the_last_line_and_fit_it():
-    view = View(colour=False)
+    view = View("emotion", colour=False)
     assert read(view, "pi/state", state(FACE), live_state=True) is None
     assert read(view, "attic/state", state(), live_state=True) is None
     assert view.status(80) == "attic: no face  ·  pi: face 3 happiness █████████░  87%"
@@ -84,14 +84,14 @@ def test_on_a_terminal_states_are_the_last_line_and_fit_it():
 
 
 def test_a_device_that_left_has_no_state():
-    view = View(colour=False)
+    view = View("emotion", colour=False)
     read(view, "pi/state", state(FACE), live_state=True)
     assert read(view, "pi/availability", b"offline")
     assert view.status(80) == ""
 
 
 def test_health_and_info_are_dim_and_only_told_when_they_change():
-    view = View(colour=True)
+    view = View("emotion", colour=True)
     values = Health(
         14.9, 15.0, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert", "m1"
     )
@@ -111,7 +111,7 @@ def test_health_and_info_are_dim_and_only_told_when_they_change():
     | st.dictionaries(st.sampled_from(KEYS), inner),
 ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_no_payload_breaks_the_view_or_reaches_the_terminal_as_a_command(kind: str, payload: bytes):
-    view = View(colour=False)
+    view = View("emotion", colour=False)
     line = read(view, f"pi\x1b[2J/{kind}", payload) or ""
     assert (line + view.status(200) + raw(kind, payload)).isprintable()
 
@@ -121,7 +121,7 @@ def test_no_payload_breaks_the_view_or_reaches_the_terminal_as_a_command(kind: s
     [b"[" * 60_000, b"9" * 60_000, b" " * 10_000_000, b"\xff\xfe", b'{"faces": {"a": 1}, "time": 1e999}'],
 )
 def test_a_hostile_payload_is_no_more_than_a_short_line(payload: bytes):
-    assert len(read(View(colour=False), "pi/state", payload) or "") < 200
+    assert len(read(View("emotion", colour=False), "pi/state", payload) or "") < 200
 
 
 def compared(*pairs: tuple[str, str], models: tuple[str, str] = ("m2", "m1"), at: float = 0.0) -> bytes:
@@ -135,7 +135,7 @@ SAME, OTHER = ("neutral", "neutral"), ("neutral", "sadness")
 
 
 def test_agreement_is_counted_for_each_face_and_state():
-    view = ShadowView()
+    view = ShadowView("emotion")
     for payload in (compared(SAME), compared(SAME, OTHER), compared(), compared(("fear", "surprise")), compared(OTHER)):
         read(view, "pi/shadow/state", payload)
     read(view, "attic/shadow/state", compared(SAME))
@@ -147,7 +147,7 @@ def test_agreement_is_counted_for_each_face_and_state():
 
 
 def test_a_disagreement_is_a_line_when_it_begins():
-    view = ShadowView()
+    view = ShadowView("emotion")
     lines = [
         read(view, "pi/shadow/state", compared(*pairs)) for pairs in ((SAME,), (OTHER,), (OTHER, SAME), (SAME, OTHER))
     ]
@@ -157,7 +157,7 @@ def test_a_disagreement_is_a_line_when_it_begins():
 
 
 def test_a_face_that_only_the_shadow_still_holds_is_not_compared():
-    view = ShadowView()
+    view = ShadowView("emotion")
     shown = [Shown(1, "fear", 0.9, 0.0)]
     payload = payloads.shadow_state(shown, [], models=("m2", "m1"), at=0.0, clock=CLOCK)
     read(view, "pi/shadow/state", payloads.encode(payload))
@@ -165,7 +165,7 @@ def test_a_face_that_only_the_shadow_still_holds_is_not_compared():
 
 
 def test_other_bundles_are_counted_from_the_start():
-    view = ShadowView()
+    view = ShadowView("emotion")
     read(view, "pi/shadow/state", compared(OTHER))
     read(view, "pi/shadow/state", compared(SAME, models=("m3", "m1")))
     assert view.summary() == ["pi: 100.0 % of 1 states agree  (m3 as the shadow of m1)"]
@@ -176,19 +176,19 @@ def test_other_bundles_are_counted_from_the_start():
     [("m2", None, "m2 is the shadow of m1"), (None, None, "no shadow"), (None, "bad bundle", "no shadow: bad bundle")],
 )
 def test_who_is_a_shadow_is_told_once(shadow: str | None, problem: str | None, line: str):
-    view = ShadowView()
+    view = ShadowView("emotion")
     info = payloads.info(Info("pi", {}, "m1", None, {}, "demo", [], None, shadow, problem))
     assert (read(view, "pi/info", payloads.encode(info)) or "").endswith(f"  pi  {line}")
     assert read(view, "pi/info", payloads.encode(info)) is None
 
 
-def test_the_counts_are_to_be_had_as_json():
-    view = ShadowView()
+def test_the_counts_are_printed_as_json_on_request():
+    view = ShadowView("emotion")
     view.as_json("emotion/pi/shadow/state", compared(SAME))
     counts = json.loads(view.as_json("emotion/pi/shadow/state", compared(OTHER)) or "")
     assert counts == {
         "device": "pi", "model": "m2", "in_use": "m1", "states": 2, "agreed": 1, "share": 0.5,
-        "otherwise": [{"in_use": "neutral", "shadow": "sadness", "states": 1}],
+        "disagreements": [{"in_use": "neutral", "shadow": "sadness", "states": 1}],
     }  # fmt: skip
     assert view.as_json("emotion/pi/info", b"{}") is None
 
@@ -200,7 +200,7 @@ def test_the_counts_are_to_be_had_as_json():
     | st.dictionaries(st.sampled_from([*KEYS, "model", "in_use", "shadow", "id"]), inner),
 ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_no_payload_breaks_the_comparison(kind: str, payload: bytes):
-    view = ShadowView()
+    view = ShadowView("emotion")
     line = read(view, f"pi\x1b[2J/{kind}", payload) or ""
     text = (
         line + view.status(200) + "".join(view.summary()) + (view.as_json(f"emotion/pi\x1b[2J/{kind}", payload) or "")
@@ -209,10 +209,10 @@ def test_no_payload_breaks_the_comparison(kind: str, payload: bytes):
 
 
 def test_made_up_expressions_do_not_fill_the_memory():
-    view = ShadowView()
+    view = ShadowView("emotion")
     for i in range(500):
         read(view, "pi/shadow/state", compared(*((str(i), f"not {i}"),) * 2))
-    assert len(view.as_json("pi/shadow/state", compared()) or "") < 20_000
+    assert len(view.as_json("emotion/pi/shadow/state", compared()) or "") < 20_000
 
 
 class Terminal(io.StringIO):

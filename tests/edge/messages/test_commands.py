@@ -100,4 +100,4 @@ def test_a_calibration_is_measured_or_cleared():
     assert commands.parse("calibrate", b'{"clear": true, "id": "7"}') == Request("calibrate", "7", clear=True)
     asked = commands.parse("calibrate", b'{"paused": true}')
     assert isinstance(asked, Refusal)
-    assert asked.reason.endswith("there are id, clear")
+    assert asked.reason.endswith("choose id, clear")
