@@ -400,11 +400,12 @@ def test_a_missing_camera_and_bad_settings_are_never_ready(unit):
 @needs_models
 def test_in_a_terminal_a_hangup_ends_it(tmp_path):
     ours, theirs = pty.openpty()
+    # Who starts the tests with nohup has its children ignore hang-ups, too.
+    command = ["env", "--default-signal=HUP", sys.executable, "-m", "edge", "run"]
     with (tmp_path / "log").open("w") as log:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "edge", "run", "--camera", "demo", "--mqtt", NO_BROKER],
-            stdin=theirs, stderr=log, cwd=REPOSITORY,
-        )  # fmt: skip
+            [*command, "--camera", "demo", "--mqtt", NO_BROKER], stdin=theirs, stderr=log, cwd=REPOSITORY
+        )
     try:
         until(lambda: "face 1: new" in (tmp_path / "log").read_text(), "it runs")
         daemon.send_signal(signal.SIGHUP)
