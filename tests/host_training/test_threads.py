@@ -20,7 +20,7 @@ def test_results_come_in_the_order_of_the_jobs():
 
 @pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
 def test_jobs_run_at_the_same_time():
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     fan_out(both.wait, [(), ()], label="test", unit=" jobs")
 

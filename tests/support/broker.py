@@ -83,7 +83,7 @@ class Mosquitto:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(30)
             self.process = None
 
 

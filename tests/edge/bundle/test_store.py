@@ -360,7 +360,7 @@ def test_the_journal_tells_of_every_switch(store, signed, tmp_path, monkeypatch)
     monkeypatch.setattr("edge.device.journal.library", lambda _name: None)  # systemd-python has its own socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
-        journal.settimeout(5)
+        journal.settimeout(30)
         store.install(signed("a", 1))
         store.install(signed("b", 2))
         store.rollback()

@@ -69,7 +69,7 @@ def connections(broker: Mosquitto) -> int:
 
 def finish(daemon: subprocess.Popen, number: signal.Signals) -> tuple[int, str]:
     daemon.send_signal(number)
-    _, complaints = daemon.communicate(timeout=15)
+    _, complaints = daemon.communicate(timeout=60)
     return daemon.returncode, complaints
 
 
@@ -149,7 +149,7 @@ def test_a_refused_password_ends_it_with_one_line(start, new_broker):
     broker = new_broker(settings="allow_anonymous false")
     broker.start()
     daemon = start("--camera", "demo", "--mqtt", broker.url.replace("//", "//anna:wrong@"))
-    _, complaints = daemon.communicate(timeout=20)
+    _, complaints = daemon.communicate(timeout=60)
     assert daemon.returncode == 77, complaints
     (line,) = [line for line in complaints.splitlines() if line.startswith("emotion-edge: ")]
     assert "anna" in line
@@ -176,7 +176,7 @@ def test_a_face_does_not_leave_between_two_pictures_that_are_shown_slowly(start,
     with Listener(broker.port, "emotion/test/#") as listener:
         config = "[camera]\nfps = 1.0\n[expression]\nhold_s = 0.2\n"
         daemon = start("--camera", f"images:{tmp_path / 'pictures'}", "--mqtt", broker.url, config=config)
-        assert daemon.wait(20) == 0
+        assert daemon.wait(60) == 0
         until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
     assert kinds(listener) == ["new", "end"]
 

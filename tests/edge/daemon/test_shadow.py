@@ -83,7 +83,7 @@ def start(tmp_path, broker, models):
 
 def finish(daemon: subprocess.Popen) -> tuple[int, str]:
     daemon.send_signal(signal.SIGTERM)
-    _, complaints = daemon.communicate(timeout=15)
+    _, complaints = daemon.communicate(timeout=60)
     return daemon.returncode, complaints
 
 
@@ -182,7 +182,7 @@ def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(stor
                 daemon.send_signal(signal.SIGHUP)
                 until(lambda: infos(listener)[-1][1], "the shadow is back")
             daemon.send_signal(end)
-            daemon.communicate(timeout=15)
+            daemon.communicate(timeout=60)
         info = listener.payloads("info")[-1]
         return info["shadow"], info["shadow_problem"]
 

@@ -147,7 +147,7 @@ class Unit:
 
     def end(self) -> tuple[int, list[str]]:
         lines = self.stderr.read().splitlines()
-        return self.process.wait(15), lines
+        return self.process.wait(30), lines
 
 
 @pytest.fixture
@@ -409,7 +409,7 @@ def test_in_a_terminal_a_hangup_ends_it(tmp_path):
     try:
         until(lambda: "face 1: new" in (tmp_path / "log").read_text(), "it runs")
         daemon.send_signal(signal.SIGHUP)
-        assert daemon.wait(10) == -signal.SIGHUP
+        assert daemon.wait(30) == -signal.SIGHUP
     finally:
         daemon.kill()
         daemon.wait()

@@ -233,10 +233,10 @@ def seen(broker: Mosquitto, out: io.StringIO, last: str, *published: tuple[str, 
     with Listener(broker.port) as publisher:
         until(lambda: broker.log.read_text().count("Sending SUBACK") >= 2, "both are subscribed")
         for topic, payload in published:
-            publisher.client.publish(topic, payload, 1).wait_for_publish(5)
+            publisher.client.publish(topic, payload, 1).wait_for_publish(30)
         until(lambda: last in out.getvalue(), f"{last!r} is shown")
     stop.set()
-    watcher.join(5)
+    watcher.join(30)
     assert not watcher.is_alive()
     return out.getvalue()
 
@@ -311,7 +311,7 @@ def test_watch_waits_for_a_broker_that_is_away_and_says_so_once(broker: Mosquitt
     broker.start()
     until(lambda: "Sending SUBACK" in broker.log.read_text(), "it is subscribed")
     stop.set()
-    watcher.join(5)
+    watcher.join(30)
     assert out.getvalue().count("waiting") == 1
 
 

@@ -124,7 +124,7 @@ def test_what_is_published_there_can_be_watched(encrypted, publisher, authority)
         until(lambda: "kitchen  now no face" in out.getvalue(), "the state is shown")
     finally:
         stop.set()
-        watcher.join(5)
+        watcher.join(30)
 
 
 def test_many_messages_in_one_record_all_arrive(encrypted, authority):

@@ -121,7 +121,7 @@ def save(browser, chrome):
         _, folder = chrome
         browser.find_element("id", "save").click()
         path = folder / FILE
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not path.exists():
             assert time.monotonic() < end, "the browser saved nothing"
             time.sleep(0.05)
