@@ -1,8 +1,8 @@
-"""Tells Home Assistant what a device offers: one retained payload for all its entities.
+"""The announcement of a device to Home Assistant: one retained payload for all its entities. Pure.
 
-Pure: no I/O. The format is that of MQTT device discovery, which Home Assistant has since 2024.11
-(https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload). An empty payload on the same topic
-takes the device and its entities out of Home Assistant.
+The format is MQTT device discovery, which Home Assistant supports since 2024.11
+(https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload). An empty payload on the same topic removes
+the device and its entities from Home Assistant.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ if TYPE_CHECKING:
     from edge.messages.payloads import Info, Payload
 
 MISSED_MAX = 3
-"""Values expire in Home Assistant when so many intervals have passed without one."""
+"""Intervals without a message after which values expire in Home Assistant."""
+
 EXPIRE_MIN_S = 60
-"""s, however short the interval is: a broker that restarts is no reason to forget what is shown."""
+"""Minimum time until values expire, s: longer than the restart of a broker, however short the interval is."""
 
 CALIBRATION = ("calibrate", "forget_calibration", "calibrated")
-"""Keys of the components that a device lacks whose model cannot be told of a neutral face."""
+"""Components that a device lacks if its model doesn't use a neutral baseline."""
 
 _STATE_MAX = 255
-"""Characters of a state; Home Assistant refuses longer ones (homeassistant.const.MAX_LENGTH_STATE_STATE)."""
+"""Maximum number of characters of a state in Home Assistant (homeassistant.const.MAX_LENGTH_STATE_STATE)."""
 
 
 def discovery(device: str, base: str, info: Info, health_interval_s: float, *, absent: Collection[str] = ()) -> Payload:
     """The announcement of a device.
 
-    What is null in a message becomes `unknown` in Home Assistant, and so does everything about faces while the device
-    is paused: it does not know whether somebody is there. Without news, values become `unavailable`.
+    A null in a message becomes `unknown` in Home Assistant, and so does everything about faces while the device is
+    paused: it doesn't know whether somebody is there. Values that aren't updated become `unavailable`.
 
     Args:
-        device: second level of the device's topics.
-        base: first level of them.
-        info: what runs on the device; its labels are the expressions that there can be.
-        health_interval_s: s, the longest time between two states, and between two of `health`.
-        absent: keys of components that this device does not have. Home Assistant removes those that it knew.
+        device: name of the device, as in its topics.
+        base: levels before it, as in mqtt.base.
+        info: software, model and camera of the device; its labels are the expressions that can be shown.
+        health_interval_s: longest time between two states, and between two messages on `health`, s.
+        absent: keys of components that this device doesn't have. Home Assistant removes those that it knew.
 
     Raises:
-        ValueError: `absent` names a component that does not exist.
+        ValueError: `absent` names an unknown component.
     """
     identifier = object_id(device)
     names = Namespace(base, device)
@@ -53,9 +54,9 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
     expire_s = max(EXPIRE_MIN_S, math.ceil(MISSED_MAX * health_interval_s))
     components = _components(names, info.labels, expire_s)
     if unknown := sorted(set(absent) - set(components)):
-        raise ValueError(f"there is no component {', '.join(unknown)}")
+        raise ValueError(f"unknown component {', '.join(unknown)}")
     for key, component in components.items():
-        # A full stop is not part of any identifier, so no two devices can have an entity in common.
+        # No identifier has a full stop, so no two devices share an entity.
         component["unique_id"] = f"{identifier}.{key}"
     return {
         "device": {
@@ -67,7 +68,7 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
         },
         "origin": {"name": PRODUCT, "sw_version": version},
         "availability_topic": names.path(AVAILABILITY),
-        # The platform alone is how Home Assistant is told to remove a component.
+        # A component with nothing but its platform is removed by Home Assistant.
         "components": {
             key: {"platform": component["platform"]} if key in absent else component
             for key, component in components.items()
@@ -76,7 +77,7 @@ def discovery(device: str, base: str, info: Info, health_interval_s: float, *, a
 
 
 def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Payload:
-    """All components: key to configuration, still without `unique_id`."""
+    """The configuration of every component by its key, still without `unique_id`."""
     state = {"state_topic": names.path(STATE), "expire_after": expire_s}
     health = {"state_topic": names.path(HEALTH), "expire_after": expire_s, "entity_category": "diagnostic"}
     info = {"state_topic": names.path(INFO), "entity_category": "diagnostic"}
@@ -88,7 +89,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "icon": "mdi:emoticon-outline",
             "device_class": "enum",
             "options": expressions,
-            "value_template": _seen("value_json.expression"),
+            "value_template": _unless_paused("value_json.expression"),
             "qos": 1,
             **state,
         },
@@ -96,7 +97,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "platform": "binary_sensor",
             "name": "Face present",
             "device_class": "occupancy",
-            "value_template": _seen("'ON' if value_json.faces else 'OFF'"),
+            "value_template": _unless_paused("'ON' if value_json.faces else 'OFF'"),
             "qos": 1,
             **state,
         },
@@ -105,7 +106,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "name": "Faces",
             "icon": "mdi:account-multiple",
             "state_class": "measurement",
-            "value_template": _seen("value_json.faces | count"),
+            "value_template": _unless_paused("value_json.faces | count"),
             **state,
         },
         "expression_change": {
@@ -122,7 +123,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "name": "Reading",
             "icon": "mdi:eye",
             "state_topic": names.path(STATE),
-            "value_template": _known("'OFF' if value_json.paused else 'ON'"),
+            "value_template": _value("'OFF' if value_json.paused else 'ON'"),
             "state_on": "ON",
             "state_off": "OFF",
             "command_topic": names.path(COMMAND, "pause"),
@@ -161,7 +162,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "unit_of_measurement": "fps",
             "suggested_display_precision": 1,
             "state_class": "measurement",
-            "value_template": _known("value_json.fps"),
+            "value_template": _value("value_json.fps"),
             **health,
         },
         "frame_rate_limit": {
@@ -171,7 +172,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "unit_of_measurement": "fps",
             "suggested_display_precision": 1,
             "state_class": "measurement",
-            "value_template": _known("value_json.target_fps"),
+            "value_template": _value("value_json.target_fps"),
             "enabled_by_default": False,
             **health,
         },
@@ -182,7 +183,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "unit_of_measurement": "ms",
             "suggested_display_precision": 0,
             "state_class": "measurement",
-            "value_template": _known("value_json.latency_ms.p50"),
+            "value_template": _value("value_json.latency_ms.p50"),
             "enabled_by_default": False,
             **health,
         },
@@ -193,21 +194,21 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "unit_of_measurement": "°C",
             "suggested_display_precision": 0,
             "state_class": "measurement",
-            "value_template": _known("value_json.cpu_temperature_c"),
+            "value_template": _value("value_json.cpu_temperature_c"),
             **health,
         },
         "throttled": {
             "platform": "binary_sensor",
             "name": "Throttled",
             "device_class": "problem",
-            "value_template": _on("value_json.throttled"),
+            "value_template": _on_off("value_json.throttled"),
             **health,
         },
         "under_voltage": {
             "platform": "binary_sensor",
             "name": "Under-voltage",
             "device_class": "problem",
-            "value_template": _on("value_json.under_voltage"),
+            "value_template": _on_off("value_json.under_voltage"),
             **health,
         },
         "memory": {
@@ -217,7 +218,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "unit_of_measurement": "MB",
             "suggested_display_precision": 0,
             "state_class": "measurement",
-            "value_template": _known("value_json.rss_mb"),
+            "value_template": _value("value_json.rss_mb"),
             "enabled_by_default": False,
             **health,
         },
@@ -226,7 +227,7 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "name": "Lost events",
             "icon": "mdi:message-alert-outline",
             "state_class": "total_increasing",
-            "value_template": _known("value_json.lost_events"),
+            "value_template": _value("value_json.lost_events"),
             "enabled_by_default": False,
             **health,
         },
@@ -234,14 +235,14 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "platform": "sensor",
             "name": "Model version",
             "icon": "mdi:brain",
-            "value_template": _known(f"value_json.model.id[:{_STATE_MAX}] if value_json.model else None"),
+            "value_template": _value(f"value_json.model.id[:{_STATE_MAX}] if value_json.model else None"),
             **info,
         },
         "camera": {
             "platform": "sensor",
             "name": "Camera",
             "icon": "mdi:camera",
-            "value_template": _known(f"value_json.camera[:{_STATE_MAX}]"),
+            "value_template": _value(f"value_json.camera[:{_STATE_MAX}]"),
             **info,
         },
         "calibrated": {
@@ -249,16 +250,16 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "name": "Calibrated",
             "icon": "mdi:tune-variant",
             "device_class": "timestamp",
-            # An older version of the program, whose message may still be there, does not say it.
-            "value_template": _known("value_json.get('baseline')"),
+            # The retained message may be that of an older version, which has no such key.
+            "value_template": _value("value_json.get('baseline')"),
             **info,
         },
         "problem": {
             "platform": "binary_sensor",
             "name": "Problem",
             "device_class": "problem",
-            "value_template": _on("value_json.problem is not none"),
-            # A sentence is too long for a state.
+            "value_template": _on_off("value_json.problem is not none"),
+            # The reason is an attribute, because a sentence is too long for a state.
             "json_attributes_topic": names.path(INFO),
             "json_attributes_template": _REASON,
             **info,
@@ -271,7 +272,7 @@ _CHANGE = (
     " 'track': value_json.track, 'confidence': value_json.confidence, 'duration_s': value_json.duration_s,"
     " 'time': value_json.time} | to_json if value_json is defined else '' }}"
 )
-"""The event entity wants a JSON object with `event_type`; the other keys become its attributes."""
+"""Template for the event entity: a JSON object with `event_type`; its other keys become attributes."""
 
 _REASON = "{{ {'reason': value_json.problem} | to_json if value_json is defined else '{}' }}"
 
@@ -286,16 +287,16 @@ def _button(names: Namespace, command: str, payload: str = "{}") -> Payload:
     }
 
 
-def _known(value: str) -> str:
-    """A template with the value of a Jinja expression; null, or an emptied topic, is `None`: unknown."""
+def _value(value: str) -> str:
+    """A template for a Jinja expression. Null and an emptied topic give `None`, which means unknown."""
     return f"{{{{ ({value}) if value_json is defined else None }}}}"
 
 
-def _seen(value: str) -> str:
-    """The same, but unknown while the device is paused, too."""
-    return _known(f"None if value_json.paused else ({value})")
+def _unless_paused(value: str) -> str:
+    """The same, and unknown while the device is paused."""
+    return _value(f"None if value_json.paused else ({value})")
 
 
-def _on(value: str) -> str:
-    """The state of a binary sensor, from a Jinja expression that is true, false or null."""
-    return _known(f"None if ({value}) is none else 'ON' if ({value}) else 'OFF'")
+def _on_off(value: str) -> str:
+    """A template for a binary sensor from a Jinja expression that is true, false or null."""
+    return _value(f"None if ({value}) is none else 'ON' if ({value}) else 'OFF'")

@@ -1,4 +1,4 @@
-"""What is said over MQTT: values in, payloads out, each as `schemas/*.json` beside this module describes it.
+"""Payloads of MQTT messages: values in, JSON out, as `schemas/*.json` beside this module describe it.
 
 Pure: no clock of its own, no I/O. No picture, crop, box or landmark is ever part of a payload.
 """
@@ -20,44 +20,44 @@ Payload: TypeAlias = dict[str, Any]
 """A message as JSON types, before it is encoded."""
 
 SCHEMA = 1
-"""Version of the contract; every payload carries it."""
+"""Version of the MQTT contract; every payload carries it."""
 
 NONE = "none"
-"""The expression where no face is."""
+"""Expression if no face is in view."""
 
 ONLINE = b"online"
 OFFLINE = b"offline"
-"""The two payloads of `availability`: plain text, because that is what Home Assistant expects by default."""
+"""Payloads of `availability`: plain text, as Home Assistant expects it by default."""
 
 BIG6_SET = "http://www.w3.org/TR/emotion-voc/xml#big6"
-"""Ekman's six basic emotions in the W3C's Vocabularies for EmotionML, section 2.1."""
+"""Category set of Ekman's six basic emotions: W3C, Vocabularies for EmotionML, section 2.1."""
 
 BIG6 = frozenset({"anger", "disgust", "fear", "happiness", "sadness", "surprise"})
-"""Labels with the same name in FER+ and in big6; neutral, contempt and uncertain have none there."""
+"""Labels that FER+ and big6 both have; neutral, contempt and uncertain have no name in big6."""
 
 _DIGITS = 4
-"""Decimals of every number: finer than any of them is known."""
+"""Decimals of every number: more than the precision of any of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class WallClock:
-    """How monotonic times become dates."""
+    """Turns monotonic times into dates."""
 
     offset_s: float
-    """s, what has to be added to a monotonic time to make it a Unix time."""
+    """s, Unix time minus monotonic time."""
 
     synchronised: bool
-    """Whether the system clock is known to be right; a Raspberry Pi without network starts in the past."""
+    """Whether the system clock is set from a time server; a Raspberry Pi without network starts in the past."""
 
     def date(self, monotonic_s: float) -> str:
-        """A monotonic time in seconds as RFC 3339: UTC, milliseconds, ends in Z."""
+        """A monotonic time in seconds as a date in RFC 3339: UTC, with milliseconds, ends in Z."""
         date = datetime.fromtimestamp(monotonic_s + self.offset_s, UTC)
         return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Median and 95th percentile of a duration in ms; None while nothing was measured."""
+    """Median and 95th percentile of a duration in ms; None before the first measurement."""
 
     p50: float | None
     p95: float | None
@@ -65,68 +65,68 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon is doing."""
+    """Health of the daemon. Counters start with the program."""
 
     fps: float
-    """Frames per second that were finished."""
+    """Frames processed per second."""
     target_fps: float
-    """Frames per second that may be looked at now: `camera.fps`, or less while the processor is hot."""
+    """Limit of the frame rate, frames/s: `camera.fps`, or less while the processor is hot."""
     frame_age_ms: Percentiles
-    """From the capture of a frame to its result."""
+    """Time from the capture of a frame to its result."""
     latency_ms: Percentiles
-    """Processing alone."""
+    """Time for the processing of a frame alone."""
     cpu_temperature_c: float | None
     throttled: bool | None
     under_voltage: bool | None
-    """These three are None where the machine does not tell."""
+    """These three are None if the machine doesn't report them."""
     rss_mb: float
     """Resident memory in MB of 10^6 bytes."""
     dropped: int
-    """Frames that were replaced by a newer one before anyone looked at them."""
+    """Frames replaced by a newer one before they were processed."""
     queued: int
     """Events that wait for the broker."""
     lost_events: int
-    """Events given up: too old, too many, or cut off with the connection."""
+    """Events given up: too old, too many, or unconfirmed when a connection ended."""
     uptime_s: float
     mesh_backend: str
     model: str
-    """Id of the bundle that was in use all the while."""
+    """Id of the bundle that was in use during the measurement."""
     dropped_commands: int = 0
-    """Messages on `command/#` that nobody looked at: too many, or kept by the broker."""
+    """Commands ignored: too many at once, or retained by the broker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What runs on this device."""
+    """The software, model and camera of a device."""
 
     device: str
     versions: Mapping[str, str]
-    """Program or library to version: emotion_edge, python, runtime, numpy, opencv, ..."""
+    """Versions by program or library: emotion_edge, python, runtime, numpy, opencv, ..."""
     model_id: str | None
-    """None while no bundle is live."""
+    """None if no bundle is in use."""
     model_name: str | None
     metrics: Mapping[str, float]
-    """Headline measures of the model, as its bundle states them."""
+    """Headline metrics of the model, as its bundle states them."""
     camera: str
     labels: Sequence[str]
     problem: str | None = None
-    """One line, for instance why a bundle was refused; None when all is well."""
+    """One line on what is wrong, for instance why a bundle was refused; None if nothing is."""
     shadow: str | None = None
-    """Id of the bundle that runs as the shadow of the model; None: there is none."""
+    """Id of the bundle that runs as the shadow; None if none does."""
     shadow_problem: str | None = None
-    """One line on why there is none, although there should be."""
+    """One line on why the shadow that is set up doesn't run."""
     baseline: str | None = None
-    """When the neutral face was measured from which the model counts, RFC 3339, UTC; None: it counts from none."""
+    """Date on which the neutral baseline in use was measured, RFC 3339, UTC; None if the model uses none."""
 
 
 def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -> Payload:
-    """One change of one face.
+    """Payload for one change of one face.
 
     Args:
-        change: what happened.
-        run: differs for every start of the program; makes `id` unique in the world.
-        seq: rises by one from event to event of a run, so that a subscriber sees gaps.
-        clock: dates the change.
+        change: the change.
+        run: a text of its own for every start of the program; it makes `id` globally unique.
+        seq: rises by one with each event of a run, so that subscribers notice gaps.
+        clock: turns the time of the change into a date.
         model: id of the bundle that decided.
     """
     expression = change.expression or NONE
@@ -141,16 +141,20 @@ def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -
         "expression": expression,
         "previous": change.previous or NONE,
         "vocabulary": vocabulary(expression),
-        "confidence": _share(change.confidence),
-        "duration_s": _amount(change.duration_s),
+        "confidence": _probability(change.confidence),
+        "duration_s": _at_least_0(change.duration_s),
         "model": model,
     }
 
 
 def state(shown: Sequence[Shown], *, at: float, clock: WallClock, paused: bool = False) -> Payload:
-    """What is shown now, at the monotonic time `at` in s; `expression` is that of the nearest face.
+    """Payload for the expressions shown now.
 
-    Paused means that the camera is closed, so that nobody knows whether there is a face.
+    Args:
+        shown: the faces.
+        at: the present time, s, monotonic.
+        clock: turns times into dates.
+        paused: the camera is closed, so it is unknown whether there is a face.
     """
     return {
         "schema": SCHEMA,
@@ -164,52 +168,52 @@ def state(shown: Sequence[Shown], *, at: float, clock: WallClock, paused: bool =
 def shadow_state(
     shadow: Sequence[Shown], in_use: Sequence[Shown], *, models: tuple[str, str], at: float, clock: WallClock
 ) -> Payload:
-    """What a shadow would show, and what is shown.
+    """Payload for the expressions that a shadow would show, beside those shown.
 
     Args:
-        shadow: the faces, by the bundle that runs as the shadow.
-        in_use: the same faces, by the bundle in use.
-        models: ids of the two bundles, in this order.
-        at: s, monotonic; that of the state that is published at this moment.
-        clock: dates it.
+        shadow: the faces as the shadow reads them.
+        in_use: the same faces as the bundle in use reads them.
+        models: ids of shadow and bundle in use.
+        at: time of the state that is published with it, s, monotonic.
+        clock: turns times into dates.
     """
-    beside = {face.track_id: face.expression for face in in_use}
+    expressions = {face.track_id: face.expression for face in in_use}
     return {
         "schema": SCHEMA,
         "time": clock.date(at),
         "model": models[0],
         "expression": _nearest(shadow),
         "in_use": {"model": models[1], "expression": _nearest(in_use)},
-        "faces": [{**_face(face, clock), "in_use": beside.get(face.track_id, NONE)} for face in shadow],
+        "faces": [{**_face(face, clock), "in_use": expressions.get(face.track_id, NONE)} for face in shadow],
     }
 
 
 def health(values: Health, *, at: float, clock: WallClock) -> Payload:
-    """How the daemon is doing at the monotonic time `at` in s."""
+    """Payload for the health of the daemon at the time `at`, s, monotonic."""
     return {
         "schema": SCHEMA,
         "time": clock.date(at),
-        "fps": _amount(values.fps),
-        "target_fps": _amount(values.target_fps),
+        "fps": _at_least_0(values.fps),
+        "target_fps": _at_least_0(values.target_fps),
         "frame_age_ms": _percentiles(values.frame_age_ms),
         "latency_ms": _percentiles(values.latency_ms),
-        "cpu_temperature_c": _known(values.cpu_temperature_c),
+        "cpu_temperature_c": _rounded(values.cpu_temperature_c),
         "throttled": values.throttled,
         "under_voltage": values.under_voltage,
-        "rss_mb": _amount(values.rss_mb),
+        "rss_mb": _at_least_0(values.rss_mb),
         "dropped": values.dropped,
         "queued": values.queued,
         "lost_events": values.lost_events,
         "dropped_commands": values.dropped_commands,
-        "uptime_s": _amount(values.uptime_s),
+        "uptime_s": _at_least_0(values.uptime_s),
         "mesh_backend": values.mesh_backend,
         "model": values.model,
     }
 
 
 def info(values: Info) -> Payload:
-    """What runs on this device."""
-    metrics = {name: _known(value) for name, value in values.metrics.items()}
+    """Payload for the software, model and camera of a device."""
+    metrics = {name: _rounded(value) for name, value in values.metrics.items()}
     model = {"id": values.model_id, "name": values.model_name or values.model_id, "metrics": metrics}
     return {
         "schema": SCHEMA,
@@ -226,7 +230,7 @@ def info(values: Info) -> Payload:
 
 
 def vocabulary(expression: str) -> Payload | None:
-    """The name of an expression in EmotionML's big6, with EmotionML's own keys; None where it has none."""
+    """The expression in EmotionML's big6, under EmotionML's own keys; None if it has no name there."""
     return {"category_set": BIG6_SET, "category": expression} if expression in BIG6 else None
 
 
@@ -234,7 +238,7 @@ def encode(payload: Payload) -> bytes:
     """A payload as compact UTF-8 JSON.
 
     Raises:
-        ValueError: a number is not finite; JSON has no word for that.
+        ValueError: a number is not finite, which JSON can't express.
     """
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -243,32 +247,32 @@ def _face(face: Shown, clock: WallClock) -> Payload:
     return {
         "track": face.track_id,
         "expression": face.expression,
-        "confidence": _share(face.confidence),
+        "confidence": _probability(face.confidence),
         "since": clock.date(face.since),
-        "probabilities": {label: _share(share) for label, share in face.probabilities.items()},
+        "probabilities": {label: _probability(value) for label, value in face.probabilities.items()},
     }
 
 
 def _nearest(shown: Sequence[Shown]) -> str:
-    """The expression of the largest face."""
+    """Expression of the largest face."""
     nearest = max(shown, key=lambda face: face.size, default=None)
     return NONE if nearest is None else nearest.expression
 
 
-def _known(value: float | None) -> float | None:
-    """A rounded number; None for what is unknown or not finite."""
+def _rounded(value: float | None) -> float | None:
+    """A rounded number; None if it is unknown or not finite."""
     return None if value is None or not math.isfinite(value) else round(float(value), _DIGITS)
 
 
-def _amount(value: float) -> float:
-    """A rounded number that is never negative; 0 for what is not finite."""
-    return max(0.0, _known(value) or 0.0)
+def _at_least_0(value: float) -> float:
+    """A rounded number, at least 0; 0 if it is not finite."""
+    return max(0.0, _rounded(value) or 0.0)
 
 
-def _share(value: float) -> float:
-    """A rounded number within 0..1; 0 for what is not finite."""
-    return min(1.0, _amount(value))
+def _probability(value: float) -> float:
+    """A rounded number in 0..1; 0 if it is not finite."""
+    return min(1.0, _at_least_0(value))
 
 
 def _percentiles(values: Percentiles) -> Payload:
-    return {"p50": _known(values.p50), "p95": _known(values.p95)}
+    return {"p50": _rounded(values.p50), "p95": _rounded(values.p95)}

@@ -113,7 +113,7 @@ def test_a_device_whose_model_cannot_be_calibrated_has_nothing_for_it():
 
 
 def test_an_absent_component_has_to_be_one():
-    with pytest.raises(ValueError, match="there is no component smile"):
+    with pytest.raises(ValueError, match="unknown component smile"):
         discovery("a", "emotion", INFO, 30.0, absent=("smile", "throttled"))
 
 
