@@ -37,8 +37,8 @@ FLATTERS = (
 )
 
 RESOLUTION = (
-    "Low resolution is not distance: the picture is scaled down, and the face still fills it. How far away a face may "
-    "be was not measured."
+    "Low resolution is not distance: the picture is scaled down, and the face still fills it. These rows "
+    "don't tell how far away a face may be."
 )
 
 _ORIGINS = {
