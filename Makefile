@@ -128,9 +128,9 @@ endef
 ##@ Develop
 .PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
 .PHONY: fleet-sim lint format bench clean dist
-# The training kit computes and the containers mostly wait, so these two come first and side by side.
-TIERS := training system fleet edge docs home-assistant dist tflite
-JOBS ?= 2
+# The training kit computes while containers and brokers mostly wait: three tiers keep two cores busy. The longest come first.
+TIERS := training system edge fleet docs home-assistant dist tflite
+JOBS ?= 3
 
 test: ## All tests; a tier that fails doesn't keep the others from running
 	@$(call side_by_side,$(TIERS:%=test-%))
