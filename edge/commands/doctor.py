@@ -266,7 +266,7 @@ def _broker(settings: Settings, root: Path) -> str:
             raise PermissionRefusedError(
                 f"{address} refuses {address.user}: check mqtt.username and mqtt.password_file"
             )
-    raise UnavailableError(f"{address} takes connections but does not speak MQTT: check mqtt.url")
+    raise UnavailableError(f"{address} accepts connections but does not speak MQTT: check mqtt.url")
 
 
 def _secret_of_service(file: Path) -> str:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; 1 if nothing was heard of a device that is named."""
+    """Print the table; 1 if a named device has reported nothing."""
     from edge.fleet.reader import read
     from edge.fleet.status import device_status
     from edge.fleet.table import table
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--wait is {args.wait:g}, but must be a number of seconds above 0")
     mqtt = load_settings(args).mqtt
     address = BrokerAddress.of(mqtt)
-    heard, complete = read(
+    found, complete = read(
         address, check_base(mqtt.base), [check_device(name) for name in args.device], wait_s=args.wait
     )
-    rows = [device_status(device, payloads) for device, payloads in sorted(heard.items())]
+    rows = [device_status(device, payloads) for device, payloads in sorted(found.items())]
     if args.json:
         lines = [json.dumps(asdict(row)) for row in rows]
     else:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     if not complete:
-        log.warning("%s did not tell all within %g s: ask again with a longer --wait", address, args.wait)
+        log.warning("%s did not send everything within %g s: try again with a longer --wait", address, args.wait)
     elif not rows:
-        log.warning("%s has heard of no device under %s/ that %s may read", address, mqtt.base, address.user)
+        log.warning("%s retains nothing of a device under %s/ that %s may read", address, mqtt.base, address.user)
     return int(any(not row.known for row in rows))

@@ -1,1 +1,1 @@
-"""The subscriber's side: what many devices say, as lines and tables."""
+"""The subscriber's side: the messages of many devices, as lines and tables."""

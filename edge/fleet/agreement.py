@@ -1,4 +1,4 @@
-"""How far a shadow agrees with the bundle in use, as a person likes to read it. Pure: topics and bytes in, lines out.
+"""How far a shadow agrees with the bundle in use, as lines for a terminal. Pure: topics and bytes in, lines out.
 
 Payloads may come from anybody: nothing in them may break the view, command the terminal, or fill the memory.
 """

@@ -1,4 +1,4 @@
-"""Messages as a person likes to read them in a terminal. Pure: topics and bytes in, lines out.
+"""Messages as lines for a terminal. Pure: topics and bytes in, lines out.
 
 Payloads may come from anybody: nothing in them may break the view, or command the terminal.
 """
@@ -48,7 +48,7 @@ class View:
 
         Args:
             base: as in mqtt.base.
-            colour: paint what stands out.
+            colour: highlight what needs attention.
         """
         self._names = Namespace(base)
         self._colour = colour

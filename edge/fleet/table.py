@@ -1,4 +1,4 @@
-"""A fleet as a person likes to read it in a terminal. Pure: rows in, lines out."""
+"""A fleet as a table for a terminal. Pure: rows in, lines out."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ GAP = "  "
 UNKNOWN = "-"
 
 _BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
-"""SGR codes."""
+"""SGR codes (ECMA-48)."""
 
 _LINE_MAX = 200
-"""Characters of a problem."""
+"""Maximum number of characters of a problem."""
 
 _MINUTE, _HOUR, _DAYS = 60, 3600, 48 * 3600
 
 
 def table(rows: Sequence[DeviceStatus], *, now: datetime, colour: bool) -> list[str]:
-    """Lines of one aligned table, with its head, and below it how many devices are in which state.
+    """Lines of an aligned table with its head, and below it the number of devices in each state.
 
     Args:
-        rows: in the order in which they are shown.
-        now: local time; times are told relative to it.
-        colour: paint what stands out.
+        rows: the devices, in the order in which they are shown.
+        now: local time; other times are shown relative to it.
+        colour: highlight what needs attention.
     """
     cells = [_cells(row, now) for row in rows]
     columns = len(HEAD) if any(row[-1] for row in cells) else len(HEAD) - 1
@@ -46,7 +46,7 @@ def table(rows: Sequence[DeviceStatus], *, now: datetime, colour: bool) -> list[
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str]) -> str:
-    # Without what would be blank at the end of a line.
+    # The last cell is not padded, so that no line ends with blanks.
     last = max(i for i, cell in enumerate(cells) if cell and i < len(widths))
     padded = [cells[i].ljust(widths[i] if i < last else 0) for i in range(last + 1)]
     codes = [*colours, *[""] * len(padded)]
@@ -54,7 +54,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str]) -
 
 
 def _cells(row: DeviceStatus, now: datetime) -> tuple[str, ...]:
-    """What an offline device measured is of yesterday, so it is not shown."""
+    """The cells of a row. The last measurements of an offline device are out of date, so they are not shown."""
     live = row.online is not False
     model = printable(row.model or UNKNOWN)
     fps = UNKNOWN if row.fps is None else f"{row.fps:.3g}"
@@ -95,17 +95,17 @@ def _power(row: DeviceStatus) -> str:
 
 def _problem(row: DeviceStatus) -> str:
     if not row.known:
-        return "nothing was heard of it"
-    told = [row.problem] if row.problem else []
+        return "it has reported nothing"
+    found = [row.problem] if row.problem else []
     if row.shadow_problem:
-        told.append(f"shadow: {row.shadow_problem}")
+        found.append(f"shadow: {row.shadow_problem}")
     if row.unreadable:
-        told.append(f"unreadable: {', '.join(row.unreadable)}")
-    return printable("; ".join(told), limit=_LINE_MAX)
+        found.append(f"unreadable: {', '.join(row.unreadable)}")
+    return printable("; ".join(found), limit=_LINE_MAX)
 
 
 def _ago(date: str | None, now: datetime) -> str:
-    """How long ago, or the day where that is long ago or, by a clock that is wrong, still to come."""
+    """How long ago; or the date, if that is long ago or, by a wrong clock, in the future."""
     if date is None:
         return UNKNOWN
     then = datetime.fromisoformat(date)
@@ -124,5 +124,5 @@ def _summary(rows: Sequence[DeviceStatus]) -> str:
         (sum(row.online is None for row in rows), "unknown"),
         (sum(row.known and bool(_problem(row)) for row in rows), "with a problem"),
     )
-    told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-    return f"{len(rows):,} device{'s' * (len(rows) != 1)}: {told}"
+    summary = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return f"{len(rows):,} device{'s' * (len(rows) != 1)}: {summary}"

@@ -36,7 +36,7 @@ def watch(
     raw_lines: bool = False,
     shadow: bool = False,
 ) -> None:
-    """Print what arrives until `stop_event` is set, Ctrl-C, or nobody reads `out` any more.
+    """Print what arrives until `stop_event` is set, Ctrl-C is pressed, or nobody reads `out` any more.
 
     While the broker is away it waits, with one line that says so.
 
@@ -66,7 +66,7 @@ def watch(
 
 
 class _Screen:
-    """A terminal or a file: lines go up, and on a terminal the states stay below them."""
+    """A terminal or a file: lines scroll, and on a terminal the states stay below them."""
 
     def __init__(self, out: TextIO, base: str, *, raw_lines: bool, shadow: bool) -> None:
         self._out = out

@@ -1,1 +1,1 @@
-"""The connection to the broker."""
+"""MQTT: the connection to the broker, for the daemon, which publishes, and for commands, which subscribe."""

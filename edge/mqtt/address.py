@@ -1,4 +1,4 @@
-"""Where the broker is and who we are to it: URL, credentials, certificates, and names that MQTT can carry."""
+"""Address of the broker, credentials and certificates for it, and names that topics may contain."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from edge.settings import MqttSettings
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-"""Registered with IANA, by scheme: plain, with TLS, and both over websockets."""
+"""Default ports by scheme, registered with IANA: MQTT and MQTT with TLS, over TCP and over websockets."""
+
 WEBSOCKET_PATH = "/mqtt"
-"""Where brokers take websockets unless told otherwise."""
+"""Default path of a websocket."""
 
 PASSWORD_CREDENTIAL, KEY_CREDENTIAL = "mqtt-password", "mqtt-client-key"
-"""Names of the credentials in which systemd hands secrets over (systemd.exec(5), LoadCredential=)."""
+"""Names of the credentials that systemd passes to the service (systemd.exec(5), LoadCredential=)."""
 
 _NAME_MAX = 200
-"""Bytes of a device name or base: any topic then stays far below MQTT's limit of 65,535."""
+"""Maximum length of a device name or base, in bytes: every topic stays far below MQTT's limit of 65,535."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker and the credentials for it; prints without the password."""
+    """A broker and the credentials for it. Its text and its repr leave out the password."""
 
     host: str
     port: int = PORTS["mqtt"]
@@ -37,11 +38,11 @@ class BrokerAddress:
     password: str | None = field(default=None, repr=False)
     scheme: str = "mqtt"
     path: str = ""
-    """Of a websocket."""
+    """Path of the websocket; empty for TCP."""
     certificates: str = field(default="", repr=False)
-    """A hash of the certificates and the key, so that renewed ones make another address."""
+    """Hash of the certificates and the key, so that an address with renewed ones is another address."""
     tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
-    """What checks the broker's certificate and has ours; None: the connection is not encrypted."""
+    """TLS context with the trusted authorities and our certificate; None: the connection isn't encrypted."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -49,12 +50,12 @@ class BrokerAddress:
 
     @property
     def user(self) -> str:
-        """How a person calls the user."""
+        """The user, for messages."""
         return f"user {self.username!r}" if self.username else "a client without a user name"
 
     @property
     def transport(self) -> Literal["tcp", "websockets"]:
-        """What carries MQTT."""
+        """Transport of paho-mqtt."""
         return "websockets" if self.scheme in {"ws", "wss"} else "tcp"
 
     @classmethod
@@ -87,18 +88,19 @@ class BrokerAddress:
         """Read `mqtt://[user[:password]@]host[:port]`, or the same with mqtts, ws or wss, the latter with a path.
 
         Args:
-            url: the address; a user and a password in it may be percent-encoded.
-            username: used where the URL names no user.
-            password_file: file whose first line is the password; used where the URL has none. Empty: the
-                credential of the service, if there is one and it is not empty.
-            ca_file: certificates that vouch for the broker's; empty: those of the system.
+            url: the address; user and password in it may be percent-encoded.
+            username: used if the URL names no user.
+            password_file: file whose first line is the password; used if the URL has none. Empty: the service's
+                credential, if it has one that isn't empty.
+            ca_file: certificates of authorities to trust; empty: those of the system.
             cert_file: our own certificate, for brokers that ask for one; empty: none.
-            key_file: its key. Empty: the credential of the service, if there is one and it is not empty.
+            key_file: its key. Empty: the service's credential, if it has one that isn't empty.
 
         Raises:
-            ConfigError: the URL is not of that form, a file cannot be used, or everybody can read a secret.
+            ConfigError: the URL doesn't have that form, a file can't be used, or all users of this machine can read a
+                secret.
         """
-        hint = f"mqtt.url is {without_password(url)!r}, but must look like mqtt://[user[:password]@]host[:port]"
+        hint = f"mqtt.url is {without_password(url)!r}; write mqtt://[user[:password]@]host[:port]"
         try:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme, 0)
@@ -107,7 +109,7 @@ class BrokerAddress:
         except ValueError as error:
             raise ConfigError(f"{hint} ({error})") from None
         if parts.scheme not in PORTS:
-            raise ConfigError(f"{hint}; it may begin with {', '.join(PORTS)}")
+            raise ConfigError(f"{hint}, with {', '.join(PORTS)} as the scheme")
         websocket = parts.scheme in {"ws", "wss"}
         if not host or parts.query or parts.fragment or not (websocket or parts.path in {"", "/"}):
             raise ConfigError(hint)
@@ -116,13 +118,13 @@ class BrokerAddress:
         if password is None:
             password = read_secret(password_file, "mqtt.password_file") if password_file else _credential()
         if password is not None and user is None:
-            raise ConfigError("a password for the broker is set, but no mqtt.username to go with it")
+            raise ConfigError("there is a password for the broker, but no mqtt.username: set both")
         path = (parts.path.rstrip("/") or WEBSOCKET_PATH) if websocket else ""
         if parts.scheme in {"mqtt", "ws"}:
             if ca_file or cert_file or key_file:
                 raise ConfigError(
-                    f"certificates are set, but mqtt.url is {without_password(url)!r}, which is not encrypted: "
-                    "let it begin with mqtts or wss, or take mqtt.ca_file, cert_file and key_file away"
+                    f"mqtt.url is {without_password(url)!r}, which is not encrypted, so certificates have no use: "
+                    "write mqtts or wss, or remove mqtt.ca_file, cert_file and key_file"
                 )
             return cls(host, port, user, password, parts.scheme, path)
         certificates, tls = _tls(ca_file, cert_file, key_file or credential_file(KEY_CREDENTIAL))
@@ -130,30 +132,32 @@ class BrokerAddress:
 
 
 def check_device(name: str) -> str:
-    """The device name, which is one level of a topic.
+    """Check a device name, which is one level of topics.
 
     Raises:
-        ConfigError: it is empty, too long, or has characters that MQTT gives another meaning.
+        ConfigError: it is empty, too long, or has characters with another meaning in MQTT.
     """
     _check("device.name", name, "+#/")
     return name
 
 
 def check_base(base: str, key: str = "mqtt.base") -> str:
-    """The start of topics: one level or several, separated by `/`.
+    """Check the first levels of topics, one or several, separated by `/`.
 
     Args:
-        base: these levels.
-        key: the setting that they come from.
+        base: the levels.
+        key: the setting that they come from, for the message.
 
     Raises:
-        ConfigError: a level is empty, or it has characters that MQTT gives another meaning.
+        ConfigError: a level is empty, or has characters with another meaning in MQTT.
     """
     _check(key, base, "+#")
     if not all(base.split("/")):
-        raise ConfigError(f"{key} is {base!r}, but must not start or end with / or have an empty level")
+        raise ConfigError(
+            f"{key} is {base!r}, but no level may be empty: remove the / at its start or end, or the double one"
+        )
     if base.startswith("$"):
-        raise ConfigError(f"{key} is {base!r}, but topics that start with $ belong to the broker")
+        raise ConfigError(f"{key} is {base!r}, but topics that start with $ are reserved for the broker")
     return base
 
 
@@ -166,13 +170,13 @@ def _check(key: str, name: str, forbidden: str) -> None:
 
 
 def _credential() -> str | None:
-    """The password that the service was given."""
+    """The password among the service's credentials."""
     name = credential_file(PASSWORD_CREDENTIAL)
     return (read_secret(name, "mqtt.password_file") or None) if name else None
 
 
 def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLContext]:
-    """A hash of the files, and what is ready to connect; without a CA the system's are trusted."""
+    """A hash of the files, and a context made of them; without `ca_file`, the system's authorities are trusted."""
     names = {"mqtt.ca_file": ca_file, "mqtt.cert_file": cert_file, "mqtt.key_file": key_file}
     paths = {key: Path(name).expanduser() for key, name in names.items() if name}
     digest = hashlib.sha256()
@@ -186,18 +190,18 @@ def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLConte
     try:
         context = ssl.create_default_context(cafile=paths.get("mqtt.ca_file"))
     except ssl.SSLError:
-        raise ConfigError(f"{ca_file} holds no certificate in PEM form; see mqtt.ca_file") from None
+        raise ConfigError(f"{ca_file} holds no certificate in PEM format; see mqtt.ca_file") from None
     if not cert_file:
         return digest.hexdigest(), context
 
     def no_passphrase() -> str:
-        raise ConfigError(f"the key {key_file or cert_file} asks for a passphrase, and nobody types it here: remove it")
+        raise ConfigError(f"the key {key_file or cert_file} has a passphrase, which nobody can type here: remove it")
 
     try:
         context.load_cert_chain(paths["mqtt.cert_file"], paths.get("mqtt.key_file"), no_passphrase)
     except ssl.SSLError:
         raise ConfigError(
-            f"{cert_file} and {key_file or 'the key in it'} are no certificate in PEM form with its key; "
+            f"{cert_file} and {key_file or 'the key in it'} are not a certificate in PEM format and its key; "
             "see mqtt.cert_file and mqtt.key_file"
         ) from None
     return digest.hexdigest(), context

@@ -63,7 +63,7 @@ def new_client(
 
 
 def connect_properties(session_expiry_s: int) -> Properties:
-    """MQTT 5: the session outlives its connection by so many seconds."""
+    """Properties of CONNECT: the session outlives its connection by `session_expiry_s` seconds."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = session_expiry_s
     properties.MaximumPacketSize = PACKET_MAX
@@ -71,14 +71,14 @@ def connect_properties(session_expiry_s: int) -> Properties:
 
 
 def publish_properties(expiry_s: int) -> Properties:
-    """MQTT 5: the broker drops a message that it couldn't deliver for so many seconds."""
+    """Properties of PUBLISH: the broker drops the message if it can't deliver it within `expiry_s` seconds."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.MessageExpiryInterval = expiry_s
     return properties
 
 
 def disconnect_properties() -> Properties:
-    """MQTT 5: the session ends here."""
+    """Properties of DISCONNECT: the session ends with the connection."""
     properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0
     return properties
@@ -99,7 +99,7 @@ def connect_and_wait(
         The reason code in the answer; None: there was no answer.
 
     Raises:
-        OSError: nobody answers there.
+        OSError: the connection can't be made.
     """
     answers: list[ReasonCode] = []
     client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(reason)
@@ -136,7 +136,7 @@ def loop_once(client: Client, timeout_s: float, wake: int | None = None) -> bool
         client.loop_misc()
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         # What paho raises when a packet is malformed.
-        log.debug("what came from the broker is not MQTT", exc_info=error)
+        log.debug("the broker sent something that is not MQTT", exc_info=error)
         return False
     return client.socket() is not None
 
@@ -150,7 +150,7 @@ def topic_of(message: MQTTMessage) -> str | None:
 
 
 def connect_error(error: OSError) -> str:
-    """Why a connection couldn't be made, and what to do where that is known."""
+    """Why a connection couldn't be made and, if that is known, what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}; see mqtt.ca_file"
     if isinstance(error, ssl.SSLError):

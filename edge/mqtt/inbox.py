@@ -1,4 +1,4 @@
-"""Commands on their way from the thread that receives them to the loop."""
+"""Commands on their way from the thread that receives them to the daemon's loop."""
 
 from __future__ import annotations
 
@@ -12,52 +12,57 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAITING_MAX = 16
-"""Commands that wait for the loop, which takes them between two frames."""
-BURST, PER_S = 20.0, 2.0
-"""Commands that are taken at once, and as a rule: a person presses no faster."""
+"""Commands that may wait for the loop, which takes them between two frames."""
+
+BURST = 20.0
+"""Commands that are accepted at once."""
+
+PER_S = 2.0
+"""Commands that are accepted per second in the long run: a person presses buttons no faster."""
 
 
 class Inbox:
-    """Messages on their way from the thread that receives them to the loop: few, and not too often."""
+    """Queue of commands, bounded in number and, by a token bucket, in rate."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Nothing waits.
+        """Start empty.
 
         Args:
-            clock: monotonic s.
+            clock: monotonic, s.
         """
         self._clock = clock
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._allowance, self._counted_at = BURST, clock()
+        self._tokens, self._filled_at = BURST, clock()
         self._dropped = 0
         self._lock = threading.Lock()
 
     @property
     def dropped(self) -> int:
-        """Messages that nobody looked at."""
+        """Commands that were ignored since the start."""
         return self._dropped
 
     def put(self, name: str, payload: bytes, *, retained: bool) -> None:
-        """Keep a message for the loop, unless there are too many.
+        """Queue a command, unless there are too many.
 
         Args:
             name: last level of its topic.
-            payload: as it came.
-            retained: the broker had kept it. What was asked once must not be done again at every connection.
+            payload: as it arrived.
+            retained: whether the broker had retained it; it is ignored then, or it would be carried out again on every
+                connection.
         """
         with self._lock:
             now = self._clock()
-            self._allowance = min(BURST, self._allowance + PER_S * (now - self._counted_at))
-            self._counted_at = now
-            if retained or self._allowance < 1 or len(self._waiting) >= WAITING_MAX:
+            self._tokens = min(BURST, self._tokens + PER_S * (now - self._filled_at))
+            self._filled_at = now
+            if retained or self._tokens < 1 or len(self._waiting) >= WAITING_MAX:
                 self._dropped += 1
                 return
-            self._allowance -= 1
-            # No more of it than it takes to see that it is too long.
+            self._tokens -= 1
+            # One byte beyond the limit is enough to see that it is too long.
             self._waiting.append((name, bytes(payload[: BYTES_MAX + 1])))
 
     def take(self) -> Request | Refusal | None:
-        """The next message, understood; None: nothing waits."""
+        """The next command, parsed; None: none waits."""
         while True:
             with self._lock:
                 if not self._waiting:

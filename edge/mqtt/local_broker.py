@@ -1,7 +1,7 @@
 """A broker for a workstation that has none: amqtt in a child process, on loopback, gone when its parent is.
 
-amqtt is a development extra and speaks MQTT 3.1.1; a device uses a real broker. The child reads its standard
-input and ends with it: the pipe closes however the parent dies.
+amqtt is an optional dependency and speaks MQTT 3.1.1; a device uses a real broker. The child ends when its standard
+input does, because that pipe closes however the parent dies.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 START_S = 30.0
-"""Longest start of the child: importing amqtt takes a second, on a busy machine several."""
+"""Time for the child to start: importing amqtt takes a second, on a busy machine several."""
 
 _PROBE_S = 1.0
+"""Time for a broker to accept a TCP connection."""
 
 
 @contextlib.contextmanager
 def ensure_broker(url: str) -> Iterator[bool]:
-    """See to it that a broker answers at `url` while the context lasts.
+    """Make sure that a broker answers at `url` as long as the context lasts.
 
     Yields:
-        True where one had to be started; False where one answers, the host is another machine's, or more is asked
-        for than a plain connection.
+        True if one was started; False if one answers already, or if `url` names another machine or more than a plain
+        TCP connection.
 
     Raises:
         ConfigError: the URL is not usable.
-        UnavailableError: a broker is missing here and cannot be started.
+        UnavailableError: no broker answers, and none can be started.
     """
     address = BrokerAddress.parse(url)
     if _answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
@@ -57,7 +58,7 @@ def ensure_broker(url: str) -> Iterator[bool]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: the broker has to hear our goodbye first
+        start_new_session=True,  # Ctrl-C must not end the broker before we have disconnected
     ) as child:
         try:
             _await(address, child)
@@ -72,7 +73,7 @@ def ensure_broker(url: str) -> Iterator[bool]:
 
 
 def serve(port: int) -> None:
-    """Be the broker until standard input ends.
+    """Run the broker until standard input ends.
 
     Raises:
         UnavailableError: amqtt is not installed, or the port is taken.
@@ -130,7 +131,9 @@ def _await(address: BrokerAddress, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
     while not _answers(address):
         if child.poll() is not None or time.monotonic() > deadline:
-            raise UnavailableError(f"the broker at {address} did not start; is the port used by something else?")
+            raise UnavailableError(
+                f"the broker at {address} did not start: check whether another program uses its port"
+            )
         time.sleep(0.05)
 
 
@@ -143,7 +146,7 @@ def _answers(address: BrokerAddress) -> bool:
 
 
 def _is_here(host: str) -> bool:
-    """Whether a broker on 127.0.0.1 answers under this name."""
+    """Whether this name leads to 127.0.0.1."""
     if host == "localhost":
         return True
     try:

@@ -111,7 +111,7 @@ class Session:
         `answer_timeout_s` seconds.
 
         Raises:
-            OSError: nobody answers there.
+            OSError: the connection can't be made.
         """
         self.connected, self.disconnect_reason, self.publish_refused = False, None, None
         if self.protocol is V311 and not self.established and not self._clear(answer_timeout_s):

@@ -1,4 +1,4 @@
-"""A connection that listens, and may ask. Speaks MQTT 3.1.1, which every broker understands."""
+"""A connection that subscribes, and may publish. Speaks MQTT 3.1.1, which every broker understands."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from edge.mqtt.address import BrokerAddress
 
 ANSWER_S = 5.0
-"""How long a broker may take to accept a connection."""
+"""Time for a broker to accept a connection."""
 
 KEEPALIVE_S = 15
+"""Keepalive of the connection."""
 
 TOPICS_MAX = 300
-"""Topics in one SUBSCRIBE. Each may have a retained message, two SUBSCRIBEs may be under way in the broker, and
-mosquitto drops what a client is more than 1,000 messages behind (mosquitto.conf(5), max_queued_messages)."""
+"""Topics in one SUBSCRIBE. Each may have a retained message, a broker may be busy with two SUBSCRIBEs at a time, and
+mosquitto drops the messages beyond 1,000 that wait for a client (mosquitto.conf(5), max_queued_messages)."""
 
 _MARKER = "emotion-edge/marker"
-"""Nobody subscribes to it, so unsubscribing from it does nothing but make the broker answer."""
+"""Topic without subscribers: unsubscribing from it does nothing but make the broker answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +40,23 @@ class Received:
     topic: str
     payload: bytes
     retained: bool
-    """It was published before we subscribed."""
+    """Whether it was published before we subscribed."""
 
 
 class Subscriber:
-    """Listens until it is closed; a context manager that closes itself."""
+    """Receives until it is closed; a context manager that closes itself."""
 
     def __init__(self, address: BrokerAddress) -> None:
         """Connect.
 
         Raises:
-            UnavailableError: nobody answers there, or not in MQTT.
+            UnavailableError: no MQTT broker answers there.
             PermissionRefusedError: the broker refuses the user.
         """
         self._address = address
         self._received: list[Received] = []
         self._waiting: deque[list[tuple[str, int]]] = deque()
-        """What the next SUBSCRIBEs ask for, each sent when the one before has been answered."""
+        """Topics of the next SUBSCRIBEs, each sent when the one before has been answered."""
         self._unanswered: set[int | None] = set()
         self._refused = False
         self._client = new_client(address, V311)
@@ -72,30 +73,30 @@ class Subscriber:
 
     @property
     def answered(self) -> bool:
-        """Whether the broker has answered all that it was asked for, and everything it sent before that is here.
+        """Whether the broker has answered every request, and all that it sent before has been received.
 
-        mosquitto sends retained messages before it answers what comes after their SUBSCRIBE; the standard does not
-        say so, and brokers that look them up on another thread may send them later.
+        mosquitto sends retained messages before it answers the request after their SUBSCRIBE. The standard doesn't
+        demand that, and brokers that look them up in another thread may send them later.
         """
         return not self._unanswered and not self._waiting
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Ask for topics, any number of them; `receive` brings what is retained there, and then what is published."""
-        # With QoS 0: with QoS 1, mosquitto keeps no more than 1,000 retained messages for a subscriber.
+        """Subscribe to any number of topics; `receive` returns what is retained there, and then what is published."""
+        # QoS 0: with QoS 1, mosquitto queues no more than 1,000 retained messages for a subscriber.
         wanted = [(topic, 0) for topic in topics]
         self._waiting.extend(wanted[i : i + TOPICS_MAX] for i in range(0, len(wanted), TOPICS_MAX))
         self._ask()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish something that is not retained; `receive` sends what could not go at once."""
+        """Publish a message that is not retained; `receive` sends what can't be sent at once."""
         self._client.publish(topic, payload, qos=1)
 
     def receive(self, timeout_s: float) -> list[Received]:
-        """What has arrived, after waiting for it for at most `timeout_s` seconds.
+        """Wait for messages for at most `timeout_s` seconds, and return those that have arrived.
 
         Raises:
             UnavailableError: the connection has ended.
-            PermissionRefusedError: the broker does not let us subscribe.
+            PermissionRefusedError: the broker refuses a subscription.
         """
         connected = loop_once(self._client, timeout_s)
         if self._refused:
@@ -107,7 +108,7 @@ class Subscriber:
         return received
 
     def _ask(self) -> None:
-        """Send the next SUBSCRIBE, or after the last one the marker, unless an answer is still due."""
+        """Send the next SUBSCRIBE, and with the last one the marker, unless an answer is still due."""
         if self._waiting and not self._unanswered:
             self._unanswered.add(self._client.subscribe(self._waiting.popleft())[1])
             if not self._waiting:
@@ -132,10 +133,10 @@ class Subscriber:
 
 
 def connect(client: Client, address: BrokerAddress) -> None:
-    """Connect a client of `new_client` and wait until the broker has taken it.
+    """Connect a client from `new_client` and wait until the broker has accepted it.
 
     Raises:
-        UnavailableError: nobody answers there, or not in MQTT.
+        UnavailableError: no MQTT broker answers there.
         PermissionRefusedError: the broker refuses the user.
     """
     try:
@@ -145,9 +146,9 @@ def connect(client: Client, address: BrokerAddress) -> None:
             f"{address} does not answer ({connect_error(error)}): start the broker, or name another with --mqtt"
         ) from None
     if answer is None:
-        raise UnavailableError(f"{address} takes connections but does not speak MQTT: check mqtt.url")
+        raise UnavailableError(f"{address} accepts connections but does not speak MQTT: check mqtt.url")
     if answer.value in REFUSALS:
         hint = "check mqtt.username and mqtt.password_file"
         raise PermissionRefusedError(f"{address} refuses {address.user} ({answer}); {hint}")
     if answer.is_failure:
-        raise UnavailableError(f"{address} takes no connection now ({answer}): try again later")
+        raise UnavailableError(f"{address} accepts no connection now ({answer}): try again later")

@@ -77,7 +77,7 @@ def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
         ({"camera_fps": "8"}, "camera.fps = '8' is not allowed"),
         ({"camera_fps": None}, "camera.fps is null, but must be text or a number"),
         ({"camera": {"fps": 8}}, "must be text or a number"),
-        ({"mqtt_url": "http://broker"}, "mqtt.url is 'http://broker', but must look like"),
+        ({"mqtt_url": "http://broker"}, "mqtt.url is 'http://broker'; write mqtt://"),
         ({"device_name": "hall/1"}, "device.name"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_named_device_that_nobody_heard_of_is_unknown_and_exit_status_1(broker
 def test_an_empty_fleet_is_said(broker):
     done = status("--mqtt", broker.url)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "has heard of no device under emotion/" in done.stderr
+    assert "retains nothing of a device under emotion/" in done.stderr
 
 
 def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_once(broker, publisher):

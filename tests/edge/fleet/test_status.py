@@ -42,11 +42,11 @@ def test_last_seen_is_the_newest_of_what_it_said():
     assert row.last_seen == json.loads(health(age_s=120.0))["time"][:10] + (row.last_seen or "")[10:]
 
 
-def test_a_device_of_which_nothing_was_heard_is_unknown():
+def test_a_device_that_has_reported_nothing_is_unknown():
     row = device_status("attic", {})
     assert (row.known, row.online, row.model) == (False, None, None)
     assert cells(lines(row)[1])[:2] == ["attic", "unknown"]
-    assert "nothing was heard" in lines(row)[1]
+    assert "it has reported nothing" in lines(row)[1]
 
 
 @pytest.mark.parametrize(
