@@ -91,8 +91,8 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
             Pipeline(
                 settings,
                 allow_demo=not args.no_demo,
-                paused=state_directory.paused(),
-                baseline=state_directory.baseline(),
+                paused=state_directory.load_paused(),
+                baseline=state_directory.load_baseline(),
             )
         ) as pipeline,
     ):

@@ -1,1 +1,1 @@
-"""The loop and what it owns."""
+"""The daemon: the loop, and the parts that it drives."""

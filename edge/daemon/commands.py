@@ -1,4 +1,4 @@
-"""What MQTT commands and SIGHUP ask for: pause, resume, calibrate, reload, identify."""
+"""Obeys MQTT commands (pause, resume, calibrate, reload, identify) and SIGHUP, which is a reload, too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Commands:
-    """Does what is asked for, and answers it."""
+    """Carries out each command and replies to it."""
 
     def __init__(
         self,
@@ -41,17 +41,17 @@ class Commands:
         inbox: Inbox,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing has been asked yet.
+        """Connect the parts that commands act on.
 
         Args:
-            pipeline: is paused, told of a baseline, and reloaded.
-            expressions: likewise.
-            sensors: adopt other settings.
-            reporter: answers.
+            pipeline: to pause, to calibrate, to reload.
+            expressions: to close, to calibrate, to reload.
+            sensors: to reload.
+            reporter: sends the replies; to reload.
             settings: in use.
-            load: reads them again.
-            systemd: is told of reloads.
-            inbox: where commands arrive.
+            load: reads the settings again.
+            systemd: hears about reloads.
+            inbox: holds the commands that have arrived.
             clock: monotonic s.
         """
         self._load = load
@@ -64,10 +64,10 @@ class Commands:
         self._inbox = inbox
         self._clock = clock
         self._calibration: tuple[Request, Calibration] | None = None
-        """The one in progress, and the command that its end answers."""
+        """The one in progress, and the command to reply to at its end."""
 
     def step(self) -> None:
-        """Do what has been asked for since the last step."""
+        """Carry out the commands that have arrived since the last step."""
         while (asked := self._inbox.take()) is not None:
             try:
                 message = self._obey(asked) if isinstance(asked, Request) else ""
@@ -78,10 +78,10 @@ class Commands:
                     self._reporter.reply(asked, message=message)
 
     def reload(self) -> str:
-        """Take over settings and bundle as they are now; if they are not usable, all goes on as before.
+        """Switch to settings and bundle as they are now. If they are not usable, those in use stay.
 
         Returns:
-            One line on why they are not usable; empty: they are in use.
+            One line on why they are not usable; empty: they are in use now.
         """
         self._systemd.reloading()
         problem = ""
@@ -93,7 +93,7 @@ class Commands:
             problem = " ".join(str(error).split())
             self._reporter.refused(problem)
         else:
-            self.abandon_calibration("settings and model were reloaded")
+            self.cancel_calibration("settings and model were reloaded")
             if (
                 anew
                 or not self._reporter.uses(publisher)
@@ -108,10 +108,10 @@ class Commands:
         return problem
 
     def calibrate(self, seen: Sequence[tuple[Face, Reading]] | None, now: float) -> None:
-        """Let the calibration in progress, if there is one, take in a frame.
+        """Hand a frame to the calibration in progress, if there is one.
 
         Args:
-            seen: the faces of the frame with their readings; None: the camera is silent.
+            seen: faces of the frame, each with its reading; None: the camera is silent.
             now: s, monotonic.
         """
         if self._calibration is None:
@@ -123,30 +123,30 @@ class Commands:
                 return
             self._calibration = None
             baseline = Baseline.of(landmarks, self._pipeline.bundle.features, self._reporter.date(now))
-            done = f"calibrated on {len(landmarks)} frames of {CALIBRATION_S:g} s"
+            done = f"measured the neutral baseline on {len(landmarks)} frames in {CALIBRATION_S:g} s"
             self._reporter.reply(asked, message=self._use_baseline(baseline, done))
         except EdgeError as error:
             self._calibration = None
             self._reporter.reply(asked, problem=str(error))
 
-    def abandon_calibration(self, why: str) -> None:
-        """Answer the calibration in progress, if there is one, with why it comes to nothing."""
+    def cancel_calibration(self, why: str) -> None:
+        """Cancel the calibration in progress, if there is one, and reply why."""
         if self._calibration is not None:
             asked, self._calibration = self._calibration[0], None
-            self._reporter.reply(asked, problem=f"{why} before the calibration was over: calibrate again")
+            self._reporter.reply(asked, problem=f"{why} before the calibration finished: calibrate again")
 
     def _obey(self, request: Request) -> str | None:
-        """A line on what was done; None: it takes its time, and is answered at its end."""
+        """Carry out one command. Return a line on what was done; None: the reply follows when it has finished."""
         match request.name:
             case "identify":
-                return f"the light {led.blink()} blinks"
+                return f"LED {led.blink()} is blinking"
             case "reload":
                 if problem := self.reload():
                     raise EdgeError(problem)
                 return f"reloaded: {self._reporter.description()}"
             case "calibrate" if request.clear:
-                self.abandon_calibration("the calibration was cleared")
-                return self._use_baseline(None, "the calibration is forgotten")
+                self.cancel_calibration("the neutral baseline was cleared")
+                return self._use_baseline(None, "cleared the neutral baseline")
             case "calibrate":
                 self._begin_calibration(request)
                 return None
@@ -155,35 +155,37 @@ class Commands:
     def _pause(self, *, paused: bool) -> str:
         if paused != self._pipeline.paused:
             if paused:
-                self.abandon_calibration("the camera was paused")
+                self.cancel_calibration("the camera was paused")
                 self._pipeline.pause()
                 self._end_faces()
             else:
                 self._pipeline.resume()
-            state_directory.keep_paused(paused=paused)
+            state_directory.save_paused(paused=paused)
             self._reporter.state(self._clock())
-        return "paused: the camera is closed" if paused else f"{self._pipeline.camera.name} is open"
+        return "paused: the camera is closed" if paused else f"resumed: {self._pipeline.camera.name} is open"
 
     def _begin_calibration(self, request: Request) -> None:
         bundle = self._pipeline.bundle
         if self._calibration is not None:
-            raise EdgeError("a calibration is under way: wait for its end")
+            raise EdgeError("a calibration is already in progress: wait until it has finished")
         if self._pipeline.paused:
-            raise EdgeError("the camera is paused: send resume, and calibrate again")
+            raise EdgeError("the camera is paused: send resume, then calibrate again")
         if not bundle.supports_baseline:
-            raise EdgeError(f"model {bundle.id} cannot be told of a neutral face: install a newer one, and reload")
+            raise EdgeError(f"model {bundle.id} does not support a neutral baseline: install a newer one, then reload")
         self._calibration = request, Calibration(bundle.features, self._settings.expression.min_quality)
 
     def _use_baseline(self, baseline: Baseline | None, done: str) -> str:
-        """Read with another neutral baseline, or with none, also after a restart; a line on how far that was done."""
+        """Use another neutral baseline, or none, now and after a restart. Return a line on what was done."""
         self._pipeline.set_baseline(baseline)
         self._expressions.shadow.set_baseline(baseline)
         self._reporter.info()
         try:
-            lasting = state_directory.keep_baseline(baseline)
+            saved = state_directory.save_baseline(baseline)
         except OutputError as error:
-            raise OutputError(f"{done}, but a restart undoes it, for {error}: make room, and ask again") from error
-        return done if lasting or baseline is None else f"{done}, until it is stopped"
+            raise OutputError(
+                f"{done}, but only until the next restart: {error}; free some space and try again"
+            ) from error
+        return done if saved or baseline is None else f"{done}, for this run only"
 
     def _end_faces(self) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The expressions of the faces in view: as the bundle in use reads them, and as its shadow does."""
+"""The expressions of the faces in view, read by the bundle in use and by its shadow."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Expressions:
 
         Args:
             settings: of expression and shadow.
-            pipeline: has the bundle in use.
+            pipeline: provides bundle, shadow and baseline.
         """
         self._rules = settings.expression, pipeline.bundle.labels
         self._machine = self._new_machine()
         self.model = pipeline.bundle.id
-        """Id of the bundle that decides."""
+        """Id of the bundle whose readings decide."""
         self.shadow = Shadow(settings, pipeline.installation, pipeline.bundle, baseline=pipeline.baseline)
 
     def step(self, readings: Sequence[Reading], now: float) -> list[Change]:
@@ -36,7 +36,7 @@ class Expressions:
         return self._machine.step(readings, now)
 
     def shown(self) -> tuple[Shown, ...]:
-        """What is shown now, the largest face first."""
+        """Faces as they are shown now, the largest first."""
         return self._machine.shown()
 
     def close(self, now: float) -> list[Change]:
@@ -45,11 +45,11 @@ class Expressions:
         return self._machine.close(now)
 
     def keeps_faces(self, settings: Settings, pipeline: Pipeline) -> bool:
-        """Whether the faces in view can go on with other settings, or with another bundle in the pipeline."""
+        """Whether the faces in view can continue with new settings and the bundle now in the pipeline."""
         return self._rules == (settings.expression, pipeline.bundle.labels)
 
     def adopt(self, settings: Settings, pipeline: Pipeline) -> None:
-        """Go on with other settings and another bundle. Where `keeps_faces` denies it, close first."""
+        """Switch to new settings and the bundle now in the pipeline. Close first where `keeps_faces` is false."""
         if not self.keeps_faces(settings, pipeline):
             self._rules = settings.expression, pipeline.bundle.labels
             self._machine = self._new_machine()

@@ -1,4 +1,4 @@
-"""How many pictures a second may be looked at, so that a hot processor cools down before the firmware slows it."""
+"""The frame rate that a hot processor may reach, so that it cools down before the firmware throttles it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
     from edge.settings import LoadSettings
 
 STEP = 0.8
-"""Each step down leaves so much of the rate; a step up undoes one."""
+"""Factor of one step down; a step up undoes one."""
 
 LOWER_EVERY_S = 10.0
-"""Between two steps down: a heat sink takes about that long to show what the last one did."""
+"""Pause between two steps down: a heat sink takes about that long to show the effect of the last one."""
 
 RAISE_EVERY_S = 30.0
-"""Before a step up: cooling is slower than heating, and a rate that goes up and down is seen."""
+"""Pause before a step up: cooling is slower than heating, and people notice a rate that goes up and down."""
 
 COOLER_C = 5.0
-"""Degrees Celsius below `hot_c` at which the rate may rise again; in between it stays as it is."""
+"""Hysteresis in degrees Celsius: the rate may rise again so far below `hot_c`; in between it stays as it is."""
 
 
 class Governor:
-    """Lowers the frame rate step by step while it is hot, and raises it again when it is cooler.
+    """Lowers the frame rate step by step while the processor is hot, and raises it again once it is cooler.
 
     Pure: it reads neither clock nor sensor.
 
     Args:
-        fps: frames/s in the cool.
-        load: `hot_c` is hot, and however hot it is, `least_fps` are looked at.
+        fps: frames/s of a cool processor.
+        load: `hot_c`, from where on it is hot, and `least_fps`, the lowest rate however hot it is.
     """
 
     def __init__(self, fps: float, load: LoadSettings) -> None:
@@ -40,24 +40,24 @@ class Governor:
 
     @property
     def fps(self) -> float:
-        """Frames/s that may be looked at now."""
+        """Frames/s that may be processed now."""
         return max(self._most * STEP**self._level, self._least)
 
     @property
     def full(self) -> bool:
-        """Whether that is the rate of a cool processor."""
+        """Whether that is the full rate, of a cool processor."""
         return self.fps == self._most
 
     def step(self, now: float, temperature_c: float | None, throttled: bool | None) -> float:
-        """Take in what the sensors say.
+        """Take in a reading of the sensors.
 
         Args:
             now: s, monotonic.
-            temperature_c: of the processor; None: unknown, and no reason to do anything.
-            throttled: whether the firmware slows the processor down; None: unknown, as if it did not.
+            temperature_c: of the processor; None: unknown, which changes nothing.
+            throttled: whether the firmware throttles the processor; None: unknown, taken for no.
 
         Returns:
-            Frames/s that may be looked at from now on.
+            Frames/s that may be processed from now on.
         """
         hot = bool(throttled) or (temperature_c is not None and temperature_c >= self._hot_c)
         cool = not throttled and (temperature_c is None or temperature_c < self._hot_c - COOLER_C)

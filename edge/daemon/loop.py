@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.2
-"""Longest wait for a frame: in between, the loop looks at the clock, at commands and at signals."""
+"""Longest wait for a frame, after which the loop turns to clock, commands and signals."""
 
 SILENT_FRAMES = 2
-"""Number of missing frames after which a camera counts as silent, and no face as seen; before, a frame is only late."""
+"""Missing frames after which a camera counts as silent, with no face in view; until then a frame is just late."""
 
 
 class Daemon:
@@ -52,10 +52,10 @@ class Daemon:
         Args:
             settings: of everything.
             pipeline: open; who opened it closes it.
-            systemd: who started us, if so.
+            systemd: hears about start, reloads, progress and end.
             load: reads the settings again.
-            inbox: where commands arrive.
-            preview: a page to look at, if it is wanted; who made it closes it.
+            inbox: receives commands.
+            preview: page to look at; who made it closes it. None: there is none.
             clock: monotonic s, the clock of `Frame.captured_at`.
 
         Raises:
@@ -64,7 +64,7 @@ class Daemon:
         self._pipeline = pipeline
         self._systemd = systemd
         self._clock = clock
-        # First: where its settings are not usable, the shadow must not have noted that it runs.
+        # First: unusable settings must end us before the shadow is marked as running.
         publisher = Publisher(settings.mqtt, settings.device_name, inbox)
         self._sensors = Sensors(settings)
         self._expressions = Expressions(settings, pipeline)
@@ -92,9 +92,9 @@ class Daemon:
         )
         self._ready = False
         self._frame_at = clock()
-        """When the last frame came."""
+        """When the last frame arrived."""
         self._due_at = float("-inf")
-        """When the next frame is due, where frames have to wait."""
+        """When the next frame is due, while the frame rate is limited."""
 
     def run(self, signals: Signals) -> None:
         """Read expressions until a signal asks to stop or the camera has no more frames.
@@ -116,7 +116,7 @@ class Daemon:
                     self._turn()
                 except EndOfStreamError:
                     log.info("%s has ended", self._pipeline.camera.name)
-                    self._commands.abandon_calibration(f"{self._pipeline.camera.name} has ended")
+                    self._commands.cancel_calibration(f"{self._pipeline.camera.name} has ended")
                     break
                 now = self._clock()
                 self._sensors.step(now)
@@ -128,7 +128,7 @@ class Daemon:
         """Process the next frame, if it is due and comes soon."""
         camera = self._pipeline.camera
         pause = self._due_at - self._clock()
-        if self._frames_wait() and pause > 0:
+        if self._is_limited() and pause > 0:
             time.sleep(min(pause, READ_TIMEOUT_S))
             well = True
         else:
@@ -137,20 +137,20 @@ class Daemon:
                 self._miss_frame(self._clock())
             else:
                 self._process(frame)
-            # Files are played at their own pace, and however slow that is, it is no fault.
+            # Files have a pace of their own, and a slow one is no fault.
             well = frame is not None or not camera.live or self._pipeline.paused
-        if self._pipeline.paused:  # nobody wants the camera to work
+        if self._pipeline.paused:  # nothing more to wait for
             self._get_ready(self._clock())
         if well and self._reporter.alive:
             self._systemd.watchdog()
 
-    def _frames_wait(self) -> bool:
-        """Whether a live camera gives more frames than a hot processor should process."""
+    def _is_limited(self) -> bool:
+        """Whether frames have to wait, as those of a live camera do while the processor is hot."""
         return self._pipeline.camera.live and not self._sensors.full_rate
 
     def _process(self, frame: Frame) -> None:
         started = self._frame_at = self._clock()
-        self._due_at = max(self._due_at + 1 / self._sensors.fps, started) if self._frames_wait() else float("-inf")
+        self._due_at = max(self._due_at + 1 / self._sensors.fps, started) if self._is_limited() else float("-inf")
         faces = self._pipeline.find(frame)
         changed = self._read(faces, frame, frame.captured_at)
         finished = self._clock()
@@ -160,14 +160,14 @@ class Daemon:
             self._reporter.state(finished)
 
     def _miss_frame(self, now: float) -> None:
-        """No frame has come by now; a camera that stays silent sees no face."""
+        """Note that no frame has arrived by now. A camera that stays silent has no face in view."""
         silent = now - self._frame_at >= SILENT_FRAMES / self._sensors.fps
         changed = silent and self._read((), None, now)
         if changed or self._reporter.state_due(now):
             self._reporter.state(now)
 
     def _read(self, faces: Sequence[Face], frame: Frame | None, now: float) -> bool:
-        """Whether anything has changed at `now`, in s, monotonic. The shadow's turn comes when that is told."""
+        """Read the faces, report what has changed, then let the shadow read them. Return whether anything changed."""
         readings = [] if frame is None else self._pipeline.read(faces, frame)
         changes = self._expressions.step(readings, now)
         self._reporter.changes(changes)
@@ -177,7 +177,7 @@ class Daemon:
         return bool(changes)
 
     def _get_ready(self, now: float) -> None:
-        """Models and camera have worked, or nobody wants the camera to."""
+        """Tell systemd, once, that models and camera work, or that the camera is paused."""
         if not self._ready:
             self._ready = True
             self._systemd.ready()
@@ -185,7 +185,7 @@ class Daemon:
 
     def _close(self) -> None:
         self._systemd.stopping()
-        self._commands.abandon_calibration("it was stopped")
+        self._commands.cancel_calibration("the daemon was stopped")
         now = self._clock()
         self._reporter.changes(self._expressions.close(now))
         self._reporter.state(now)

@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 
 class FrameMetrics:
-    """What one interval has seen."""
+    """The frames of one interval."""
 
     def __init__(self, now: float) -> None:
         self._since = now
-        # A day's interval at 60 fps would be five million; the newest ten thousand tell as much.
+        # A day's interval at 60 fps would be five million; the newest ten thousand give the same percentiles.
         self._ages: deque[float] = deque(maxlen=10_000)
         self._latencies: deque[float] = deque(maxlen=10_000)
         self._frames = 0
 
     def frame(self, captured_at: float, started: float, finished: float) -> None:
-        """Note one finished frame; times in monotonic s."""
+        """Count one finished frame; times in monotonic s."""
         self._ages.append((finished - captured_at) * 1000)
         self._latencies.append((finished - started) * 1000)
         self._frames += 1
 
     def fps(self, now: float) -> float:
-        """Finished frames per second."""
+        """Finished frames per second; now in s, monotonic."""
         return self._frames / max(now - self._since, 1e-6)
 
     @property
     def ages_ms(self) -> Percentiles:
-        """From the capture of a frame to its result."""
+        """Percentiles of frame age: from the capture of a frame to its result, ms."""
         return _percentiles(self._ages)
 
     @property
     def latencies_ms(self) -> Percentiles:
-        """Processing alone."""
+        """Percentiles of latency: the processing alone, ms."""
         return _percentiles(self._latencies)
 
 

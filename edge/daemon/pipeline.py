@@ -1,4 +1,4 @@
-"""Camera, face mesh and classifier, as the settings choose them: what turns the world into readings."""
+"""Camera, face mesh and classifier, as the settings choose them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """Opens the three, exchanges them when the settings change, and closes them."""
+    """Opens the three, replaces them when the settings change, and closes them."""
 
     def __init__(
         self, settings: Settings, *, allow_demo: bool = True, paused: bool = False, baseline: Baseline | None = None
@@ -34,9 +34,9 @@ class Pipeline:
 
         Args:
             settings: of camera, mesh and model.
-            allow_demo: whether the camera `auto` may end at the demo where no camera is found.
-            paused: whether it stays closed until `resume`.
-            baseline: the neutral face of whom it is going to see; None: not known.
+            allow_demo: whether the camera `auto` may fall back to the demo.
+            paused: whether the camera stays closed until `resume`.
+            baseline: neutral baseline of the person in view; None: unknown.
 
         Raises:
             ConfigError: bundle, mesh models or camera are not usable as configured.
@@ -47,9 +47,9 @@ class Pipeline:
         self._dropped_before = 0
         self._first_track = 0
         self._last_track = 0
-        # Models first: a camera that is not going to be used should not light its lamp.
+        # Models first: if one fails, the lamp of the camera need not come on.
         self.baseline = baseline
-        """Also where the bundle takes none: another one may."""
+        """Kept even if the bundle in use doesn't support one: the next may."""
         self.installation = Installation.of(settings)
         self.bundle = self._with_baseline(self.installation.load(recording=settings.camera.is_recording))
         self._mesh = open_face_mesh(settings.mesh, self.installation.mesh_models())
@@ -66,51 +66,51 @@ class Pipeline:
 
     @property
     def baseline_measured(self) -> str | None:
-        """When the neutral face was measured that the bundle takes into account; None: it takes none."""
+        """When the neutral baseline in use was measured; None: none is in use."""
         return self.baseline.measured if self.baseline is not None and self.bundle.supports_baseline else None
 
     @property
     def dropped(self) -> int:
-        """Frames that nobody looked at in time, over all cameras."""
+        """Frames that were replaced before they were processed, over all cameras since the start."""
         return self._dropped_before + self.camera.dropped
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
-        """The faces of the next frame; a track is never used twice."""
+        """The faces in the next frame. No track id is ever used twice."""
         found = faces_in(frame, self._mesh)
         faces = tuple(dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found)
         self._last_track = max((face.track_id for face in faces), default=self._last_track)
         return faces
 
     def read(self, faces: Sequence[Face], frame: Frame) -> list[Reading]:
-        """What the classifier says about the faces of a frame."""
+        """The classifier's readings of the faces in a frame."""
         return self.bundle.classifier.read(faces, frame.rgb)
 
     def set_baseline(self, baseline: Baseline | None) -> None:
-        """From the next frame on, read a person whose neutral face is known; None: anybody."""
+        """Use another neutral baseline from the next frame on; None: none."""
         self.baseline, self.bundle = baseline, self.bundle.with_baseline(baseline)
 
     def reload(self, settings: Settings) -> bool:
-        """Load the bundle again, and open again what other settings ask for.
+        """Load the bundle again, and reopen camera and mesh if their settings differ.
 
         Returns:
-            Whether faces are followed anew: no track goes on.
+            Whether faces are tracked anew: no track continues.
 
         Raises:
-            EdgeError: something is not usable; then everything is as it was.
+            EdgeError: something is not usable; nothing has changed then.
         """
         installation = Installation.of(settings)
         bundle = installation.load(recording=settings.camera.is_recording)
         models = installation.mesh_models()
         anew = (settings.camera, settings.mesh) != (self._settings.camera, self._settings.mesh)
         if anew:
-            # Another camera shows another scene, and a mesh would look there for the faces of this one.
+            # Another camera shows another scene, where the old mesh would look for the faces of this one.
             mesh = open_face_mesh(settings.mesh, models)
             try:
-                self._exchange_camera(settings)
+                self._replace_camera(settings)
             except BaseException:
                 mesh.close()
                 raise
-            self._follow_anew(mesh)
+            self._track_anew(mesh)
         self.bundle, self._settings, self.installation = self._with_baseline(bundle), settings, installation
         return anew
 
@@ -122,10 +122,10 @@ class Pipeline:
         self.camera = ClosedCamera(before.name)
 
     def resume(self) -> None:
-        """Open the camera again; faces are followed anew.
+        """Open the camera again; faces are tracked anew.
 
         Raises:
-            EdgeError: it cannot be opened; it is still paused.
+            EdgeError: it can't be opened, and stays paused.
         """
         mesh = open_face_mesh(self._settings.mesh, self.installation.mesh_models())
         try:
@@ -133,7 +133,7 @@ class Pipeline:
         except BaseException:
             mesh.close()
             raise
-        self._follow_anew(mesh)
+        self._track_anew(mesh)
 
     def close(self) -> None:
         """Close the camera, then the mesh."""
@@ -142,7 +142,7 @@ class Pipeline:
 
     def _with_baseline(self, bundle: Bundle) -> Bundle:
         if self.baseline is not None and not bundle.supports_baseline:
-            log.warning("model %s cannot be told of a neutral face, so the calibration is not in use", bundle.id)
+            log.warning("model %s does not support a neutral baseline: the measured one is not in use", bundle.id)
         return bundle.with_baseline(self.baseline)
 
     def _open_camera(self, settings: Settings, *, paused: bool) -> Camera:
@@ -150,17 +150,17 @@ class Pipeline:
             return ClosedCamera(settings.camera.source)
         return open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
 
-    def _follow_anew(self, mesh: FaceMesh) -> None:
-        """Let another mesh find the faces, with tracks that were never used before."""
+    def _track_anew(self, mesh: FaceMesh) -> None:
+        """Continue with another mesh, and with track ids that were never used before."""
         self._mesh.close()
         self._mesh, self._first_track = mesh, self._last_track
 
-    def _exchange_camera(self, settings: Settings) -> None:
+    def _replace_camera(self, settings: Settings) -> None:
         if settings.camera == self._settings.camera:
             return
         before = self.camera
         if before.live:
-            # Nobody else can open a device that we hold. If it comes to nothing, it opens itself when it is read.
+            # A device that we hold can't be opened again. If the new one fails, the old one reopens at the next read.
             before.close()
         self.camera = self._open_camera(settings, paused=self.paused)
         self._dropped_before += before.dropped

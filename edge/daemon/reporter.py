@@ -1,4 +1,4 @@
-"""All that the daemon tells: MQTT topics, the status line of systemd, the journal, the page of the preview."""
+"""Everything the daemon publishes: MQTT topics, the status line of systemd, the journal, the preview."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 1.0
-"""Pause between two lines for `systemctl status`."""
+"""Interval of the status line that `systemctl status` shows."""
 
 FIRST_HEALTH_S = 5.0
-"""Time from a start or a reload to the first health after it: whoever rolls out a bundle waits for it."""
+"""Time from a start or reload to the first health after it: who rolls out a bundle waits for that."""
 
 
 class Reporter:
-    """Tells subscribers, systemd, the journal and the preview what the daemon does. It changes nothing itself."""
+    """Reports what the daemon does, and changes nothing itself."""
 
     def __init__(
         self,
@@ -52,17 +52,17 @@ class Reporter:
         preview: Preview | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is sent before `start`.
+        """Connect what is reported. Nothing is sent before `start`.
 
         Args:
-            pipeline: whose camera, bundle and baseline are told.
-            expressions: which are told.
-            sensors: likewise.
-            publisher: not started.
-            settings: of MQTT, device and mesh; the publisher is for these.
-            systemd: shows a status line.
-            inbox: takes the commands that the broker delivers.
-            preview: a page to look at, if it is wanted.
+            pipeline: camera, bundle and baseline in use.
+            expressions: what is shown for each face.
+            sensors: temperature, throttling, frame rate limit.
+            publisher: for these settings, not started yet.
+            settings: in use.
+            systemd: shows the status line.
+            inbox: receives the commands, counts the dropped ones.
+            preview: page to look at; None: there is none.
             clock: monotonic s, the clock of `Frame.captured_at`.
         """
         self._settings = settings
@@ -76,11 +76,11 @@ class Reporter:
         self._clock = clock
         self._wall_clock = self._read_wall_clock()
         self._problem: str | None = None
-        """Why the last reload was refused."""
+        """One line on why the last reload was refused; None: it was not."""
         self._run = os.urandom(4).hex()
         self._seq = 0
         self._lost_before = 0
-        """Events that earlier publishers gave up."""
+        """Events given up by publishers that a reload replaced."""
         self._started_at = clock()
         self._since_health, self._since_status = FrameMetrics(self._started_at), FrameMetrics(self._started_at)
         self._state_at = float("-inf")
@@ -89,45 +89,45 @@ class Reporter:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread of the publisher does its work."""
+        """Whether the thread of the publisher makes progress."""
         return self._publisher.alive
 
     def start(self) -> None:
-        """Connect, in the background, and tell what runs here."""
+        """Connect in the background, and publish info and state."""
         log.info("%s", self.description())
         self._publisher.start()
         self.info()
         self.state(self._clock())
 
     def check(self) -> None:
-        """Look for a reason to end the daemon.
+        """Raise what makes it pointless to go on.
 
         Raises:
-            EdgeError: the broker refuses us on the first connection, or the publisher failed.
+            EdgeError: the broker refused the first connection, or the publisher failed.
         """
         if self._publisher.problem is not None:
             raise self._publisher.problem
 
     def ready(self, now: float) -> None:
-        """The start is over: show the status line from now on; now in s, monotonic."""
+        """Show the status line from now on, since the start is over; now in s, monotonic."""
         self._since_status, self._status_due_at = FrameMetrics(now), now + STATUS_EVERY_S
 
     def step(self, now: float) -> None:
-        """Tell what is due at `now`, in s, monotonic."""
+        """Publish what is due; now in s, monotonic."""
         if now >= self._status_due_at:
             self._show_status(now)
         if now >= self._health_due_at:
             self._publish_health(now)
 
     def frame(self, frame: Frame, faces: Sequence[Face], started: float, finished: float) -> None:
-        """Note a frame that was processed, with the faces found in it; times in monotonic s."""
+        """Count a processed frame and show it in the preview; times in monotonic s."""
         if self._preview is not None and self._preview.wanted:
             self._preview.show(frame, faces, self._expressions.shown(), self._since_health.fps(started))
         for metrics in (self._since_health, self._since_status):
             metrics.frame(frame.captured_at, started, finished)
 
     def changes(self, changes: Sequence[Change]) -> None:
-        """Publish an event for each change, and write it to the journal."""
+        """Publish and log an event for each change."""
         for change in changes:
             self._seq += 1
             payload = payloads.event(
@@ -145,11 +145,11 @@ class Reporter:
             )
 
     def state_due(self, now: float) -> bool:
-        """Whether a face is in view and the state was not published for a while; now in s, monotonic."""
+        """Whether a face is in view and the last state is older than its interval; now in s, monotonic."""
         return bool(self._expressions.shown()) and now - self._state_at >= self._settings.mqtt.state_interval_s
 
     def state(self, now: float) -> None:
-        """Publish what is shown at `now`, in s, monotonic."""
+        """Publish what is shown; now in s, monotonic."""
         self._state_at = now
         shown, clock = self._expressions.shown(), self._wall_clock
         if self._preview is not None:
@@ -164,7 +164,7 @@ class Reporter:
             )
 
     def info(self) -> None:
-        """Publish what runs here, and announce it to Home Assistant."""
+        """Publish what runs on this device, and announce it to Home Assistant."""
         bundle, shadow = self._pipeline.bundle, self._expressions.shadow
         values = payloads.Info(
             device=self._settings.device_name,
@@ -186,11 +186,11 @@ class Reporter:
         )
 
     def reply(self, asked: Request | Refusal, *, problem: str = "", message: str = "") -> None:
-        """Answer a command.
+        """Reply to a command.
 
         Args:
             asked: the command.
-            problem: one line on why it was not done; empty: it was.
+            problem: one line on why it failed; empty: it succeeded.
             message: one line on what was done.
         """
         if isinstance(asked, Request):
@@ -199,13 +199,13 @@ class Reporter:
         self._publisher.reply(asked.name, answer)
 
     def refused(self, reason: str) -> None:
-        """Tell why a reload was refused, in one line."""
-        log.warning("reload refused, all goes on as before: %s", reason, extra=journal.fields(journal.REFUSED))
+        """Log and publish why a reload was refused, in one line."""
+        log.warning("reload refused, nothing has changed: %s", reason, extra=journal.fields(journal.REFUSED))
         self._problem = reason
         self.info()
 
     def publisher_for(self, settings: Settings) -> Publisher:
-        """The publisher for other settings: the one in use where it serves them, else a new one, not started.
+        """The publisher for new settings: the one in use if it serves them, else a new one, not started yet.
 
         Raises:
             ConfigError: they are not usable.
@@ -215,15 +215,15 @@ class Reporter:
         return Publisher(settings.mqtt, settings.device_name, self._inbox)
 
     def uses(self, publisher: Publisher) -> bool:
-        """Whether it is the one in use."""
+        """Whether a publisher is the one in use."""
         return publisher is self._publisher
 
     def adopt(self, settings: Settings, publisher: Publisher) -> None:
-        """Go on with other settings, through the publisher that `publisher_for` gave; all else was adopted before."""
+        """Switch to new settings and the publisher that `publisher_for` gave. Call it last: it publishes the result."""
         before, self._settings = self._settings, settings
         now = self._clock()
         if not self.uses(publisher):
-            log.info("other settings for the broker or the device: connecting anew, as %r", settings.device_name)
+            log.info("broker or device settings have changed: reconnecting as %r", settings.device_name)
             if (settings.device_name, settings.mqtt.discovery) != (before.device_name, before.mqtt.discovery):
                 self._publisher.discovery(None)
             self._publisher.stop()
@@ -237,18 +237,19 @@ class Reporter:
         log.info("reloaded: %s", self.description(), extra=journal.fields(journal.RELOADED))
 
     def date(self, at: float) -> str:
-        """The time of day at `at`, in s, monotonic; as in payloads."""
+        """A time in monotonic s as payloads show it: RFC 3339, UTC."""
         return self._wall_clock.date(at)
 
     def description(self) -> str:
         """Camera, mesh, device and model in one line."""
         camera, mesh, device = self._pipeline.camera.name, self._settings.mesh.backend, self._settings.device_name
         shadow = "" if self._expressions.shadow.id is None else f", shadow {self._expressions.shadow.id}"
-        person = "" if self._pipeline.baseline_measured is None else f", calibrated {self._pipeline.baseline_measured}"
-        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{person}{shadow}"
+        measured = self._pipeline.baseline_measured
+        baseline = "" if measured is None else f", neutral baseline of {measured}"
+        return f"{camera} on {mesh}, device {device!r}, model {self._pipeline.bundle.id}{baseline}{shadow}"
 
     def stop(self) -> None:
-        """Deliver what waits, say `offline` and disconnect."""
+        """Deliver what waits, publish `offline`, disconnect."""
         self._publisher.stop()
 
     def _first_health_s(self) -> float:
@@ -256,7 +257,7 @@ class Reporter:
 
     def _publish_health(self, now: float) -> None:
         self._health_due_at = now + self._settings.mqtt.health_interval_s
-        # The wall clock may have been set meanwhile; events in between keep one offset, so their order holds.
+        # The wall clock may have been set. Between two healths the offset is kept, so that events stay in order.
         self._wall_clock = self._read_wall_clock()
         values = payloads.Health(
             fps=self._since_health.fps(now),
@@ -277,7 +278,7 @@ class Reporter:
         )
         self._since_health = FrameMetrics(now)
         self._publisher.health(payloads.health(values, at=now, clock=self._wall_clock))
-        # Again, though nothing may have changed: who listens can then tell what is old from what holds on.
+        # Even if nothing has changed: a subscriber can then tell a steady state from a stale one.
         self.state(now)
 
     def _show_status(self, now: float) -> None:

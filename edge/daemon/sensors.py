@@ -1,4 +1,4 @@
-"""Temperature, throttling and supply voltage, and the frame rate that they allow."""
+"""Temperature, throttling and supply voltage of the board, and the frame rate that they allow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sensors:
         self.temperature_c: float | None = None
         """Of the processor, degrees Celsius; None: unknown."""
         self.throttled: bool | None = None
-        """Whether the firmware slows the processor down; None: unknown."""
+        """Whether the firmware throttles the processor; None: unknown."""
         self.under_voltage: bool | None = None
         """Whether the supply voltage is too low; None: unknown."""
         self._limits = settings.camera.fps, settings.load
@@ -43,7 +43,7 @@ class Sensors:
 
     @property
     def full_rate(self) -> bool:
-        """Whether that is the rate of a cool processor."""
+        """Whether that is the full rate, of a cool processor."""
         return self._governor.full
 
     def step(self, now: float) -> None:
@@ -56,12 +56,12 @@ class Sensors:
         was_full = self._governor.full
         fps = self._governor.step(now, self.temperature_c, self.throttled)
         if was_full and not self._governor.full:
-            why = "slowed down by the firmware" if self.throttled else f"at {self.temperature_c:.0f} degrees Celsius"
-            log.warning("the processor is %s: fewer pictures a second are looked at, now %.3g", why, fps)
+            why = "throttled by the firmware" if self.throttled else f"at {self.temperature_c:.0f} °C"
+            log.warning("the processor is %s: lowering the frame rate to %.3g fps", why, fps)
         elif self._governor.full and not was_full:
-            log.info("the processor is cool again: %.3g pictures a second are looked at", fps)
+            log.info("the processor has cooled down: back to %.3g fps", fps)
 
     def adopt(self, settings: Settings) -> None:
-        """Go on with other settings; where frame rate or limits differ, at the full rate."""
+        """Switch to new settings. Where frame rate or limits differ, the full rate is allowed again."""
         if (limits := (settings.camera.fps, settings.load)) != self._limits:
             self._limits, self._governor = limits, Governor(*limits)

@@ -1,8 +1,7 @@
-"""Shadow mode: a second bundle reads the same faces as the one in use, and nothing acts on what it says.
+"""Shadow mode: a second bundle reads the same faces as the one in use, and nothing acts on its readings.
 
-What Python can tell of its faults ends the shadow and nothing else. An interpreter that crashes, hangs or takes all
-memory takes the program with it; so the service notes while a shadow runs, and the next run after such an end leaves
-it out.
+An exception ends the shadow and nothing else. An interpreter that crashes, hangs or exhausts the memory takes the
+whole program down. So a file marks a running shadow, and after such an end the next start leaves the shadow out.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUNNING = "shadow"
-"""File, in the folder of `kept`, that is there while a shadow runs."""
+"""File in the state directory that exists while a shadow runs."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Another after each start of the machine (random(4)): what a power cut ended is nobody's fault."""
+"""File with an id of this boot (random(4)): an end by a power cut doesn't count against the shadow."""
 
 
 class Shadow:
-    """The second bundle, if the settings lead to one."""
+    """The second bundle, if one is configured."""
 
     def __init__(
         self,
@@ -49,33 +48,33 @@ class Shadow:
         """Load the bundle.
 
         Args:
-            settings: of camera and expression; its faces follow the same rules as all others.
-            installation: leads to it, see `Installation.shadow_of`.
-            in_use: the bundle beside which it runs.
-            baseline: the neutral face that this one has been told of, too.
-            again: try it even if the last run ended unexpectedly with it.
+            settings: of camera and expression, the same as for the bundle in use.
+            installation: names the bundle, see `Installation.shadow_of`.
+            in_use: the bundle that it runs beside.
+            baseline: neutral baseline that both use; None: none.
+            again: try it even if the last run crashed with it.
         """
         self.id: str | None = None
-        """Of its bundle; None: there is no shadow."""
+        """Id of its bundle; None: no shadow runs."""
         self.problem: str | None = None
-        """One line on why there is none, although there should be."""
+        """One line on why no shadow runs although one is configured."""
         self._bundle: Bundle | None = None
         try:
             self._begin(settings, installation, in_use, again=again)
             self.set_baseline(baseline)
-        except Exception as error:  # noqa: BLE001  it acts on nothing, so it must not stop anything either
+        except Exception as error:  # noqa: BLE001  a shadow must not stop anything
             self._end(error)
 
     def step(self, faces: Sequence[Face], frame: Frame | None, now: float) -> bool:
         """Read the faces that the bundle in use has just read.
 
         Args:
-            faces: as the mesh found them; none where no frame came.
-            frame: where it found them.
+            faces: found by the mesh; none if no frame came.
+            frame: the frame with these faces; None: no frame came.
             now: s, monotonic; see `ExpressionMachine.step`.
 
         Returns:
-            False: this has ended the shadow.
+            False if this ended the shadow.
         """
         if self._bundle is None:
             return True
@@ -98,27 +97,27 @@ class Shadow:
             self._machine.close(now)
 
     def shown(self) -> tuple[Shown, ...]:
-        """What it would show now, the largest face first."""
+        """Faces as the shadow would show them now, the largest first."""
         return () if self._bundle is None else self._machine.shown()
 
     def stop(self) -> None:
-        """Note that it ended as it should."""
-        if (home := state_directory.folder()) is not None:
+        """Remove the mark of a running shadow: it ended as it should."""
+        if (directory := state_directory.path()) is not None:
             with contextlib.suppress(OSError):
-                (home / RUNNING).unlink(missing_ok=True)
+                (directory / RUNNING).unlink(missing_ok=True)
 
     def _begin(self, settings: Settings, installation: Installation, in_use: Bundle, *, again: bool) -> None:
-        folder, home = installation.shadow_of(in_use), state_directory.folder()
+        folder, directory = installation.shadow_of(in_use), state_directory.path()
         if folder is None:
             self.stop()
             return
-        if home is not None:
-            note = f"{BOOT_ID.read_text('ascii').strip()} {folder}\n"
-            if not again and (home / RUNNING).exists() and (home / RUNNING).read_text("utf-8") == note:
+        if directory is not None:
+            mark = f"{BOOT_ID.read_text('ascii').strip()} {folder}\n"
+            if not again and (directory / RUNNING).exists() and (directory / RUNNING).read_text("utf-8") == mark:
                 raise UnavailableError(
-                    f"the program ended unexpectedly while {folder} was the shadow; a reload tries it again"
+                    f"the program ended unexpectedly while {folder} was the shadow; reload to try it again"
                 )
-            files.write_text(home / RUNNING, note)
+            files.write_text(directory / RUNNING, mark)
         bundle = installation.load_shadow(folder, recording=settings.camera.is_recording)
         self._machine = ExpressionMachine(bundle.labels, settings.expression)
         self.id, self._bundle = bundle.id, bundle
@@ -126,4 +125,4 @@ class Shadow:
     def _end(self, error: Exception) -> None:
         self.id = self._bundle = None
         self.problem = " ".join(str(error).split()) or type(error).__name__
-        log.warning("there is no shadow: %s", self.problem)
+        log.warning("no shadow runs: %s", self.problem)

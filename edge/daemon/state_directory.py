@@ -1,6 +1,6 @@
-"""What a device remembers over restarts, in the folder that systemd gives the service.
+"""What a device remembers over restarts, in the folder that systemd gives the service (systemd.exec(5)).
 
-Started by hand there is no such folder, and nothing is remembered: whoever starts it means it.
+A daemon started by hand has no such folder and remembers nothing: whoever starts it decides each time.
 """
 
 from __future__ import annotations
@@ -17,75 +17,77 @@ from edge.errors import ConfigError, OutputError
 log = logging.getLogger(__name__)
 
 PAUSED = "paused"
+"""File that exists while the device is paused."""
 BASELINE = "baseline.npz"
+"""File with the neutral baseline."""
 
 
-def folder() -> Path | None:
-    """Where it may be written (systemd.exec(5), StateDirectory=); None: nowhere."""
-    # Of several, separated by colons, the first.
+def path() -> Path | None:
+    """The state directory; None: there is none."""
+    # StateDirectory= may name several, separated by colons.
     name = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(name) if name else None
 
 
-def paused() -> bool:
-    """Whether the device was paused when it was last running."""
-    home = folder()
-    return home is not None and (home / PAUSED).exists()
+def load_paused() -> bool:
+    """Whether the device was paused when it last ran."""
+    folder = path()
+    return folder is not None and (folder / PAUSED).exists()
 
 
-def keep_paused(*, paused: bool) -> None:
-    """Remember whether it is paused. What cannot be written is told, and forgotten at the next start."""
-    home = folder()
-    if home is None:
+def save_paused(*, paused: bool) -> None:
+    """Remember whether the device is paused. If that fails, a warning says that a restart will resume."""
+    folder = path()
+    if folder is None:
         return
     try:
         if paused:
-            files.write_text(home / PAUSED, "")
+            files.write_text(folder / PAUSED, "")
         else:
             with contextlib.suppress(FileNotFoundError):
-                (home / PAUSED).unlink()
-                files.sync(home)
+                (folder / PAUSED).unlink()
+                files.sync(folder)
     except OSError as error:
-        log.warning("%s: cannot be written (%s), so a restart will forget the pause", home, error.strerror)
+        log.warning("can't write to %s (%s): the pause won't outlast a restart", folder, error.strerror)
 
 
-def baseline() -> Baseline | None:
-    """The neutral face that was measured last. What cannot be read is told, left, and taken for none."""
-    home = folder()
-    if home is None:
+def load_baseline() -> Baseline | None:
+    """The neutral baseline measured last; None: none, or an unreadable one, which a warning names and which stays."""
+    folder = path()
+    if folder is None:
         return None
-    path = home / BASELINE
+    file = folder / BASELINE
     try:
-        return Baseline.load(path.read_bytes())
+        return Baseline.load(file.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("%s cannot be read (%s), so nobody's neutral face is known", path, error.strerror)
+        log.warning("can't read %s (%s): no neutral baseline is in use", file, error.strerror)
     except ConfigError as error:
-        log.warning("%s: %s", path, error)
+        log.warning("%s: %s", file, error)
     return None
 
 
-def keep_baseline(baseline: Baseline | None) -> bool:
-    """Remember a neutral face, or forget it.
+def save_baseline(baseline: Baseline | None) -> bool:
+    """Remember a neutral baseline; None: forget it.
 
     Returns:
-        False: there is no folder to keep it in.
+        False if there is no state directory.
 
     Raises:
-        OutputError: the folder cannot be written; it is as it was.
+        OutputError: the directory can't be written to; it is unchanged.
     """
-    home = folder()
-    if home is None:
+    folder = path()
+    if folder is None:
         return False
-    path = home / BASELINE
+    file = folder / BASELINE
     try:
         if baseline is not None:
-            # A face is nobody else's business, whatever the umask is.
-            files.write_bytes(path, baseline.dump(), 0o600)
-        elif path.exists():
-            path.unlink()
-            files.sync(home)
+            # Whatever the umask is: a face is nobody else's business.
+            files.write_bytes(file, baseline.dump(), 0o600)
+        elif file.exists():
+            file.unlink()
+            files.sync(folder)
     except OSError as error:
-        raise OutputError(f"{home} cannot be written ({error.strerror})") from error
+        raise OutputError(f"can't write to {folder} ({error.strerror})") from error
     return True

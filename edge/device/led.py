@@ -1,4 +1,4 @@
-"""The activity light of the board, which blinks so that a person sees which device is meant."""
+"""The activity LED of the board, which blinks to show a person which device is meant."""
 
 from __future__ import annotations
 
@@ -10,57 +10,50 @@ from typing import Final
 
 from edge.errors import PermissionRefusedError, UnavailableError
 
-LIGHTS: Final = Path("/sys/class/leds")
+LEDS: Final = Path("/sys/class/leds")
+"""Folder of the kernel with a folder for each LED, with its files `trigger` and `brightness` (leds-class.rst)."""
 NAMES: Final = ("ACT", "led0")
-"""As the kernel of Raspberry Pi OS calls it, and as it did until 2022."""
+"""Names of the activity LED in the kernel of Raspberry Pi OS: the one of today, and the one until 2022."""
 BLINKS: Final = 20
+"""Number of changes between on and off."""
 BLINK_S: Final = 0.25
-"""On, and off again, so long each: ten seconds in all."""
+"""Time between two changes."""
 
 
-class Light:
-    """One light, and what it showed before."""
+def blink(leds: Path = LEDS) -> str:
+    """Let the activity LED blink for five seconds, in a thread of its own, then give it back to the kernel.
 
-    def __init__(self, folder: Path) -> None:
-        """Look at it.
-
-        Args:
-            folder: of the light, with its files `trigger` and `brightness` (the kernel's leds-class.rst).
-
-        Raises:
-            PermissionRefusedError: this user may not change it.
-        """
-        self._folder = folder
-        try:
-            shown = re.search(r"\[(.+?)\]", (folder / "trigger").read_text())
-            self._before = shown.group(1) if shown else "none"
-            (folder / "trigger").write_text("none")
-        except OSError as error:
-            raise PermissionRefusedError(f"the light {folder.name} cannot be changed ({error.strerror})") from error
-
-    def blink(self) -> None:
-        """Blink, then let it show again what it showed; all of it in a thread of its own."""
-        threading.Thread(target=self._blink, name="light", daemon=True).start()
-
-    def _blink(self) -> None:
-        pause = threading.Event()
-        with contextlib.suppress(OSError):  # unplugged meanwhile: there is nothing left to put right
-            for number in range(BLINKS):
-                (self._folder / "brightness").write_text("1" if number % 2 == 0 else "0")
-                pause.wait(BLINK_S)
-        with contextlib.suppress(OSError):
-            (self._folder / "trigger").write_text(self._before)
-
-
-def blink(lights: Path = LIGHTS) -> str:
-    """Let the board's light blink for some seconds; its name.
+    Returns:
+        The name of the LED.
 
     Raises:
-        UnavailableError: there is none.
-        PermissionRefusedError: this user may not change it.
+        UnavailableError: this board has none.
+        PermissionRefusedError: this user may not control it.
     """
     for name in NAMES:
-        if (lights / name / "trigger").exists():
-            Light(lights / name).blink()
+        led = leds / name
+        if (led / "trigger").exists():
+            before = _take(led)
+            threading.Thread(target=_blink, args=(led, before), name="led", daemon=True).start()
             return name
-    raise UnavailableError("this board has no light that can blink")
+    raise UnavailableError("this board has no LED to blink")
+
+
+def _take(led: Path) -> str:
+    """Take an LED from the kernel. Return what triggered it before."""
+    try:
+        active = re.search(r"\[(.+?)\]", (led / "trigger").read_text())
+        (led / "trigger").write_text("none")
+    except OSError as error:
+        raise PermissionRefusedError(f"LED {led.name} can't be controlled ({error.strerror})") from error
+    return active[1] if active else "none"
+
+
+def _blink(led: Path, before: str) -> None:
+    pause = threading.Event()
+    with contextlib.suppress(OSError):  # unplugged
+        for number in range(BLINKS):
+            (led / "brightness").write_text("1" if number % 2 == 0 else "0")
+            pause.wait(BLINK_S)
+    with contextlib.suppress(OSError):
+        (led / "trigger").write_text(before)

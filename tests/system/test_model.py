@@ -89,7 +89,7 @@ def test_after_a_crash_the_service_goes_on_without_the_shadow_until_it_is_asked_
     assert problem.startswith(
         f"the program ended unexpectedly while /var/lib/emotion-edge/models/{OTHER} was the shadow"
     )
-    assert any(f"there is no shadow: {problem}" in line for line in service.journal())
+    assert any(f"no shadow runs: {problem}" in line for line in service.journal())
     until(service.is_ready, "the service runs", HEARD_S)
     service.run("systemctl", "reload", UNIT)
     until(lambda: switched(listener, FIRST, OTHER), "info names it again", HEARD_S)

@@ -31,7 +31,7 @@ from edge.classifier.features import Features
 from edge.cli import main
 from edge.commands import calibrate
 from edge.daemon import state_directory
-from edge.device import led as light
+from edge.device import led
 from edge.errors import PermissionRefusedError, UnavailableError
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import CameraSettings, MeshSettings
@@ -224,30 +224,30 @@ def test_it_is_announced_to_home_assistant_whenever_that_starts(device, listener
     until(lambda: [m for m in list(listener.heard) if m.topic == topic.replace("kitchen", "cellar")], "and a new one")
 
 
-def led(folder: Path, name: str) -> Path:
-    light = folder / name
-    light.mkdir(parents=True)
-    (light / "trigger").write_text("none rfkill-any [mmc0] default-on\n")
-    (light / "brightness").write_text("0")
-    return light
+def new_led(folder: Path, name: str) -> Path:
+    one = folder / name
+    one.mkdir(parents=True)
+    (one / "trigger").write_text("none rfkill-any [mmc0] default-on\n")
+    (one / "brightness").write_text("0")
+    return one
 
 
 @pytest.mark.parametrize("name", ["ACT", "led0"])
-def test_the_light_of_the_board_blinks_and_shows_again_what_it_showed(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(light, "BLINK_S", 0.01)
-    folder = led(tmp_path, name)
-    assert light.blink(tmp_path) == name
+def test_the_led_of_the_board_blinks_and_shows_again_what_it_showed(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(led, "BLINK_S", 0.01)
+    folder = new_led(tmp_path, name)
+    assert led.blink(tmp_path) == name
     until(lambda: (folder / "trigger").read_text() == "mmc0", "it is as it was")
 
 
-def test_without_a_light_it_says_so(tmp_path):
-    with pytest.raises(UnavailableError, match="no light"):
-        light.blink(tmp_path)
-    folder = led(tmp_path, "ACT")
+def test_without_an_led_it_says_so(tmp_path):
+    with pytest.raises(UnavailableError, match="no LED"):
+        led.blink(tmp_path)
+    folder = new_led(tmp_path, "ACT")
     (folder / "trigger").unlink()
     (folder / "trigger").mkdir()
-    with pytest.raises(PermissionRefusedError, match="cannot be changed"):
-        light.blink(tmp_path)
+    with pytest.raises(PermissionRefusedError, match="can't be controlled"):
+        led.blink(tmp_path)
 
 
 @pytest.fixture
@@ -341,7 +341,7 @@ def begun(person: Device, listener: Listener) -> None:
     started(listener)
     ask(listener, "calibrate", '{"id": "first"}')
     ask(listener, "calibrate", '{"id": "second"}')
-    assert answered(listener)["message"] == "a calibration is under way: wait for its end"
+    assert answered(listener)["message"] == "a calibration is already in progress: wait until it has finished"
 
 
 def probabilities(listener: Listener) -> dict[str, float]:
@@ -356,7 +356,7 @@ def test_a_neutral_face_is_measured_used_kept_and_cleared(person, listener, brok
     ask(listener, "calibrate", '{"id": "7"}')
     answer = answered(listener)
     assert (answer["id"], answer["ok"]) == ("7", True), answer
-    assert re.fullmatch(r"calibrated on \d+ frames of 1.5 s", answer["message"])
+    assert re.fullmatch(r"measured the neutral baseline on \d+ frames in 1.5 s", answer["message"])
     until(lambda: baseline(listener), "info says so")
     Draft202012Validator(json.loads((SCHEMAS / "info.json").read_text())).validate(listener.payloads("info")[-1])
     until(
@@ -373,11 +373,11 @@ def test_a_neutral_face_is_measured_used_kept_and_cleared(person, listener, brok
     assert retained(broker.port)["info"]["baseline"] == measured
     assert measured is not None
     ask(listener, "calibrate", '{"clear": true}')
-    assert answered(listener, 2)["message"] == "the calibration is forgotten"
+    assert answered(listener, 2)["message"] == "cleared the neutral baseline"
     until(lambda: baseline(listener) is None, "info says so")
     assert not file.exists()
     log = person.stop()
-    assert f", calibrated {measured}" in log, "it is told at the start"
+    assert f", neutral baseline of {measured}" in log, "it is told at the start"
     assert "Traceback" not in log
 
 
@@ -387,7 +387,7 @@ def test_started_by_hand_it_says_for_how_long_it_holds(person, listener):
     ask(listener, "calibrate")
     answer = answered(listener)
     assert answer["ok"]
-    assert answer["message"].endswith(" frames of 1.5 s, until it is stopped")
+    assert answer["message"].endswith(" frames in 1.5 s, for this run only")
     assert not list(person.state.iterdir())
 
 
@@ -401,7 +401,7 @@ def test_nobody_is_there_or_nobody_looks(tmp_path, broker, listener, recordings)
     ask(listener, "pause")
     ask(listener, "calibrate")
     answer = answered(listener, 2)
-    assert (answer["ok"], answer["message"]) == (False, "the camera is paused: send resume, and calibrate again")
+    assert (answer["ok"], answer["message"]) == (False, "the camera is paused: send resume, then calibrate again")
     device.stop()
 
 
@@ -420,9 +420,9 @@ def test_who_does_not_keep_still_is_told_and_events_go_on(device, listener):
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ("pause", "the camera was paused before the calibration was over: calibrate again"),
-        ("reload", "settings and model were reloaded before the calibration was over: calibrate again"),
-        ("calibrate", "the calibration was cleared before the calibration was over: calibrate again"),
+        ("pause", "the camera was paused before the calibration finished: calibrate again"),
+        ("reload", "settings and model were reloaded before the calibration finished: calibrate again"),
+        ("calibrate", "the neutral baseline was cleared before the calibration finished: calibrate again"),
     ],
 )
 def test_what_comes_in_between_ends_it_with_an_answer(person, listener, command, reason):
@@ -438,7 +438,7 @@ def test_what_comes_in_between_ends_it_with_an_answer(person, listener, command,
 def test_the_end_of_the_program_or_its_source_ends_it_with_an_answer(person, listener, recordings):
     begun(person, listener)
     person.stop()
-    assert answered(listener, 2)["message"].startswith("it was stopped before")
+    assert answered(listener, 2)["message"].startswith("the daemon was stopped before")
     person.config.write_text(person.config.read_text().replace("/neutral", "/short"))
     until(lambda: newest(listener)["faces"] == [], "it has ended")
     person.start()
@@ -459,8 +459,8 @@ def test_on_a_full_disk_it_holds_until_a_restart_and_says_so(person, listener):
         answer = answered(listener)
         assert not answer["ok"]
         assert answer["message"].endswith(
-            f", but a restart undoes it, for {person.state} cannot be written (No space left on device): "
-            "make room, and ask again"
+            f", but only until the next restart: can't write to {person.state} (No space left on device); "
+            "free some space and try again"
         )
         assert baseline(listener)
         assert [path.name for path in person.state.iterdir()] == ["ballast"]
@@ -509,12 +509,12 @@ def test_another_model_is_told_of_the_face_and_one_that_takes_none_is_not(person
     assert baseline(listener) is None
     until(lambda: button(listener) == {"platform": "button"}, "Home Assistant takes it away")
     ask(listener, "calibrate")
-    assert "model older cannot be told of a neutral face" in answered(listener, 2)["message"]
+    assert "model older does not support a neutral baseline" in answered(listener, 2)["message"]
     person.config.write_text(f"{settings}[model]\nbundle = '{LANDMARK_BUNDLE}'\n")
     ask(listener, "reload")
     until(lambda: baseline(listener) == measured, "it is the person's, not the model's")
     until(lambda: "command_topic" in button(listener), "Home Assistant has it again")
-    assert person.stop().count("the calibration is not in use") == 1
+    assert person.stop().count("the measured one is not in use") == 1
 
 
 def test_the_command_line_asks_and_prints_the_answer(person, listener, broker, capfd, monkeypatch):
@@ -524,9 +524,9 @@ def test_the_command_line_asks_and_prints_the_answer(person, listener, broker, c
     assert main(ours) == 0
     first, second = capfd.readouterr().out.splitlines()
     assert first == "look at the camera with a relaxed face for 5 s"
-    assert re.fullmatch(r"calibrated on \d+ frames of 1.5 s", second)
+    assert re.fullmatch(r"measured the neutral baseline on \d+ frames in 1.5 s", second)
     assert main([*ours, "--clear"]) == 0
-    assert capfd.readouterr().out == "the calibration is forgotten\n"
+    assert capfd.readouterr().out == "cleared the neutral baseline\n"
     ask(listener, "pause")
     until(lambda: newest(listener)["paused"], "paused")
     assert main(ours) == 1
@@ -555,6 +555,6 @@ def test_on_the_device_the_access_list_lets_its_own_user_calibrate(person, new_b
     with Listener(fenced.port, "emotion/#", username="listener", password="right") as listener:  # noqa: S106
         started(listener)
     assert main(["calibrate", "--mqtt", url, "--device", "kitchen", "--clear"]) == 0
-    assert capfd.readouterr().out == "the calibration is forgotten\n"
+    assert capfd.readouterr().out == "cleared the neutral baseline\n"
     monkeypatch.setattr(calibrate, "PRESENT_S", 0.2)
     assert main(["calibrate", "--mqtt", url.replace("kitchen", "cellar"), "--device", "kitchen"]) == os.EX_UNAVAILABLE

@@ -271,7 +271,7 @@ def test_what_cannot_be_taken_over_is_said_and_all_goes_on(start, reload, broker
     before, *after = listener.payloads("info")
     assert before["problem"] is None
     for reason, line, info in zip(REFUSED, lines, after, strict=True):
-        assert line.startswith("WARNING reload refused, all goes on as before: ")
+        assert line.startswith("WARNING reload refused, nothing has changed: ")
         assert reason in line
         assert reason in info["problem"]
     assert [kind for kind in kinds(listener) if kind != "update"] == ["new", "end"], "the face goes on"
@@ -298,7 +298,7 @@ def test_another_device_name_needs_another_connection(start, reload, broker):
         status, complaints = finish(daemon, signal.SIGTERM)
         until(lambda: new.payloads("availability")[-1:] == ["offline"], "offline is said")
     assert status == 0, complaints
-    assert "connecting anew, as 'other'" in complaints
+    assert "reconnecting as 'other'" in complaints
     assert (kinds(old)[0], kinds(old)[-1]) == ("new", "end")
     assert (kinds(new)[0], kinds(new)[-1]) == ("new", "end")
     assert old.payloads("availability") == new.payloads("availability") == ["online", "offline"]
@@ -338,6 +338,6 @@ def test_a_hot_processor_looks_at_fewer_pictures(broker, tmp_path):
     SCHEMAS["health"].validate(health)
     assert (health["target_fps"], health["cpu_temperature_c"]) == (12, 81)
     assert 0 < health["fps"] <= 13, "not more than that, however little else there is to do"
-    (line,) = [line for line in complaints.splitlines() if "pictures a second" in line]
-    assert line == "WARNING the processor is at 81 degrees Celsius: fewer pictures a second are looked at, now 12"
+    (line,) = [line for line in complaints.splitlines() if "frame rate" in line]
+    assert line == "WARNING the processor is at 81 °C: lowering the frame rate to 12 fps"
     assert kinds(listener).count("new") == 1, "a face is not lost in the pauses"

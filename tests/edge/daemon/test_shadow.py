@@ -166,7 +166,7 @@ def test_a_shadow_that_cannot_be_loaded_is_told_and_stops_nothing(store, start, 
     assert (info["shadow"], info["problem"]) == (None, None)
     assert "classifier.tflite is not the file that the manifest describes" in info["shadow_problem"]
     (line,) = [line for line in complaints.splitlines() if "shadow" in line]
-    assert line.startswith("WARNING there is no shadow: model bundle")
+    assert line.startswith("WARNING no shadow runs: model bundle")
     assert listener.payloads("shadow/state") == []
 
 
