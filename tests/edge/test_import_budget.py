@@ -27,7 +27,7 @@ OWN = {
     "state_directory",
     "edge.device": "journal led system systemd versions",
     "edge.face_mesh": "detector landmarker litert models one_euro tracking",
-    "edge.messages": "commands home_assistant payloads topics",
+    "edge.messages": "commands home_assistant payloads topics untrusted",
     "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
 }
 """The rooms of the project and the modules of each: exactly these."""

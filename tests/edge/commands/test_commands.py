@@ -49,7 +49,7 @@ def emotion_edge(*arguments, **environment) -> subprocess.CompletedProcess:
         try:
             status = main([str(argument) for argument in arguments])
         except SystemExit as end:  # --help
-            status = end.code
+            status = int(end.code or 0)
         finally:
             logging.captureWarnings(capture=False)
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
