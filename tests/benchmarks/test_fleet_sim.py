@@ -26,7 +26,7 @@ def test_a_small_fleet_is_simulated(options):
     try:
         out, complaints = simulation.communicate(timeout=300)
     finally:
-        simulation.terminate()  # it takes its broker and devices with it
+        simulation.terminate()  # it stops its broker and devices
     assert (simulation.returncode, complaints) == (0, "")
     figures = json.loads(out)
     assert figures["devices"] == figures["status_online"] == DEVICES
