@@ -323,9 +323,7 @@ def _known_as(source: Path, scratch: Path) -> Iterator[None]:
 
 def _told(message: str, message_id: str, name: str, before: str) -> str:
     """The message, which is now in the journal too, where there is one: `journalctl -t emotion-edge`."""
-    journal.tell_journal(
-        message, syslog.LOG_NOTICE, {"MESSAGE_ID": message_id, "BUNDLE": name, "BUNDLE_BEFORE": before}
-    )
+    journal.write_entry(message, syslog.LOG_NOTICE, {"MESSAGE_ID": message_id, "BUNDLE": name, "BUNDLE_BEFORE": before})
     return message
 
 

@@ -1,1 +1,1 @@
-"""The machine: sensors, LED, systemd, the journal, versions."""
+"""The machine: sensors, LED, systemd, journal, versions."""

@@ -1,4 +1,4 @@
-"""The journal: log lines with their priority, and entries with fields of their own."""
+"""systemd's journal: log lines with a priority, and entries with fields of their own."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CHANGED = "3cba47f0229c4213af24a836b5c56602"
-"""MESSAGE_ID of a face that came, changed its expression, or left: `journalctl MESSAGE_ID=...`."""
+"""MESSAGE_ID of a face that appeared, changed its expression, or left: `journalctl MESSAGE_ID=...`."""
 RELOADED = "738e1914fc034dedb042f5d0a9710ebd"
-"""MESSAGE_ID of settings and bundle that were taken over while running."""
+"""MESSAGE_ID of a reload."""
 REFUSED = "13cd7a54e487473bbecaf74a12fc15cd"
-"""MESSAGE_ID of settings or a bundle that were not; the ones before go on."""
+"""MESSAGE_ID of a reload that was refused."""
 IDENTIFIER = "emotion-edge"
-"""SYSLOG_IDENTIFIER: the name that systemd gives the lines of our stderr."""
+"""SYSLOG_IDENTIFIER, equal to the one that systemd gives to the lines of our stderr."""
 JOURNAL = "/run/systemd/journal/socket"
-"""Where journald takes entries with fields of their own (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+"""Socket of journald for entries with fields of their own (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-"""Levels of logging as those of syslog(3); what is below is 7."""
+"""Levels of logging and their priority in syslog(3); lower levels are 7."""
 
 
 class JournalHandler(logging.StreamHandler[Any]):
-    """Log lines for a stderr that is the journal: with their priority (sd-daemon(3)) instead of its name.
+    """Writes log lines to a stderr that leads to the journal, with their priority in front (sd-daemon(3)).
 
-    A record with fields (see `fields`) goes to journald itself, and to stderr only where that does not answer.
+    A record with fields (see `fields`) goes to journald directly, and to stderr only if that fails.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
         extra: Mapping[str, str] | None = getattr(record, "journal", None)
-        if extra is None or not tell_journal(record.getMessage(), _priority(record), extra):
+        if extra is None or not write_entry(record.getMessage(), _priority(record), extra):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -44,10 +44,10 @@ class JournalHandler(logging.StreamHandler[Any]):
 
 
 def stderr_is_journal() -> bool:
-    """Whether stderr leads to the journal, as JOURNAL_STREAM tells (systemd.exec(5))."""
+    """Whether stderr leads to the journal, which JOURNAL_STREAM identifies (systemd.exec(5))."""
     try:
         stderr = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError, AttributeError):  # closed, or none at all
+    except (OSError, ValueError, AttributeError):  # closed, or missing
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
@@ -60,22 +60,25 @@ def log_to_journal() -> None:
 
 
 def fields(message_id: str, **values: object) -> dict[str, dict[str, str]]:
-    """The `extra` of a log record that has fields of its own in the journal.
+    """The `extra` for a log record that gets fields of its own in the journal.
 
     Args:
-        message_id: what kind of message it is, 32 hexadecimal digits.
-        values: by name, in capitals.
+        message_id: kind of the message, 32 hexadecimal digits.
+        values: fields by name, which is in capitals.
     """
     return {"journal": {"MESSAGE_ID": message_id, **{name: str(value) for name, value in values.items()}}}
 
 
-def tell_journal(message: str, priority: int, extra: Mapping[str, str]) -> bool:
-    """Write an entry with fields of its own to the journal; whether it was taken.
+def write_entry(message: str, priority: int, extra: Mapping[str, str]) -> bool:
+    """Write an entry with fields of its own to the journal.
 
     Args:
-        message: a line.
+        message: one line.
         priority: as in syslog(3).
-        extra: the fields, by name, in capitals.
+        extra: fields by name, which is in capitals.
+
+    Returns:
+        Whether journald took it.
     """
     entry = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER, **extra}
     try:
@@ -89,9 +92,9 @@ def tell_journal(message: str, priority: int, extra: Mapping[str, str]) -> bool:
 
 
 def encoded(entry: Mapping[str, str]) -> bytes:
-    """An entry as journald's native protocol has it: a value of several lines is preceded by its length.
+    """An entry in journald's native protocol, where the length of a value precedes it if it has several lines.
 
-    An entry larger than a datagram would have to travel in a file; ours are a hundredth of that.
+    An entry larger than a datagram would need a file; ours are a hundredth of that.
     """
     parts = []
     for name, value in entry.items():

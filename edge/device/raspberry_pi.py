@@ -1,4 +1,4 @@
-"""The faults that are usual on a Raspberry Pi, each found in the files it has under `root`, in a line that helps."""
+"""The usual faults of a Raspberry Pi, found in the files under `root`, each in one line with its remedy."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BOOT_CONFIGS = ("boot/firmware/config.txt", "boot/config.txt")
-"""Since Bookworm, and before."""
+"""Configuration of the firmware, since Bookworm and before."""
 PACKAGES = "usr/lib/python3/dist-packages"
-"""Where the distribution's Python packages lie."""
+"""Folder of the distribution's Python packages."""
 
 HOT_C = 80.0
-"""From here on the firmware slows the processor down (Raspberry Pi documentation, "Frequency management")."""
+"""Degrees Celsius at which the firmware throttles (Raspberry Pi documentation, "Frequency management")."""
 SUPPLIES = {"4": "5.1 V, 3 A", "5": "5.1 V, 5 A"}
-"""What the official power supply of a model delivers."""
+"""Ratings of the official power supplies, by generation."""
 
 _LEGACY = re.compile(r"start_x=1|start_file=start4?_?x\.elf")
-"""Lines that hand the camera over to the firmware (Raspberry Pi documentation, "Legacy config.txt options")."""
+"""Lines that give the camera to the firmware (Raspberry Pi documentation, "Legacy config.txt options")."""
 _FINDS_CAMERAS = re.compile(r"camera_auto_detect=1|dtoverlay=(imx|ov|arducam)\w+")
-"""Lines that tell the kernel of a camera: whichever is found, or one by its sensor."""
+"""Lines that make the kernel look for a camera: for any, or for one by its sensor."""
 _CONTACTS = {
     "Raspberry Pi 3 Model": "the HDMI socket",
     "Raspberry Pi 4 Model": "the HDMI sockets",
     "Raspberry Pi 5 Model": "the Ethernet socket",
 }
-"""Where the bare side of the cable looks at the board's end (Raspberry Pi documentation, "Camera")."""
+"""Sockets that the contacts of the cable face at the board's end (Raspberry Pi documentation, "Camera")."""
 
 
 def generation(root: Path) -> str:
-    """`4` for a Pi 4, 400 and Compute Module 4, and so on; empty for a Pi of another naming, or another machine."""
+    """`4` for a Pi 4, 400 or Compute Module 4, and so on; empty for other models and machines."""
     found = re.match(r"Raspberry Pi (?:Compute Module )?(\d)", system.board(root))
     return found[1] if found else ""
 
 
 def is_raspberry_pi(root: Path) -> bool:
-    """Whether the device tree says so."""
+    """Whether this machine is a Raspberry Pi, according to the device tree."""
     return system.board(root).startswith("Raspberry Pi")
 
 
 def power(root: Path) -> str:
-    """Judge the power supply.
+    """Check the power supply.
 
     Raises:
-        UnavailableError: the voltage is too low, or was since the start.
+        UnavailableError: the voltage is too low, or was at some time since the boot.
     """
     flags = system.firmware_flags(root)
     _, low = system.throttling(root)
@@ -60,36 +60,38 @@ def power(root: Path) -> str:
     if low:
         raise UnavailableError(f"the voltage is too low: {advice}")
     if flags is not None and flags & system.UNDER_VOLTAGE << system.SINCE_BOOT:
-        raise UnavailableError(f"the voltage has been too low since the start: {advice}; a restart forgets it")
+        raise UnavailableError(f"the voltage has been too low since the boot: {advice}; a reboot clears this")
     if flags is not None:
-        return "the voltage has been high enough since the start"
-    return "the voltage is not known here" if low is None else "the voltage is high enough now"
+        return "the voltage has been high enough since the boot"
+    return "the voltage is unknown" if low is None else "the voltage is high enough now"
 
 
 def heat(root: Path) -> str:
-    """Judge the temperature.
+    """Check the temperature.
 
     Raises:
-        UnavailableError: it is so hot that the firmware slows the processor down.
+        UnavailableError: the processor is so hot that the firmware throttles it.
     """
     celsius = system.cpu_temperature_c(root)
-    found = "the temperature is not known here" if celsius is None else f"the processor is at {celsius:.0f} °C"
+    found = "the temperature is unknown" if celsius is None else f"the processor is at {celsius:.0f} °C"
     throttled, low = system.throttling(root)
     if (throttled and not low) or (celsius is not None and celsius >= HOT_C):
-        raise UnavailableError(f"{found} and slowed down: give it a heat sink, a fan or more air, or lower camera.fps")
+        raise UnavailableError(
+            f"{found} and throttled: add a heat sink or a fan, improve the airflow, or lower camera.fps"
+        )
     flags = system.firmware_flags(root) or 0
     slowed = flags & (system.FREQUENCY_CAPPED | system.THROTTLED) << system.SINCE_BOOT
-    # At a low voltage the firmware slows it down too.
+    # The firmware also throttles at a low voltage.
     if slowed and not flags & system.UNDER_VOLTAGE << system.SINCE_BOOT:
-        return f"{found}; it has been slowed down for heat since the start"
+        return f"{found}; it has been throttled for heat since the boot"
     return found
 
 
 def picamera2(root: Path) -> str:
-    """See whether the way to the Pi's own camera is the distribution's, all of it.
+    """Check picamera2, with all that it needs of the distribution.
 
     Returns:
-        The cameras that libcamera lists, separated by commas; empty: none.
+        Cameras listed by libcamera, separated by commas; empty: none.
 
     Raises:
         UnavailableError: the legacy camera stack is in the way, picamera2 is missing, or it does not work.
@@ -98,45 +100,43 @@ def picamera2(root: Path) -> str:
     for line in lines:
         if _LEGACY.fullmatch(line):
             raise UnavailableError(
-                f"{config} has {line}, which keeps the camera for the legacy stack: take the line out and reboot"
+                f"{config} has {line}, which reserves the camera for the legacy stack: remove that line and reboot"
             )
     packages = root / PACKAGES
     spec = find_spec("picamera2")
     if spec is None and (packages / "picamera2").exists():
-        raise UnavailableError(f"picamera2 is installed, but not seen by this Python: {hints.use_system_packages()}")
+        raise UnavailableError(f"picamera2 is installed, but this Python can't find it: {hints.use_system_packages()}")
     if spec is None:
         raise UnavailableError("picamera2 is missing: run `sudo apt install python3-picamera2`")
     import numpy as np
 
     if _within(spec.origin, packages) and not _within(np.__file__, packages):
         raise UnavailableError(
-            f"NumPy {np.__version__} in {Path(np.__file__).parent} is not the distribution's, which picamera2's "
-            f"compiled parts are made for: {hints.use_system_packages()}"
+            f"NumPy {np.__version__} in {Path(np.__file__).parent} is not the distribution's, for which "
+            f"picamera2 was compiled: {hints.use_system_packages()}"
         )
     try:
         from picamera2 import Picamera2
 
         return ", ".join(str(camera["Model"]) for camera in Picamera2.global_camera_info())
     except Exception as error:
-        # A broken installation: a library of another version raises whatever comes to its mind.
+        # A broken installation: a library of the wrong version may raise anything.
         raise UnavailableError(
             f"picamera2 does not work ({type(error).__name__}: {error}): {hints.use_system_packages()}"
         ) from error
 
 
 def no_camera(root: Path) -> str:
-    """What to do where libcamera lists no camera."""
+    """What to do if libcamera lists no camera."""
     config, lines = _boot_config(root)
     if lines and not any(_FINDS_CAMERAS.match(line) for line in lines):
-        return (
-            f"no camera is found, because none is looked for: add the line camera_auto_detect=1 to {config} and reboot"
-        )
+        return f"the kernel doesn't look for a camera: add the line camera_auto_detect=1 to {config} and reboot"
     name = system.board(root)
     turned = next(
-        (f", its contacts towards {socket}" for start, socket in _CONTACTS.items() if name.startswith(start)), ""
+        (f", with the contacts facing {socket}" for start, socket in _CONTACTS.items() if name.startswith(start)), ""
     )
     narrow = " (a Pi 5 needs the narrow one with 22 contacts)" if name.startswith("Raspberry Pi 5 Model") else ""
-    return f"no camera is found: switch off, push the camera's cable{narrow} home at both ends{turned}, and switch on"
+    return f"no camera found: switch off, push the camera cable{narrow} fully in at both ends{turned}, and switch on"
 
 
 def _within(file: str | None, folder: Path) -> bool:
@@ -144,9 +144,9 @@ def _within(file: str | None, folder: Path) -> bool:
 
 
 def _boot_config(root: Path) -> tuple[str, list[str]]:
-    """Name and settings of the firmware's configuration, as far as they hold for this board.
+    """Name of the firmware's configuration, and its lines that apply to this board.
 
-    A section in brackets narrows to a model what follows it (Raspberry Pi documentation, "Conditional filters").
+    A section in brackets limits the lines below it to a model (Raspberry Pi documentation, "Conditional filters").
     """
     for name in BOOT_CONFIGS:
         try:

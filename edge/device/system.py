@@ -1,4 +1,4 @@
-"""What the machine says of itself: memory, temperature, throttling, clock. Unknown is None, never a guess."""
+"""Memory, temperature, throttling and clock of this machine. What is unknown is None, never a guess."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import struct
 from pathlib import Path
 
 ROOT = Path("/")
-"""Where /proc, /sys and /dev are looked for."""
+"""Folder of /proc, /sys and /dev."""
 
 TIME_ERROR = 5
-"""What adjtimex(2) answers while the clock has not been set from anywhere."""
+"""Result of adjtimex(2) while the clock is not synchronised."""
 
 UNDER_VOLTAGE, FREQUENCY_CAPPED, THROTTLED = 1 << 0, 1 << 1, 1 << 2
-"""Bits of the firmware's get_throttled that tell of now (Raspberry Pi documentation, vcgencmd)."""
+"""Bits of the firmware's get_throttled for the present (Raspberry Pi documentation, vcgencmd)."""
 SINCE_BOOT = 16
-"""Shifted left by this, the same bits tell whether it has been so since the machine was switched on."""
+"""Shift of the bits that say the same for any time since the machine was switched on."""
 
 FIRMWARE_DEVICES = ("dev/vcio_gencmd", "dev/vcio")
-"""Of the group video. The first carries nothing but what vcgencmd asks; older kernels have only the second."""
+"""Devices of the firmware, of group video. The first allows only vcgencmd's questions; older kernels lack it."""
 KERNEL_FLAGS = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
-"""soc/soc:firmware on a Pi 4, soc@107c000000/soc@107c000000:firmware on a Pi 5; newer kernels have neither."""
+"""File of older kernels: in soc/soc:firmware on a Pi 4, soc@107c000000/soc@107c000000:firmware on a Pi 5."""
 
 _PROPERTY = 0xC0086400
 """_IOWR(100, 0, char *) of a 64-bit system (raspberrypi/linux, drivers/char/broadcom/vcio.c)."""
 _GENCMD = 0x00030080
 _GENCMD_BYTES = 1024
 _GENCMD_MESSAGE = struct.Struct(f"=6I{_GENCMD_BYTES}sI")
-"""Bytes in all, state, tag, bytes of its value, 0, result, text, end (raspberrypi/utils, vcgencmd.c)."""
+"""Message: its size, state, tag, size of its value, 0, result, text, end (raspberrypi/utils, vcgencmd.c)."""
 
 
 def rss_mb(pid: int | str = "self", root: Path = ROOT) -> float | None:
@@ -52,17 +52,16 @@ def cpu_temperature_c(root: Path = ROOT) -> float | None:
 
 
 def firmware_flags(root: Path = ROOT) -> int | None:
-    """What the firmware says of voltage and heat, now and since the start: the bits that `UNDER_VOLTAGE` begins."""
+    """The firmware's bits for voltage and throttling, now and since the boot; see `UNDER_VOLTAGE`."""
     answer = _ask_firmware("get_throttled", root) or ""  # throttled=0x50000
     return _hexadecimal(answer.rpartition("=")[2])
 
 
 def throttling(root: Path = ROOT) -> tuple[bool | None, bool | None]:
-    """Whether the firmware slows the processor down, and whether the voltage is too low, right now.
+    """Whether the firmware throttles the processor now, and whether the supply voltage is too low now.
 
-    The firmware itself is asked first. The file that older kernels have for it puts a warning ("deprecated") into
-    the kernel's log when it is read. For the voltage the kernel has a monitor of its own, which also sees a dip
-    that the firmware has forgotten a moment later.
+    The firmware itself is asked first: reading the file of older kernels puts a warning ("deprecated") into the
+    kernel's log. The kernel has a voltage monitor of its own, which also catches short dips.
     """
     flags = firmware_flags(root)
     if flags is None:
@@ -74,7 +73,7 @@ def throttling(root: Path = ROOT) -> tuple[bool | None, bool | None]:
 
 
 def _ask_firmware(question: str, root: Path) -> str | None:
-    """What `vcgencmd` would print, without starting a process for it."""
+    """The output of `vcgencmd`, without a process for it."""
     for name in FIRMWARE_DEVICES:
         message = bytearray(
             _GENCMD_MESSAGE.pack(_GENCMD_MESSAGE.size, 0, _GENCMD, _GENCMD_BYTES, 0, 0, question.encode(), 0)
@@ -93,7 +92,7 @@ def _ask_firmware(question: str, root: Path) -> str | None:
 
 
 def _voltage_alarm(root: Path) -> bool | None:
-    """The alarm of the kernel's voltage monitor (drivers/hwmon/raspberrypi-hwmon.c); its number is any."""
+    """The alarm of the kernel's voltage monitor (drivers/hwmon/raspberrypi-hwmon.c), whichever number it has."""
     for name in root.glob("sys/class/hwmon/hwmon*/name"):
         if _read(name) == "rpi_volt":
             return {"0": False, "1": True}.get(_read(name.with_name("in0_lcrit_alarm")) or "")
@@ -108,19 +107,19 @@ def _hexadecimal(text: str) -> int | None:
 
 
 def clock_synchronised() -> bool:
-    """Whether the wall clock has been set from a time server; a Pi without one starts in the past."""
-    # struct timex is at most 208 bytes; all zero only asks.
+    """Whether a time server has set the wall clock. Without one, a Pi boots with a time of the past."""
+    # struct timex has at most 208 bytes; all zero means a query.
     answer: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(256))
     return 0 <= answer < TIME_ERROR
 
 
 def board(root: Path = ROOT) -> str:
-    """Model of the board as the device tree tells it, as in `Raspberry Pi 4 Model B Rev 1.5`; empty without one."""
+    """Model of the board from the device tree, as in `Raspberry Pi 4 Model B Rev 1.5`; empty if there is none."""
     return (_read(root / "proc/device-tree/model") or "").rstrip("\0")
 
 
 def machine() -> str:
-    """Model of the board where it tells, and the processor architecture."""
+    """Model of the board, if known, and architecture of the processor."""
     return ", ".join(filter(None, (board(), platform.machine())))
 
 

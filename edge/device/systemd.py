@@ -1,7 +1,7 @@
-"""The daemon as a service: what it says to systemd and to the journal, and what signals ask of it.
+"""Notifications to systemd: start, reload, status, watchdog and end.
 
-Through systemd-python where it is installed (python3-systemd, which has no wheel), else through the two sockets
-that it would use itself. Without systemd nothing is said, and the log goes to stderr as it always does.
+They go through systemd-python where it is installed (python3-systemd, which has no wheel), else to the socket that it
+would use. Without systemd they go nowhere.
 """
 
 from __future__ import annotations
@@ -20,60 +20,60 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-FEED_SHARE = 4
-"""The watchdog is fed this often within the time that it waits. sd_watchdog_enabled(3) recommends twice; a frame
-comes when it comes, so twice as often again."""
+FEEDS_PER_TIMEOUT = 4
+"""Notifications within one timeout of the watchdog. sd_watchdog_enabled(3) recommends two; four leave room for late
+frames."""
 
 
 class Systemd:
-    """What systemd is told of this process (sd_notify(3)). Nothing is sent where NOTIFY_SOCKET is not set."""
+    """Notifies systemd about this process (sd_notify(3)), if NOTIFY_SOCKET is set."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Find out what systemd wants.
+        """Read the timeout of the watchdog.
 
         Args:
             clock: monotonic s.
         """
         self._clock = clock
-        self._feed_s = _watchdog_s() / FEED_SHARE
+        self._feed_s = _watchdog_s() / FEEDS_PER_TIMEOUT
         self._fed_at = float("-inf")
         self._status = ""
         self._started = False
 
     def ready(self) -> None:
-        """The start is over."""
+        """Notify that the start is complete."""
         self._started = True
         _notify("READY=1")
 
     def reloading(self) -> None:
-        """Settings are read again; `reloaded` ends it."""
-        # systemd 253 and later want to know when, to tell one reload from another.
+        """Notify that a reload begins; `reloaded` ends it."""
+        # systemd 253 and later need the time, to tell one reload from another.
         _notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def reloaded(self) -> None:
-        """The reload is over. During the start that goes unsaid: it would end the start as well."""
+        """Notify that the reload is complete. Before `ready` nothing is sent: it would end the start, too."""
         if self._started:
             _notify("READY=1")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """Notify that the end has begun."""
         _notify("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """The line that `systemctl status` shows; sent where it is another than before."""
+        """Set the line that `systemctl status` shows. It is sent only when it changes."""
         if text != self._status:
             self._status = text
             _notify("STATUS=" + " ".join(text.split()))
 
     def watchdog(self) -> None:
-        """All is well; sent no more often than the watchdog needs."""
+        """Feed the watchdog, as often as it needs at most."""
         if self._feed_s and self._clock() - self._fed_at >= self._feed_s:
             self._fed_at = self._clock()
             _notify("WATCHDOG=1")
 
 
 def _notify(state: str) -> None:
-    """Tell systemd, if it listens; what becomes of that never is our problem."""
+    """Send a notification. A failure is logged and has no other effect."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -81,14 +81,14 @@ def _notify(state: str) -> None:
         if (found := library("systemd.daemon")) is not None:
             found.notify(state)
         else:
-            # A leading @ stands for the null byte of the abstract namespace.
+            # A leading @ stands for the null byte of an abstract address.
             datagram("\0" + address[1:] if address.startswith("@") else address, state.encode())
     except OSError as error:
-        log.debug("systemd at %s was not told %s: %s", address, state, error)
+        log.debug("%s could not be sent to systemd at %s: %s", state, address, error)
 
 
 def _watchdog_s() -> float:
-    """How long the watchdog waits, in s; 0: there is none for this process."""
+    """Timeout of the watchdog, s; 0: this process has none."""
     try:
         microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))
         process = int(os.environ.get("WATCHDOG_PID", os.getpid()))

@@ -1,4 +1,4 @@
-"""Versions of what takes part in a reading."""
+"""Versions of the libraries that take part in a reading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.interpreter import runtime_name
 
 
 def library_versions() -> dict[str, str]:
-    """Program or library to version, of what takes part in a reading."""
+    """Versions of this program, of Python, and of the libraries that take part in a reading, by name."""
     return {
         "emotion_edge": edge.__version__,
         "python": platform.python_version(),

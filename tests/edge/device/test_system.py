@@ -57,7 +57,7 @@ def test_where_the_firmware_may_not_be_asked_an_older_kernel_tells(pi4, soc, fla
     (pi4.root / "sys/devices/platform/soc/soc:firmware/get_throttled").unlink()
     pi4.write(f"sys/devices/platform/{soc}/{soc}:firmware/get_throttled", f"{flags:x}\n")
     assert system.throttling(pi4.root) == expected
-    # What it tells of the past is forgotten within two seconds, so it is no word on the time since the start.
+    # It forgets the past within two seconds, so it says nothing about the time since the boot.
     assert system.firmware_flags(pi4.root) is None
 
 

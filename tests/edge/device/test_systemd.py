@@ -366,7 +366,8 @@ def test_a_name_server_that_is_silent_does_not_starve_the_watchdog(unit):
     unit.start("--camera", "demo", "--mqtt", "mqtt://localhost:9", fault="a name server that is silent")
     until(lambda: unit.notify.count(b"READY=1"), "it is ready")
     until(unit.hangs.exists, "the name server is asked")
-    fed, beyond_the_limit = unit.notify.count(b"WATCHDOG=1"), 2 * LOOP_LIMIT_S / (WATCHDOG_S / systemd.FEED_SHARE)
+    fed = unit.notify.count(b"WATCHDOG=1")
+    beyond_the_limit = 2 * LOOP_LIMIT_S / (WATCHDOG_S / systemd.FEEDS_PER_TIMEOUT)
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + beyond_the_limit, "the watchdog is fed")
 
 
