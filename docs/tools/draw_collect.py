@@ -69,7 +69,7 @@ def main(path: Path) -> None:
                         store.add(take, measured)
         collector = Collector(store, subject="p04", session="monday", consent=True, pictures=False, say=print)
         with (
-            contextlib.closing(Preview("127.0.0.1:0", device="livingroom", desk=collector)) as preview,
+            contextlib.closing(Preview("127.0.0.1:0", device="livingroom", panel=collector)) as preview,
             contextlib.closing(Chromium(HEIGHT)) as browser,
         ):
             screens = []
@@ -87,15 +87,15 @@ def _recording(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Coll
     """Let the person smile for the table."""
     signals = Signals()
     loop = threading.Thread(target=session.run, args=(camera, mesh, preview, collector, signals))
-    collector.ask({"do": "label", "label": LABELS.index("happiness")})
-    collector.ask({"do": "record", "subject": "p04", "session": "monday", "consent": True})
+    collector.perform({"do": "label", "label": LABELS.index("happiness")})
+    collector.perform({"do": "record", "subject": "p04", "session": "monday", "consent": True})
     loop.start()
     try:
         yield
     finally:
         signals.stop = True
         loop.join()
-        collector.ask({"do": "undo"})
+        collector.perform({"do": "undo"})
 
 
 if __name__ == "__main__":

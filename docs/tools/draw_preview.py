@@ -72,7 +72,7 @@ def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...]
         frame = Frame(demo.draw(times[-1]), times[-1])
         faces = mesh.process(frame)
         if machine.step(bundle.classifier.read(faces, frame.rgb), times[-1]):
-            preview.remember(machine.shown())
+            preview.update_timeline(machine.shown())
     return frame, faces, machine.shown()
 
 

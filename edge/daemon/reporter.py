@@ -121,7 +121,7 @@ class Reporter:
 
     def frame(self, frame: Frame, faces: Sequence[Face], started: float, finished: float) -> None:
         """Count a processed frame and show it in the preview; times in monotonic s."""
-        if self._preview is not None and self._preview.wanted:
+        if self._preview is not None and self._preview.has_viewers:
             self._preview.show(frame, faces, self._expressions.shown(), self._since_health.fps(started))
         for metrics in (self._since_health, self._since_status):
             metrics.frame(frame.captured_at, started, finished)
@@ -154,7 +154,7 @@ class Reporter:
         shown, clock = self._expressions.shown(), self._wall_clock
         if self._preview is not None:
             self._preview.paused = self._pipeline.paused
-            self._preview.remember(shown)
+            self._preview.update_timeline(shown)
         self._publisher.state(payloads.state(shown, at=now, clock=clock, paused=self._pipeline.paused))
         shadow = self._expressions.shadow
         if shadow.id is not None:

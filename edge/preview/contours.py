@@ -1,4 +1,4 @@
-"""The lines of the face mesh that make a face: what is drawn where no picture is shown."""
+"""The lines of the face mesh that are drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINE_LINES = (
     (168, 6, 197, 195, 5, 4, 1, 19, 94, 2),
     (4, 45, 220, 115, 48, 64, 98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4),
 )
-"""What frames the face, drawn fainter than what moves with its expression."""
+"""Outline and nose, drawn fainter than the parts that move with the expression."""
 BOLD_LINES = (
     # lips: outer, inner
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61),
@@ -19,12 +19,12 @@ BOLD_LINES = (
     # eyes
     (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466, 263),
     (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 33),
-    # brows: upper edge there, lower edge back
+    # brows: along the upper edge, and back along the lower one
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276, 300),
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 70),
 )
-"""Lines through landmarks, as the connections of MediaPipe's `FaceLandmarksConnections` (mediapipe 1.2,
-tasks/python/vision/face_landmarker.py) run; those of a brow, there two open lines, are closed to one."""
+"""Lips, eyes and brows. All lines follow MediaPipe's `FaceLandmarksConnections` (mediapipe 1.2,
+tasks/python/vision/face_landmarker.py), except that the two open lines of a brow are joined into a closed one."""
 IRISES = ((474, 475, 476, 477), (469, 470, 471, 472))
-"""Four points on the rim of each."""
+"""Four points on the rim of each iris."""
 # fmt: on

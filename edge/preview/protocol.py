@@ -1,4 +1,4 @@
-"""HTTP/1.1 for the page: h11 reads and writes it. A connection carries one small request and its response."""
+"""HTTP/1.1 for the page, parsed and written by h11. A connection carries one small request and its response."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HEAD_MAX = 16_384
-"""Bytes of a request before its body. Browsers send about one thousand."""
+"""Maximum size of a request without its body, bytes. Browsers send about one thousand."""
 BODY_MAX = 1024
-"""Bytes of a body. The page sends twenty."""
+"""Maximum size of a body, bytes. The page sends fewer than two hundred."""
 CHUNK = 1024
-"""Bytes read at once. A head may exceed `HEAD_MAX` by less than this."""
+"""Bytes read at once. A request may exceed `HEAD_MAX` by less than this."""
 
 PLAIN = "text/plain; charset=utf-8"
 
 _VERSIONS = frozenset({b"1.0", b"1.1"})
 _ONCE = frozenset({"origin", "cookie", "sec-fetch-site"})
-"""Two of these in one request would leave open which one counts. h11 refuses two different hosts or lengths."""
+"""Headers that a request may have only once, because duplicates are ambiguous. h11 checks Host and Content-Length."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -33,11 +33,11 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every response. None of them lets another origin read it."""
+"""Headers of every response. None of them lets another origin read it."""
 
 
 class RefusedRequestError(Exception):
-    """A request that gets a line instead of what it asks for."""
+    """A request that is refused, with the status and the line to respond with."""
 
     def __init__(self, status: HTTPStatus, line: str) -> None:
         super().__init__(line)
@@ -46,19 +46,19 @@ class RefusedRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asks for."""
+    """An HTTP request."""
 
     method: str
     path: str
     query: str
-    """What stands behind the `?`."""
+    """The part after the `?`."""
     headers: Mapping[str, str]
-    """Names in small letters."""
+    """Values by name in lower case."""
     body: bytes = b""
 
 
 class Exchange:
-    """One request and its response, which are all that a connection carries."""
+    """One request and its response, all that a connection carries."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -66,21 +66,21 @@ class Exchange:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX)
         self._method = ""
 
-    async def request(self) -> Request:
+    async def read_request(self) -> Request:
         """Read the request.
 
         Raises:
-            RefusedRequestError: it isn't HTTP/1, or too large.
-            OSError: the other side left without a word.
+            RefusedRequestError: the request isn't HTTP/1, or is too large.
+            OSError: the client has closed the connection.
         """
         try:
-            return await self._request()
+            return await self._read_request()
         except h11.RemoteProtocolError as error:
             status = HTTPStatus(error.error_status_hint)
             if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-                raise RefusedRequestError(status, "the request is too long") from None
-            # What h11 says would repeat what was sent.
-            raise RefusedRequestError(status, "this is not an HTTP request, or it ends too soon") from None
+                raise RefusedRequestError(status, "the request is too large") from None
+            # h11's own message would repeat the request.
+            raise RefusedRequestError(status, "this is not an HTTP request, or it is incomplete") from None
 
     def respond(
         self,
@@ -90,35 +90,37 @@ class Exchange:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send a whole response.
+        """Send a complete response.
 
         Args:
-            status: of it.
-            body: of it; after HEAD only its length is sent.
-            kind: the media type of the body.
-            headers: more of them.
+            status: status code.
+            body: body; in response to HEAD, only its length is sent.
+            kind: media type of the body.
+            headers: further headers.
         """
-        about = {} if status == HTTPStatus.NO_CONTENT else {"Content-Type": kind, "Content-Length": str(len(body))}
-        self.begin(status, {**about, **(headers or {})})
+        entity = {} if status == HTTPStatus.NO_CONTENT else {"Content-Type": kind, "Content-Length": str(len(body))}
+        self.start_response(status, {**entity, **(headers or {})})
         if body and self._method != "HEAD":
-            self.send(body)
+            self.send_body(body)
         self._write(h11.EndOfMessage())
 
-    def begin(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
-        """Send what comes before the body of a response."""
+    def start_response(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        """Send the status and the headers of a response."""
         fields = {**_HEADERS, **headers}
         self._write(h11.Response(status_code=status, headers=[*fields.items()], reason=status.phrase))
 
-    def send(self, data: bytes) -> None:
+    def send_body(self, data: bytes) -> None:
         """Send a part of the body."""
         self._write(h11.Data(data=data))
 
-    async def _request(self) -> Request:
+    async def _read_request(self) -> Request:
         head = await self._next()
         if isinstance(head, h11.ConnectionClosed):
             raise ConnectionResetError
         if not isinstance(head, h11.Request) or head.http_version not in _VERSIONS or head.target[:1] != b"/":
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "this server takes HTTP/1.1 and paths that begin with /")
+            raise RefusedRequestError(
+                HTTPStatus.BAD_REQUEST, "this server understands HTTP/1.1 and paths that begin with /"
+            )
         self._method = head.method.decode()
         headers = _headers(head)
         path, _, query = head.target.decode().partition("?")
@@ -126,9 +128,9 @@ class Exchange:
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
         if "transfer-encoding" in headers:
-            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "the request doesn't say how long it is")
+            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length")
         if int(headers.get("content-length", "0")) > BODY_MAX:
-            raise RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
+            raise RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
         body = b""
         while isinstance(part := await self._next(), h11.Data):
             body += part.data
@@ -148,6 +150,6 @@ def _headers(head: h11.Request) -> dict[str, str]:
     for raw_name, value in head.headers:
         name = raw_name.decode()
         if name in headers and name in _ONCE:
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"the request has the header {name} twice")
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"the request repeats the header {name}")
         headers[name] = value.decode("latin-1")
     return headers

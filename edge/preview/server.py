@@ -1,4 +1,4 @@
-"""The server of the page: one thread, one event loop, any number of slow phones."""
+"""The server of the page: one thread and one event loop for any number of slow clients."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
-from edge.preview import view
+from edge.preview import events
 from edge.preview.protocol import HEAD_MAX, Exchange, RefusedRequestError, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.preview.access import Access
-    from edge.preview.desk import Desk
+    from edge.preview.events import Snapshot
+    from edge.preview.panel import Panel
     from edge.preview.timeline import Timeline
-    from edge.preview.view import Look
 
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page.html")
-EVENTS = {"Content-Type": "text/event-stream"}
+EVENT_STREAM = {"Content-Type": "text/event-stream"}
 
-PACE_S = 0.1
-"""Between two updates of a page: more than an eye needs of a drawing."""
-BEAT_S = 3.0
-"""Between two signs of life. The page gives a connection up after three."""
+UPDATE_INTERVAL_S = 0.1
+"""Minimum time between two updates of a page; a drawing needs no more."""
+HEARTBEAT_S = 3.0
+"""Interval of heartbeats. The page reconnects after missing three."""
 RETRY_MS = 1000
-"""After so long a browser connects again."""
+"""Time after which a browser reconnects, ms."""
 
-REQUEST_S = 10.0
-"""In which a request has to arrive, and in which a response has to be taken."""
-STALLED_S = 20.0
-"""A page that takes nothing for so long has gone: a phone that left the network does not say goodbye."""
+REQUEST_TIMEOUT_S = 10.0
+"""Maximum time for a request to arrive, and for its response to be read."""
+STALL_TIMEOUT_S = 20.0
+"""Time after which a viewer that reads nothing is disconnected: a phone that leaves the network closes nothing."""
 SEND_BUFFER = 32_768
-"""Bytes that the kernel keeps for a page (it takes twice as much). What is there will be sent, however old."""
+"""Size of the kernel's send buffer for a viewer, bytes (the kernel doubles it). What it holds is sent, however old."""
 
 CONNECTIONS_MAX = 64
+"""Maximum number of connections."""
 VIEWERS_MAX = 32
-"""More than anybody needs, and little enough for a small Pi."""
+"""Maximum number of viewers: plenty, and still little work for a small Raspberry Pi."""
 
 
 class Server:
-    """Answers requests, and sends all who look what is new.
+    """Answers requests and sends updates to all viewers.
 
-    All of it happens in the thread of its loop, but for `wanted`, which any thread may ask.
+    Everything runs in the thread of the event loop, except `has_viewers`, which any thread may read.
     """
 
     def __init__(
@@ -64,106 +65,107 @@ class Server:
         device: str,
         picture: bool,
         on_pause: Callable[[bool], None] | None,
-        desk: Desk | None,
+        panel: Panel | None,
     ) -> None:
         """Read the page.
 
         Args:
-            access: who may look.
-            timeline: of the last minutes; somebody else writes it.
-            device: its name, for the title.
-            picture: whether looks have a picture.
-            on_pause: turns the camera off (True) or on; None: that cannot be done from the page.
-            desk: what else can be done there; None: nothing.
+            access: the rules for which requests are answered.
+            timeline: the last minutes; the caller appends to it.
+            device: name of the device, for the title.
+            picture: whether snapshots have a picture.
+            on_pause: turns the camera off (True) or on; None: the page can't do that.
+            panel: further controls of the page; None: none.
         """
         self._access = access
         self._timeline = timeline
         self._device = device
         self._picture = picture
         self._on_pause = on_pause
-        self._desk = desk
+        self._panel = panel
         self._page = PAGE.read_bytes()
         self._version = hashlib.sha256(self._page).hexdigest()[:16]
         self._policy = _policy(self._page.decode())
-        self._view = view.View()
+        self._encoder = events.ViewEncoder()
         self._connections = 0
         self._viewers: set[_Viewer] = set()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._closing = False
-        self._look: Look | None = None
-        self._latest, self._number = b"", 0
+        self._snapshot: Snapshot | None = None
+        """The newest snapshot, until it is encoded."""
+        self._view_event, self._view_number = b"", 0
         self._paused = False
-        self._desk_changed = False
-        self._desk_event = b""
+        self._panel_changed = False
+        self._panel_event = b""
 
     @property
-    def wanted(self) -> bool:
-        """Whether somebody looks."""
+    def has_viewers(self) -> bool:
+        """Whether anyone has the page open."""
         return bool(self._viewers)
 
-    def show(self, look: Look) -> None:
-        """Replace what has not been sent yet."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Send a snapshot to all viewers; it replaces one that has not been sent yet."""
         if self._viewers:
-            self._look = look
-            self._news.set()
+            self._snapshot = snapshot
+            self._changed.set()
 
     def pause(self, paused: bool) -> None:
-        """Tell all who look whether the camera is off."""
-        self._paused, self._look, self._latest = paused, None, b""
-        self._news.set()
+        """Tell all viewers whether the camera is off."""
+        self._paused, self._snapshot, self._view_event = paused, None, b""
+        self._changed.set()
 
-    def refresh(self) -> None:
-        """Tell all who look what there is on the desk now."""
-        if self._viewers and self._desk is not None:
-            self._desk_changed = True
-            self._news.set()
+    def refresh_panel(self) -> None:
+        """Send the state of the panel to all viewers."""
+        if self._viewers and self._panel is not None:
+            self._panel_changed = True
+            self._changed.set()
 
     def close(self) -> None:
         """Let `run` return."""
         self._closing = True
-        self._news.set()
+        self._changed.set()
 
     async def run(self, listening: socket.socket) -> None:
         """Serve until `close`.
 
         Args:
-            listening: the socket; it is closed at the end.
+            listening: the socket to accept connections on; closed at the end.
         """
-        asyncio.get_running_loop().set_exception_handler(_complain)
+        asyncio.get_running_loop().set_exception_handler(_log_exception)
         server = await asyncio.start_server(self._connected, sock=listening, limit=HEAD_MAX)
         try:
             while not self._closing:
-                await self._news.wait()
-                self._news.clear()
+                await self._changed.wait()
+                self._changed.clear()
                 self._encode()
                 for viewer in self._viewers:
-                    viewer.news.set()
-                await asyncio.sleep(PACE_S)
+                    viewer.changed.set()
+                await asyncio.sleep(UPDATE_INTERVAL_S)
         finally:
-            # Not wait_closed(): it would wait for those who look. Whoever runs the loop cancels them.
+            # No wait_closed(): it would wait for the viewers. The runner of the loop cancels their tasks.
             server.close()
 
     def _encode(self) -> None:
-        """Once for all who look."""
-        look, self._look = self._look, None
-        if look is not None:
-            self._latest, self._number = self._view.event(look), self._number + 1
-        if self._desk is not None and self._desk_changed:
-            self._desk_changed, self._desk_event = False, view.desk(self._desk.state())
+        """Encode what is new, once for all viewers."""
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            self._view_event, self._view_number = self._encoder.encode(snapshot), self._view_number + 1
+        if self._panel is not None and self._panel_changed:
+            self._panel_changed, self._panel_event = False, events.panel(self._panel.state())
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection, whatever it brings."""
+        """Serve one connection."""
         self._connections += 1
         exchange = Exchange(reader, writer)
         try:
             if self._connections > CONNECTIONS_MAX:
-                # And no more: each that waits takes a file descriptor that camera and broker may need.
+                # Don't wait for the client: each connection takes a file descriptor that camera or broker may need.
                 _refuse(exchange, HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again later")
                 return
             await self._answer(exchange, reader, writer)
-            async with asyncio.timeout(REQUEST_S):
-                await _hang_up(reader, writer)
-        except OSError as error:  # a time-out is one, too
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await _close(reader, writer)
+        except OSError as error:  # including TimeoutError
             log.debug("a connection to the preview has ended: %r", error)
         finally:
             self._connections -= 1
@@ -171,8 +173,8 @@ class Server:
 
     async def _answer(self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(REQUEST_S):
-                request = await exchange.request()
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                request = await exchange.read_request()
             self._access.check_origin(request)
             if request.path == "/events" and request.method == "GET":
                 await self._stream(request, exchange, reader, writer)
@@ -182,121 +184,122 @@ class Server:
             _refuse(exchange, error.status, str(error))
 
     def _respond(self, request: Request, exchange: Exchange) -> None:
-        asked = request.method, request.path
-        if asked == ("GET", "/") and self._access.admits(request):
-            # Without the token: an address gets shown, saved and sent.
+        target = request.method, request.path
+        if target == ("GET", "/") and self._access.has_token(request):
+            # Redirect to the URL without the token, because URLs are visible, saved and shared.
             cookie = f"{self._access.cookie}={self._access.token}; Path=/; HttpOnly; SameSite=Lax"
             exchange.respond(HTTPStatus.SEE_OTHER, headers={"Location": "/", "Set-Cookie": cookie})
             return
         self._access.check_token(request)
-        if asked == ("GET", "/"):
+        if target == ("GET", "/"):
             headers = {"Content-Security-Policy": self._policy}
             exchange.respond(HTTPStatus.OK, self._page, "text/html; charset=utf-8", headers=headers)
-        elif asked == ("HEAD", "/events"):
-            # Tells the page why a stream was refused: a browser keeps that to itself.
-            self._check_room()
-            exchange.begin(HTTPStatus.OK, EVENTS)
-        elif asked == ("POST", "/pause"):
-            self._ask_pause(request)
+        elif target == ("HEAD", "/events"):
+            # EventSource hides the status, so the page requests it here after a failure.
+            self._check_viewer_limit()
+            exchange.start_response(HTTPStatus.OK, EVENT_STREAM)
+        elif target == ("POST", "/pause"):
+            self._request_pause(request)
             exchange.respond(HTTPStatus.NO_CONTENT)
-        elif asked == ("POST", "/collect") and self._desk is not None:
-            self._ask_desk(self._desk, request)
+        elif target == ("POST", "/collect") and self._panel is not None:
+            self._perform(self._panel, request)
             exchange.respond(HTTPStatus.NO_CONTENT)
-        elif request.path in {"/", "/events", "/pause"} or (request.path == "/collect" and self._desk is not None):
-            raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "that cannot be done here")
+        elif request.path in {"/", "/events", "/pause"} or (request.path == "/collect" and self._panel is not None):
+            raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "this path doesn't support that method")
         else:
-            raise RefusedRequestError(HTTPStatus.NOT_FOUND, "there is nothing here; the page is at /")
+            raise RefusedRequestError(HTTPStatus.NOT_FOUND, "not found; the page is at /")
 
-    def _ask_pause(self, request: Request) -> None:
+    def _request_pause(self, request: Request) -> None:
         if self._on_pause is None:
-            raise RefusedRequestError(HTTPStatus.NOT_FOUND, "the camera cannot be turned off from here")
-        paused = _object(request).get("paused")
+            raise RefusedRequestError(HTTPStatus.NOT_FOUND, "this page cannot turn the camera off")
+        paused = _json_object(request).get("paused")
         if not isinstance(paused, bool):
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, 'say {"paused": true} or {"paused": false}')
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, 'send {"paused": true} or {"paused": false}')
         self._on_pause(paused)
 
-    def _ask_desk(self, desk: Desk, request: Request) -> None:
-        asked = _object(request)
-        if not asked:
-            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "say in an object of JSON what is to be done")
+    def _perform(self, panel: Panel, request: Request) -> None:
+        action = _json_object(request)
+        if not action:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "send the action as a JSON object")
         try:
-            desk.ask(asked)
+            panel.perform(action)
         except EdgeError as error:
             raise RefusedRequestError(HTTPStatus.CONFLICT, " ".join(str(error).split())) from error
         finally:
-            self.refresh()
+            self.refresh_panel()
 
-    def _check_room(self) -> None:
+    def _check_viewer_limit(self) -> None:
         if len(self._viewers) >= VIEWERS_MAX:
-            raise RefusedRequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many are looking; close other pages")
+            raise RefusedRequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers; close other pages")
 
     async def _stream(
         self, request: Request, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Send what is new until the page has gone; if it is slow, then only the newest."""
+        """Send events until the viewer disconnects. A slow viewer gets only the newest ones."""
         self._access.check_token(request)
-        self._check_room()
-        _keep_little(writer)
-        told = view.hello(
+        self._check_viewer_limit()
+        _limit_buffers(writer)
+        hello = events.hello(
             page=self._version,
             device=self._device,
             picture=self._picture,
             pause=self._on_pause is not None,
-            desk=self._desk is not None,
-            past=self._timeline.ago(),
+            panel=self._panel is not None,
+            past=self._timeline.history(),
         )
-        exchange.begin(HTTPStatus.OK, EVENTS)
-        exchange.send(b"retry: %d\n\n" % RETRY_MS + told)
+        exchange.start_response(HTTPStatus.OK, EVENT_STREAM)
+        exchange.send_body(b"retry: %d\n\n" % RETRY_MS + hello)
         viewer = _Viewer()
         self._viewers.add(viewer)
-        self.refresh()
+        self.refresh_panel()
         try:
             while not reader.at_eof():
-                exchange.send(self._message(viewer))
-                async with asyncio.timeout(STALLED_S):
+                exchange.send_body(self._next_events(viewer))
+                async with asyncio.timeout(STALL_TIMEOUT_S):
                     await writer.drain()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT_S):
-                        await viewer.news.wait()
-                viewer.news.clear()
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await viewer.changed.wait()
+                viewer.changed.clear()
         finally:
             self._viewers.discard(viewer)
             if not self._viewers:
-                self._look, self._latest = None, b""
+                self._snapshot, self._view_event = None, b""
 
-    def _message(self, viewer: _Viewer) -> bytes:
-        message = b""
-        if viewer.number != self._number:
-            message, viewer.number = self._latest, self._number
-        if viewer.desk != self._desk_event:
-            message, viewer.desk = self._desk_event + message, self._desk_event
-        if viewer.paused is not self._paused or not message:
-            message, viewer.paused = view.beat(paused=self._paused) + message, self._paused
-        return message
+    def _next_events(self, viewer: _Viewer) -> bytes:
+        """The events that the viewer has not received yet; a heartbeat if there are none."""
+        data = b""
+        if viewer.view_number != self._view_number:
+            data, viewer.view_number = self._view_event, self._view_number
+        if viewer.panel_event != self._panel_event:
+            data, viewer.panel_event = self._panel_event + data, self._panel_event
+        if viewer.paused is not self._paused or not data:
+            data, viewer.paused = events.heartbeat(paused=self._paused) + data, self._paused
+        return data
 
 
 class _Viewer:
-    """What one page has been told."""
+    """What one viewer has received."""
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
-        self.number = 0
-        """Of the last update."""
+        self.changed = asyncio.Event()
+        self.view_number = 0
+        """Number of the last `view` event."""
         self.paused: bool | None = None
-        self.desk = b""
+        self.panel_event = b""
 
 
-def _object(request: Request) -> dict[str, object]:
-    """The object that a request's body is; empty: it is none."""
+def _json_object(request: Request) -> dict[str, object]:
+    """The JSON object in a request's body; empty if it is something else."""
     try:
-        asked = json.loads(request.body)
+        value = json.loads(request.body)
     except (ValueError, RecursionError):
         return {}
-    return asked if isinstance(asked, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _policy(page: str) -> str:
-    """The Content-Security-Policy: what the page itself brings, and no request but to here (W3C CSP 3)."""
+    """The Content-Security-Policy (CSP 3): the page's own scripts and styles, and requests to this server only."""
 
     def hashes(tag: str) -> str:
         inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
@@ -313,22 +316,22 @@ def _refuse(exchange: Exchange, status: HTTPStatus, line: str) -> None:
     exchange.respond(status, f"{line}\n".encode())
 
 
-def _keep_little(writer: asyncio.StreamWriter) -> None:
-    """Let nothing old wait for a slow page, and notice one that has gone."""
+def _limit_buffers(writer: asyncio.StreamWriter) -> None:
+    """Keep buffers small, so that a slow viewer gets no old events, and detect viewers that are gone."""
     writer.transport.set_write_buffer_limits(high=0)
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALL_TIMEOUT_S * 1000))
 
 
-async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close so that the response arrives: closing over unread bytes would take it back (RFC 9112, 9.6)."""
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close after reading everything: with unread bytes the kernel resets the connection (RFC 9112, 9.6)."""
     writer.write_eof()
     while await reader.read(HEAD_MAX):
         pass
 
 
-def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+def _log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     if isinstance(context.get("exception"), asyncio.CancelledError):
-        return  # Python 3.11 tells of connections that are ended with the server
+        return  # Python 3.11 reports the connections that are cancelled with the server
     log.warning("the preview: %s", " ".join(str(context.get("exception") or context.get("message")).split()))

@@ -1,4 +1,4 @@
-"""The last minutes in a line: what the nearest face showed, and since when."""
+"""The last minutes: which expression the nearest face showed, and since when."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SPAN_S = 300.0
-"""How far back it reaches."""
+"""Span of time that the timeline covers."""
 ENTRIES_MAX = 1000
-"""With `dwell_s` at its default there are never more than 500."""
+"""Maximum number of entries. With the default of `dwell_s` there are never more than 500."""
 
 Entry: TypeAlias = str | Literal[False] | None
-"""An expression; False: the camera was off; None: nobody was in view."""
+"""An expression; False: the camera was off; None: no face was in view."""
 
 
 class Timeline:
-    """Written by one thread, read by another: what is read is a tuple that nobody changes any more."""
+    """Written by one thread and read by another: readers get a tuple that is never modified."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Nothing is known.
+        """Start empty.
 
         Args:
             clock: monotonic s.
@@ -28,20 +28,20 @@ class Timeline:
         self._clock = clock
         self._entries: tuple[tuple[float, Entry], ...] = ()
 
-    def note(self, entry: Entry) -> None:
-        """From now on it is so."""
+    def append(self, entry: Entry) -> None:
+        """Add an entry that begins now, unless it equals the current one."""
         now, entries = self._clock(), self._entries
         if entries and entries[-1][1] == entry:
             return
         self._entries = (*self._recent(now)[1 - ENTRIES_MAX :], (now, entry))
 
-    def ago(self) -> list[tuple[float, Entry]]:
-        """How many seconds ago what began, the oldest first."""
+    def history(self) -> list[tuple[float, Entry]]:
+        """The entries with their age, s, the oldest first."""
         now = self._clock()
         return [(round(now - since, 2), entry) for since, entry in self._recent(now)]
 
     def _recent(self, now: float) -> tuple[tuple[float, Entry], ...]:
-        """The entries of the span, and the one before: what it was when the span began."""
+        """The entries within the span, and the one that was current when the span began."""
         entries = self._entries
         first = next((i for i, (since, _) in enumerate(entries) if since > now - SPAN_S), len(entries))
         return entries[max(first - 1, 0) :]

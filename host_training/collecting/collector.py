@@ -43,7 +43,7 @@ class Sitter:
 
 
 class Collector:
-    """The desk of the page. The loop calls `due` and `add`, the thread of the server `state` and `ask`."""
+    """The panel of the page. The loop calls `due` and `add`, the thread of the server `state` and `perform`."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Collector:
         self._note = ""
 
     def state(self) -> dict[str, Any]:
-        """See `Desk`."""
+        """See `Panel`."""
         with self._lock:
             last = self._store.last_take()
             return {
@@ -98,8 +98,8 @@ class Collector:
                 "coverage": self._store.coverage.told(self._latest),
             }
 
-    def ask(self, asked: Mapping[str, Any]) -> None:
-        """See `Desk`: `{"do": "record", "subject": ..., "session": ..., "consent": ...}`, `stop`, `undo`, or `label`.
+    def perform(self, action: Mapping[str, Any]) -> None:
+        """See `Panel`: `{"do": "record", "subject": ..., "session": ..., "consent": ...}`, `stop`, `undo`, or `label`.
 
         Raises:
             UsageError: it is none of these, or one that cannot be done now.
@@ -107,7 +107,7 @@ class Collector:
         """
         with self._lock:
             self._asked += 1
-            match asked:
+            match action:
                 case {"do": "record", "subject": str(subject), "session": str(session), "consent": bool(consent)}:
                     self._record(Sitter.agreed(subject, session, consent=consent))
                 case {"do": "label", "label": int(label)} if 0 <= label < len(LABELS) and label is not True:

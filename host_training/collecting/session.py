@@ -38,7 +38,7 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
     seen: deque[float] = deque(maxlen=RECENT)
     while not signals.stop:
         now = time.monotonic()
-        if preview.wanted:
+        if preview.has_viewers:
             looked = now
         elif collector.recording and now - looked > AWAY_S:
             collector.stop("recording has stopped: nobody was at the page")
@@ -50,7 +50,7 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
         except EndOfStreamError:
             collector.stop("recording has stopped: the source is at its end")
             return
-        if frame is None or not (preview.wanted or collector.recording):
+        if frame is None or not (preview.has_viewers or collector.recording):
             continue
         faces = mesh.process(frame)
         seen.append(frame.captured_at)
@@ -58,7 +58,7 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
         asked = collector.due(frame.captured_at)
         if asked is not None:
             collector.add(asked, measure(mesh, frame.rgb))
-            preview.refresh()
+            preview.refresh_panel()
 
 
 def _shown(faces: Sequence[Face]) -> list[Shown]:

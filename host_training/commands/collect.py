@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge.face_mesh import FaceMesh
     from edge.preview import Preview
-    from edge.preview.desk import Desk
+    from edge.preview.panel import Panel
     from edge.settings import Settings
     from host_training.collecting.measuring import Conditions
     from host_training.collecting.pictures import Pictures
@@ -240,13 +240,13 @@ def _pictures(args: argparse.Namespace) -> Pictures | None:
     return pictures
 
 
-def _preview(args: argparse.Namespace, settings: Settings, desk: Desk) -> Preview:
+def _preview(args: argparse.Namespace, settings: Settings, panel: Panel) -> Preview:
     from edge.preview import Preview
     from edge.preview.access import DEFAULT_ADDRESS
     from edge.secret_files import read_secret
 
     token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""
-    return Preview(args.preview or DEFAULT_ADDRESS, token=token, device=settings.device_name, desk=desk)
+    return Preview(args.preview or DEFAULT_ADDRESS, token=token, device=settings.device_name, panel=panel)
 
 
 def _complain(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Chromium, driven through chromedriver, for what only a real browser can tell about a page.
+"""Chromium, driven by chromedriver, for tests of pages.
 
 PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
 """
@@ -24,13 +24,13 @@ COPY = """
     context.drawImage(canvas, 0, 0);
     const data = context.getImageData(0, 0, copy.width, copy.height).data;
 """
-"""Reading a canvas itself would change how the browser draws it."""
-LOOK_S = 90.0
-"""Longest wait for the browser: on a busy machine everything takes its time."""
+"""Script that copies a canvas: reading the canvas itself would change how the browser draws it."""
+TIMEOUT_S = 90.0
+"""Longest wait for the browser, on a busy machine."""
 
 
 class Browser:
-    """Chromium, with what is asked of the page in one place."""
+    """Chromium, with the questions that tests have about a page."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
@@ -52,20 +52,20 @@ class Browser:
         return self.driver.execute_script(script)
 
     def drawn(self, canvas: str = "mesh") -> str:
-        """The picture on a canvas; empty while nothing is drawn on it."""
+        """The picture on a canvas as a data URL; empty while the canvas is blank."""
         return str(self.run(f"{COPY.replace('NAME', canvas)} return data.some(v => v) ? copy.toDataURL() : '';"))
 
-    def complaints(self) -> list[dict[str, Any]]:
+    def errors(self) -> list[dict[str, Any]]:
         return list(self.driver.get_log("browser"))
 
-    def asked(self) -> set[str]:
-        """The addresses that have been asked for since the last time."""
+    def requests(self) -> set[str]:
+        """The URLs that have been requested since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
         return {url for url in urls if not url.startswith("data:")}
 
     def sees(self, condition: Callable[[], Any], what: str) -> Any:
-        return until(condition, what, LOOK_S)
+        return until(condition, what, TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def chrome() -> Iterator[Any]:
 def browser(chrome) -> Iterator[Browser]:
     browser = Browser(chrome)
     browser.driver.get("about:blank")
-    browser.complaints()
-    browser.asked()
+    browser.errors()
+    browser.requests()
     yield browser
     browser.driver.get("about:blank")

@@ -69,8 +69,8 @@ class Feeder:
                 frame = dataclasses.replace(frame, rgb=np.hstack([frame.rgb[:, 100:-100], beside[:, 100:-100]]))
             faces = self._pipeline.find(frame)
             if self._machine.step(self._pipeline.read(faces, frame), frame.captured_at):
-                self.preview.remember(self._machine.shown())
-            if self.preview.wanted:
+                self.preview.update_timeline(self._machine.shown())
+            if self.preview.has_viewers:
                 self.preview.show(frame, faces, self._machine.shown(), 6.0)
 
 

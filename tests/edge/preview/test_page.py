@@ -1,4 +1,4 @@
-"""The page itself: what it shows in a real browser, fed by the real pipeline."""
+"""The page in a real browser, with snapshots of the real pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("models")
 PAGE = server.PAGE.read_text("utf-8")
 
 
-def test_the_page_refers_to_nothing_outside_itself():
+def test_the_page_has_no_external_references():
     assert re.findall(r"""(?:src|href|action)\s*=\s*["'](?!data:)[^"']*""", PAGE) == []
     assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", PAGE) == []
     assert "innerHTML" not in PAGE
@@ -28,11 +28,11 @@ def test_the_page_refers_to_nothing_outside_itself():
 
 
 @pytest.mark.parametrize("theme", [0, 1])
-def test_text_stands_out_from_what_is_behind_it(theme):
+def test_text_has_enough_contrast(theme):
     colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", PAGE.split(":root {")[1 + theme].partition("}")[0]))
     for text in ("ink", "muted", "bad"):
-        for behind in ("paper", "panel"):
-            assert contrast(colours[text], colours[behind]) >= 4.5  # WCAG 2.2, 1.4.3
+        for background in ("paper", "panel"):
+            assert contrast(colours[text], colours[background]) >= 4.5  # WCAG 2.2, 1.4.3
     assert contrast(colours["paper"], colours["first"]) >= 4.5
 
 
@@ -54,7 +54,7 @@ def test_every_label_of_the_models_has_a_colour(moment):
     assert {label for label in moment.shown[0].probabilities if f"{label}:" not in palette} == set()
 
 
-def test_it_draws_the_face_and_keeps_up_with_it(browser, serve, feed):
+def test_it_draws_the_face_live(browser, serve, feed):
     preview = serve(device="livingroom")
     feed(preview)
     browser.open(preview.url)
@@ -65,23 +65,23 @@ def test_it_draws_the_face_and_keeps_up_with_it(browser, serve, feed):
     browser.sees(lambda: browser.text("fps") == "6.0 frames/s", "the frame rate is shown")
     assert browser.text("status") == "live"
     assert browser.driver.title == "livingroom · emotion-edge"
-    bars = browser.sees(lambda: browser.driver.find_elements("css selector", "#bars li"), "there are bars")
+    bars = browser.sees(lambda: browser.driver.find_elements("css selector", "#bars li"), "the bars are shown")
     assert [bar.text.split("\n")[0] for bar in bars][:2] == ["neutral", "happiness"]
     browser.sees(lambda: browser.drawn("strip"), "the last minutes are drawn")
     browser.sees(lambda: expression in browser.text("legend"), "the legend names what was shown")
     assert browser.run("return document.getElementById('privacy').hidden") is False
-    assert browser.complaints() == []
-    assert browser.asked() <= {preview.url, f"{preview.url}events"}
+    assert browser.errors() == []
+    assert browser.requests() <= {preview.url, f"{preview.url}events"}
 
 
-def test_the_picture_is_drawn_only_where_it_is_asked_for(browser, serve, feed):
+def test_the_picture_is_drawn_on_request(browser, serve, feed):
     preview = serve(picture=True)
     feed(preview)
     browser.open(preview.url)
     corner = COPY.replace("NAME", "mesh") + "return data[3];"
     browser.sees(lambda: browser.run(corner) == 255, "the picture reaches into its corner")
     assert browser.run("return document.getElementById('privacy').hidden") is True
-    assert browser.complaints() == []
+    assert browser.errors() == []
 
 
 def test_two_people_are_told_apart(browser, serve, feed):
@@ -93,32 +93,32 @@ def test_two_people_are_told_apart(browser, serve, feed):
     assert re.match(r"\d+ · \w+\n\d+ %", browser.text("others"))
 
 
-def test_it_comes_back_by_itself_when_the_daemon_does(browser, serve, feed):
+def test_it_reconnects_when_the_daemon_is_back(browser, serve, feed):
     port = free_port()
     first = serve(f"127.0.0.1:{port}")
     feeder = feed(first)
     browser.open(first.url)
     browser.sees(lambda: browser.text("status") == "live" and browser.text("legend"), "it is live")
-    assert browser.complaints() == []
+    assert browser.errors() == []
     feeder.close()
     first.close()
     browser.sees(lambda: "no connection" in browser.text("status"), "the page says so")
     assert browser.driver.find_element("id", "fps").text == ""
     feed(serve(f"127.0.0.1:{port}"))
     browser.sees(lambda: browser.text("status") == "live", "it is live again")
-    browser.sees(lambda: browser.run("return past.some(([, what]) => what === undefined)"), "it knows of the gap")
+    browser.sees(lambda: browser.run("return past.some(([, entry]) => entry === undefined)"), "the gap is recorded")
     assert browser.run("return typeof past[0][1]") == "string" or browser.run("return past.length") > 2
-    # That nobody answered meanwhile is in the log, and nothing else.
-    assert {entry["source"] for entry in browser.complaints()} <= {"network"}
+    # The log has nothing but the failed attempts to connect.
+    assert {entry["source"] for entry in browser.errors()} <= {"network"}
 
 
-def test_it_says_so_when_a_connection_is_dead_though_nobody_hung_up(browser, serve, monkeypatch):
-    monkeypatch.setattr(server, "BEAT_S", 3600.0)
+def test_it_reconnects_when_heartbeats_stop(browser, serve, monkeypatch):
+    monkeypatch.setattr(server, "HEARTBEAT_S", 3600.0)
     preview = serve()
     browser.open(preview.url)
     browser.sees(lambda: browser.text("status").startswith("waiting"), "it waits for the camera")
-    opened = browser.run("return opened")
-    browser.sees(lambda: browser.run("return opened") > opened, "it has connected anew")
+    opened = browser.run("return connectedAt")
+    browser.sees(lambda: browser.run("return connectedAt") > opened, "it has reconnected")
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1600])
@@ -126,7 +126,7 @@ def test_it_says_so_when_a_connection_is_dead_though_nobody_hung_up(browser, ser
 def test_it_fits_every_screen(browser, serve, moment, width, dark):
     preview = serve(device="a-device-with-quite-a-long-name-in-the-attic", on_pause=lambda _: None)
     browser.open(preview.url, width, 780, dark=dark)
-    browser.sees(lambda: preview.wanted, "it looks")
+    browser.sees(lambda: preview.has_viewers, "it is connected")
     show(preview, moment)
     browser.sees(browser.drawn, "a face is drawn")
     assert browser.run("return document.documentElement.scrollWidth") <= width
@@ -134,24 +134,24 @@ def test_it_fits_every_screen(browser, serve, moment, width, dark):
     assert browser.run(f"return [...document.querySelectorAll('#bars span, #legend li')].{cut}") == 0
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
-    assert browser.complaints() == []
+    assert browser.errors() == []
 
 
-def test_the_camera_is_turned_off_and_on_by_key_or_touch(browser, serve, moment):
+def test_the_camera_is_turned_off_and_on_by_keyboard_or_click(browser, serve, moment):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    asked: list[bool] = []
-    preview = serve(on_pause=asked.append)
+    pauses: list[bool] = []
+    preview = serve(on_pause=pauses.append)
     browser.open(preview.url, 360, 780)
-    browser.sees(lambda: preview.wanted, "it looks")
+    browser.sees(lambda: preview.has_viewers, "it is connected")
     show(preview, moment)
     browser.sees(browser.drawn, "a face is drawn")
     button = browser.driver.find_element("id", "pause")
     assert button.text == "Turn camera off"
     ActionChains(browser.driver).send_keys(Keys.TAB, Keys.ENTER).perform()
-    browser.sees(lambda: asked == [True], "it is asked for")
-    assert browser.text("notice") == ""  # not yet: only the daemon knows when it is off
+    browser.sees(lambda: pauses == [True], "the request arrives")
+    assert browser.text("notice") == ""  # not before the daemon confirms it
     preview.paused = True
     browser.sees(lambda: browser.text("notice") == "The camera is off", "it says so")
     assert browser.text("expression") == browser.text("status") == "camera off"
@@ -160,51 +160,51 @@ def test_the_camera_is_turned_off_and_on_by_key_or_touch(browser, serve, moment)
     assert button.text == "Turn camera on"
     assert browser.run("return document.activeElement.id") == "pause"
     button.click()
-    browser.sees(lambda: asked == [True, False], "it is asked for")
+    browser.sees(lambda: pauses == [True, False], "the request arrives")
     preview.paused = False
     browser.sees(lambda: browser.text("notice") == "", "it is on again")
-    browser.sees(lambda: "camera off" in browser.text("legend"), "the last minutes know of it")
-    assert browser.complaints() == []
+    browser.sees(lambda: "camera off" in browser.text("legend"), "the timeline shows it")
+    assert browser.errors() == []
 
 
-def test_a_page_in_the_background_asks_for_nothing(browser, serve):
+def test_a_hidden_page_disconnects(browser, serve):
     preview = serve()
     browser.open(preview.url)
-    browser.sees(lambda: preview.wanted, "it looks")
+    browser.sees(lambda: preview.has_viewers, "it is connected")
     window = browser.driver.current_window_handle
     browser.driver.switch_to.new_window("tab")
-    browser.sees(lambda: not preview.wanted, "it does not look any more")
+    browser.sees(lambda: not preview.has_viewers, "it is disconnected")
     browser.driver.close()
     browser.driver.switch_to.window(window)
-    browser.sees(lambda: preview.wanted, "it looks again")
+    browser.sees(lambda: preview.has_viewers, "it is connected again")
 
 
-def test_the_token_opens_the_page_and_is_not_in_its_address(browser, serve, feed):
+def test_the_token_opens_the_page_and_disappears_from_its_address(browser, serve, feed):
     preview = serve(token=TOKEN)
     feed(preview)
     browser.open(preview.url)
-    assert "needs its token" in browser.driver.find_element("tag name", "body").text
-    browser.complaints()
+    assert "needs a token" in browser.driver.find_element("tag name", "body").text
+    browser.errors()
     browser.open(f"{preview.url}?token={TOKEN}")
     browser.sees(browser.drawn, "a face is drawn")
     assert browser.driver.current_url == preview.url
     assert browser.run("return document.cookie") == ""
-    assert browser.complaints() == []
+    assert browser.errors() == []
 
 
-def test_a_token_that_has_changed_is_said(browser, serve):
+def test_a_changed_token_is_reported(browser, serve):
     port = free_port()
     first = serve(f"127.0.0.1:{port}", token=TOKEN)
     browser.open(f"{first.url}?token={TOKEN}")
-    browser.sees(lambda: first.wanted, "it looks")
+    browser.sees(lambda: first.has_viewers, "it is connected")
     first.close()
     serve(f"127.0.0.1:{port}", token=TOKEN[::-1])
     browser.sees(lambda: "open the page again with its token" in browser.text("status"), "it says so")
 
 
 def test_another_website_in_the_same_browser_gets_nothing(browser, serve):
-    asked: list[bool] = []
-    preview = serve(on_pause=asked.append)
+    pauses: list[bool] = []
+    preview = serve(on_pause=pauses.append)
     script = f"""
         const tries = [
             fetch("{preview.url}pause", {{method: "POST", mode: "no-cors", body: '{{"paused": true}}'}}),
@@ -235,29 +235,29 @@ def test_another_website_in_the_same_browser_gets_nothing(browser, serve):
             assert browser.driver.title == ",".join(["rejected"] * 4)
         finally:
             evil.shutdown()
-    assert not asked
-    assert not preview.wanted
+    assert not pauses
+    assert not preview.has_viewers
 
 
-def test_names_cannot_break_the_page(browser, serve, moment):
+def test_names_are_escaped(browser, serve, moment):
     nasty = "<img src=x onerror='window.hacked = 1'>"
     preview = serve(device=nasty)
     browser.open(preview.url)
-    browser.sees(lambda: preview.wanted, "it looks")
+    browser.sees(lambda: preview.has_viewers, "it is connected")
     shown = [dataclasses.replace(moment.shown[0], expression=nasty, probabilities={nasty: 1.0, "bored": 0.0})]
     preview.show(moment.frame, moment.faces, shown, 15.0)
-    browser.sees(lambda: browser.text("expression") == nasty, "it is shown as it is")
+    browser.sees(lambda: browser.text("expression") == nasty, "it is shown literally")
     assert browser.text("device") == nasty
     assert browser.run("return window.hacked") is None
-    assert browser.complaints() == []
+    assert browser.errors() == []
 
 
-class Desk:
-    """What a collector tells the page, with whatever text there may be in it."""
+class Panel:
+    """The state of a collector, with a given text in every field."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.asked: list[object] = []
+        self.actions: list[object] = []
 
     def state(self) -> dict[str, object]:
         empty = [[0, 0], [0, 0]]
@@ -286,29 +286,29 @@ class Desk:
             },
         }
 
-    def ask(self, asked: object) -> None:
-        self.asked.append(asked)
+    def perform(self, action: object) -> None:
+        self.actions.append(action)
 
 
-def test_without_a_desk_there_is_no_panel_and_no_key(browser, serve, moment):
+def test_without_a_panel_there_are_no_keys(browser, serve, moment):
     preview = serve()
     browser.open(preview.url)
-    browser.sees(lambda: preview.wanted, "it looks")
+    browser.sees(lambda: preview.has_viewers, "it is connected")
     show(preview, moment)
     browser.sees(browser.drawn, "a face is drawn")
     browser.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'k'}))")
-    assert browser.run("return ['desk', 'coverage'].map(name => document.getElementById(name).hidden)") == [True, True]
+    assert browser.run("return ['panel', 'coverage'].map(name => document.getElementById(name).hidden)") == [True, True]
     assert browser.text("expression") == "happiness"
-    assert browser.asked() <= {preview.url, f"{preview.url}events"}
-    assert browser.complaints() == []
+    assert browser.requests() <= {preview.url, f"{preview.url}events"}
+    assert browser.errors() == []
 
 
-def test_with_a_desk_there_is_a_panel_in_place_of_the_reading(browser, serve, moment):
+def test_the_panel_replaces_the_reading(browser, serve, moment):
     nasty = "<img src=x onerror='window.hacked = 1'>"
-    desk = Desk(nasty)
-    preview = serve(desk=desk)
+    panel = Panel(nasty)
+    preview = serve(panel=panel)
     browser.open(preview.url)
-    browser.sees(lambda: browser.text("what") == f"Recording {nasty}", "it is shown as it is")
+    browser.sees(lambda: browser.text("what") == f"Recording {nasty}", "it is shown literally")
     show(preview, moment)
     browser.sees(browser.drawn, "a face is drawn")
     assert browser.run("return ['reading', 'past'].map(name => document.getElementById(name).hidden)") == [True, True]
@@ -317,7 +317,7 @@ def test_with_a_desk_there_is_a_panel_in_place_of_the_reading(browser, serve, mo
         browser.run(
             f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true, {extra}}}))"
         )
-    browser.sees(lambda: desk.asked, "a key is heard")
-    assert desk.asked == [{"do": "label", "label": 1}]
+    browser.sees(lambda: panel.actions, "the key is handled")
+    assert panel.actions == [{"do": "label", "label": 1}]
     assert browser.run("return window.hacked") is None
-    assert browser.complaints() == []
+    assert browser.errors() == []

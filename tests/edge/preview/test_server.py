@@ -1,4 +1,4 @@
-"""The server of the page: what it sends, to whom, and that nobody's phone slows the daemon."""
+"""The server of the preview: access, events, and slow or broken clients, which must not slow the daemon."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError, UnavailableError, UsageError
-from edge.preview import Preview, server, view
-from edge.preview.access import Place
+from edge.preview import Preview, events, server
+from edge.preview.access import Address
 from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
 from tests.support.broker import until
@@ -43,29 +43,30 @@ OWN_NAME = socket.gethostname().partition(".")[0].lower()
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Nobody's eyes are to be spared here, and each preview takes a pause to end."""
-    monkeypatch.setattr(server, "PACE_S", 0.005)
+def _fast_updates(monkeypatch):
+    """Each preview waits one interval before it ends."""
+    monkeypatch.setattr(server, "UPDATE_INTERVAL_S", 0.005)
 
 
-def ask(
+def request(
     preview: Preview, method: str = "GET", path: str = "/", body: str | None = None, **headers: str
 ) -> tuple[int, dict[str, str], str]:
-    """Status, headers and text of the answer to one request. `_` in the name of a header stands for `-`."""
+    """Send one request; return status, headers and text. `_` in the name of a header stands for `-`."""
     port = urlsplit(preview.url).port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, response.read().decode()
 
 
-def says_one_line(text: str) -> bool:
+def is_one_line(text: str) -> bool:
     return text.count("\n") == 1 and text.endswith("\n") and 10 < len(text) < 120
 
 
 class Viewer:
-    """A reader of the stream that is no browser."""
+    """A reader of the event stream without a browser."""
 
     def __init__(self, preview: Preview, *, buffer: int | None = None, **headers: str) -> None:
         port = urlsplit(preview.url).port
@@ -87,7 +88,7 @@ class Viewer:
         self.socket.close()
 
     def events(self, name: str) -> Iterator[dict[str, Any]]:
-        """The events of a kind, as they come."""
+        """The events with a name, as they arrive."""
         current = b""
         for line in self._stream:
             if line.startswith(b"event: "):
@@ -99,22 +100,22 @@ class Viewer:
         return next(self.events(name))
 
 
-# Where it is served, and to whom
+# Access
 
 
 @pytest.mark.parametrize(
     "address",
     ["", "8080", ":8080", "127.0.0.1:99999", "127.0.0.1:x", "a:b:c", "me@localhost:8080", "localhost/page", "["],
 )
-def test_an_address_that_is_none_is_refused_in_one_line(address):
-    with pytest.raises(ConfigError, match=r"must look like HOST:PORT, as in 127\.0\.0\.1:8080") as error:
+def test_an_invalid_address_is_rejected_in_one_line(address):
+    with pytest.raises(ConfigError, match=r"give HOST:PORT, as in 127\.0\.0\.1:8080") as error:
         Preview(address)
     assert "\n" not in str(error.value)
     assert error.value.exit_status == 78
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"])
-def test_beyond_this_machine_it_takes_a_token(address):
+def test_other_addresses_than_loopback_need_a_token(address):
     with pytest.raises(ConfigError, match="set a token"):
         Preview(address)
 
@@ -122,84 +123,84 @@ def test_beyond_this_machine_it_takes_a_token(address):
 @pytest.mark.parametrize(
     "token", ["short", "with spaces in between", "semicolon;semicolon;", "ümläüte-im-schlüssel", "a" * 129]
 )
-def test_a_token_that_cannot_travel_or_can_be_guessed_is_refused_and_not_repeated(token):
+def test_a_weak_or_unusable_token_is_rejected_and_not_repeated(token):
     with pytest.raises(ConfigError, match="openssl rand -hex 16") as error:
         Preview("127.0.0.1:0", token=token)
     assert token not in str(error.value)
 
 
-def test_a_port_in_use_is_said_in_one_line(serve):
+def test_a_port_in_use_is_reported(serve):
     first = serve()
     address = urlsplit(first.url).netloc
     with pytest.raises(
-        UnavailableError, match="something else listens there; stop it, or choose another port"
+        UnavailableError, match="another program uses that port; stop it, or choose another port"
     ) as error:
         Preview(address)
     assert error.value.exit_status == 69
 
 
-def test_an_address_of_another_machine_is_said_in_one_line():
-    with pytest.raises(UnavailableError, match="this machine has no such address"):
+def test_an_address_of_another_machine_is_reported():
+    with pytest.raises(UnavailableError, match="this machine doesn't have that address"):
         Preview("192.0.2.1:0", token=TOKEN)  # TEST-NET-1 of RFC 5737
 
 
-def test_its_address_is_known_and_without_the_token(serve):
+def test_the_url_has_no_token(serve):
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", serve(token=TOKEN).url)
-    assert Place.parse("[::1]:8080").url(8080) == "http://[::1]:8080/"
-    assert Place.parse("[::]").url(8080) == f"http://{OWN_NAME}.local:8080/"
+    assert Address.parse("[::1]:8080").url(8080) == "http://[::1]:8080/"
+    assert Address.parse("[::]").url(8080) == f"http://{OWN_NAME}.local:8080/"
 
 
-def test_without_the_token_nothing_is_to_be_had(serve):
-    asked: list[bool] = []
-    preview = serve(token=TOKEN, on_pause=asked.append)
+def test_without_the_token_every_request_is_refused(serve):
+    pauses: list[bool] = []
+    preview = serve(token=TOKEN, on_pause=pauses.append)
     body, origin = '{"paused": true}', preview.url.rstrip("/")
     for cookie in ("", "emotion-edge=x", f"emotion-edge={TOKEN}"):
         for method, path in (("GET", "/"), ("GET", "/events"), ("HEAD", "/events"), ("GET", "/anything")):
-            status, _, text = ask(preview, method, path, Cookie=cookie)
+            status, _, text = request(preview, method, path, Cookie=cookie)
             assert status == 403
-            assert says_one_line(text) or method == "HEAD"
-        assert ask(preview, "POST", "/pause", body, Cookie=cookie, Origin=origin)[0] == 403
-    assert not asked
-    assert not preview.wanted
+            assert is_one_line(text) or method == "HEAD"
+        assert request(preview, "POST", "/pause", body, Cookie=cookie, Origin=origin)[0] == 403
+    assert not pauses
+    assert not preview.has_viewers
 
 
 @pytest.mark.parametrize("token", ["wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "%00", "%f0%9f%92%a9"])
-def test_a_wrong_token_is_refused_in_one_line(serve, token):
-    status, headers, text = ask(serve(token=TOKEN), path=f"/?token={token}")
+def test_a_wrong_token_is_refused(serve, token):
+    status, headers, text = request(serve(token=TOKEN), path=f"/?token={token}")
     assert status == 403
-    assert says_one_line(text)
+    assert is_one_line(text)
     assert "set-cookie" not in headers
 
 
-def test_the_token_is_kept_in_a_cookie_and_leaves_the_address(serve, caplog):
+def test_the_token_moves_from_the_url_to_a_cookie(serve, caplog):
     caplog.set_level("DEBUG")
     preview = serve(token=TOKEN)
-    status, headers, _ = ask(preview, path=f"/?token={TOKEN}")
+    status, headers, _ = request(preview, path=f"/?token={TOKEN}")
     assert (status, headers["location"]) == (303, "/")
     cookie, *attributes = headers["set-cookie"].split("; ")
     assert {"HttpOnly", "SameSite=Lax"} <= set(attributes)
-    assert ask(preview, Cookie=cookie)[2] == PAGE
+    assert request(preview, Cookie=cookie)[2] == PAGE
     with Viewer(preview, Cookie=f"other=1; {cookie}") as viewer:
-        assert viewer.next("beat") == {"paused": False}
+        assert viewer.next("heartbeat") == {"paused": False}
     assert TOKEN not in caplog.text
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "x@y", "[", "", "localhost.evil"]
 )
-def test_a_website_that_has_its_name_lead_here_is_refused(serve, host):
-    asked: list[bool] = []
-    preview = serve(on_pause=asked.append)
+def test_dns_rebinding_is_refused(serve, host):
+    pauses: list[bool] = []
+    preview = serve(on_pause=pauses.append)
     for method, path in (("GET", "/"), ("GET", "/events"), ("POST", "/pause")):
-        status, _, text = ask(preview, method, path, '{"paused": true}', Host=host, Origin=f"http://{host}")
+        status, _, text = request(preview, method, path, '{"paused": true}', Host=host, Origin=f"http://{host}")
         assert status == 403
-        assert says_one_line(text)
-    assert not asked
+        assert is_one_line(text)
+    assert not pauses
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1", "[::1]:8080", "192.168.1.7:8080"])
-def test_it_answers_to_its_names_also_through_a_tunnel(serve, host):
-    assert ask(serve(), Host=host)[0] == 200
+def test_it_answers_to_its_own_names_also_through_a_tunnel(serve, host):
+    assert request(serve(), Host=host)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -213,46 +214,46 @@ def test_it_answers_to_its_names_also_through_a_tunnel(serve, host):
         {"Origin": "OWN", "Sec_Fetch_Site": "same-site"},
     ],
 )
-def test_another_website_cannot_press_the_button(serve, headers):
-    asked: list[bool] = []
-    preview = serve(on_pause=asked.append)
+def test_another_website_cannot_pause_the_camera(serve, headers):
+    pauses: list[bool] = []
+    preview = serve(on_pause=pauses.append)
     own = preview.url.rstrip("/")
     given_headers = {name: own if value == "OWN" else value for name, value in headers.items()}
-    status, answer, text = ask(preview, "POST", "/pause", '{"paused": true}', **given_headers)
+    status, answer, text = request(preview, "POST", "/pause", '{"paused": true}', **given_headers)
     assert status == 403
-    assert says_one_line(text)
-    assert not asked
+    assert is_one_line(text)
+    assert not pauses
     assert not [name for name in answer if name.startswith("access-control")]
 
 
-def test_another_website_cannot_make_it_work(serve):
+def test_another_website_cannot_open_the_event_stream(serve):
     preview = serve()
-    assert ask(preview, path="/events", Sec_Fetch_Site="cross-site")[0] == 403
-    assert ask(preview, path="/events", Origin="http://evil.example")[0] == 403
-    assert not preview.wanted
+    assert request(preview, path="/events", Sec_Fetch_Site="cross-site")[0] == 403
+    assert request(preview, path="/events", Origin="http://evil.example")[0] == 403
+    assert not preview.has_viewers
 
 
 @pytest.mark.parametrize(
     "body", ["", "{", "null", "[]", "{}", '{"paused": 1}', '{"paused": "true"}', "[" * 1000, "\x00", "9" * 1000]
 )
-def test_a_request_to_pause_that_is_none_is_refused_in_one_line(serve, body):
-    asked: list[bool] = []
-    preview = serve(on_pause=asked.append)
-    status, _, text = ask(preview, "POST", "/pause", body, Origin=preview.url.rstrip("/"))
+def test_an_invalid_request_to_pause_is_refused(serve, body):
+    pauses: list[bool] = []
+    preview = serve(on_pause=pauses.append)
+    status, _, text = request(preview, "POST", "/pause", body, Origin=preview.url.rstrip("/"))
     assert status == 400
-    assert says_one_line(text)
-    assert not asked
+    assert is_one_line(text)
+    assert not pauses
 
 
-def test_without_a_way_to_pause_there_is_no_button(serve):
+def test_without_on_pause_there_is_no_button(serve):
     preview = serve()
-    assert ask(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))[0] == 404
+    assert request(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))[0] == 404
     with Viewer(preview) as viewer:
         assert viewer.next("hello")["pause"] is False
 
 
-def test_the_page_may_ask_nobody_else_and_nobody_may_frame_it(serve):
-    _, headers, _ = ask(serve())
+def test_the_page_may_contact_no_other_server_and_may_not_be_framed(serve):
+    _, headers, _ = request(serve())
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["connect-src"] == "'self'"
@@ -262,28 +263,30 @@ def test_the_page_may_ask_nobody_else_and_nobody_may_frame_it(serve):
     assert headers["referrer-policy"] == "no-referrer"
 
 
-# What is sent
+# Events
 
 
-def test_nothing_is_encoded_while_nobody_looks(serve, moment, monkeypatch):
+def test_nothing_is_encoded_without_viewers(serve, moment, monkeypatch):
     encoded = []
-    encode = view.View.event
-    monkeypatch.setattr(view.View, "event", lambda self, look: encoded.append(look) or encode(self, look))
-    monkeypatch.setattr(server, "BEAT_S", 0.05)
+    encode = events.ViewEncoder.encode
+    monkeypatch.setattr(
+        events.ViewEncoder, "encode", lambda self, snapshot: encoded.append(snapshot) or encode(self, snapshot)
+    )
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
     preview = serve(picture=True)
     for _ in range(10):
         show(preview, moment)
-        assert ask(preview)[0] == 200  # so that the server has turned to other things since
-    assert not preview.wanted
+        assert request(preview)[0] == 200  # so that the server has processed the snapshot
+    assert not preview.has_viewers
     assert not encoded
     with Viewer(preview) as viewer:
-        until(lambda: preview.wanted, "somebody looks")
+        until(lambda: preview.has_viewers, "the viewer is connected")
         show(preview, moment)
         viewer.next("view")
         assert len(encoded) == 1
-    until(lambda: not preview.wanted, "nobody looks any more")
+    until(lambda: not preview.has_viewers, "the viewer is disconnected")
     show(preview, moment)
-    ask(preview)
+    request(preview)
     assert len(encoded) == 1
 
 
@@ -292,55 +295,59 @@ def test_the_mesh_is_where_the_face_is(serve, moment):
     with Viewer(preview) as viewer:
         lines = viewer.next("hello")["lines"]
         show(preview, moment)
-        told = viewer.next("view")
-    assert (told["width"], told["height"], told["fps"]) == (640, 480, 15.0)
-    (face,) = told["faces"]
+        view = viewer.next("view")
+    assert (view["width"], view["height"], view["fps"]) == (640, 480, 15.0)
+    (face,) = view["faces"]
     assert face["expression"] == moment.shown[0].expression == "happiness"
     assert face["probabilities"] == {
         label: pytest.approx(share, abs=1e-3) for label, share in moment.shown[0].probabilities.items()
     }
-    points = np.array(face["points"]).reshape(-1, 2) / view.UNITS * (640, 480)
+    points = np.array(face["points"]).reshape(-1, 2) / events.UNITS * (640, 480)
     drawn = points[[i for group in lines.values() for line in group for i in line]]
     sent = [i for group in (FINE_LINES, BOLD_LINES, IRISES) for line in group for i in line]
     np.testing.assert_allclose(drawn, moment.faces[0].landmarks[sent, :2], atol=0.05)
 
 
-def test_a_recording_has_no_size_so_its_landmarks_give_one(moment):
-    recording = view.Look((0, 0), moment.faces, moment.shown, 15.0)
-    event = view.View().event(recording)
-    told = json.loads(event.split(b"data: ")[1])
-    assert told["width"] * 3 == told["height"] * 4
-    points = np.array(told["faces"][0]["points"])
+def test_the_frame_size_of_a_recording_is_derived_from_its_landmarks(moment):
+    recording = events.Snapshot((0, 0), moment.faces, moment.shown, 15.0)
+    event = events.ViewEncoder().encode(recording)
+    view = json.loads(event.split(b"data: ")[1])
+    assert view["width"] * 3 == view["height"] * 4
+    points = np.array(view["faces"][0]["points"])
     assert points.min() >= 0
-    assert points.max() <= view.UNITS
+    assert points.max() <= events.UNITS
 
 
-def test_a_face_that_is_held_though_it_is_missing_has_no_mesh(moment):
-    told = json.loads(view.View().event(view.Look((640, 480), (), moment.shown, 15.0)).split(b"data: ")[1])
-    assert told["faces"][0]["points"] is None
+def test_a_missing_face_that_is_held_has_no_points(moment):
+    view = json.loads(
+        events.ViewEncoder().encode(events.Snapshot((640, 480), (), moment.shown, 15.0)).split(b"data: ")[1]
+    )
+    assert view["faces"][0]["points"] is None
 
 
-def test_numbers_that_are_none_do_not_break_the_page(moment):
+def test_landmarks_that_are_not_finite_do_not_break_the_page(moment):
     broken = moment.faces[0].landmarks.copy()
     broken[::3] = np.nan
     broken[1::3] = np.inf
     broken[2::3] = -1e30
     faces = [dataclasses.replace(moment.faces[0], landmarks=broken)]
     for size in ((640, 480), (0, 0)):
-        told = json.loads(view.View().event(view.Look(size, faces, moment.shown, 15.0)).split(b"data: ")[1])
-        assert max(map(abs, told["faces"][0]["points"])) <= 2 * view.UNITS
+        view = json.loads(
+            events.ViewEncoder().encode(events.Snapshot(size, faces, moment.shown, 15.0)).split(b"data: ")[1]
+        )
+        assert max(map(abs, view["faces"][0]["points"])) <= 2 * events.UNITS
 
 
-def test_the_picture_is_neither_sent_nor_kept_unless_asked_for(serve, moment, monkeypatch):
-    looks = []
-    monkeypatch.setattr(server.Server, "show", lambda _self, look: looks.append(look))
+def test_by_default_the_picture_is_neither_stored_nor_sent(serve, moment, monkeypatch):
+    snapshots = []
+    monkeypatch.setattr(server.Server, "show", lambda _self, snapshot: snapshots.append(snapshot))
     show(serve(), moment)
-    until(lambda: looks, "it is handed over")
-    assert looks[0].rgb is None
-    assert b"picture" not in view.View().event(looks[0])
+    until(lambda: snapshots, "the snapshot arrives")
+    assert snapshots[0].rgb is None
+    assert b"picture" not in events.ViewEncoder().encode(snapshots[0])
 
 
-def test_the_picture_comes_along_where_it_is_asked_for(serve, moment):
+def test_the_picture_is_sent_on_request(serve, moment):
     preview = serve(picture=True)
     with Viewer(preview) as viewer:
         assert viewer.next("hello")["picture"] is True
@@ -350,28 +357,30 @@ def test_the_picture_comes_along_where_it_is_asked_for(serve, moment):
     assert np.abs(picture.astype(int) - moment.frame.rgb).mean() < 3
 
 
-def test_a_large_picture_is_made_small():
+def test_a_large_picture_is_scaled_down():
     large = np.zeros((1080, 1920, 3), np.uint8)
-    told = json.loads(view.View().event(view.Look((1920, 1080), (), (), 15.0, large)).split(b"data: ")[1])
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(told["picture"]), np.uint8), cv2.IMREAD_COLOR)
+    view = json.loads(
+        events.ViewEncoder().encode(events.Snapshot((1920, 1080), (), (), 15.0, large)).split(b"data: ")[1]
+    )
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(view["picture"]), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (360, 640, 3)
-    assert (told["width"], told["height"]) == (1920, 1080)
+    assert (view["width"], view["height"]) == (1920, 1080)
 
 
-def test_a_name_with_line_ends_stays_in_its_line(serve):
+def test_line_ends_in_a_name_are_escaped(serve):
     with Viewer(serve(device="a\n\ndata: {}\r\nb\u2028")) as viewer:
         assert viewer.next("hello")["device"] == "a\n\ndata: {}\r\nb\u2028"
 
 
-def test_who_looks_is_told_that_the_camera_is_off_whoever_turned_it_off(serve, moment):
+def test_viewers_learn_that_the_camera_is_off(serve, moment):
     preview = serve()
     with Viewer(preview) as viewer:
-        beats = viewer.events("beat")
+        beats = viewer.events("heartbeat")
         assert next(beats) == {"paused": False}
         preview.paused = True
         assert next(beats) == {"paused": True}
         with Viewer(preview) as late:
-            assert late.next("beat") == {"paused": True}
+            assert late.next("heartbeat") == {"paused": True}
         preview.paused = False
         while next(beats)["paused"]:
             pass
@@ -379,33 +388,33 @@ def test_who_looks_is_told_that_the_camera_is_off_whoever_turned_it_off(serve, m
         assert viewer.next("view")["faces"]
 
 
-def test_there_is_a_sign_of_life_when_nothing_happens(serve, monkeypatch):
-    monkeypatch.setattr(server, "BEAT_S", 0.05)
+def test_heartbeats_are_sent_when_nothing_else_is(serve, monkeypatch):
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
     with Viewer(serve()) as viewer:
-        assert list(itertools.islice(viewer.events("beat"), 3)) == [{"paused": False}] * 3
+        assert list(itertools.islice(viewer.events("heartbeat"), 3)) == [{"paused": False}] * 3
 
 
-def test_the_last_minutes_are_there_when_the_page_is_opened(serve, moment):
+def test_the_page_gets_the_timeline_when_it_is_opened(serve, moment):
     times = iter([100.0, 180.0, 240.0, 270.0, 290.0, 300.0])
     preview = serve(clock=lambda: next(times))
-    preview.remember(moment.shown)
-    preview.remember(())
+    preview.update_timeline(moment.shown)
+    preview.update_timeline(())
     preview.paused = True
-    preview.remember(moment.shown)  # the last of what was on its way; the camera is off all the same
+    preview.update_timeline(moment.shown)  # a late update; the camera stays off
     with Viewer(preview) as viewer:
         past = viewer.next("hello")["past"]
     assert past == [[200.0, None], [120.0, "happiness"], [60.0, None], [30.0, False]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["a", "b", None, False])), max_size=60))
-def test_the_timeline_knows_all_of_its_span_and_little_more(steps):
+def test_the_timeline_covers_its_span_and_little_more(steps):
     now, was, current = 0, [], "unknown"
     timeline = Timeline(lambda: float(now))
     for step, what in steps:
         was += [current] * step
         now, current = now + step, what
-        timeline.note(what)
-    told = timeline.ago()
+        timeline.append(what)
+    told = timeline.history()
     for second in range(max(0, now - int(SPAN_S)), now):
         begun = [what for ago, what in told if now - ago <= second]
         assert (begun[-1] if begun else "unknown") == was[second]
@@ -416,19 +425,19 @@ def test_the_timeline_stays_small():
     times = iter(range(10 * ENTRIES_MAX))
     timeline = Timeline(lambda: next(times) / 1000)
     for i in range(3 * ENTRIES_MAX):
-        timeline.note(str(i))
-    told = timeline.ago()
+        timeline.append(str(i))
+    told = timeline.history()
     assert len(told) == ENTRIES_MAX
     assert told[-1][1] == str(3 * ENTRIES_MAX - 1)
 
 
-# Many, slow and broken ones
+# Slow, broken and many clients
 
 
-def test_a_slow_reader_holds_nobody_up_and_gets_the_newest(serve, moment):
+def test_a_slow_viewer_delays_no_other_and_gets_the_newest_events(serve, moment):
     preview = serve(picture=True)
     with Viewer(preview, buffer=4096) as slow, Viewer(preview) as quick:
-        slow.next("beat")
+        slow.next("heartbeat")
         seen = []
         for fps, told in zip(range(1, 61), _fed(preview, quick, moment), strict=False):
             seen.append(told)
@@ -440,11 +449,11 @@ def test_a_slow_reader_holds_nobody_up_and_gets_the_newest(serve, moment):
             if event["fps"] == last:
                 break
         assert numbers == sorted(numbers)
-        assert len(numbers) < 30  # what the kernel had already taken, and then the newest
+        assert len(numbers) < 30  # what the kernel had buffered, and then the newest
 
 
 def _fed(preview: Preview, viewer: Viewer, moment: Moment) -> Iterator[float]:
-    """Show one after the other, each when the one before has arrived."""
+    """Show frames one by one, each after the previous one has arrived."""
     views = viewer.events("view")
     for fps in itertools.count(1):
         show(preview, moment, float(fps))
@@ -453,46 +462,46 @@ def _fed(preview: Preview, viewer: Viewer, moment: Moment) -> Iterator[float]:
         yield told
 
 
-def test_a_page_that_takes_nothing_is_given_up(serve, moment, monkeypatch):
-    monkeypatch.setattr(server, "STALLED_S", 0.3)
+def test_a_viewer_that_reads_nothing_is_disconnected(serve, moment, monkeypatch):
+    monkeypatch.setattr(server, "STALL_TIMEOUT_S", 0.3)
     preview = serve(picture=True)
     with Viewer(preview, buffer=4096):
-        until(lambda: preview.wanted, "it looks")
+        until(lambda: preview.has_viewers, "the viewer is connected")
 
-        def given_up() -> bool:
+        def disconnected() -> bool:
             show(preview, moment)
-            return not preview.wanted
+            return not preview.has_viewers
 
-        until(given_up, "it is given up")
+        until(disconnected, "the viewer is disconnected")
 
 
-def test_twenty_pages_are_shown_the_same(serve, moment, monkeypatch):
-    monkeypatch.setattr(server, "BEAT_S", 0.05)
+def test_twenty_viewers_get_the_same_events(serve, moment, monkeypatch):
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
     preview = serve()
     with contextlib.ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(preview)) for _ in range(20)]
         for viewer in viewers:
-            viewer.next("beat")
+            viewer.next("heartbeat")
         show(preview, moment, 12.0)
         assert [viewer.next("view")["fps"] for viewer in viewers] == [12.0] * 20
         assert [thread.name for thread in threading.enumerate()].count("preview") == 1
-    until(lambda: not preview.wanted, "all have gone")
+    until(lambda: not preview.has_viewers, "all are disconnected")
 
 
-def test_one_page_too_many_is_told_so(serve):
+def test_one_viewer_too_many_is_refused(serve):
     preview = serve()
     with contextlib.ExitStack() as stack:
         for _ in range(server.VIEWERS_MAX):
-            stack.enter_context(Viewer(preview)).next("beat")
-        status, _, text = ask(preview, path="/events")
+            stack.enter_context(Viewer(preview)).next("heartbeat")
+        status, _, text = request(preview, path="/events")
         assert status == 503
-        assert says_one_line(text)
-        assert ask(preview, "HEAD", "/events")[0] == 503
-        assert ask(preview)[0] == 200
+        assert is_one_line(text)
+        assert request(preview, "HEAD", "/events")[0] == 503
+        assert request(preview)[0] == 200
 
 
 def idle(stack: contextlib.ExitStack, preview: Preview, count: int) -> list[socket.socket]:
-    """So many connections; one half says nothing, the other half begins to."""
+    """Open idle connections: one half sends nothing, the other half an incomplete request."""
     address = "127.0.0.1", urlsplit(preview.url).port
     connections = [stack.enter_context(socket.create_connection(address, 30)) for _ in range(count)]
     for connection in connections[::2]:
@@ -502,30 +511,30 @@ def idle(stack: contextlib.ExitStack, preview: Preview, count: int) -> list[sock
 
 
 def first_line(connection: socket.socket) -> bytes:
-    """Of what it is answered; empty: it was closed."""
+    """The first line of the response; empty if the connection was closed."""
     try:
         return connection.recv(4096).partition(b"\r\n")[0]
     except ConnectionResetError:
         return b""
 
 
-def test_connections_are_never_too_many(serve):
+def test_the_number_of_connections_is_limited(serve):
     preview = serve()
     with contextlib.ExitStack() as stack:
         connections = idle(stack, preview, server.CONNECTIONS_MAX + 20)
         refused = [first_line(connection) for connection in connections[server.CONNECTIONS_MAX :]]
-        # Where a connection is refused before all is read that it says, its answer may be lost.
+        # The response may be lost if the connection is refused before the request has been read.
         assert set(refused) - {b""} == {b"HTTP/1.1 503 Service Unavailable"}
-    until(lambda: ask(preview)[0] == 200, "there is room again")
+    until(lambda: request(preview)[0] == 200, "connections are accepted again")
 
 
-def test_connections_that_say_nothing_are_given_up(serve, monkeypatch):
-    monkeypatch.setattr(server, "REQUEST_S", 0.3)
+def test_idle_connections_are_closed(serve, monkeypatch):
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.3)
     preview = serve()
     with contextlib.ExitStack() as stack:
         answers = [first_line(connection) for connection in idle(stack, preview, server.CONNECTIONS_MAX)]
         assert set(answers) == {b""}
-        until(lambda: ask(preview)[0] == 200, "there is room again")
+        until(lambda: request(preview)[0] == 200, "connections are accepted again")
 
 
 GOOD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -538,7 +547,7 @@ MALFORMED = {
     b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\n folded: 1\r\nHost: localhost\r\n\r\n": 400,
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: 1\r\n\r\n": 403,  # the name goes on there (RFC 9112, 5.2)
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: 1\r\n\r\n": 403,  # continues the host name (RFC 9112, 5.2)
     b"GET / HTTP/1.1\r\nHost: local\x00host\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\n\r\n": 400,  # RFC 9112, 3.2
     b"GET / HTTP/1.0\r\n\r\n": 403,
@@ -566,7 +575,7 @@ MALFORMED = {
 
 def answer(preview: Preview, data: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", urlsplit(preview.url).port), 30) as connection:
-        with contextlib.suppress(OSError):  # it may have closed before all was sent
+        with contextlib.suppress(OSError):  # the server may close before everything is sent
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
         parts = []
@@ -577,15 +586,15 @@ def answer(preview: Preview, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("data", "status"), MALFORMED.items(), ids=lambda value: str(value)[:40])
-def test_a_malformed_request_gets_one_line(serve, data, status):
+def test_a_malformed_request_is_refused_in_one_line(serve, data, status):
     preview = serve()
     head, _, body = answer(preview, data).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
-    assert says_one_line(body.decode())
+    assert is_one_line(body.decode())
     assert answer(preview, GOOD).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_request_that_comes_byte_by_byte_is_answered(serve):
+def test_a_request_that_arrives_byte_by_byte_is_answered(serve):
     with socket.create_connection(("127.0.0.1", urlsplit(serve().url).port), 30) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in GOOD:
@@ -600,13 +609,13 @@ def test_a_connection_carries_one_request(serve):
     assert text.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_client_of_the_last_century_gets_the_page(serve):
+def test_an_http_1_0_client_gets_the_page(serve):
     head, _, body = answer(serve(), GOOD.replace(b"1.1", b"1.0")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert body.decode() == PAGE
 
 
-def test_the_answer_to_head_has_no_body(serve):
+def test_the_response_to_head_has_no_body(serve):
     preview = serve()
     for path in (b"/events", b"/nothing"):
         assert answer(preview, GOOD.replace(b"GET / ", b"HEAD %s " % path)).endswith(b"\r\n\r\n")
@@ -618,7 +627,7 @@ def test_http_is_loaded_only_for_a_preview():
 
 
 @pytest.fixture(scope="module")
-def lasting():
+def shared_preview():
     with contextlib.closing(Preview("127.0.0.1:0")) as preview:
         yield preview
 
@@ -634,9 +643,9 @@ def lasting():
         max_size=20,
     ).map(b"".join)
 )
-def test_nothing_that_is_sent_ends_the_server_or_reaches_the_log(lasting, caplog, data):
-    answer(lasting, data)
-    assert answer(lasting, GOOD).startswith(b"HTTP/1.1 200 ")
+def test_no_input_ends_the_server_or_reaches_the_log(shared_preview, caplog, data):
+    answer(shared_preview, data)
+    assert answer(shared_preview, GOOD).startswith(b"HTTP/1.1 200 ")
     assert not caplog.text
 
 
@@ -645,43 +654,43 @@ def test_close_leaves_nothing_behind(serve, moment, recwarn, caplog):
     preview = serve(picture=True)
     port = urlsplit(preview.url).port
     with Viewer(preview) as quick, Viewer(preview, buffer=4096) as stuck, socket.create_connection(("127.0.0.1", port)):
-        quick.next("beat")
-        stuck.next("beat")
+        quick.next("heartbeat")
+        stuck.next("heartbeat")
         for _ in range(20):
             show(preview, moment)
             quick.next("view")
         preview.close()
         assert set(threading.enumerate()) == before
-        assert list(quick.events("beat")) == []  # and not an endless wait
+        assert list(quick.events("heartbeat")) == []  # the stream has ended
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
         serve(f"127.0.0.1:{port}")
     preview.close()
     show(preview, moment)
     preview.paused = True
-    assert not preview.wanted
+    assert not preview.has_viewers
     assert not [warning for warning in recwarn if warning.category is ResourceWarning]
     assert not caplog.text
 
 
-def test_a_callback_that_fails_costs_one_line(serve, caplog):
+def test_a_failing_callback_logs_one_line(serve, caplog):
     def on_pause(_paused: bool) -> None:
         raise RuntimeError("no camera\nat all")
 
     preview = serve(on_pause=on_pause)
     with pytest.raises((http.client.HTTPException, OSError)):
-        ask(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))
-    until(lambda: caplog.records, "it is told")
+        request(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))
+    until(lambda: caplog.records, "it is logged")
     assert [record.getMessage() for record in caplog.records] == ["the preview: no camera at all"]
     assert caplog.records[0].exc_info is None
-    assert ask(preview)[0] == 200
+    assert request(preview)[0] == 200
 
 
-# A desk
+# The panel
 
 
-class Desk:
-    """A counter that can be asked to go on."""
+class Panel:
+    """A counter with an action that increments it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -689,70 +698,70 @@ class Desk:
     def state(self) -> dict[str, Any]:
         return {"count": self.count}
 
-    def ask(self, asked: dict[str, Any]) -> None:
-        if asked != {"do": "count"}:
-            raise UsageError("it counts\nand nothing else")
+    def perform(self, action: dict[str, Any]) -> None:
+        if action != {"do": "count"}:
+            raise UsageError("unknown\naction")
         self.count += 1
 
 
 def collect(preview: Preview, body: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    return ask(preview, "POST", "/collect", body, Origin=preview.url.rstrip("/"), **headers)
+    return request(preview, "POST", "/collect", body, Origin=preview.url.rstrip("/"), **headers)
 
 
-def test_without_a_desk_there_is_none(serve):
+def test_without_a_panel_its_path_is_unknown(serve):
     preview = serve()
     for method in ("GET", "POST"):
-        assert ask(preview, method, "/collect", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
+        assert request(preview, method, "/collect", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
     with Viewer(preview) as viewer:
-        assert viewer.next("hello")["desk"] is False
-        preview.refresh()
-        assert viewer.next("beat") == {"paused": False}
+        assert viewer.next("hello")["panel"] is False
+        preview.refresh_panel()
+        assert viewer.next("heartbeat") == {"paused": False}
 
 
-def test_who_looks_is_told_what_is_on_the_desk_and_what_becomes_of_it(serve):
-    desk = Desk()
-    preview = serve(desk=desk)
+def test_viewers_get_the_state_of_the_panel_and_its_changes(serve):
+    panel = Panel()
+    preview = serve(panel=panel)
     with Viewer(preview) as viewer, Viewer(preview) as other:
-        told, others = viewer.events("desk"), other.events("desk")
-        assert viewer.next("hello")["desk"] is True
+        told, others = viewer.events("panel"), other.events("panel")
+        assert viewer.next("hello")["panel"] is True
         assert next(told) == next(others) == {"count": 0}
         assert collect(preview, '{"do": "count"}')[0] == 204
         assert next(told) == next(others) == {"count": 1}
-        desk.count = 7
-        preview.refresh()
+        panel.count = 7
+        preview.refresh_panel()
         assert next(told) == {"count": 7}
     with Viewer(preview) as late:
-        until(lambda: late.next("desk") == {"count": 7}, "who comes later is told, too")
+        until(lambda: late.next("panel") == {"count": 7}, "a later viewer gets it, too")
 
 
-def test_what_the_desk_refuses_is_said_in_one_line(serve):
-    desk = Desk()
-    status, _, text = collect(serve(desk=desk), '{"do": "sing"}')
-    assert (status, text) == (409, "it counts and nothing else\n")
-    assert desk.count == 0
+def test_an_error_of_the_panel_is_reported_in_one_line(serve):
+    panel = Panel()
+    status, _, text = collect(serve(panel=panel), '{"do": "sing"}')
+    assert (status, text) == (409, "unknown action\n")
+    assert panel.count == 0
 
 
 @pytest.mark.parametrize("body", ["", "{", "null", "[]", "{}", "7", "[" * 1000, "\x00"])
-def test_what_is_no_object_does_not_reach_the_desk(serve, body):
-    desk = Desk()
-    status, _, text = collect(serve(desk=desk), body)
+def test_only_json_objects_reach_the_panel(serve, body):
+    panel = Panel()
+    status, _, text = collect(serve(panel=panel), body)
     assert status == 400
-    assert says_one_line(text)
-    assert desk.count == 0
+    assert is_one_line(text)
+    assert panel.count == 0
 
 
-def test_the_desk_is_for_who_has_the_token_and_comes_from_the_page(serve):
-    desk = Desk()
-    preview = serve(desk=desk, token=TOKEN)
-    _, headers, _ = ask(preview, path=f"/?token={TOKEN}")
+def test_the_panel_needs_the_token_and_the_origin(serve):
+    panel = Panel()
+    preview = serve(panel=panel, token=TOKEN)
+    _, headers, _ = request(preview, path=f"/?token={TOKEN}")
     cookie = headers["set-cookie"].partition(";")[0]
     body, own = '{"do": "count"}', preview.url.rstrip("/")
     assert collect(preview, body)[0] == 403
-    assert ask(preview, "POST", "/collect", body, Cookie=cookie)[0] == 403
-    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
-    assert ask(preview, "POST", "/collect", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
-    assert ask(preview, "POST", "/collect", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
-    assert ask(preview, "GET", "/collect", Cookie=cookie)[0] == 405
-    assert desk.count == 0
+    assert request(preview, "POST", "/collect", body, Cookie=cookie)[0] == 403
+    assert request(preview, "POST", "/collect", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
+    assert request(preview, "POST", "/collect", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
+    assert request(preview, "POST", "/collect", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
+    assert request(preview, "GET", "/collect", Cookie=cookie)[0] == 405
+    assert panel.count == 0
     assert collect(preview, body, Cookie=cookie)[0] == 204
-    assert desk.count == 1
+    assert panel.count == 1

@@ -26,7 +26,7 @@ SMILE, FROWN = {"do": "label", "label": 1}, {"do": "label", "label": 4}
 STOP, UNDO = {"do": "stop"}, {"do": "undo"}
 
 
-class Desk:
+class Panel:
     """A collector with what stands round it in the command."""
 
     def __init__(self, store: Store, seen: Callable[..., Measured]) -> None:
@@ -36,9 +36,9 @@ class Desk:
         self._seen = seen
         self._now = 0.0
 
-    def ask(self, *asked: dict[str, Any]) -> None:
-        for each in asked:
-            self.collector.ask(each)
+    def perform(self, *actions: dict[str, Any]) -> None:
+        for each in actions:
+            self.collector.perform(each)
 
     def see(self, frames: int, found: str = "") -> None:
         """Frames as a camera delivers them, 15 a second."""
@@ -54,49 +54,49 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, conditions: Conditions, seen: Callable[..., Measured]) -> Iterator[Desk]:
+def panel(tmp_path: Path, conditions: Conditions, seen: Callable[..., Measured]) -> Iterator[Panel]:
     with Store(tmp_path / "mine.parquet", conditions, say=lambda _: None) as store:
-        yield Desk(store, seen)
+        yield Panel(store, seen)
 
 
-def test_k_1_n_records_happiness(desk: Desk):
-    desk.see(15)
-    assert desk.state["recording"] is False
-    desk.ask(ANNA)
-    desk.see(15)
-    assert (desk.state["recording"], desk.state["note"], desk.store.coverage.rows) == (True, NO_LABEL, 0)
-    desk.ask(SMILE)
-    desk.see(15)
-    assert desk.state["rows"] == pytest.approx(1 / PERIOD_S, abs=2)
-    rows = desk.state["rows"]
-    desk.ask(STOP)
-    desk.see(15)
-    assert (desk.state["recording"], desk.store.coverage.rows) == (False, rows)
-    assert desk.state["undo"] == f"happiness, {rows} rows of anna"
-    assert desk.store.coverage.counts()[1].sum() == rows
+def test_k_1_n_records_happiness(panel: Panel):
+    panel.see(15)
+    assert panel.state["recording"] is False
+    panel.perform(ANNA)
+    panel.see(15)
+    assert (panel.state["recording"], panel.state["note"], panel.store.coverage.rows) == (True, NO_LABEL, 0)
+    panel.perform(SMILE)
+    panel.see(15)
+    assert panel.state["rows"] == pytest.approx(1 / PERIOD_S, abs=2)
+    rows = panel.state["rows"]
+    panel.perform(STOP)
+    panel.see(15)
+    assert (panel.state["recording"], panel.store.coverage.rows) == (False, rows)
+    assert panel.state["undo"] == f"happiness, {rows} rows of anna"
+    assert panel.store.coverage.counts()[1].sum() == rows
 
 
-def test_no_more_than_five_rows_a_second(desk: Desk):
-    desk.ask(SMILE, ANNA)
-    desk.see(15 * 60)
-    assert desk.state["rows"] <= 60 / PERIOD_S + 1
+def test_no_more_than_five_rows_a_second(panel: Panel):
+    panel.perform(SMILE, ANNA)
+    panel.see(15 * 60)
+    assert panel.state["rows"] <= 60 / PERIOD_S + 1
 
 
-def test_another_label_is_another_take(desk: Desk):
-    desk.ask(ANNA, SMILE)
-    desk.see(15)
-    desk.ask(FROWN)
-    desk.see(15)
-    assert desk.state["undo"].startswith("anger, ")
-    desk.ask(UNDO)
-    assert desk.state["undo"].startswith("happiness, ")
-    assert desk.state["recording"] is False
-    assert desk.state["note"].startswith("undone: ")
-    desk.ask(UNDO)
-    assert desk.state["undo"] == ""
+def test_another_label_is_another_take(panel: Panel):
+    panel.perform(ANNA, SMILE)
+    panel.see(15)
+    panel.perform(FROWN)
+    panel.see(15)
+    assert panel.state["undo"].startswith("anger, ")
+    panel.perform(UNDO)
+    assert panel.state["undo"].startswith("happiness, ")
+    assert panel.state["recording"] is False
+    assert panel.state["note"].startswith("undone: ")
+    panel.perform(UNDO)
+    assert panel.state["undo"] == ""
     with pytest.raises(UsageError, match="nothing to undo"):
-        desk.ask(UNDO)
-    assert desk.store.coverage.rows == 0
+        panel.perform(UNDO)
+    assert panel.store.coverage.rows == 0
 
 
 @pytest.mark.parametrize(
@@ -112,56 +112,56 @@ def test_another_label_is_another_take(desk: Desk):
         ({"do": "dance"}, "another version"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused_in_one_line(desk: Desk, change: dict[str, Any], message: str):
+def test_what_cannot_be_recorded_is_refused_in_one_line(panel: Panel, change: dict[str, Any], message: str):
     with pytest.raises(UsageError, match=message) as error:
-        desk.ask({**ANNA, **change})
+        panel.perform({**ANNA, **change})
     assert "\n" not in str(error.value)
-    desk.ask(SMILE)
-    desk.see(30)
-    assert desk.store.coverage.rows == 0
+    panel.perform(SMILE)
+    panel.see(30)
+    assert panel.store.coverage.rows == 0
 
 
 @pytest.mark.parametrize("label", [8, 9, -1, "1", None, 1.5, True])
-def test_a_label_that_is_none_is_refused(desk: Desk, label: object):
+def test_a_label_that_is_none_is_refused(panel: Panel, label: object):
     with pytest.raises(UsageError):
-        desk.ask({"do": "label", "label": label})
-    assert desk.state["label"] is None
+        panel.perform({"do": "label", "label": label})
+    assert panel.state["label"] is None
 
 
-def test_why_nothing_is_recorded_is_said_until_something_is(desk: Desk):
-    desk.ask(SMILE, ANNA)
-    desk.see(15, NO_FACE)
-    assert desk.state["note"] == f"not recorded: {NO_FACE}"
-    assert desk.state["rows"] == 0
-    desk.see(15)
-    assert desk.state["note"] == ""
-    assert desk.state["rows"] > 0
+def test_why_nothing_is_recorded_is_said_until_something_is(panel: Panel):
+    panel.perform(SMILE, ANNA)
+    panel.see(15, NO_FACE)
+    assert panel.state["note"] == f"not recorded: {NO_FACE}"
+    assert panel.state["rows"] == 0
+    panel.see(15)
+    assert panel.state["note"] == ""
+    assert panel.state["rows"] > 0
 
 
-def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(desk: Desk, seen: Callable[..., Measured]):
-    desk.ask(SMILE, ANNA)
+def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(panel: Panel, seen: Callable[..., Measured]):
+    panel.perform(SMILE, ANNA)
     for asked in ([STOP], [FROWN], [STOP, ANNA], [UNDO]):
-        desk.see(15)
-        desk.ask(ANNA)
-        rows = desk.store.coverage.rows
-        due = desk.collector.due(1e9)
+        panel.see(15)
+        panel.perform(ANNA)
+        rows = panel.store.coverage.rows
+        due = panel.collector.due(1e9)
         assert due is not None
-        desk.ask(*asked)
-        desk.collector.add(due, seen())
-        assert desk.store.coverage.rows <= rows
+        panel.perform(*asked)
+        panel.collector.add(due, seen())
+        assert panel.store.coverage.rows <= rows
 
 
-def test_a_disk_that_fails_ends_the_recording_with_one_line_here_and_there(desk: Desk):
-    desk.ask(SMILE, ANNA)
-    desk.see(15)
-    rows = desk.state["rows"]
+def test_a_disk_that_fails_ends_the_recording_with_one_line_here_and_there(panel: Panel):
+    panel.perform(SMILE, ANNA)
+    panel.see(15)
+    rows = panel.state["rows"]
 
-    with no_room_for(desk.store._journal):
-        desk.see(15)
-    assert desk.state["recording"] is False
-    assert "journal cannot be written: disk I/O error" in desk.state["note"]
-    assert desk.said == [desk.state["note"]]
-    assert desk.store.coverage.rows == rows
-    desk.ask(ANNA)
-    desk.see(15)
-    assert desk.store.coverage.rows > rows
+    with no_room_for(panel.store._journal):
+        panel.see(15)
+    assert panel.state["recording"] is False
+    assert "journal cannot be written: disk I/O error" in panel.state["note"]
+    assert panel.said == [panel.state["note"]]
+    assert panel.store.coverage.rows == rows
+    panel.perform(ANNA)
+    panel.see(15)
+    assert panel.store.coverage.rows > rows

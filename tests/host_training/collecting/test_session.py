@@ -43,7 +43,7 @@ class Loop:
     def __init__(self, camera: Camera, store: Store) -> None:
         self.store = store
         self.collector = Collector(store, subject="", session="", consent=False, pictures=False, say=print)
-        self.preview = Preview("127.0.0.1:0", desk=self.collector)
+        self.preview = Preview("127.0.0.1:0", panel=self.collector)
         self._signals = Signals()
         mesh = open_face_mesh(MeshSettings(max_faces=MAX_FACES), portraits.mesh_models())
         self.thread = threading.Thread(
@@ -56,9 +56,9 @@ class Loop:
         connection = http.client.HTTPConnection("127.0.0.1", urlsplit(self.preview.url).port, timeout=WAIT_S)
         connection.request("GET", "/events")
         with contextlib.closing(connection), contextlib.closing(connection.getresponse()):
-            until(lambda: self.preview.wanted, "somebody looks", WAIT_S)
+            until(lambda: self.preview.has_viewers, "the page is open", WAIT_S)
             yield
-        until(lambda: not self.preview.wanted, "nobody looks any more", WAIT_S)
+        until(lambda: not self.preview.has_viewers, "the page is closed", WAIT_S)
 
     def close(self) -> None:
         self._signals.stop = True
@@ -83,8 +83,8 @@ def test_when_everybody_has_left_the_page_nobody_is_recorded_any_more(loop, monk
     monkeypatch.setattr(session, "AWAY_S", 0.5)
     running = loop(DemoCamera(CameraSettings()))
     with running.looked_at():
-        running.collector.ask(SMILE)
-        running.collector.ask(ANNA)
+        running.collector.perform(SMILE)
+        running.collector.perform(ANNA)
         until(lambda: running.store.coverage.rows > 2, "rows are recorded", WAIT_S)
     until(lambda: not running.collector.recording, "the recording has stopped", WAIT_S)
     assert running.collector.state()["note"] == "recording has stopped: nobody was at the page"
@@ -101,10 +101,10 @@ def test_a_film_waits_for_somebody_and_ends_the_loop(loop, tmp_path: Path):
         writer.write(cv2.cvtColor(demo.draw(number / 10), cv2.COLOR_RGB2BGR))
     writer.release()
     running = loop(VideoCamera(film, CameraSettings()))
-    running.collector.ask(SMILE)
+    running.collector.perform(SMILE)
     running.thread.join(2.5)
     assert running.thread.is_alive()
-    running.collector.ask(ANNA)
+    running.collector.perform(ANNA)
     running.thread.join(WAIT_S)
     assert not running.thread.is_alive()
     assert not running.collector.recording

@@ -180,12 +180,12 @@ class TestCamera:
         page.sees("last", rf"Last take: happiness, {kept} rows of anna")
         page.press("9")
         page.sees("why", "there are the expressions 0 to 7")
-        page.sees("count", rf".* In all 1 person, {kept} rows. Still thin:")
+        page.sees("count", rf".* Total: 1 person, {kept} rows. Still needed:")
         assert "fear: nobody yet" in browser.text("thin")
         meter = browser.driver.find_elements("css selector", "#meter tr")
         assert [row.text.split()[0] for row in meter[2:4]] == ["neutral", "happiness"]
-        assert {entry["source"] for entry in browser.complaints()} == {"network"}  # what was refused
-        assert browser.asked() <= {run.url, f"{run.url}events", f"{run.url}collect"}
+        assert {entry["source"] for entry in browser.errors()} == {"network"}  # what was refused
+        assert browser.requests() <= {run.url, f"{run.url}events", f"{run.url}collect"}
 
         assert run.end() == 0
         assert rows_of(run.out) == {("anna", "happiness"): kept}
@@ -198,7 +198,7 @@ class TestCamera:
         page = Page(browser, run.url)
         page.sit("kn017", "u2")
         assert browser.text("what") == "Not recording"
-        assert browser.run("return desk.label") is None
+        assert browser.run("return panel.label") is None
         page.browser.driver.find_element("id", "consent").click()
         page.sit("k2")
         assert browser.run("return document.getElementById('consent').checked") is True
@@ -300,7 +300,7 @@ class TestCamera:
         )
         assert "set a token" in complaint(capsys)
 
-    def test_nobody_in_view_is_said(self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path):
+    def test_an_empty_view_is_reported(self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path):
         (tmp_path / "walls").mkdir()
         for number in range(600):
             cv2.imwrite(str(tmp_path / "walls" / f"{number:03}.png"), np.full((96, 96), number % 200, np.uint8))
