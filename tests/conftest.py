@@ -1,11 +1,11 @@
-"""Settings of all tests."""
+"""Hypothesis profiles for all tests."""
 
 import os
 
 from hypothesis import settings
 
-# No deadlines: how long an example takes says something about the machine, not about the code.
-# Where a failure must not depend on luck, the examples are the same in every run.
+# No deadlines: the time of an example depends on the machine.
+# With CI set, every run uses the same examples, so that a failure doesn't depend on luck.
 settings.register_profile("default", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")))
 settings.register_profile("nightly", deadline=None, max_examples=10_000, print_blob=True)
 settings.load_profile("default")
