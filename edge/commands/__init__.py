@@ -1,1 +1,1 @@
-"""One module a command: `add_arguments(parser)` and `run(args) -> exit status`."""
+"""The commands of `emotion-edge`, one module each, with `add_arguments(parser)` and `run(args) -> exit status`."""

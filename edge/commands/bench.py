@@ -93,7 +93,7 @@ class Stopwatch:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = "example: emotion-edge bench --json"
     add_settings_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")

@@ -1,4 +1,4 @@
-"""`emotion-edge calibrate`: have a device measure a person's neutral face."""
+"""`emotion-edge calibrate`: measure the neutral baseline of the person in front of a device."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ if TYPE_CHECKING:
     from edge.mqtt.subscriber import Subscriber
 
 PRESENT_S = 3.0
-"""By then the broker has said whether the device is there."""
+"""Time within which the broker says whether the device is online."""
 ANSWER_S = 10.0
-"""How long the device may take, apart from the calibration itself."""
+"""Time within which the device replies, besides the calibration itself."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = (
         "example: emotion-edge calibrate --mqtt mqtt://homeassistant.local --device livingroom\n"
-        "         emotion-edge calibrate --device livingroom --clear    # reads it as anybody's face again"
+        "         emotion-edge calibrate --device livingroom --clear    # back to no baseline"
     )
     add_settings_arguments(parser, mqtt=True)
-    parser.add_argument("--device", metavar="NAME", default="", help="which one (default: that of the settings)")
-    parser.add_argument("--clear", action="store_true", help="forget the neutral face instead")
+    parser.add_argument(
+        "--device", metavar="NAME", default="", help="name of the device (default: that of the settings)"
+    )
+    parser.add_argument("--clear", action="store_true", help="clear the neutral baseline instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the device over its broker, and print what it answers."""
+    """Send the command over the broker and print the reply."""
     from edge.classifier.calibration import CALIBRATION_S
     from edge.messages.topics import AVAILABILITY, REPLY, Namespace
     from edge.mqtt.address import BrokerAddress, check_base, check_device
@@ -46,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     with Subscriber(address) as subscriber:
         subscriber.subscribe([names.path(AVAILABILITY), names.path(REPLY, "calibrate")])
         if not _is_there(subscriber, names.path(AVAILABILITY)):
-            raise UnavailableError(f"{address} knows of no device {device!r} that is online: start it, or see --device")
+            raise UnavailableError(
+                f"{address} knows no online device {device!r}: start it, or name another with --device"
+            )
         if not args.clear:
             print(f"look at the camera with a relaxed face for {CALIBRATION_S:g} s", flush=True)
         wait_s = ANSWER_S + (0.0 if args.clear else CALIBRATION_S)
@@ -67,11 +71,11 @@ def _is_there(subscriber: Subscriber, topic: str) -> bool:
 
 
 def _answer(subscriber: Subscriber, names: Namespace, *, clear: bool, wait_s: float) -> str:
-    """Ask, and give the line that the device answers.
+    """Send the command. Return the line that the device replies with.
 
     Raises:
-        EdgeError: it refuses.
-        UnavailableError: it does not answer.
+        EdgeError: the device refuses.
+        UnavailableError: the device doesn't reply.
     """
     from edge.messages.payloads import OFFLINE
     from edge.messages.topics import COMMAND
@@ -85,7 +89,7 @@ def _answer(subscriber: Subscriber, names: Namespace, *, clear: bool, wait_s: fl
     while time.monotonic() < deadline:
         for message in subscriber.receive(0.1):
             if message.payload == OFFLINE:
-                raise UnavailableError(f"{names.base}/{names.device} went offline: start it, and calibrate again")
+                raise UnavailableError(f"{names.base}/{names.device} went offline: start it, then calibrate again")
             answer = read_object(message.payload)
             if answer is not None and answer.text("id") == identifier:
                 line = printable(answer.text("message") or "", limit=None)
@@ -93,6 +97,6 @@ def _answer(subscriber: Subscriber, names: Namespace, *, clear: bool, wait_s: fl
                     return line
                 raise EdgeError(line)
     raise UnavailableError(
-        f"{names.base}/{names.device} does not answer: check that it runs, and that this user of the broker may "
+        f"{names.base}/{names.device} doesn't reply: check that it runs, and that this user of the broker may "
         f"publish {topic}"
     )

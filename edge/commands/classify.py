@@ -1,4 +1,4 @@
-"""`emotion-edge classify`: expressions in pictures."""
+"""`emotion-edge classify`: read the expressions in pictures."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = "example: emotion-edge classify --json holiday.jpg pictures/"
     add_settings_arguments(parser)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a picture, or a folder that is walked")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a picture, or a folder to search for pictures")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture and line")
-    parser.add_argument("--max-faces", type=int, default=20, help="per picture (default: %(default)s)")
+    parser.add_argument(
+        "--max-faces", type=int, default=20, help="limit of faces for each picture (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read every picture; 1 if one of them could not be read."""
+    """Read every picture. Exit status 1 if one can't be read."""
     from edge.bundle.locate import Installation
     from edge.camera.images import read_image
     from edge.face_mesh import open_face_mesh
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pictures(paths: list[str]) -> Iterator[tuple[Path, EdgeError | None]]:
-    """Every picture to be read, or why there is none at a path."""
+    """Every picture under the paths, each with None, and every path without any, with the reason."""
     from edge.camera.images import image_files
 
     for path in map(Path, paths):

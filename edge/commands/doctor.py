@@ -1,4 +1,4 @@
-"""`emotion-edge doctor`: one line for each thing that has to be right, and what to do where it is not."""
+"""`emotion-edge doctor`: check all that the daemon needs, one line each, with the remedy for what is wrong."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = (3, 11)
 BITS = 64
 FREE_MB = 100
-"""Less free space than this cannot hold a bundle beside the one in use, and starves the journal."""
+"""Minimum of free space, MB: for a bundle beside the one in use, and for the journal."""
 
 STATE = "var/lib/emotion-edge"
 PASSWORD, CLIENT_KEY = "etc/emotion-edge/mqtt-password", "etc/emotion-edge/mqtt-client-key"
 UNIT = "emotion-edge"
 SYSTEMD_S = 5.0
-"""How long systemd may take to answer."""
+"""Time within which systemd answers."""
 
 BROKER_S = 5.0
-"""How long a broker may take to answer a greeting."""
+"""Time within which a broker answers."""
 KEEPALIVE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check."""
+    """Result of one check."""
 
     name: str
     line: str
-    """What was found, or what to do."""
+    """What was found or, if something is wrong, what to do."""
     exit_status: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether nothing is wrong."""
         return self.exit_status == 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = "example: emotion-edge doctor --camera v4l2:/dev/video0"
     add_settings_arguments(parser, camera=True, mqtt=True)
     parser.add_argument("--json", action="store_true", help="one JSON object a check and line")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check everything; the exit status is that of the first thing that is wrong."""
+    """Check everything. The exit status is that of the first failure."""
     status = 0
     for finding in _examine(lambda: load_settings(args)):
         if args.json:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _examine(load: Callable[[], Settings], root: Path = ROOT) -> Iterator[Finding]:
-    """Look at everything there is: what only a Raspberry Pi or a service has is left out elsewhere."""
+    """Run every check that applies: some are only for a Raspberry Pi, or for a device with the service."""
     from edge.device import raspberry_pi
 
     yield _check("python", _python)
@@ -121,15 +121,15 @@ def _python() -> str:
 
     found = f"{platform.python_version()} on {system.machine()}"
     if sys.version_info < OLDEST_PYTHON:
-        raise UnavailableError(f"{found}: 3.11 or later is needed")
+        raise UnavailableError(f"{found}: Python 3.11 or later is needed")
     _check_bits(platform.machine(), 8 * struct.calcsize("P"))
     return found
 
 
 def _check_bits(kernel: str, bits: int) -> None:
-    """`kernel` as in `uname -m`; a 64-bit one often runs the programs of a 32-bit system."""
+    """Refuse a 32-bit system, which often has a 64-bit kernel; `kernel` as in `uname -m`."""
     if bits != BITS:
-        kind = f"the kernel is 64-bit, but the system on it is {bits}-bit" if "64" in kernel else f"{bits}-bit system"
+        kind = f"a {bits}-bit system on a 64-bit kernel" if "64" in kernel else f"a {bits}-bit system"
         raise UnavailableError(f"{kind}, for which there is no LiteRT: write the 64-bit Raspberry Pi OS to the card")
 
 
@@ -154,7 +154,7 @@ def _permissions(root: Path) -> str:
             f"{', '.join(map(str, refused))} may not be opened by this user: "
             "run `sudo usermod -aG video $USER` and log in again"
         )
-    return f"{len(found)} video devices may be opened" if found else "nothing is refused (there is no video device)"
+    return f"{len(found)} video devices may be opened" if found else "there is no video device to open"
 
 
 def _disk(root: Path) -> str:
@@ -167,7 +167,7 @@ def _disk(root: Path) -> str:
         free.append((space.f_bavail * space.f_frsize / 1e6, there))
     free_mb, there = min(free)
     if free_mb < FREE_MB:
-        raise UnavailableError(f"{free_mb:.0f} MB free at {there}: free at least {FREE_MB} MB")
+        raise UnavailableError(f"only {free_mb:.0f} MB free at {there}: make room for at least {FREE_MB} MB")
     return f"{free_mb / 1000:.1f} GB free at {there}"
 
 
@@ -175,7 +175,7 @@ def _bundle(settings: Settings) -> str:
     from edge.bundle.locate import Installation
 
     bundle = Installation.of(settings).load(recording=settings.camera.is_recording)
-    return f"{bundle.id} in {bundle.folder} gives the right answers here"
+    return f"{bundle.id} in {bundle.folder} works on this machine"
 
 
 def _mesh_models(settings: Settings) -> str:
@@ -184,11 +184,11 @@ def _mesh_models(settings: Settings) -> str:
 
     models = Installation.of(settings).mesh_models()
     open_face_mesh(settings.mesh, models).close()
-    return f"face mesh in {models.folder} is as published and runs on {settings.mesh.backend}"
+    return f"face mesh models in {models.folder} are as published and run on {settings.mesh.backend}"
 
 
 def _service(root: Path) -> dict[str, str]:
-    """What systemd says of the service; nothing where there is no systemd or no such unit."""
+    """What systemd says about the service; empty if there is no systemd, or no such unit."""
     try:
         answer = subprocess.run(
             [root / "usr/bin/systemctl", "show", UNIT, "-p", "LoadState,ActiveState,SubState,Result,StatusText"],
@@ -203,10 +203,10 @@ def _service(root: Path) -> dict[str, str]:
 def _service_line(state: dict[str, str]) -> str:
     if state["ActiveState"] == "failed" or state["SubState"] == "auto-restart":
         raise UnavailableError(
-            f"the service does not stay up (result: {state['Result']}): `journalctl -u {UNIT} -n 20` says why"
+            f"the service keeps failing (result: {state['Result']}): see `journalctl -u {UNIT} -n 20`"
         )
     if state["ActiveState"] == "inactive":
-        return f"the service is stopped; `sudo systemctl start {UNIT}` starts it"
+        return f"the service is stopped; start it with `sudo systemctl start {UNIT}`"
     return f"the service is {state['ActiveState']}: {state['StatusText']}".rstrip(": ")
 
 
@@ -218,7 +218,7 @@ def _pi_camera(settings: Settings, root: Path) -> str:
     if cameras:
         return f"libcamera lists {cameras}"
     if settings.camera.source.strip() == "auto" and any(map(v4l2.may_be_camera, v4l2.devices(root / "dev"))):
-        return "none is connected to the board, so a USB camera is used"
+        return "none is connected, so a USB camera is used"
     raise UnavailableError(raspberry_pi.no_camera(root))
 
 
@@ -228,22 +228,22 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
 
     runs = service.get("ActiveState") in {"active", "reloading"}
     try:
-        # Nobody sets up a Pi for the demo, and the service refuses to show it.
+        # On a Pi a camera is expected, and the service never falls back to the demo.
         camera = open_camera(settings.camera, allow_demo=not runs and not raspberry_pi.is_raspberry_pi(root))
     except UnavailableError:
         if runs:
-            return "in the hands of the service, which runs"
+            return "in use by the service"
         raise
     try:
         frame = camera.read(timeout_s=5.0)
     finally:
         camera.close()
     if frame is None:
-        raise UnavailableError(f"{camera.name} delivers no frame: check its cable, and that no other program uses it")
+        raise UnavailableError(f"{camera.name} delivers no frame: check its cable, and whether another program uses it")
     if frame.faces is not None:
         return f"{camera.name} delivers landmarks"
     if camera.name == "demo" and settings.camera.source == "auto":
-        return "none found, so `run` shows the demo; connect one, or name it with --camera"
+        return "none found, so `run` shows the demo; connect a camera, or name one with --camera"
     height, width = frame.rgb.shape[:2]
     return f"{camera.name} delivers {width}x{height}"
 
@@ -270,16 +270,16 @@ def _broker(settings: Settings, root: Path) -> str:
 
 
 def _secret_of_service(file: Path) -> str:
-    """The file that systemd hands to the service, where it holds anything."""
+    """The file of a secret that systemd gives to the service; empty if it has no content."""
     if not file.is_file() or not file.stat().st_size:
         return ""
     if not os.access(file, os.R_OK):
-        raise PermissionRefusedError(f"{file} is root's alone: run `sudo emotion-edge doctor`")
+        raise PermissionRefusedError(f"only root can read {file}: run `sudo emotion-edge doctor`")
     return str(file) if file.read_bytes().strip() else ""
 
 
 def _knock(address: BrokerAddress, protocol: MQTTProtocolVersion) -> int | None:
-    """Connect once, as a client of no name; the reason code, or None where the broker gives none."""
+    """Connect once, without a client id. Return the reason code; None if the broker closes without one."""
     from edge.mqtt.client import connect_and_wait, new_client
 
     client = new_client(address, protocol)
@@ -298,7 +298,7 @@ def _clock() -> str:
 
     if not system.clock_synchronised():
         raise ConfigError(
-            "the clock is not set from a time server, so events may carry a wrong time: run `sudo timedatectl set-ntp "
-            "true` where there is a network; where there is none, `sudo date -s 'YYYY-MM-DD hh:mm'` after each start"
+            "the clock is not synchronised, so events may carry a wrong time: run `sudo timedatectl set-ntp true` if "
+            "there is a network, else `sudo date -s 'YYYY-MM-DD hh:mm'` after each boot"
         )
-    return "set from a time server"
+    return "synchronised with a time server"

@@ -1,4 +1,4 @@
-"""`emotion-edge forget`: take a device that is gone off the broker."""
+"""`emotion-edge forget`: remove a device that is gone from the broker and from Home Assistant."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from edge.mqtt.address import BrokerAddress
 
 ANSWER_S = 10.0
-"""How long the broker may take to acknowledge."""
+"""Time within which the broker acknowledges."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = "example: emotion-edge forget --mqtt mqtt://homeassistant.local livingroom"
     add_settings_arguments(parser, mqtt=True)
-    parser.add_argument("device", nargs="?", default="", help="its name (default: that of the settings)")
+    parser.add_argument("device", nargs="?", default="", help="name of the device (default: that of the settings)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Empty every retained topic of a device; Home Assistant forgets its entities, too."""
+    """Clear every retained topic of a device, upon which Home Assistant removes its entities."""
     from edge.messages.topics import DISCOVERY, TOPICS, Namespace
     from edge.mqtt.address import BrokerAddress, check_base, check_device
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     # Home Assistant first: it removes the entities before it can miss their states.
     retained.sort(key=lambda topic: topic is not DISCOVERY)
     _clear(BrokerAddress.of(mqtt), [names.path(topic) for topic in retained])
-    print(f"{device!r} is forgotten; if it still runs, it comes back with its next message")
+    print(f"removed {device!r}; if it still runs, its next message brings it back")
     return 0
 
 
@@ -56,4 +56,4 @@ def _clear(address: BrokerAddress, topics: Sequence[str]) -> None:
     finally:
         client.disconnect()
     if waiting:
-        raise UnavailableError(f"{address} has not acknowledged everything: try again")
+        raise UnavailableError(f"{address} didn't acknowledge everything: try again")

@@ -23,7 +23,7 @@ LONGEST_TRIAL_S = 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = (
         "example: emotion-edge model fetch\n"
         "         emotion-edge model verify model/fused\n"

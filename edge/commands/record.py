@@ -1,4 +1,4 @@
-"""`emotion-edge record`: landmark sequences, without pictures, for bug reports and tests."""
+"""`emotion-edge record`: record landmarks, without pictures, for bug reports and tests."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = (
         "example: emotion-edge record --camera v4l2:/dev/video0 --seconds 30 smile.landmarks\n"
         "         emotion-edge run --camera recording:smile.landmarks"
     )
     add_settings_arguments(parser, camera=True)
-    parser.add_argument("file", metavar="FILE", help="the recording; it must not exist")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long (default: Ctrl-C)")
+    parser.add_argument("file", metavar="FILE", help="the recording, which must not exist yet")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="length of the recording (default: until Ctrl-C)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until the time is up, the source ends, or a signal: Ctrl-C, or SIGTERM as from `timeout`."""
+    """Record until the time is up, the source ends, or a signal comes: SIGINT, or SIGTERM as from `timeout`."""
     from edge.bundle.locate import Installation
     from edge.camera import open_camera
     from edge.camera.recording_file import RecordingWriter, refuse_existing
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.face_mesh import faces_in, models, open_face_mesh
 
     if not args.seconds > 0:
-        raise UsageError(f"--seconds is {args.seconds:g}, but must be a number above 0")
+        raise UsageError(f"--seconds must be above 0, not {args.seconds:g}")
     path = Path(args.file)
     refuse_existing(path)
     settings = load_settings(args)
@@ -56,24 +58,26 @@ def run(args: argparse.Namespace) -> int:
             frame = camera.read(timeout_s=1.0)
             if frame is None:
                 continue
-            if writer is None:  # not before the first frame tells the size
+            if writer is None:  # the first frame tells the size
                 width, height = _size(camera, frame)
                 mesh_sha256 = models.MEMBERS[models.LANDMARKER]
                 writer = file.enter_context(RecordingWriter(path, width=width, height=height, mesh_sha256=mesh_sha256))
                 end = time.monotonic() + args.seconds
-                print(f"recording landmarks of {camera.name} to {path}; Ctrl-C ends it", flush=True)
+                print(f"recording landmarks of {camera.name} to {path}; stop with Ctrl-C", flush=True)
             found = faces_in(frame, mesh)
             writer.write(dataclasses.replace(frame, faces=found))
             faces += len(found)
     if writer is None:
-        raise UnavailableError(f"{camera.name} gave no frame, so nothing was recorded; try again, or another --camera")
+        raise UnavailableError(
+            f"{camera.name} delivered no frame, so nothing was recorded: try again, or another --camera"
+        )
     aim = "" if faces else "; `emotion-edge run --preview --preview-picture` shows where the camera looks"
     print(f"{path}: {writer.frames} frames, {faces} faces{aim}")
     return 0
 
 
 def _size(camera: Camera, frame: Frame) -> tuple[int, int]:
-    """Width and height in px of what the landmarks are in; a recording has no picture that could tell."""
+    """Width and height, px, of the picture that the landmarks refer to; frames of a recording have none."""
     from edge.camera.recording import RecordingCamera
 
     if isinstance(camera, RecordingCamera):

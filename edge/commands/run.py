@@ -1,4 +1,4 @@
-"""`emotion-edge run`: the daemon."""
+"""`emotion-edge run`: run the daemon."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = "example: emotion-edge run --camera v4l2:/dev/video0 --mqtt mqtt://localhost:1883"
     add_settings_arguments(parser, camera=True, mqtt=True)
-    parser.add_argument("--watch", action="store_true", help="show in the terminal what a subscriber sees")
+    parser.add_argument("--watch", action="store_true", help="show in the terminal what subscribers receive")
     parser.add_argument(
-        "--local-broker", action="store_true", help="start a broker if none answers here (for trying out)"
+        "--local-broker",
+        action="store_true",
+        help="start a broker if none answers on this machine, for trying things out",
     )
     parser.add_argument(
-        "--no-demo", action="store_true", help="fail where there is no camera, instead of showing the demo"
+        "--no-demo", action="store_true", help="fail if there is no camera, instead of showing the demo"
     )
     parser.add_argument(
-        "--preview", nargs="?", const="", metavar="ADDRESS", help="serve a page to look at (default: 127.0.0.1:8080)"
+        "--preview", nargs="?", const="", metavar="ADDRESS", help="serve a live page (default: 127.0.0.1:8080)"
     )
     parser.add_argument(
         "--preview-token-file",
         type=absolute_path,
         metavar="FILE",
-        help="what one must know to look, if ADDRESS is not loopback",
+        help="file with the token that viewers need; required unless ADDRESS is a loopback one",
     )
-    parser.add_argument("--preview-picture", action="store_true", help="show the picture on that page, too")
-    parser.add_argument("--print-config", action="store_true", help="print a commented settings file and leave")
+    parser.add_argument("--preview-picture", action="store_true", help="show the picture on the page, too")
+    parser.add_argument("--print-config", action="store_true", help="print a commented settings file and exit")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until a signal or the end of the source; SIGHUP makes it read settings and bundle again."""
+    """Run until a signal or the end of the source. SIGHUP reloads settings and bundle."""
     if args.print_config:
         print(settings_module.template(), end="")
         return 0
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             from edge.mqtt.local_broker import ensure_broker
 
             if stack.enter_context(ensure_broker(settings.mqtt.url)):
-                log.info("no broker answers at %s, so one has been started for this run", settings.mqtt.url)
+                log.info("no broker answers at %s: started one for this run", settings.mqtt.url)
         if args.watch:
             logging.getLogger().setLevel(logging.WARNING)
             stack.enter_context(_watching(settings))
@@ -81,11 +83,11 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
     from edge.daemon.pipeline import Pipeline
     from edge.mqtt.inbox import Inbox
 
-    # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
+    # One frame at a time keeps one core busy; OpenCV's thread pool would only wake the others.
     cv2.setNumThreads(1)
     inbox = Inbox(time.monotonic)
     with (
-        # First: where it cannot be served, the camera need not light its lamp.
+        # First: if it can't be served, the lamp of the camera need not come on.
         _previewing(args, settings.device_name, inbox) as preview,
         contextlib.closing(
             Pipeline(
@@ -101,10 +103,10 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
 
 @contextlib.contextmanager
 def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator[Preview | None]:
-    """Serve the page to look at while the daemon runs, if it is wanted."""
+    """Serve the live page while the daemon runs, if it is asked for."""
     if args.preview is None:
         if args.preview_token_file or args.preview_picture:
-            raise UsageError("--preview-token-file and --preview-picture are of no use without --preview")
+            raise UsageError("--preview-token-file and --preview-picture need --preview")
         yield None
         return
     from edge.preview import Preview
@@ -119,13 +121,13 @@ def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator
         args.preview or DEFAULT_ADDRESS, token=token, picture=args.preview_picture, device=device, on_pause=pause
     )
     with contextlib.closing(page):
-        print(f"a page to look at: {page.url}", flush=True)
+        print(f"live page: {page.url}", flush=True)
         yield page
 
 
 @contextlib.contextmanager
 def _watching(settings: Settings) -> Iterator[None]:
-    """Subscribe as anybody would, over the broker, while the daemon runs."""
+    """Subscribe like any other client of the broker while the daemon runs."""
     from edge.fleet.watch import watch
 
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""`emotion-edge status`: one table of all devices, from what their broker retains."""
+"""`emotion-edge status`: show all devices in one table, from what their broker retains."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAIT_S = 3.0
+"""Default of --wait, s."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = (
         "example: emotion-edge status --mqtt mqtt://homeassistant.local\n"
         "         emotion-edge status --json livingroom kitchen"
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=WAIT_S,
         metavar="S",
-        help=f"seconds that the broker may be silent while it still has to answer (default: {WAIT_S:g})",
+        help=f"seconds of silence after which the broker is taken to have sent everything (default: {WAIT_S:g})",
     )
 
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.mqtt.address import BrokerAddress, check_base, check_device
 
     if not args.wait > 0:
-        raise UsageError(f"--wait is {args.wait:g}, but must be a number of seconds above 0")
+        raise UsageError(f"--wait must be above 0 s, not {args.wait:g}")
     mqtt = load_settings(args).mqtt
     address = BrokerAddress.of(mqtt)
     found, complete = read(

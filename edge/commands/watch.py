@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of this command."""
     parser.epilog = (
         "example: emotion-edge watch --mqtt mqtt://homeassistant.local livingroom\n"
-        "         emotion-edge watch --shadow    # until Ctrl-C; how far shadows agree with the bundles in use"
+        "         emotion-edge watch --shadow    # until Ctrl-C: how far shadows agree with the bundles in use"
     )
     add_settings_arguments(parser, mqtt=True)
     parser.add_argument("device", nargs="?", default="+", help="name of a device (default: all)")

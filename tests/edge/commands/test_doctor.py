@@ -63,7 +63,7 @@ def test_nothing_is_wrong_on_a_healthy_pi(name, request, distribution):
     assert found["power"].line == "the voltage has been high enough since the boot"
     assert found["heat"].line == "the processor is at 48 °C"
     assert found["pi camera"].line == "libcamera lists imx708"
-    assert found["camera"].line == "in the hands of the service, which runs"
+    assert found["camera"].line == "in use by the service"
 
 
 @pytest.mark.usefixtures("models")
@@ -290,7 +290,7 @@ class TestService:
 
 @pytest.mark.parametrize(
     ("kernel", "bits", "words"),
-    [("aarch64", 32, "the kernel is 64-bit, but the system on it is 32-bit"), ("armv7l", 32, "32-bit system")],
+    [("aarch64", 32, "a 32-bit system on a 64-bit kernel"), ("armv7l", 32, "a 32-bit system")],
 )
 def test_a_32_bit_system_cannot_be_helped(kernel, bits, words):
     line = str(refusal(doctor._check_bits, kernel, bits))
@@ -378,7 +378,7 @@ def test_an_empty_password_file_as_the_installer_makes_it_is_none(tmp_path, brok
 
 def test_a_full_disk_is_found_where_the_cache_is(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "FREE_MB", 1e12)
-    assert "free at least" in str(refusal(doctor._disk, tmp_path))
+    assert "make room for at least" in str(refusal(doctor._disk, tmp_path))
 
 
 def test_a_full_disk_is_found_where_the_state_is(tmp_path):
@@ -388,14 +388,14 @@ def test_a_full_disk_is_found_where_the_state_is(tmp_path):
     if mounted.returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
-        assert str(refusal(doctor._disk, tmp_path)) == f"4 MB free at {state}: free at least 100 MB"
+        assert str(refusal(doctor._disk, tmp_path)) == f"only 4 MB free at {state}: make room for at least 100 MB"
     finally:
         subprocess.run(["umount", state], check=True)
 
 
 def test_the_clock_is_judged_by_the_kernel():
     if system.clock_synchronised():
-        assert doctor._clock() == "set from a time server"
+        assert doctor._clock() == "synchronised with a time server"
     else:
         complaint = refusal(doctor._clock)
         assert isinstance(complaint, ConfigError)

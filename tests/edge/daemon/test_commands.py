@@ -288,7 +288,7 @@ def test_a_device_that_is_gone_is_forgotten(device, listener, broker, capfd):
     device.stop()
     assert {"state", "info", "availability"} <= set(retained(broker.port))
     assert main(["forget", "--mqtt", broker.url, "kitchen"]) == 0
-    assert "'kitchen' is forgotten" in capfd.readouterr().out
+    assert "removed 'kitchen'" in capfd.readouterr().out
     assert set(retained(broker.port)) == set()
     assert listener.payloads("config")[-1] == ""  # Home Assistant is told
     broker.kill()
@@ -533,7 +533,7 @@ def test_the_command_line_asks_and_prints_the_answer(person, listener, broker, c
     assert "send resume" in capfd.readouterr().err
     monkeypatch.setattr(calibrate, "PRESENT_S", 0.2)
     assert main([*ours[:-1], "cellar"]) == os.EX_UNAVAILABLE
-    assert "no device 'cellar' that is online" in capfd.readouterr().err
+    assert "no online device 'cellar'" in capfd.readouterr().err
     person.stop()
     assert main(ours) == os.EX_UNAVAILABLE
     broker.kill()
