@@ -15,21 +15,22 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.messages import home_assistant, payloads
-from edge.messages.topics import DISCOVERY, Namespace
+from edge.messages.topics import AVAILABILITY, DISCOVERY, Namespace
 from tests.support.broker import free_port, until
 
 if TYPE_CHECKING:
     from typing import Self
 
     from edge.messages.payloads import Payload
+    from edge.messages.topics import Topic
     from tests.support.broker import Mosquitto
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("EMOTION_EDGE_HOME_ASSISTANT", REPOSITORY / ".venv" / "home-assistant" / "bin" / "python"))
-"""Of an environment with Home Assistant; it wants other versions of almost everything, so it is not the tests'."""
+"""Python of an environment with Home Assistant, which needs other versions of almost everything than the tests."""
 
 ANSWER_S = 180.0
-"""Home Assistant imports a great deal before it is ready, and a busy machine takes its time over that."""
+"""Time for an answer: Home Assistant imports a great deal before it is ready, which takes long on a busy machine."""
 
 CONFIGURATION = """
 homeassistant:
@@ -41,7 +42,7 @@ http:
 
 
 class HomeAssistant:
-    """Asks `instance.py`, which runs inside Home Assistant."""
+    """Sends requests to `instance.py`, which runs inside Home Assistant."""
 
     def __init__(self, folder: Path, broker: Mosquitto, automations: str = "") -> None:
         if not PYTHON.exists():
@@ -64,7 +65,7 @@ class HomeAssistant:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # It leaves when nobody talks to it any more.
+        # It ends with its input.
         self._process.stdin.close()
         try:
             self._process.wait(30)
@@ -73,11 +74,11 @@ class HomeAssistant:
             self._process.wait()
 
     def ask(self, what: str, **options: Any) -> Any:
-        """One of the requests of `instance.py`."""
+        """Send one of the requests of `instance.py`, and return the result."""
         return self._tell({"do": what, **options})
 
     def call(self, service: str, entity: str) -> None:
-        """What a person does with a switch or button in a browser."""
+        """Do what a person does with a switch or button in a browser."""
         domain, _, action = service.partition(".")
         self.ask("call", domain=domain, service=action, data={"entity_id": entity})
 
@@ -112,11 +113,11 @@ class HomeAssistant:
 
 
 class Device:
-    """Publishes what a device would, with the daemon's own words, over a real client."""
+    """Publishes what a device would, made by the daemon's own code, over a real client."""
 
     def __init__(self, broker: Mosquitto, name: str = "livingroom") -> None:
         self.name = name
-        self.root = f"emotion/{name}"
+        self.names = Namespace("emotion", name, "homeassistant")
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
@@ -126,24 +127,20 @@ class Device:
         self._client.loop_stop()
 
     def announce(self, info: payloads.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()) -> Payload:
-        payload = home_assistant.discovery(self.name, "emotion", info, health_interval_s, absent=absent)
-        self.publish(self.announcement, payloads.encode(payload), retain=True)
+        payload = home_assistant.discovery(self.name, self.names.base, info, health_interval_s, absent=absent)
+        self.say(DISCOVERY, payload)
         return payload
 
-    def say(self, level: str, payload: Payload) -> None:
-        """Publish on a topic of the device."""
-        self.publish(f"{self.root}/{level}", payloads.encode(payload), retain=level != "event")
+    def say(self, topic: Topic, payload: Payload) -> None:
+        self.publish(topic, payloads.encode(payload))
 
     def available(self, payload: bytes) -> None:
-        self.publish(f"{self.root}/availability", payload, retain=True)
+        self.publish(AVAILABILITY, payload)
 
     def leave(self) -> None:
-        """What an uninstallation does."""
-        self.publish(self.announcement, b"", retain=True)
+        """What `emotion-edge forget` does first."""
+        self.publish(DISCOVERY, b"")
 
-    @property
-    def announcement(self) -> str:
-        return Namespace("emotion", self.name, "homeassistant").path(DISCOVERY)
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(ANSWER_S)
+    def publish(self, topic: Topic, payload: bytes) -> None:
+        sent = self._client.publish(self.names.path(topic), payload, topic.qos, topic.retained)
+        sent.wait_for_publish(ANSWER_S)

@@ -1,8 +1,8 @@
 """A Home Assistant without its web pages, for the tests: JSON lines in, JSON lines out.
 
-Run by the Python of Home Assistant's own environment. The first line says how to start, each other is a request
-`{"do": NAME, ...}`; each is answered by one line, `{"is": RESULT}` or `{"failed": REASON}`. Ends with its input.
-The network is loopback alone: the broker, and Home Assistant's own web server, which MQTT depends on.
+Run by the Python of Home Assistant's own environment. The first line has the options, every other line is a
+request `{"do": NAME, ...}`; the answer to each is one line, `{"is": RESULT}` or `{"failed": REASON}`. Ends with its
+input. It uses nothing but loopback: for the broker, and for Home Assistant's own web server, which MQTT depends on.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from homeassistant.helpers.json import json_bytes
 from homeassistant.setup import async_setup_component
 
 ABOUT_ITSELF = ("calls async_forward_entry_setups", "No device components to cleanup for")
-"""Home Assistant 2025.4 complains of itself when the first device that it discovers has entities of several platforms,
-and when it hears how it has emptied the topic of a device that was removed."""
+"""Warnings of Home Assistant 2025.4 about itself: when the first device that it discovers has entities of several
+platforms, and when it receives the empty message with which it has removed a device."""
 
 
 class Complaints(logging.Handler):
@@ -39,7 +39,7 @@ class Complaints(logging.Handler):
 
 
 async def start(how: dict[str, Any]) -> core.HomeAssistant:
-    """Set up what configuration.yaml says, and MQTT as a person would: by the dialogue that asks for the broker."""
+    """Set up what configuration.yaml contains, and MQTT as a person would: by the dialogue that asks for the broker."""
     hass = core.HomeAssistant(how["folder"])
     hass.config.skip_pip = True
     loader.async_setup(hass)
@@ -61,19 +61,19 @@ async def start(how: dict[str, Any]) -> core.HomeAssistant:
 
 
 class Requests:
-    """What a test may ask for."""
+    """The requests of the tests."""
 
     def __init__(self, hass: core.HomeAssistant, complaints: Complaints) -> None:
         self._hass = hass
         self._complaints = complaints
 
     async def states(self) -> Any:
-        """Entity id to state and attributes."""
+        """State and attributes by entity id."""
         states = self._hass.states.async_all()
         return {state.entity_id: {"state": state.state, "attributes": dict(state.attributes)} for state in states}
 
     async def entities(self) -> Any:
-        """All of the entity registry, those that are not enabled included."""
+        """All entities of the registry, including disabled ones."""
         entities = entity_registry.async_get(self._hass).entities.values()
         return [entity.extended_dict for entity in entities if entity.platform == "mqtt"]
 
@@ -84,7 +84,7 @@ class Requests:
         await self._hass.services.async_call(domain, service, data, blocking=True)
 
     async def enable_all(self) -> None:
-        """Enable every entity that is not, as a person would in the list of entities."""
+        """Enable every disabled entity, as a person would in the list of entities."""
         registry = entity_registry.async_get(self._hass)
         for entity in list(registry.entities.values()):
             if entity.disabled_by:
@@ -96,7 +96,7 @@ class Requests:
         return self._complaints.lines
 
     async def blueprints(self) -> Any:
-        """Path to metadata, or to the error why it could not be read."""
+        """Metadata by path, or the error with which it could not be read."""
         found = await self._hass.data["blueprint"]["automation"].async_get_blueprints()
         return {
             path: blueprint.metadata if hasattr(blueprint, "metadata") else f"unusable: {blueprint}"
@@ -107,7 +107,7 @@ class Requests:
         """Check an announcement with the schemas that Home Assistant itself uses for it.
 
         Returns:
-            Key of each component to its configuration with all defaults.
+            Configuration of each component with all defaults, by its key.
         """
         from homeassistant.components.mqtt.schemas import DEVICE_DISCOVERY_SCHEMA
 
@@ -117,9 +117,9 @@ class Requests:
         for key, component in checked["components"].items():
             options = dict(component)
             module = import_module(f"homeassistant.components.mqtt.{options.pop('platform')}")
-            # Without options it is removed, and nothing is left to check.
+            # A component without options is to be removed, so there is nothing to check.
             components[key] = module.DISCOVERY_SCHEMA({**shared, **options}) if options else {}
-        # Templates are objects there.
+        # Templates are objects, and become text.
         return json.loads(json.dumps(components, default=str))
 
 
@@ -136,7 +136,7 @@ async def main() -> None:
         request = json.loads(line)
         try:
             answer({"is": await getattr(requests, request.pop("do"))(**request)})
-        except Exception as error:  # noqa: BLE001 - the test hears of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - the test reports it, whatever it is
             answer({"failed": f"{type(error).__name__}: {error}"})
     await hass.async_stop()
 

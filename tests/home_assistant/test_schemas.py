@@ -1,4 +1,4 @@
-"""What is announced passes the checks that Home Assistant itself makes, whatever the device is called and runs."""
+"""Announcements pass the checks of Home Assistant itself, whatever the name and the model of the device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from edge.messages import home_assistant, payloads
 from edge.messages.payloads import Info
+from edge.messages.topics import DISCOVERY
 from tests.home_assistant.home_assistant import ANSWER_S
 from tests.support.broker import until
 
@@ -61,5 +62,5 @@ def test_a_mistake_would_be_found(home, key, value):
 def test_a_complaint_would_be_heard(home, new_device):
     """Other tests rely on a quiet log."""
     device = new_device("broken")
-    device.publish(device.announcement, b"{", retain=False)
+    device.publish(DISCOVERY, b"{")
     until(lambda: any("Unable to parse JSON" in line for line in home.ask("complaints")), "a complaint", ANSWER_S)
