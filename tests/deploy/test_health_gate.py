@@ -19,7 +19,7 @@ from edge.fleet.status import device_status
 from edge.messages.payloads import OFFLINE, ONLINE
 from edge.messages.topics import AVAILABILITY, HEALTH, INFO, STATE, Topic
 from tests.support.broker import Listener, until
-from tests.support.fleet_payloads import MODEL, health, info, publish, state, whole
+from tests.support.fleet_payloads import MODEL, device_payloads, health, info, publish, state
 
 pytest_plugins = ["tests.support.broker"]
 
@@ -156,7 +156,7 @@ def publisher(broker):
 @pytest.fixture
 def before(tmp_path) -> Path:
     file = tmp_path / "before.json"
-    rows = [device_status(device, whole()) for device in ("pi", "attic")]
+    rows = [device_status(device, device_payloads()) for device in ("pi", "attic")]
     file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     return file
 
@@ -192,7 +192,7 @@ def ended(process: subprocess.Popen) -> tuple[int, dict[str, dict], str]:
 
 def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publisher, gate):
     for device in ("pi", "attic", "bystander"):
-        publish(publisher, device, whole())
+        publish(publisher, device, device_payloads())
     process = gate(broker.url, "pi", "attic", "pi")
     until(lambda: answers(broker), "the gate listens")
     publish(publisher, "bystander", {AVAILABILITY: OFFLINE, INFO: info(problem="mine")})
@@ -213,7 +213,7 @@ def test_each_device_is_an_object_and_a_line_as_soon_as_it_is_clear(broker, publ
 
 
 def test_time_runs_out(broker, publisher, gate):
-    publish(publisher, "pi", whole())
+    publish(publisher, "pi", device_payloads())
     status, verdicts, complaints = ended(gate(broker.url, "--timeout", "1", "pi", "nowhere"))
     assert (status, complaints) == (0, "")
     assert verdicts["pi"]["reason"] == f"it runs {MODEL}, not {NEW}, after 1 s"
@@ -222,7 +222,7 @@ def test_time_runs_out(broker, publisher, gate):
 
 
 def test_nothing_switched_is_judged_at_once(broker, publisher, gate):
-    publish(publisher, "pi", whole())
+    publish(publisher, "pi", device_payloads())
     status, verdicts, _ = ended(gate(broker.url, "--timeout", "600", "pi", expect=MODEL))
     assert status == 0
     assert verdicts["pi"]["ok"]
@@ -236,21 +236,21 @@ def test_a_broker_that_is_away_at_the_start_is_one_line(gate):
 
 
 def test_a_broker_that_restarts_meanwhile_is_found_again(broker, publisher, gate):
-    publish(publisher, "pi", whole())
+    publish(publisher, "pi", device_payloads())
     process = gate(broker.url, "pi")
     until(lambda: answers(broker) == 1, "the gate listens")
     broker.stop()
     broker.start()
     until(lambda: answers(broker) == 2, "the gate listens again")
     until(publisher.is_connected, "the publisher is back")
-    publish(publisher, "pi", whole(info=info(model=NEW), health=health(NEW)))
+    publish(publisher, "pi", device_payloads(info=info(model=NEW), health=health(NEW)))
     status, verdicts, complaints = ended(process)
     assert (status, complaints) == (0, "")
     assert verdicts["pi"]["ok"]
 
 
 def test_a_broker_that_stays_away_is_one_line(broker, publisher, gate):
-    publish(publisher, "pi", whole())
+    publish(publisher, "pi", device_payloads())
     process = gate(broker.url, "--timeout", "3", "pi")
     until(lambda: answers(broker), "the gate listens")
     broker.stop()

@@ -125,7 +125,7 @@ def test_the_switch_pauses_and_tells_what_is(home, present, ha_broker):
         home.until_state("switch.pauses_reading", "off")
         home.call("switch.turn_on", "switch.pauses_reading")
         until(lambda: listener.payloads("pause")[1:] == [{"paused": False}], "going on is asked for", ANSWER_S)
-    assert not any(message.retain for message in listener.heard)
+    assert not any(message.retain for message in listener.messages)
 
 
 def test_a_paused_device_does_not_say_that_nobody_is_there(home, present):

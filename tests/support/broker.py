@@ -1,6 +1,6 @@
-"""A real mosquitto on a free loopback port, that tests start, kill, freeze and listen to.
+"""A real mosquitto on a free loopback port, which tests start, kill, freeze and subscribe to.
 
-PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would warn that it is already imported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WAIT_S = 15.0
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
-    """Wait until `condition` is true and give its value; fail with `what` when it never is."""
+    """Wait until `condition` is true and return its value; fail with `what` after the time-out."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := condition():
@@ -43,17 +43,17 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """One broker; the same port and files over several lives."""
+    """A broker that keeps its port and files over several runs."""
 
     def __init__(self, folder: Path, *, port: int | None = None, settings: str = "allow_anonymous true") -> None:
         self.program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         if self.program is None:
-            pytest.skip("no mosquitto here: apt install mosquitto")
+            pytest.skip("mosquitto is missing (Debian: sudo apt install mosquitto)")
         self.port = port or free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.log = folder / "mosquitto.log"
         self.config = folder / "mosquitto.conf"
-        # As root, mosquitto would become a user that may not read the test's folder.
+        # When started as root, mosquitto switches to a user that may not read the test's folder.
         user = "user root\n" if os.geteuid() == 0 else ""
         self.config.write_text(f"listener {self.port} 127.0.0.1\n{user}{settings}\nlog_type all\n")
         self.process: subprocess.Popen[bytes] | None = None
@@ -72,11 +72,11 @@ class Mosquitto:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye, nothing saved."""
+        """Kill it (SIGKILL): nothing is sent or saved."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM: a clean end, that saves what the settings say."""
+        """Stop it (SIGTERM): a clean end, which saves what the settings demand."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: int) -> None:
@@ -89,7 +89,7 @@ class Mosquitto:
 
 @pytest.fixture
 def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Make brokers that are not started yet, and that end with the test."""
+    """Create brokers that are not started yet and that end with the test."""
     brokers: list[Mosquitto] = []
 
     def make(**options: Any) -> Mosquitto:
@@ -103,17 +103,17 @@ def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 @pytest.fixture
 def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """A broker that runs, and lets everybody in."""
+    """A running broker without access control."""
     broker = new_broker()
     broker.start()
     return broker
 
 
 class Listener:
-    """An independent subscriber that survives the broker and remembers all it heard."""
+    """An independent subscriber that reconnects, and keeps all messages."""
 
     def __init__(self, port: int, topic: str = "#", **credentials: str) -> None:
-        self.heard: list[MQTTMessage] = []
+        self.messages: list[MQTTMessage] = []
         self.subscribed = False
         self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
         if credentials:
@@ -122,7 +122,7 @@ class Listener:
         self.client.on_connect = lambda client, *_: client.subscribe(topic, 2)
         self.client.on_subscribe = lambda *_: setattr(self, "subscribed", True)
         self.client.on_disconnect = lambda *_: setattr(self, "subscribed", False)
-        self.client.on_message = lambda _client, _data, message: self.heard.append(message)
+        self.client.on_message = lambda _client, _data, message: self.messages.append(message)
         self.client.connect_async("127.0.0.1", port, keepalive=60)
         self.client.loop_start()
 
@@ -135,9 +135,9 @@ class Listener:
         self.client.loop_stop()
 
     def payloads(self, level: str) -> list[Any]:
-        """All payloads on topics that end with this level or levels; JSON is decoded. A shadow's is no `state`."""
-        heard = [message for message in list(self.heard) if message.topic.endswith(f"/{level}")]
-        found = [message.payload for message in heard if not message.topic.endswith(f"/shadow/{level}")]
+        """All payloads on topics that end with `level`, JSON decoded. `shadow/state` doesn't count as `state`."""
+        messages = [message for message in list(self.messages) if message.topic.endswith(f"/{level}")]
+        found = [message.payload for message in messages if not message.topic.endswith(f"/shadow/{level}")]
         return [json.loads(payload) if payload.startswith(b"{") else payload.decode() for payload in found]
 
     def seqs(self) -> list[int]:
@@ -145,11 +145,11 @@ class Listener:
 
 
 def retained(port: int) -> dict[str, Any]:
-    """What a subscriber that comes now is told: what follows the device in a topic to payload."""
+    """The retained messages: levels after the device -> payload."""
     with Listener(port) as listener:
         marker = "marker"
-        # Our own message comes after all that was retained.
+        # The broker delivers this message after all retained ones.
         listener.client.publish("test/marker", marker, qos=1)
-        until(lambda: marker in listener.payloads("marker"), "the marker came back")
-        levels = [message.topic.split("/", 2)[-1] for message in listener.heard if message.retain]
+        until(lambda: marker in listener.payloads("marker"), "the marker arrives")
+        levels = [message.topic.split("/", 2)[-1] for message in listener.messages if message.retain]
         return {level: listener.payloads(level)[0] for level in levels}

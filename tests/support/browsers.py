@@ -1,6 +1,6 @@
 """Chromium, driven by chromedriver, for tests of pages.
 
-PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would warn that it is already imported.
 """
 
 from __future__ import annotations

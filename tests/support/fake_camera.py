@@ -1,4 +1,4 @@
-"""A camera that does what its script says: for tests, here and in whatever is built on this package."""
+"""A camera that follows a script, for tests."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """For so many seconds nothing comes."""
+    """No frame arrives for some seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The camera goes away; every read from here on says so."""
+    """The camera is lost; every read from here on raises CameraLostError."""
 
 
 class FakeCamera:
-    """Plays a script of frames, stalls and errors; at its end a live one stalls for good, another ends."""
+    """Plays a script of frames, stalls and errors. After it, a live camera stalls for good; another one ends."""
 
-    dropped = 0  # the script waits
+    dropped = 0  # the script waits for its reader
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class FakeCamera:
         """Take the script.
 
         Args:
-            script: what each `read` gives, in order.
-            sleep: waits for so many s; a stall is spent in it.
-            name: what people see.
-            live: whether it may be lost and opened again.
+            script: the results of `read`, in order.
+            sleep: called with the s of a stall.
+            name: name of the camera.
+            live: whether it is a live camera, which may be lost and reopened.
         """
         self.name = name
         self.live = live
@@ -56,12 +56,12 @@ class FakeCamera:
         self._sleep = sleep
 
     def read(self, timeout_s: float) -> Frame | None:
-        """What the script says next.
+        """Return or raise the next item of the script.
 
         Raises:
-            CameraLostError: the script says the camera is lost.
+            CameraLostError: the item is `Lost`.
             EndOfStreamError: the script of a finite camera is over.
-            EdgeError: the script holds this error.
+            EdgeError: the item is this error.
         """
         if not self._script:
             if not self.live:
@@ -82,5 +82,5 @@ class FakeCamera:
         return step
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Close the camera."""
         self.closed = True

@@ -1,4 +1,4 @@
-"""What a device of a fleet publishes, made by the daemon's own code."""
+"""Payloads of a device, made by the daemon's own code."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def clock(age_s: float) -> WallClock:
     return WallClock(time.time() - age_s, synchronised=True)
 
 
-def whole(**replaced: bytes) -> dict[Topic, bytes]:
-    """All that a healthy device retains, but for what is replaced, by the topic's name."""
+def device_payloads(**replaced: bytes) -> dict[Topic, bytes]:
+    """The retained payloads of a healthy device; `replaced` has others by the name of their topic."""
     payloads = {"availability": ONLINE, "info": info(), "health": health(), "state": state(), **replaced}
     return {topic: payloads[topic.name] for topic in STATUS_TOPICS}
 
 
 def publish(client: Client, device: str, payloads: dict[Topic, bytes], base: str = "emotion") -> None:
-    """Publish as the daemon does; the last one has arrived at the broker when this returns."""
+    """Publish as the daemon does, and wait until the broker has everything."""
     names = Namespace(base, device)
     for topic, payload in payloads.items():
         client.publish(names.path(topic), payload, topic.qos, topic.retained)

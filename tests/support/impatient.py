@@ -1,6 +1,6 @@
 """The command `emotion-edge` with a shorter calibration: `python -m tests.support.impatient run ...`.
 
-A recording has each of its frames whatever else the machine does, so that its calibration may be as short as that.
+A recording plays all of its frames however busy the machine is, so a short calibration is enough.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import sys
 from edge.classifier import calibration
 
 CALIBRATION_S = 1.5
-"""At 15 frames a second, twice the frames that it takes."""
+"""Time of a calibration, s: at 15 frames/s, twice the frames that it needs."""
 
 
 def main() -> int:
-    calibration.CALIBRATION_S = CALIBRATION_S  # before anybody takes it by its name
+    calibration.CALIBRATION_S = CALIBRATION_S  # before another module imports the name
     from edge.cli import main as program
 
     return program()

@@ -1,4 +1,4 @@
-"""A network of its own for a test, with a broker at port 1883 that nobody else on the machine uses."""
+"""A network namespace for a test, with a broker at port 1883."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 class Network:
-    """Where commands find the broker at `localhost:1883`, and nothing else in the world."""
+    """A network namespace in which commands reach the broker at `localhost:1883`, and nothing else."""
 
     def __init__(self, enter: list[str]) -> None:
-        """Not entered yet.
+        """Keep how to enter it.
 
         Args:
-            enter: words before a command that let it run in there.
+            enter: words before a command that run it inside.
         """
         self._enter = enter
 
     def start(self, command: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-        """Start a line of a shell there.
+        """Start a shell command inside.
 
         Args:
-            command: for bash.
-            folder: where it runs.
-            environment: all variables that it has.
+            command: command line for bash.
+            folder: working directory.
+            environment: the complete environment.
         """
         return subprocess.Popen(
             [*self._enter, "bash", "-euc", command], cwd=folder, env=environment, text=True, start_new_session=True,
@@ -53,15 +53,15 @@ class Network:
 
 @contextlib.contextmanager
 def with_broker(folder: Path) -> Iterator[Network]:
-    """Make one, with a mosquitto in it; a test is skipped where that can't be done.
+    """Create a namespace with a running mosquitto. Skips the test where that is impossible.
 
     Args:
-        folder: for the broker's configuration.
+        folder: folder for the broker's configuration.
     """
     if shutil.which("mosquitto") is None or shutil.which("mosquitto_pub") is None:
         pytest.skip("mosquitto is missing: sudo apt install mosquitto mosquitto-clients")
     if subprocess.run(["unshare", "--map-root-user", "--net", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this system lets nobody make a network namespace (unshare --net)")
+        pytest.skip("this system doesn't allow network namespaces (unshare --net)")
     config, log = folder / "mosquitto.conf", folder / "mosquitto.log"
     config.write_text(f"listener {PORT}\nallow_anonymous true\nuser root\nlog_dest file {log}\n", encoding="utf-8")
     broker = subprocess.Popen(
@@ -71,7 +71,7 @@ def with_broker(folder: Path) -> Iterator[Network]:
         deadline = time.monotonic() + START_S
         while not (log.exists() and "running" in log.read_text()):
             assert broker.poll() is None, "mosquitto has ended"
-            assert time.monotonic() < deadline, "mosquitto does not answer"
+            assert time.monotonic() < deadline, "mosquitto doesn't answer"
             time.sleep(0.05)
         yield Network(["nsenter", "--target", str(broker.pid), "--user", "--net", "--preserve-credentials"])
     finally:

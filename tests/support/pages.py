@@ -1,4 +1,4 @@
-"""Reads the pages of the project: links, images, code spans, blocks and the commands in them."""
+"""Parses the pages of the project: links, images, code spans, blocks and the commands in them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PAGES = tuple(
         for path in ROOT.glob(pattern)
     )
 )
-"""What people wrote or had written for people; model cards and reports are made by programs that have their tests."""
+"""The pages written by hand. Model cards and reports are generated, and tested with their generators."""
 
 COMMANDS = "sh"
 LANGUAGES = {COMMANDS, "text", "json", "toml", "python", "yaml"}
-"""What a fenced block may say that it is."""
+"""Languages that fenced blocks may name."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that are shown as they are."""
+    """A code block."""
 
     page: Path
     line: int
-    """Of the first of them, counted from 1."""
+    """Number of its first line, counted from 1."""
     language: str
-    """As the fence says; a block that is indented holds commands."""
+    """Language that the fence names; indented blocks contain commands."""
     text: str
 
 
@@ -63,7 +63,7 @@ def blocks(page: Path) -> tuple[Block, ...]:
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks, its comments, and what a script has written."""
+    """A page without blocks, comments and generated parts."""
     text = (ROOT / page).read_text(encoding="utf-8")
     text = re.sub(r"<!-- begin (\w+): generated.*?<!-- end \1 -->", "", text, flags=re.DOTALL)
     text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -71,7 +71,7 @@ def prose(page: Path) -> str:
 
 
 def commands(page: Path) -> list[str]:
-    """The commands of a page in their order, each in one line without its comment."""
+    """The commands of a page in order, each in one line and without its comment."""
     lines = [
         line
         for block in blocks(page)
@@ -86,7 +86,7 @@ def _without_comment(line: str) -> str:
 
 
 def words(command: str) -> list[list[str]]:
-    """The simple commands of which a command consists, each as its words; redirections are left out."""
+    """The simple commands of a command line, each as its words, without redirections."""
     found: list[list[str]] = [[]]
     lexer = shlex.shlex(command, posix=True, punctuation_chars="&|;<>")
     lexer.whitespace_split = True
@@ -104,18 +104,18 @@ def words(command: str) -> list[list[str]]:
 
 
 def spans(page: Path) -> list[str]:
-    """What stands between backticks in the prose of a page."""
+    """The code spans in the prose of a page."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 
 def links(page: Path) -> list[str]:
-    """Where links and images lead."""
+    """The targets of links and images."""
     return re.findall(r"\]\(([^)\s]+)\)", prose(page))
 
 
 @functools.cache
 def anchors(page: Path) -> frozenset[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """The anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
     plain = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain)

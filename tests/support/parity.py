@@ -1,4 +1,4 @@
-"""Prints how far the two backends are apart on a clip, as JSON; run without network by test_face_mesh_parity.py."""
+"""Prints the differences between the two backends on a clip, as JSON. test_parity.py runs it without a network."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def main(clip: str) -> None:
     models = mesh_models.find([mesh_models.cache_folder()])
     found = {}
     for backend in ("litert", "mediapipe"):
-        # mediapipe searches in every frame, so the direct mesh does too.
+        # mediapipe searches every frame, so litert does, too.
         mesh = open_face_mesh(MeshSettings(backend=backend, max_faces=1, search_fps=1000), models)
         found[backend] = [mesh.process(frame) for frame in frames]
         mesh.close()
     pairs = list(zip(found["litert"], found["mediapipe"], strict=True))
-    apart = [np.linalg.norm(a[0].landmarks[:, :2] - b[0].landmarks[:, :2], axis=1) for a, b in pairs if a and b]
+    distances = [np.linalg.norm(a[0].landmarks[:, :2] - b[0].landmarks[:, :2], axis=1) for a, b in pairs if a and b]
     result = {
         "frames": len(pairs),
-        "faces": len(apart),
+        "faces": len(distances),
         "presence_equal": float(np.mean([bool(a) == bool(b) for a, b in pairs])),
-        "median_px": float(np.median(apart)) if apart else None,
+        "median_px": float(np.median(distances)) if distances else None,
     }
     print(json.dumps(result))
 

@@ -1,6 +1,6 @@
-"""Samples of people who do not exist, with real landmarks.
+"""Samples of invented people, with real landmarks.
 
-PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would warn that it is already imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from host_training.collecting.journal import Journal
 
 ON_EACH_SIDE = {side: next(f"p{i}" for i in itertools.count() if split_of(f"p{i}") == side) for side in SPLITS}
-"""A person of each split."""
+"""Ids of one person in each split."""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def conditions() -> Conditions:
 
 @pytest.fixture
 def seen(faces: NDArray[np.float32]) -> Callable[..., Measured]:
-    """Makes what is measured on one picture after another, no two the same."""
+    """Makes the measurements of different pictures."""
     numbers = itertools.count(1)
 
     def make(brightness: float = 0.5, face: int = 0) -> Measured:
@@ -58,12 +58,12 @@ def seen(faces: NDArray[np.float32]) -> Callable[..., Measured]:
 
 
 def files_of(journal: Path) -> list[Path]:
-    """A journal's database and, while it is open or after a kill, its log."""
+    """The files of a journal: its database and, while it is open or after a kill, the log."""
     return sorted(journal.parent.glob(f"{journal.name}*"))
 
 
 def kill(journal: Journal) -> None:
-    """Leave on the disk what a program leaves that is killed now."""
+    """Leave the files as a program does that is killed now."""
     left = {path: path.read_bytes() for path in files_of(journal._path)}
     journal._database.close()
     for path, data in left.items():
@@ -73,7 +73,7 @@ def kill(journal: Journal) -> None:
 
 @contextmanager
 def no_room_for(journal: Journal) -> Iterator[None]:
-    """Let writes fail that would make the journal longer."""
+    """Make writes fail that would enlarge the journal."""
     size = max(path.stat().st_size for path in files_of(journal._path))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -85,12 +85,12 @@ def no_room_for(journal: Journal) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk that is easily full."""
+    """Mount a small disk."""
     folder.mkdir()
     mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("only root may mount the small disk that this fills")
+        pytest.skip("only root may mount a small disk")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)  # what failed to write may still have it open
+        subprocess.run(["umount", "--lazy", folder], check=True)  # a failed write may still have it open

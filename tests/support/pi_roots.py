@@ -1,6 +1,6 @@
-"""File systems as a Raspberry Pi has them, as far as anybody here looks, and the firmware behind them.
+"""The parts of a Raspberry Pi's file system that the code reads, and its firmware.
 
-PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would warn that it is already imported.
 
 The files are those of Raspberry Pi OS Bookworm on a Pi 4, and of Trixie with a newer kernel on a Pi 5:
 config.txt from RPi-Distro/pi-gen (stage1/00-boot-files), the devices and sysfs from raspberrypi/linux
@@ -57,7 +57,7 @@ otg_mode=1
 """
 
 PICAMERA2 = '''\
-"""As much of picamera2 as is asked for a list, after its manual."""
+"""The part of picamera2 that lists cameras, as in its manual."""
 
 class Picamera2:
     @staticmethod
@@ -65,34 +65,34 @@ class Picamera2:
         return {cameras!r}
 '''
 
-RUNS = {
+HEALTHY = {
     "LoadState": "loaded",
     "ActiveState": "active",
     "SubState": "running",
     "Result": "success",
     "StatusText": "14.9 frames/s, happiness, broker connected",
 }
-"""`systemctl show` of the service on a good day."""
+"""Output of `systemctl show` for a healthy service."""
 
 
 class Firmware:
-    """Answers on /dev/vcio and /dev/vcio_gencmd as kernel and firmware do."""
+    """Answers on /dev/vcio and /dev/vcio_gencmd like the kernel and the firmware."""
 
     def __init__(self) -> None:
         self.flags = 0
-        self.asked: list[str] = []
-        self._others = fcntl.ioctl
+        self.requests: list[str] = []
+        self._real_ioctl = fcntl.ioctl
 
     def __call__(self, device: int, request: int, message: Any = 0, *more: Any) -> Any:
         name = Path(f"/proc/self/fd/{device}").readlink().name
         if not name.startswith("vcio"):
-            return self._others(device, request, message, *more)
+            return self._real_ioctl(device, request, message, *more)
         size, _, tag, value_bytes = struct.unpack_from("=4I", message)
         if request != 0xC0086400 or size != len(message) or 20 + value_bytes > size:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if tag != 0x00030080 or struct.unpack_from("=I", message, 20 + value_bytes)[0] != 0:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-        self.asked.append(name)
+        self.requests.append(name)
         command = bytes(message[24:]).partition(b"\0")[0].decode()
         known = command == "get_throttled"
         answer = f"throttled=0x{self.flags:x}" if known else 'error=1 error_msg="Command not registered"'
@@ -121,7 +121,7 @@ class PiRoot:
         return path
 
     def hwmon(self, *names: str) -> None:
-        """Sensors, in the order in which they were found; each is a link to its device."""
+        """Add sensors in the order of their detection; each is a link to its device."""
         for number, name in enumerate(names):
             self.write(f"sys/devices/virtual/{name}/name", f"{name}\n")
             link = self.root / f"sys/class/hwmon/hwmon{number}"
@@ -130,20 +130,20 @@ class PiRoot:
         self.alarm("0")
 
     def alarm(self, value: str) -> None:
-        """What the kernel's voltage monitor says."""
+        """Set the alarm of the kernel's voltage monitor."""
         self.write("sys/devices/virtual/rpi_volt/in0_lcrit_alarm", f"{value}\n")
 
-    def celsius(self, degrees: float) -> None:
-        """Heat the processor."""
-        self.write("sys/class/thermal/thermal_zone0/temp", f"{degrees * 1000:.0f}\n")
+    def temperature(self, celsius: float) -> None:
+        """Set the temperature of the processor."""
+        self.write("sys/class/thermal/thermal_zone0/temp", f"{celsius * 1000:.0f}\n")
 
     def no_firmware(self) -> None:
-        """Take the firmware's devices away, as from a user outside the group video."""
+        """Remove the firmware's devices, as for a user outside the group video."""
         for path in self.root.glob("dev/vcio*"):
             path.unlink()
 
     def config(self, *lines: str, instead_of: str = "") -> None:
-        """Add lines to config.txt, in the place of one or at the end."""
+        """Add lines to config.txt, and remove `instead_of`."""
         text = CONFIG.replace(instead_of, "") if instead_of else CONFIG
         self.write("boot/firmware/config.txt", text + "\n".join((*lines, "")))
 
@@ -152,8 +152,8 @@ class PiRoot:
         self.write(f"{raspberry_pi.PACKAGES}/picamera2/__init__.py", PICAMERA2.format(cameras=list(cameras)))
 
     def service(self, **state: str) -> None:
-        """Install a systemd that says this of the service, where it differs from a good day."""
-        lines = "\n".join(f"{key}={value}" for key, value in {**RUNS, **state}.items())
+        """Install a systemctl that shows this state of the service, otherwise a healthy one."""
+        lines = "\n".join(f"{key}={value}" for key, value in {**HEALTHY, **state}.items())
         self.write("usr/bin/systemctl", f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n").chmod(0o755)
 
 
@@ -182,7 +182,7 @@ def pi5(tmp_path: Path, firmware: Firmware) -> PiRoot:
 
 @pytest.fixture
 def distribution(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make this Python see the packages of a Pi, and take NumPy for one of them."""
+    """Let this Python import the packages of a Pi, and treat NumPy as one of them."""
 
     def use(pi: PiRoot) -> None:
         import numpy as np

@@ -1,4 +1,4 @@
-"""The photograph that ships with the demo, and where the face mesh sees the face in it."""
+"""The demo's photograph and its landmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILE = Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrai
 
 
 def mesh_models() -> MeshModels:
-    """Those in the cache; without them the test is skipped."""
+    """The face mesh models in the cache. Skips the test without them."""
     try:
         return find([cache_folder()])
     except ConfigError as error:
@@ -40,11 +40,11 @@ def portrait() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def scaled(size: float, *, grey: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The photograph with a face that is so many px high, and its landmarks."""
+    """The photograph, scaled so that the face is `size` px high, and its landmarks."""
     rgb, landmarks = portrait()
     scale = size / float(np.ptp(landmarks[:, 1]))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=method), np.uint8)
     points = landmarks * np.float32(scale)
     points[:, :2] += (scale - 1) / 2
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) if grey else picture, points

@@ -1,6 +1,6 @@
-"""Previews that are fed by the real pipeline from the demo, and that end with the test.
+"""Previews with frames of the demo through the real pipeline. They end with the test.
 
-PYTEST_DONT_REWRITE: it is a helper and a plugin at once, and pytest would complain that it came too late.
+PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would warn that it is already imported.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from edge.face_mesh.models import MeshModels
     from edge.values import Face, Shown
 
-TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of servers that live for a second
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - for servers that live for a second
 
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """What the pipeline made of one frame of the demo."""
+    """One frame of the demo, with its faces and expressions."""
 
     frame: Frame
     faces: Sequence[Face]
@@ -42,7 +42,7 @@ class Moment:
 
 
 class Feeder:
-    """The daemon's loop, as far as the page sees it: demo camera, pipeline, expressions."""
+    """The part of the daemon's loop that feeds a preview: demo camera, pipeline, expressions."""
 
     def __init__(self, preview: Preview, *, people: int = 1) -> None:
         settings = load(None, {"camera.source": "demo", "camera.fps": 6.0})
@@ -76,7 +76,7 @@ class Feeder:
 
 @pytest.fixture(scope="session")
 def moment(models: MeshModels) -> Moment:
-    """The demo smiles."""
+    """A moment at which the demo smiles."""
     settings, bundle = Settings(), bundles.load(FUSED_BUNDLE)
     frame = Frame(DemoCamera(settings.camera).draw(1.0), 1.0)
     faces = LiteRTFaceMesh(settings.mesh, models).process(frame)

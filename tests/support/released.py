@@ -1,4 +1,4 @@
-"""The two released bundles, which most tests read with."""
+"""The two released bundles."""
 
 from edge.bundle import locate
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the payloads, each with one validator for all tests: building it takes milliseconds."""
+"""The JSON Schemas of the payloads, each with one validator for all tests, because building one takes milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema itself."""
+    """A JSON Schema."""
     read: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return read
 

@@ -1,4 +1,4 @@
-"""Tables of which each test says only what it is about."""
+"""Tables for tests that specify only the columns they need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def table_of(landmarks: NDArray[np.float32], **columns: NDArray) -> Table:
-    """Test rows with these landmarks, float32[N, 478, 3] px, and columns; nothing else is known of them."""
+    """Test rows with these landmarks, float32[N, 478, 3] px, and columns; all others are unknown."""
     count = len(landmarks)
     unknown = Table(
         data_set=np.full(count, "tiny"),

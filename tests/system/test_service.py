@@ -182,7 +182,7 @@ def test_a_reload_of_broken_settings_changes_nothing(service: Device, listener: 
 def test_memory_does_not_grow_with_the_frames(service: Device, listener: Listener, capsys: pytest.CaptureFixture[str]):
     service.set(fps=120.0)
     service.run("systemctl", "restart", UNIT)
-    listener.heard.clear()
+    listener.messages.clear()
 
     def frames() -> float:
         return sum(health["fps"] for health in listener.payloads("health"))  # one each second

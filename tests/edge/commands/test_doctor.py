@@ -112,14 +112,14 @@ class TestPower:
 class TestHeat:
     def test_the_firmware_slows_down(self, pi4):
         pi4.firmware.flags = 0x60006
-        pi4.celsius(81.2)
+        pi4.temperature(81.2)
         line = str(refusal(raspberry_pi.heat, pi4.root))
         assert "81 °C" in line
         assert "fan" in line
 
     def test_the_temperature_alone_is_enough(self, pi4):
         pi4.no_firmware()
-        pi4.celsius(raspberry_pi.HOT_C)
+        pi4.temperature(raspberry_pi.HOT_C)
         assert "80 °C" in str(refusal(raspberry_pi.heat, pi4.root))
 
     def test_it_was_hot_once(self, pi4):

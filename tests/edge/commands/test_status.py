@@ -19,7 +19,7 @@ from edge.messages.topics import AVAILABILITY, INFO, STATE
 from edge.mqtt.address import BrokerAddress
 from edge.mqtt.local_broker import ensure_broker
 from tests.support.broker import Listener, free_port, until
-from tests.support.fleet_payloads import MODEL, health, info, publish, state, whole
+from tests.support.fleet_payloads import MODEL, device_payloads, health, info, publish, state
 
 pytest_plugins = ["tests.support.broker"]
 
@@ -52,9 +52,13 @@ def objects(done: subprocess.CompletedProcess) -> dict[str, dict]:
 
 
 def test_the_fleet_is_one_table_sorted_by_device(broker, publisher):
-    publish(publisher, "kitchen", whole())
-    publish(publisher, "attic", whole(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7200.0)))
-    publish(publisher, "elsewhere", whole(), base="other")
+    publish(publisher, "kitchen", device_payloads())
+    publish(
+        publisher,
+        "attic",
+        device_payloads(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7200.0)),
+    )
+    publish(publisher, "elsewhere", device_payloads(), base="other")
     done = status("--mqtt", broker.url)
     assert (done.returncode, done.stderr) == (0, "")
     head, attic, kitchen, _, summary = done.stdout.splitlines()
@@ -67,7 +71,7 @@ def test_the_fleet_is_one_table_sorted_by_device(broker, publisher):
 
 
 def test_json_is_one_object_a_device(broker, publisher):
-    publish(publisher, "pi", whole(info=info(problem="no bundle", shadow="next")))
+    publish(publisher, "pi", device_payloads(info=info(problem="no bundle", shadow="next")))
     done = status("--mqtt", broker.url, "--json")
     (row,) = objects(done).values()
     assert done.returncode == 0
@@ -81,8 +85,8 @@ def test_json_is_one_object_a_device(broker, publisher):
 
 
 def test_a_named_device_that_nobody_heard_of_is_unknown_and_exit_status_1(broker, publisher):
-    publish(publisher, "pi", whole())
-    publish(publisher, "other", whole())
+    publish(publisher, "pi", device_payloads())
+    publish(publisher, "other", device_payloads())
     done = status("--mqtt", broker.url, "--json", "pi", "nowhere")
     assert done.returncode == 1
     rows = objects(done)
@@ -99,7 +103,7 @@ def test_an_empty_fleet_is_said(broker):
 
 def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_once(broker, publisher):
     # Long messages, so that they would fill the connection, and then what mosquitto queues for a subscriber.
-    payloads = whole(info=info(problem="?" * 10_000))
+    payloads = device_payloads(info=info(problem="?" * 10_000))
     for i in range(1500):
         for topic, payload in payloads.items():
             publisher.publish(f"emotion/pi-{i:04}/{topic.name}", payload, 0, retain=True)
@@ -115,7 +119,7 @@ def test_a_broker_of_another_kind_tells_as_much():
     port = free_port()
     with ensure_broker(f"mqtt://127.0.0.1:{port}"), Listener(port, "nothing") as listener:
         for device in ("attic", "pi"):
-            publish(listener.client, device, whole())
+            publish(listener.client, device, device_payloads())
         done = status("--mqtt", f"mqtt://127.0.0.1:{port}", "--json")
     rows = objects(done)
     assert set(rows) == {"attic", "pi"}, done.stderr
@@ -123,7 +127,7 @@ def test_a_broker_of_another_kind_tells_as_much():
 
 
 def test_messages_that_never_stop_do_not_keep_it_waiting(broker, publisher):
-    publish(publisher, "pi", whole())
+    publish(publisher, "pi", device_payloads())
     chatter = subprocess.Popen(
         f"while true; do echo x; done | mosquitto_pub -p {broker.port} -t emotion/pi/availability -l",
         shell=True, start_new_session=True,
@@ -139,9 +143,11 @@ def test_messages_that_never_stop_do_not_keep_it_waiting(broker, publisher):
 
 
 def test_hostile_payloads_spoil_no_other_device(broker, publisher):
-    publish(publisher, "good", whole())
+    publish(publisher, "good", device_payloads())
     publish(publisher, "evil", {AVAILABILITY: b"\x1b[2J\x07", INFO: b"{" * 10_000_000, STATE: b"\xff\xfe"})
-    publish(publisher, "liar", whole(info=info(device="liar", model="\x1b]0;owned\x07\x9b2J", problem="a\nb")))
+    publish(
+        publisher, "liar", device_payloads(info=info(device="liar", model="\x1b]0;owned\x07\x9b2J", problem="a\nb"))
+    )
     done = status("--mqtt", broker.url)
     assert done.returncode == 0, done.stderr
     assert all(line.isprintable() for line in done.stdout.splitlines())
@@ -155,7 +161,7 @@ def test_hostile_payloads_spoil_no_other_device(broker, publisher):
                                                        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
                                                        ({"TERM": "dumb", "NO_COLOR": ""}, False)])  # fmt: skip
 def test_colour_is_for_terminals_that_want_it(broker, publisher, environment, coloured):
-    publish(publisher, "pi", whole(availability=OFFLINE))
+    publish(publisher, "pi", device_payloads(availability=OFFLINE))
     ours, theirs = pty.openpty()
     try:
         done = status("--mqtt", broker.url, stdout=theirs, **environment)
@@ -212,7 +218,7 @@ def test_it_reads_with_the_user_and_password_of_the_settings(guarded, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text(f"[mqtt]\nurl = '{guarded.url}'\nusername = 'anna'\npassword_file = '{tmp_path / 'password'}'\n")
     with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
-        publish(listener.client, "pi", whole())
+        publish(listener.client, "pi", device_payloads())
     done = status("--config", config, "--json")
     assert done.returncode == 0, done.stderr
     assert objects(done)["pi"]["online"] is True
@@ -220,7 +226,7 @@ def test_it_reads_with_the_user_and_password_of_the_settings(guarded, tmp_path):
 
 def test_a_user_who_may_read_nothing_is_told(guarded):
     with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
-        publish(listener.client, "pi", whole())
+        publish(listener.client, "pi", device_payloads())
     done = status("--mqtt", guarded.url.replace("//", f"//ben:{PASSWORD}@"))
     assert (done.returncode, done.stdout) == (0, "")
     assert "user 'ben' may read" in done.stderr

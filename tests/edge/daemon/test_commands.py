@@ -97,7 +97,7 @@ def ask(listener: Listener, name: str, payload: bytes | str = b"", **more: Any) 
 
 
 def answers(listener: Listener, name: str) -> list[dict]:
-    found = [m.payload for m in list(listener.heard) if m.topic == f"emotion/kitchen/reply/{name}"]
+    found = [m.payload for m in list(listener.messages) if m.topic == f"emotion/kitchen/reply/{name}"]
     return [json.loads(payload) for payload in found]
 
 
@@ -212,7 +212,7 @@ def test_it_is_announced_to_home_assistant_whenever_that_starts(device, listener
     topic = "homeassistant/device/emotion-edge_kitchen/config"
 
     def announced() -> list[dict]:
-        return [json.loads(m.payload) for m in list(listener.heard) if m.topic == topic and m.payload]
+        return [json.loads(m.payload) for m in list(listener.messages) if m.topic == topic and m.payload]
 
     first = until(announced, "announced at the start")[0]
     assert first["components"]["expression"]["platform"] == "sensor"
@@ -220,8 +220,12 @@ def test_it_is_announced_to_home_assistant_whenever_that_starts(device, listener
     until(lambda: len(announced()) == 2, "announced again")
     device.config.write_text(device.config.read_text().replace('"kitchen"', '"cellar"'))
     ask(listener, "reload")
-    until(lambda: [m for m in list(listener.heard) if m.topic == topic and not m.payload], "the old name is taken back")
-    until(lambda: [m for m in list(listener.heard) if m.topic == topic.replace("kitchen", "cellar")], "and a new one")
+    until(
+        lambda: [m for m in list(listener.messages) if m.topic == topic and not m.payload], "the old name is taken back"
+    )
+    until(
+        lambda: [m for m in list(listener.messages) if m.topic == topic.replace("kitchen", "cellar")], "and a new one"
+    )
 
 
 def new_led(folder: Path, name: str) -> Path:

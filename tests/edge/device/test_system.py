@@ -15,7 +15,7 @@ pytest_plugins = ["tests.support.pi_roots"]
 
 
 def test_temperature_is_in_degrees(pi4, pi5):
-    pi5.celsius(61.25)
+    pi5.temperature(61.25)
     assert system.cpu_temperature_c(pi4.root) == 48.312
     assert system.cpu_temperature_c(pi5.root) == 61.25
 
@@ -76,7 +76,7 @@ def test_a_dip_that_only_the_kernel_saw_counts(pi5):
 def test_the_firmware_is_asked_through_the_device_that_can_do_least(pi4, pi5):
     system.throttling(pi4.root)
     system.throttling(pi5.root)
-    assert pi4.firmware.asked == ["vcio", "vcio_gencmd"]
+    assert pi4.firmware.requests == ["vcio", "vcio_gencmd"]
 
 
 def test_the_older_device_is_asked_where_the_newer_one_refuses(pi5, monkeypatch):

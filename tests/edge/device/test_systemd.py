@@ -74,7 +74,7 @@ class Socket:
         self.address = address
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
-        self.heard: list[bytes] = []
+        self.messages: list[bytes] = []
         self.marks = 0
         self.thread = threading.Thread(target=self.listen, daemon=True)
         self.thread.start()
@@ -83,14 +83,14 @@ class Socket:
         while (message := self.socket.recv(65536)) != CLOSE:
             self.marks += message == MARK
             if message != MARK:
-                self.heard.append(message)
+                self.messages.append(message)
 
     def all(self) -> list[bytes]:
         """What was sent until now."""
         marks = self.marks
         self.say(MARK)
         until(lambda: self.marks > marks, "our own word came through")
-        return list(self.heard)
+        return list(self.messages)
 
     def say(self, word: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:

@@ -14,7 +14,7 @@ from edge.fleet.status import STATUS_TOPICS, device_status
 from edge.fleet.table import table
 from edge.messages.payloads import OFFLINE, ONLINE
 from edge.messages.topics import AVAILABILITY, HEALTH
-from tests.support.fleet_payloads import MODEL, health, info, state, whole
+from tests.support.fleet_payloads import MODEL, device_payloads, health, info, state
 
 KEYS = ["schema", "time", "model", "id", "versions", "emotion_edge", "fps", "expression", "problem", "shadow"]
 
@@ -28,7 +28,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_a_device_is_what_its_retained_messages_say():
-    row = device_status("pi", whole(health=health(throttled=True, under_voltage=False)))
+    row = device_status("pi", device_payloads(health=health(throttled=True, under_voltage=False)))
     assert (row.known, row.online, row.version, row.model, row.health_model) == (True, True, "0.5.0", MODEL, MODEL)
     assert (row.fps, row.target_fps, row.temperature_c) == (14.9, 15.0, 58.4)
     assert (row.throttled, row.under_voltage, row.expression) == (True, False, "happiness")
@@ -36,7 +36,9 @@ def test_a_device_is_what_its_retained_messages_say():
 
 
 def test_last_seen_is_the_newest_of_what_it_said():
-    row = device_status("pi", whole(availability=OFFLINE, health=health(age_s=120.0), state=state(age_s=600.0)))
+    row = device_status(
+        "pi", device_payloads(availability=OFFLINE, health=health(age_s=120.0), state=state(age_s=600.0))
+    )
     seen = datetime.now(UTC) - datetime.fromisoformat(row.last_seen or "")
     assert timedelta(seconds=119) < seen < timedelta(seconds=300)
     assert row.last_seen == json.loads(health(age_s=120.0))["time"][:10] + (row.last_seen or "")[10:]
@@ -61,7 +63,7 @@ def test_a_device_that_has_reported_nothing_is_unknown():
     ],
 )
 def test_a_payload_that_is_not_ours_is_named_and_spoils_nothing_else(kind: str, payload: bytes):
-    row = device_status("pi", whole(**{kind: payload}))
+    row = device_status("pi", device_payloads(**{kind: payload}))
     assert row.unreadable == (kind,)
     assert f"unreadable: {kind}" in lines(row)[1]
     known = {"availability": row.online, "info": row.model, "health": row.fps, "state": row.expression}
@@ -92,7 +94,7 @@ def test_a_value_of_another_type_is_unknown(values: dict):
     ).map(lambda value: json.dumps(value).encode()),
 )
 def test_nothing_that_is_published_breaks_the_table_or_commands_the_terminal(kind, device: str, payload: bytes):
-    row = device_status(device, whole(**{kind: payload}))
+    row = device_status(device, device_payloads(**{kind: payload}))
     assert all(line.isprintable() for line in lines(row))
     assert json.dumps(asdict(row)).isprintable()
     assert json.dumps(asdict(row)).isascii()
@@ -100,9 +102,9 @@ def test_nothing_that_is_published_breaks_the_table_or_commands_the_terminal(kin
 
 def test_the_table_is_aligned_and_shows_what_matters():
     head, attic, living_room, empty, summary = lines(
-        device_status("attic", whole(health=health(fps=7.25, target_fps=7.5, throttled=True, age_s=12.0),
+        device_status("attic", device_payloads(health=health(fps=7.25, target_fps=7.5, throttled=True, age_s=12.0),
                                      state=state(None, age_s=12.0))),
-        device_status("livingroom", whole(info=info(shadow="next-0a1b2c3d"))),
+        device_status("livingroom", device_payloads(info=info(shadow="next-0a1b2c3d"))),
     )  # fmt: skip
     assert cells(head) == [
         "DEVICE", "ONLINE", "VERSION", "MODEL", "FPS", "EXPRESSION", "TEMPERATURE", "THROTTLED", "LAST SEEN",
@@ -115,13 +117,15 @@ def test_the_table_is_aligned_and_shows_what_matters():
 
 
 def test_a_paused_device_shows_no_expression():
-    row = device_status("pi", whole(state=state(None, paused=True)))
+    row = device_status("pi", device_payloads(state=state(None, paused=True)))
     assert row.paused
     assert cells(lines(row)[1])[5] == "paused"
 
 
 def test_what_an_offline_device_measured_last_is_not_shown_as_if_it_were_now():
-    row = device_status("pi", whole(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7300.0)))
+    row = device_status(
+        "pi", device_payloads(availability=OFFLINE, health=health(age_s=7200.0), state=state(age_s=7300.0))
+    )
     line, *_, summary = lines(row)[1:]
     assert "happiness" not in line
     assert "14.9" not in line
@@ -146,7 +150,7 @@ def test_last_seen_is_a_date_where_it_is_long_ago_or_to_come(age_s: float):
 def test_problems_have_a_column_where_there_are_any():
     problem = "model bundle x: the signature is not by a trusted key"
     head, line, *_, summary = lines(
-        device_status("pi", whole(info=info(problem=problem, shadow_problem="no such file"), state=b"?"))
+        device_status("pi", device_payloads(info=info(problem=problem, shadow_problem="no such file"), state=b"?"))
     )
     assert cells(head)[-1] == "PROBLEM"
     assert line.endswith(f"{problem}; shadow: no such file; unreadable: state")
@@ -155,10 +159,10 @@ def test_problems_have_a_column_where_there_are_any():
 
 def test_colour_makes_what_is_wrong_stand_out_and_changes_no_letter():
     rows = [
-        device_status("away", whole(availability=OFFLINE)),
-        device_status("hot", whole(health=health(under_voltage=True))),
-        device_status("well", whole()),
-        device_status("wrong", whole(info=info(problem="no bundle"))),
+        device_status("away", device_payloads(availability=OFFLINE)),
+        device_status("hot", device_payloads(health=health(under_voltage=True))),
+        device_status("well", device_payloads()),
+        device_status("wrong", device_payloads(info=info(problem="no bundle"))),
     ]
     _, away, hot, well, wrong, *_ = lines(*rows, colour=True)
     assert "\x1b[31mno" in away

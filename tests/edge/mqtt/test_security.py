@@ -289,7 +289,7 @@ def test_the_access_list_lets_a_device_do_its_work_and_no_more(fenced, publisher
         problem = until(lambda: two.problem, "the refusal is a problem")
         two.stop(1.0)
         assert "access list" in str(problem)
-        before = len(listener.heard)
+        before = len(listener.messages)
         for user, topic in [
             ("listener", "emotion/kitchen/command/pause"),
             ("listener", "emotion/kitchen/state"),
@@ -302,4 +302,4 @@ def test_the_access_list_lets_a_device_do_its_work_and_no_more(fenced, publisher
         subprocess.run([*command, "-t", "emotion/kitchen/command/identify", "-m", "{}"], check=True)
         until(lambda: listener.payloads("identify"), "Home Assistant may press a button")
         forbidden = {"emotion/kitchen/command/pause", "emotion/cellar/command/pause"}
-        assert not forbidden & {message.topic for message in listener.heard[before:]}
+        assert not forbidden & {message.topic for message in listener.messages[before:]}

@@ -1,4 +1,4 @@
-"""Makes the small networks beside it, which the tests give to bundles that read a crop.
+"""Makes the small networks in this folder, for test bundles that read crops.
 
 It needs TensorFlow: .venv/train/bin/python tests/support/networks/make_networks.py
 """
@@ -12,10 +12,10 @@ import tensorflow as tf
 
 POINTS, LABELS, SIDE, CELL = 4, 3, 48, 6
 LARGE, CHANNELS, REPEATS = 240, 16, 12
-"""Side of the picture, its channels, and the convolutions, on which the slow network spends its time: 1.6 thousand
-million multiplications, some thirty times those of the face mesh, so that no processor makes the two alike."""
+"""Side, channels and convolutions of the slow network: 1.6 thousand million multiplications, about thirty times those
+of the face mesh, so that it is slower on every processor."""
 FACES = 300
-"""Random ones, that the int8 ranges come from."""
+"""Number of random faces from which the int8 ranges are derived."""
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         return tf.matmul(tf.reshape(tf.nn.avg_pool2d(values, CELL, CELL, "VALID"), [1, cells]), by_crop)
 
     vectors = generator.normal(0, 1, (FACES, 1, POINTS * 3)).astype(np.float32)
-    # Of one grey each in every cell, so that averages reach the ends of the range.
+    # Every cell has one grey level, so that averages cover the whole range.
     grey = generator.integers(0, 256, (FACES, 1, SIDE // CELL, SIDE // CELL, 1)).repeat(CELL, 2).repeat(CELL, 3)
     crops = ((grey - 128) / 48).astype(np.float32)
     into, within = (
@@ -39,7 +39,7 @@ def main() -> None:
     )
 
     def slowly(values: tf.Tensor) -> tf.Tensor:
-        """Much work with hardly a weight, in a small file."""
+        """Many multiplications with few weights, in a small file."""
         large = tf.nn.conv2d(tf.image.resize(values, [LARGE, LARGE]), into, 1, "SAME")
         for _ in range(REPEATS):
             large = tf.nn.relu6(tf.nn.conv2d(large, within, 1, "SAME"))
@@ -51,7 +51,7 @@ def main() -> None:
     def both(values: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
         return from_vector(values) + from_crop(pixels)
 
-    # The converter orders inputs as it pleases, whatever the order of the arguments: b before a, as it happens.
+    # The converter orders inputs independently of the arguments: here b comes before a.
     write("landmarks_crop", both, [tf.TensorSpec(vector, name="b"), tf.TensorSpec(crop, name="a")], [vectors, crops])
     write("crop_landmarks", both, [tf.TensorSpec(vector, name="a"), tf.TensorSpec(crop, name="b")], [crops, vectors])
     write("crop", from_crop, [tf.TensorSpec(crop)], [crops])
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def write(name: str, run: object, signature: list[tf.TensorSpec], sample: list[np.ndarray] | None) -> None:
-    """Write a network: int8 from end to end where there is a sample, in the file's order of inputs, else float32."""
+    """Write a network: int8 with a representative sample (in the order of the file's inputs), else float32."""
     holder = tf.Module()
     holder.run = tf.function(run, input_signature=signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([holder.run.get_concrete_function()], holder)
