@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,16 +13,13 @@ from hypothesis import strategies as st
 from edge.bundle import bundle as bundles
 from edge.bundle.locate import Installation
 from edge.classifier.baseline import SHARE, Baseline
-from edge.daemon import state_directory
 from edge.daemon.shadow import Shadow
-from edge.errors import ConfigError, OutputError
+from edge.errors import ConfigError
 from edge.settings import ModelSettings, Settings
 from edge.values import LANDMARKS, Face, Frame
 from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 FOLDER = LANDMARK_BUNDLE
@@ -146,51 +140,3 @@ def test_damage_is_told_in_one_line(data):
     with pytest.raises(ConfigError, match=r"the neutral face is damaged.*calibrate again") as error:
         Baseline.load(data)
     assert str(error.value).isprintable()
-
-
-@pytest.fixture
-def state(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    return tmp_path
-
-
-def test_a_device_keeps_it_for_itself_and_forgets_it(state, caplog):
-    assert state_directory.load_baseline() is None
-    old = os.umask(0)
-    try:
-        assert state_directory.save_baseline(Baseline.of(FACES, BUNDLE.features, MEASURED))
-    finally:
-        os.umask(old)
-    (file,) = state.iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    found = state_directory.load_baseline()
-    assert found is not None
-    assert found.measured == MEASURED
-    assert state_directory.save_baseline(None)
-    assert state_directory.save_baseline(None), "there may be nothing to forget"
-    assert not list(state.iterdir())
-    assert not caplog.records
-
-
-def test_without_a_folder_nothing_is_kept(monkeypatch):
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    assert not state_directory.save_baseline(Baseline(FACES[0]))
-    assert state_directory.load_baseline() is None
-
-
-def test_a_damaged_file_is_told_once_and_left(state, caplog):
-    (state / state_directory.BASELINE).write_bytes(WHOLE[:-9])
-    with caplog.at_level(logging.WARNING):
-        assert state_directory.load_baseline() is None
-    assert len(caplog.records) == 1
-    assert str(state / state_directory.BASELINE) in caplog.text
-    assert (state / state_directory.BASELINE).read_bytes() == WHOLE[:-9]
-
-
-def test_what_cannot_be_written_leaves_what_was_there(state, monkeypatch):
-    state_directory.save_baseline(Baseline(FACES[0], MEASURED))
-    monkeypatch.setenv("STATE_DIRECTORY", str(state / state_directory.BASELINE))  # no folder at all
-    with pytest.raises(OutputError, match=r"can't write to .* \(Not a directory\)"):
-        state_directory.save_baseline(Baseline(FACES[1]))
-    monkeypatch.setenv("STATE_DIRECTORY", str(state))
-    assert state_directory.load_baseline() is not None

@@ -31,8 +31,6 @@ from edge.classifier.features import Features
 from edge.cli import main
 from edge.commands import calibrate
 from edge.daemon import state_directory
-from edge.device import led
-from edge.errors import PermissionRefusedError, UnavailableError
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import CameraSettings, MeshSettings
 from edge.values import Frame
@@ -226,32 +224,6 @@ def test_it_is_announced_to_home_assistant_whenever_that_starts(device, listener
     until(
         lambda: [m for m in list(listener.messages) if m.topic == topic.replace("kitchen", "cellar")], "and a new one"
     )
-
-
-def new_led(folder: Path, name: str) -> Path:
-    one = folder / name
-    one.mkdir(parents=True)
-    (one / "trigger").write_text("none rfkill-any [mmc0] default-on\n")
-    (one / "brightness").write_text("0")
-    return one
-
-
-@pytest.mark.parametrize("name", ["ACT", "led0"])
-def test_the_led_of_the_board_blinks_and_shows_again_what_it_showed(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(led, "BLINK_S", 0.01)
-    folder = new_led(tmp_path, name)
-    assert led.blink(tmp_path) == name
-    until(lambda: (folder / "trigger").read_text() == "mmc0", "it is as it was")
-
-
-def test_without_an_led_it_says_so(tmp_path):
-    with pytest.raises(UnavailableError, match="no LED"):
-        led.blink(tmp_path)
-    folder = new_led(tmp_path, "ACT")
-    (folder / "trigger").unlink()
-    (folder / "trigger").mkdir()
-    with pytest.raises(PermissionRefusedError, match="can't be controlled"):
-        led.blink(tmp_path)
 
 
 @pytest.fixture

@@ -196,6 +196,17 @@ def test_systemd_hears_each_word_as_it_wants_it(listener):
     assert stopping == b"STOPPING=1"
 
 
+def test_a_reload_during_the_start_does_not_end_the_start(listener):
+    systemd = Systemd()
+    systemd.reloading()
+    systemd.reloaded()
+    assert [each for each in listener.all() if each == b"READY=1"] == []
+    systemd.ready()
+    systemd.reloading()
+    systemd.reloaded()
+    assert listener.count(b"READY=1") == 2
+
+
 def test_a_status_is_sent_when_it_is_another(listener):
     systemd = Systemd()
     for text in ("a", "a", "b", "a"):
