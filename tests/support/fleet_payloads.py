@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from edge.fleet.status import STATUS_TOPICS
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
     from edge.messages.topics import Topic
+
+NOW = datetime.now().astimezone()
+"""Time to which all ages are relative."""
 
 MODEL = "ferplus-fused-5431e2e7"
 
@@ -55,7 +58,8 @@ def state(expression: str | None = "happiness", *, paused: bool = False, age_s: 
 
 
 def clock(age_s: float) -> WallClock:
-    return WallClock(time.time() - age_s, synchronised=True)
+    """A clock that was this much behind when the tests started."""
+    return WallClock(NOW.timestamp() - age_s, synchronised=True)
 
 
 def device_payloads(**replaced: bytes) -> dict[Topic, bytes]:
