@@ -23,10 +23,10 @@ from host_training.training import recipe as settings_module
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
+    from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.fit import Fitted
     from host_training.training.recipe import TrainSettings
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
@@ -41,11 +41,11 @@ class Origin:
     """What makes this bundle again."""
     notes: tuple[str, ...] = ()
     """What was done to the table before."""
-    faces: Path | None = None
-    """Where the pictures came from; None: the network sees none."""
+    crops: Path | None = None
+    """The crop store; None: the network reads no crops."""
 
 
-def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, faces: Faces | None = None) -> str:
+def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, store: CropStore | None = None) -> str:
     """Train, judge and pack a classifier.
 
     Args:
@@ -54,14 +54,14 @@ def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, faces:
         out: the folder of the bundle; replaced once the new bundle has passed every check. The float network is
             written beside it.
         origin: for the report.
-        faces: the pictures of the table's rows, where the network sees a crop.
+        store: the crop store of the table, if the network reads crops.
 
     Returns:
         What to tell the user.
 
     Raises:
         TableError: a split is empty.
-        UsageError: the network sees a crop, and there are no pictures.
+        UsageError: the network reads crops, and there is no store.
         BundleWriteError: the bundle cannot be written.
     """
     targets = targets_of(table, settings.labels, settings.truth)
@@ -69,19 +69,20 @@ def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, faces:
     # The place for the result comes first: nobody should wait for a training that can't be kept.
     with bundle.staging(out) as folder:
         began = time.monotonic()
-        fitted = fit.fit(table, targets, settings, faces)
+        features, inputs = fit.prepare(table, targets, settings, store, SPLITS)
+        fitted = fit.fit(table, targets, settings, features, inputs, store=store)
         seconds = time.monotonic() - began
-        known = (_known(table, targets, fitted, split, faces) for split in (TRAIN, VALIDATION))
+        known = (_known(table, targets, inputs[split]) for split in (TRAIN, VALIDATION))
         packed, quantised = packing.pack(fitted, *known, settings=settings, folder=folder)
         scores = {
-            split: evaluate(packed, table, split, truth=settings.truth, faces=faces, engines=True)
+            split: evaluate(packed, table, split, truth=settings.truth, inputs=inputs[split], engines=True)
             for split in (VALIDATION, TEST)
         }
         report = {
             "id": packed.id,
             "protocol": PROTOCOLS[settings.truth],
             "evaluate_command": f"emotion-train evaluate --bundle {bundle.shown(out)} "
-            f"--data {bundle.shown(origin.table)}" + (f" --crops {bundle.shown(origin.faces)}" if origin.faces else ""),
+            f"--data {bundle.shown(origin.table)}" + (f" --crops {bundle.shown(origin.crops)}" if origin.crops else ""),
             "settings": settings_module.as_dict(settings),
             "notes": list(origin.notes),
             "data_sets": np.unique(table.data_set).tolist(),
@@ -123,9 +124,9 @@ def _check_splits(table: Table, targets: Targets) -> None:
             raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
 
 
-def _known(table: Table, targets: Targets, fitted: Fitted, split: str, faces: Faces | None) -> packing.Known:
-    rows = np.flatnonzero(targets.judged & table.found & (table.split == split))
-    return packing.Known(table.landmarks[rows], fitted.seen(table, rows, faces), targets.hard[rows])
+def _known(table: Table, targets: Targets, inputs: Inputs) -> packing.Known:
+    clear = inputs[targets.judged[inputs.rows]]
+    return packing.Known(table.landmarks[clear.rows], clear, targets.hard[clear.rows])
 
 
 def _rows(table: Table, targets: Targets) -> dict[str, dict[str, int]]:

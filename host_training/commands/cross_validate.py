@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: emotion-train cross-validate --table model/keypoints/ferplus.parquet --folds 5 --out cv.json"
     )
-    recipe_arguments.add(parser, faces=True)
+    recipe_arguments.add(parser, crops=True)
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
 
@@ -33,18 +33,18 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from host_training.data import tables
-    from host_training.data.keypoints import take
+    from host_training.data.keypoints import ALL, take
     from host_training.data.votes import targets_of
-    from host_training.evaluation.evaluate import ALL, score
+    from host_training.evaluation.evaluate import score
     from host_training.output import write_text
     from host_training.training.folds import cross_validated
 
     settings = recipe_arguments.settings(args)
     table, _ = tables.load(args.table)
-    faces = recipe_arguments.faces(args, settings, table)
+    store = recipe_arguments.crop_store(args, settings, table)
     targets = targets_of(table, settings.labels, settings.truth)
     folds = []
-    for rows, probabilities in cross_validated(table, targets, settings, args.folds, faces):
+    for rows, probabilities in cross_validated(table, targets, settings, args.folds, store):
         part = take(table, rows)
         truth = targets_of(part, settings.labels, settings.truth)
         seen = probabilities[truth.judged[part.found]]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge.bundle.bundle import Bundle
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
 
 SPLITS = ("test", "validation", "train", "all")
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.bundle import bundle as bundles
     from edge.errors import UsageError
     from host_training.data import crops, tables
+    from host_training.data.inputs import inputs_of_split
     from host_training.evaluation import baseline
     from host_training.evaluation.evaluate import evaluate
 
@@ -77,15 +78,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--crops is for tables: a folder has its pictures")
     bundle = bundles.load(args.bundle)
     if args.data.is_dir():
-        table, pictures, notes = _measured(args, bundle)
+        table, store, notes = _measured(args, bundle)
     else:
         table, notes = tables.load(args.data)
-        pictures = crops.read(args.crops, table) if args.crops and bundle.features.crop else None
+        store = crops.read(args.crops, table) if args.crops and bundle.features.crop else None
     for note in notes:
         print(note, file=sys.stderr)
     split = args.split or SPLITS[0]
+    inputs = inputs_of_split(bundle.features, table, split, store)
     if args.baseline:
-        comparison = baseline.compare(bundle, table, split, truth=args.truth, faces=pictures)
+        comparison = baseline.compare(bundle, table, split, truth=args.truth, inputs=inputs)
         print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison.text())
         return 0
     scores = evaluate(
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         split,
         labels=None if args.labels is None else args.labels.split(","),
         truth=args.truth,
-        faces=pictures,
+        inputs=inputs,
         engines=True,
     )
     if args.json:
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, Faces | None, list[str]]:
+def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, CropStore | None, list[str]]:
     """The faces in a folder of pictures, cut out where the bundle sees them; and what there is to say of it."""
     import tempfile
 

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
     from host_training.training.recipe import TrainSettings
 
 
-def add(parser: argparse.ArgumentParser, *, faces: bool = False) -> None:
+def add(parser: argparse.ArgumentParser, *, crops: bool = False) -> None:
     """Declare them.
 
     Args:
         parser: of the command.
-        faces: the command can train networks that see the picture; the others train on landmarks alone.
+        crops: the command can train networks that read crops; the others train on landmarks alone.
     """
     parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="made by `import`")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="TOML with other than the default knobs")
     parser.add_argument("--labels", metavar="A,B,...", help="read these expressions only")
     parser.add_argument("--truth", choices=("votes", "label"), help="votes (else the label), or the label alone")
     parser.add_argument("--seed", type=int, help="other than the settings'")
-    if faces:
-        parser.add_argument("--inputs", metavar="A,B", help="what the network sees: landmarks, crop, or both")
-        parser.add_argument("--crops", type=Path, metavar="FILE", help="the pictures for crop, made by `faces`")
+    if crops:
+        parser.add_argument("--inputs", metavar="A,B", help="what the network reads: landmarks, crop, or both")
+        parser.add_argument("--crops", type=Path, metavar="FILE", help="the crop store, made by `crop`")
 
 
 def settings(args: argparse.Namespace) -> TrainSettings:
@@ -51,22 +51,22 @@ def settings(args: argparse.Namespace) -> TrainSettings:
     return loaded
 
 
-def faces(args: argparse.Namespace, settings: TrainSettings, table: Table) -> Faces | None:
-    """The pictures of the table's rows, if the recipe asks for them.
+def crop_store(args: argparse.Namespace, settings: TrainSettings, table: Table) -> CropStore | None:
+    """The crop store of the table, if the recipe's network reads crops.
 
     Raises:
-        UsageError: it does, and none were given.
-        NoInputError, DataError: see `faces.read`.
+        UsageError: it does, and no store was given.
+        NoInputError, DataError: see `crops.read`.
     """
     from edge.classifier.features import CROP_INPUT
     from edge.errors import UsageError
     from host_training.data.crops import read
-    from host_training.data.inputs import NO_FACES
+    from host_training.data.inputs import NO_CROPS
 
     if CROP_INPUT not in settings.inputs:
         return None
     if args.crops is None:
-        raise UsageError(NO_FACES)
+        raise UsageError(NO_CROPS)
     return read(args.crops, table)
 
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: emotion-train search --table model/keypoints/ferplus.parquet --trials 20 --out build/trials.json"
     )
-    recipe_arguments.add(parser, faces=True)
+    recipe_arguments.add(parser, crops=True)
     parser.add_argument(
         "--space",
         type=Path,
@@ -64,11 +64,11 @@ def run(args: argparse.Namespace) -> int:
         "truth": settings.truth,
         "seed": settings.seed,
     }
-    faces = recipe_arguments.faces(args, settings, table)
+    store = recipe_arguments.crop_store(args, settings, table)
     space = f" --space {shown(args.space)}" if args.space else ""
     how = "--one-by-one" if args.one_by_one else f"--trials {args.trials}"
     command = f"emotion-train search {recipe_arguments.spelled(args)}{space} {how}"
-    for trial in search.run(table, args.recipe, fixed, ahead, faces=faces, workers=args.workers):
+    for trial in search.run(table, args.recipe, fixed, ahead, store=store, workers=args.workers):
         trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
         write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")
     for trial in trials[:SHOWN]:

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused\n"
         "         emotion-train recipe > mine.toml"
     )
-    recipe_arguments.add(parser, faces=True)
+    recipe_arguments.add(parser, crops=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle; replaced if there")
 
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
     command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
-    faces = recipe_arguments.faces(args, settings, table)
-    origin = build.Origin(args.table, command, tuple(notes), args.crops if faces else None)
-    print(build.run(table, settings, args.out, origin, faces))
+    store = recipe_arguments.crop_store(args, settings, table)
+    origin = build.Origin(args.table, command, tuple(notes), args.crops if store else None)
+    print(build.run(table, settings, args.out, origin, store))
     return 0

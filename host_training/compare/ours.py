@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from host_training.compare.contender import Contender, Trained, TrainingData
+from host_training.data.inputs import inputs_of
 from host_training.data.votes import VOTES
-from host_training.training.fit import fit
+from host_training.training.fit import fit, prepare
 
 if TYPE_CHECKING:
     from host_training.training.recipe import TrainSettings
@@ -19,9 +20,11 @@ def ours(settings: TrainSettings) -> Contender:
     """The float network of a recipe; `emotion-train evaluate` compares int8 with it."""
 
     def train(data: TrainingData, seed: int) -> Trained:
-        fitted = fit(data.table, data.targets, dataclasses.replace(settings, seed=seed), label="ours")
+        recipe = dataclasses.replace(settings, seed=seed)
+        features, inputs = prepare(data.table, data.targets, recipe)
+        fitted = fit(data.table, data.targets, recipe, features, inputs, label="ours")
         return Trained(
-            lambda table: fitted.probabilities(fitted.seen(table, np.arange(len(table)))),
+            lambda table: fitted.probabilities(inputs_of(features, table, np.arange(len(table)))),
             fitted.network.parameters,
         )
 

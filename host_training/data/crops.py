@@ -42,7 +42,7 @@ ADVICE = "make the store again: emotion-train crop --table TABLE --pictures NAME
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class CropStore:
     """The pictures of a table's faces, by row of that table."""
 
     table: Table
@@ -67,7 +67,7 @@ class Faces:
         """bool[N]: whether there is a picture of the row's face."""
         return np.asarray(self.shape.all(axis=1))
 
-    def picture(self, row: int) -> NDArray[np.uint8]:
+    def cutout(self, row: int) -> NDArray[np.uint8]:
         """uint8[h, w], grey: the cut of a row, not a copy; uint8[0, 0] where there is none."""
         height, width = self.shape[row].tolist()
         start = int(self.start[row])
@@ -88,7 +88,7 @@ def path_of(table: Path) -> Path:
     return Path("build") / f"{table.stem}{SUFFIX}"
 
 
-def build(table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> Faces:
+def build(table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> CropStore:
     """Cut the faces out of their pictures, on every core.
 
     Args:
@@ -138,7 +138,7 @@ def _laid_out(
     rows: NDArray[np.intp],
     pixels: NDArray[np.uint8],
     held: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
-) -> Faces:
+) -> CropStore:
     """Shape, corner and scale of the cuts in `pixels`, in their order, spread over the table's rows.
 
     `rows`, int[M], has the row of each cut, or -1 where the table has none.
@@ -148,30 +148,30 @@ def _laid_out(
     start, shape, corner, scale = (np.zeros((len(table), *values.shape[1:]), values.dtype) for values in (area, *held))
     for spread, values in ((start, np.cumsum(area) - area), *zip((shape, corner, scale), held, strict=True)):
         spread[rows[mine]] = values[mine]
-    return Faces(table, pixels, start, shape, corner, scale)
+    return CropStore(table, pixels, start, shape, corner, scale)
 
 
-def write(faces: Faces, path: Path) -> None:
+def write(store: CropStore, path: Path) -> None:
     """Write a store; it appears whole or not at all.
 
     Raises:
         OutputError: it cannot be written; what was there is still there.
     """
-    rows = np.flatnonzero(faces.held)
+    rows = np.flatnonzero(store.held)
     with whole(path) as partial, partial.open("wb") as file:  # np.savez would add its own suffix to the name
         np.savez(
             file,
             version=np.array(VERSION),
-            ids=faces.table.ids[rows],
-            landmarks=_checksums(faces.table, rows),
-            shape=faces.shape[rows],
-            corner=faces.corner[rows],
-            scale=faces.scale[rows],
-            pixels=np.concatenate([np.zeros(0, np.uint8), *(faces.picture(row).ravel() for row in rows.tolist())]),
+            ids=store.table.ids[rows],
+            landmarks=_checksums(store.table, rows),
+            shape=store.shape[rows],
+            corner=store.corner[rows],
+            scale=store.scale[rows],
+            pixels=np.concatenate([np.zeros(0, np.uint8), *(store.cutout(row).ravel() for row in rows.tolist())]),
         )
 
 
-def read(path: Path, table: Table) -> Faces:
+def read(path: Path, table: Table) -> CropStore:
     """Read the store of a table, or of one that these rows were taken from.
 
     Raises:
@@ -181,8 +181,8 @@ def read(path: Path, table: Table) -> Faces:
     stored = _stored(path)
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
     rows = np.array([row_of.get(name, -1) for name in stored["ids"].tolist()], np.intp)
-    faces = _laid_out(table, rows, stored["pixels"], (stored["shape"], stored["corner"], stored["scale"]))
-    missing = int((table.found & ~faces.held).sum())
+    store = _laid_out(table, rows, stored["pixels"], (stored["shape"], stored["corner"], stored["scale"]))
+    missing = int((table.found & ~store.held).sum())
     if missing:
         raise DataError(
             f"{path}: lacks {missing:,} of the {int(table.found.sum()):,} faces of the table; {ADVICE} {path}"
@@ -191,7 +191,7 @@ def read(path: Path, table: Table) -> Faces:
     altered = int((_checksums(table, rows[mine]) != stored["landmarks"][mine]).sum())
     if altered:
         raise DataError(f"{path}: {altered:,} faces of the table have other landmarks than these; {ADVICE} {path}")
-    return faces
+    return store
 
 
 def _stored(path: Path) -> dict[str, NDArray[Any]]:

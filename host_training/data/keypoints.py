@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edge.errors import ConfigError, NoInputError
+from edge.errors import ConfigError, NoInputError, UsageError
 from edge.face_mesh import STILL_VERSION
 from edge.face_mesh.models import LANDMARKER, MEMBERS
 from edge.values import LANDMARKS
@@ -25,6 +25,7 @@ from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.shape_code import UNITS, ShapeCode, from_steps, to_steps
 from host_training.errors import TableError
 from host_training.output import whole
+from host_training.words import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
+ALL = "all"
+"""Name of all three together, where a command asks for a split."""
 HELD_OUT = {TEST: 0.1, VALIDATION: 0.1}
 """Shares of the rows, or the people, that nobody has split yet; the rest is for training."""
 
@@ -126,6 +129,16 @@ class Table:
     def persons(self) -> NDArray[np.str_]:
         """str[N]: data set and subject; of no account where that is not known."""
         return np.char.add(np.char.add(self.data_set, "/"), self.subject)
+
+    def in_split(self, split: str) -> NDArray[np.bool_]:
+        """bool[N]: whether the row belongs to a split, one of `SPLITS` or `ALL`.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+        if split not in (*SPLITS, ALL):
+            raise UsageError(unknown("split", split, (*SPLITS, ALL)))
+        return np.asarray((self.split == split) | (split == ALL))
 
 
 def decisions_path(table: Path) -> Path:

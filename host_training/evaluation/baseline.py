@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.classifier.baseline import SHARE, Baseline
-from edge.errors import ConfigError, UsageError
-from host_training.data.inputs import NO_FACES, see
+from edge.errors import ConfigError
+from host_training.data.inputs import inputs_of
 from host_training.data.labels import NEUTRAL
 from host_training.data.votes import VOTES, targets_of
 from host_training.errors import TableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.bundle.bundle import Bundle
-    from host_training.data.crops import Faces
+    from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.evaluation.metrics import Interval
@@ -83,25 +83,25 @@ class Comparison:
         return "\n".join(lines)
 
 
-def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, faces: Faces | None = None) -> Comparison:
+def compare(
+    bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, inputs: Inputs | None = None
+) -> Comparison:
     """Read the rows of persons whose neutral face is known, without it and with it.
 
     Args:
         bundle: from `edge.bundle.bundle.load`.
         table: the rows.
-        split: the rows that count, one of `keypoints.SPLITS`; or `evaluate.ALL`.
+        split: the rows that count, one of `keypoints.SPLITS`; or `keypoints.ALL`.
         truth: one of `votes.TRUTHS`.
-        faces: the pictures of the table's rows, for a bundle that sees a crop.
+        inputs: as for `evaluate.evaluate`.
 
     Raises:
         ConfigError: the bundle takes no baseline.
-        UsageError: the split or the truth is unknown, or the bundle sees a crop and there are no pictures.
+        UsageError: the split or the truth is unknown, or the bundle reads crops and there are no inputs.
         TableError: there is no such person.
     """
     if not bundle.supports_baseline:
         raise ConfigError(f"{bundle.folder}: takes no baseline; train it again with this version, on landmarks too")
-    if bundle.features.crop and faces is None:
-        raise UsageError(NO_FACES)
     targets = targets_of(table, bundle.labels, truth)
     rows, vectors = _vectors(bundle, table, targets, judged_rows(table, targets, split))
     if not len(rows):
@@ -109,7 +109,7 @@ def compare(bundle: Bundle, table: Table, split: str, *, truth: str = VOTES, fac
             "no person of this split has two faces of which one is neutral; `emotion-train import --subject-pattern` "
             "and `emotion-train collect` say who is who"
         )
-    crops = see(bundle.features, table, rows, faces).crops
+    crops = (inputs_of(bundle.features, table, rows) if inputs is None else inputs.of(rows)).crops
     label = targets.hard[rows]
     _, person = np.unique(table.persons[rows], return_inverse=True)
     said = []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.bundle.bundle import Bundle
-    from host_training.data.inputs import Seen
+    from host_training.data.inputs import Inputs
 
 FLOAT_SHA256 = "float_sha256"
 """Where a manifest's provenance has the hash of the float network."""
@@ -71,13 +71,13 @@ def float_of(bundle: Bundle) -> Path:
 
 
 def compare(
-    bundle: Bundle, seen: Seen, found: NDArray[np.bool_], label: NDArray[np.intp], columns: list[int]
+    bundle: Bundle, inputs: Inputs, found: NDArray[np.bool_], label: NDArray[np.intp], columns: list[int]
 ) -> tuple[Engine, ...]:
     """Judge the float network, TensorFlow's reference interpreter and the edge's, in this order.
 
     Args:
         bundle: the network in question; its float form lies beside it.
-        seen: what it sees of the M faces that were found.
+        inputs: those of the M faces that were found.
         found: bool[N], whether a face was found in a row that is judged; M are.
         label: int[N], an index into `columns`.
         columns: which of the bundle's labels can be said.
@@ -92,9 +92,9 @@ def compare(
     model, whole = (network.network(file, bundle.features, labels) for file in (path, float_of(bundle)))
     kind = model.inputs[0].dtype.name
     by_name = {
-        "float": network.logits(whole, seen.vectors, seen.crops),
-        f"{kind}, TensorFlow's interpreter": by_reference(path, seen),
-        f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, seen.vectors, seen.crops),
+        "float": network.logits(whole, inputs.vectors, inputs.crops),
+        f"{kind}, TensorFlow's interpreter": by_reference(path, inputs),
+        f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, inputs.vectors, inputs.crops),
     }
     answers = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
     edges = list(answers.values())[-1]
@@ -108,7 +108,7 @@ def compare(
     return tuple(engines)
 
 
-def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
+def by_reference(path: Path, inputs: Inputs) -> NDArray[np.float32]:
     """Logits, float32[N, C], of TensorFlow's reference kernels, plain loops without any tuning."""
     from host_training.quiet import quiet
 
@@ -121,17 +121,17 @@ def by_reference(path: Path, seen: Seen) -> NDArray[np.float32]:
     outside = interpreter.get_output_details()[0]
     given = []
     for inside in interpreter.get_input_details():
-        values = seen.vectors
-        if seen.crops is not None and len(inside["shape"]) != network.VECTOR_AXES:
-            values = as_input(seen.crops)
+        values = inputs.vectors
+        if inputs.crops is not None and len(inside["shape"]) != network.VECTOR_AXES:
+            values = as_input(inputs.crops)
         given.append((inside["index"], _as_told(values, inside)))
     rows = []
-    for index in tqdm(range(len(seen)), "classifying with TensorFlow's interpreter", unit=" faces", leave=False):
+    for index in tqdm(range(len(inputs)), "classifying with TensorFlow's interpreter", unit=" faces", leave=False):
         for tensor, values in given:
             interpreter.set_tensor(tensor, values[index : index + 1])
         interpreter.invoke()
         rows.append(interpreter.get_tensor(outside["index"])[0])
-    said = np.array(rows, np.float32).reshape(len(seen), outside["shape"][1])
+    said = np.array(rows, np.float32).reshape(len(inputs), outside["shape"][1])
     if outside["dtype"] == np.int8:
         scale, zero = outside["quantization"]
         said = (said - zero) * np.float32(scale)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, DataError, NoInputError, UsageError
 from host_training.data.conditions import frontality_of
-from host_training.data.inputs import NO_FACES, see
+from host_training.data.inputs import inputs_of
 from host_training.data.keypoints import SPLITS, TEST, take
 from host_training.data.labels import LABELS, checked_labels
 from host_training.data.splits import units
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edge.bundle.bundle import Bundle
     from edge.classifier.network import Classifier
-    from host_training.data.crops import Faces
+    from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.evaluation.metrics import Bin, Interval, Point
@@ -41,8 +41,6 @@ PROTOCOLS = {
 }
 """What is held against an answer, by where the truth comes from."""
 PROTOCOL = PROTOCOLS[VOTES]
-ALL = "all"
-"""In place of a split: every row."""
 CHUNK = 256
 """Rows between two steps of the progress bar."""
 WORST = 24
@@ -69,7 +67,7 @@ class Scores:
     labels: tuple[str, ...]
     """The C expressions in question."""
     split: str
-    """One of `keypoints.SPLITS`, or `ALL`."""
+    """One of `keypoints.SPLITS`, or `keypoints.ALL`."""
     truth: str
     """One of `votes.TRUTHS`."""
     rows: int
@@ -134,7 +132,7 @@ def evaluate(
     *,
     labels: Sequence[str] | None = None,
     truth: str = VOTES,
-    faces: Faces | None = None,
+    inputs: Inputs | None = None,
     engines: bool = False,
 ) -> Scores:
     """Judge a bundle on a table.
@@ -142,28 +140,27 @@ def evaluate(
     Args:
         bundle: from `edge.bundle.bundle.load`.
         table: the rows.
-        split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
+        split: the rows that count, one of `keypoints.SPLITS`, or `keypoints.ALL`.
         labels: expressions in question, of those that the bundle reads; None: all of them. The others'
             probabilities are taken away and the rest scaled to a sum of 1; rows of the others are not judged.
         truth: one of `votes.TRUTHS`.
-        faces: the pictures of the table's rows, for a bundle that sees a crop.
+        inputs: of the rows that count, from `inputs_of_split`, among others or not; None: they are built here, for a
+            bundle that reads landmarks alone.
         engines: compare the edge's interpreter with others; needs TensorFlow, and the float network beside the bundle.
 
     Raises:
         ConfigError: the bundle reads something that is no label of the kit.
-        UsageError: a label, the split or the truth is unknown, or the bundle sees a crop and there are no pictures.
+        UsageError: a label, the split or the truth is unknown, or the bundle reads crops and there are no inputs.
         TableError: no row can be judged.
     """
-    if bundle.features.crop and faces is None and table.found.any():
-        raise UsageError(NO_FACES)
     known = _labels_of(bundle, labels)
     targets = targets_of(table, known, truth)
     rows = judged_rows(table, targets, split)
     found = table.found[rows]
     landmarks = table.landmarks[rows[found]]
-    seen = see(bundle.features, table, rows[found], faces)
+    inputs = inputs_of(bundle.features, table, rows[found]) if inputs is None else inputs.of(rows[found])
     columns = [bundle.labels.index(name) for name in known]
-    probabilities = classify(bundle.classifier, landmarks, seen.crops, len(bundle.labels))[:, columns]
+    probabilities = classify(bundle.classifier, landmarks, inputs.crops, len(bundle.labels))[:, columns]
     # A network that is sure of another label leaves next to nothing for these.
     probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     frontality = frontality_of(bundle.features, landmarks)
@@ -171,7 +168,7 @@ def evaluate(
     if not engines:
         return scores
     try:
-        compared = compare(bundle, seen, found, targets.hard[rows], columns)
+        compared = compare(bundle, inputs, found, targets.hard[rows], columns)
     except (NoInputError, DataError) as error:
         return dataclasses.replace(scores, engines_missing=str(error))
     return dataclasses.replace(scores, engines=compared)
@@ -195,9 +192,7 @@ def judged_rows(table: Table, targets: Targets, split: str) -> NDArray[np.intp]:
         UsageError: there is no such split.
         TableError: there are none in it.
     """
-    if split not in (*SPLITS, ALL):
-        raise UsageError(f"{split!r} is no split; there are {', '.join((*SPLITS, ALL))}")
-    rows = np.flatnonzero(targets.judged & ((table.split == split) | (split == ALL)))
+    rows = np.flatnonzero(targets.judged & table.in_split(split))
     if not len(rows):
         among = f"a clear label among {', '.join(targets.labels)}"
         others = [name for name in SPLITS if (targets.judged & (table.split == name)).any()]
@@ -235,7 +230,7 @@ def score(
         probabilities: float32[M, C] of those of `judged_rows` in which a face was found, in their order.
         table: the rows and others.
         targets: of this table.
-        split: the rows that count, one of `keypoints.SPLITS`; or `ALL`.
+        split: the rows that count, one of `keypoints.SPLITS`, or `keypoints.ALL`.
         truth: where the targets come from, one of `votes.TRUTHS`.
         frontality: float64[M], from `conditions.frontality_of`; None: without slices by pose.
 

@@ -12,7 +12,7 @@ from edge.classifier.crop import FaceCrop
 from edge.classifier.network import softmax
 from edge.errors import UsageError
 from host_training.data.distortions import augmented
-from host_training.data.inputs import NO_FACES, Seen, as_input
+from host_training.data.inputs import NO_CROPS, Inputs, as_input
 from host_training.quiet import quiet
 from host_training.training.network import RELU_MAX, Layer, folded, jittered, seed_everything, within_reach
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.classifier.features import Features
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.training.recipe import TrainSettings
 
 WARM_UP = 200
@@ -44,7 +44,7 @@ class Lessons:
     """What a network learns from."""
 
     rows: NDArray[np.intp]
-    """int[N], of `Faces`."""
+    """int[N], of the table."""
     targets: NDArray[np.float32]
     """float32[N, C], each row a distribution over the labels."""
     weights: NDArray[np.float32]
@@ -101,8 +101,8 @@ class CropNetwork:
 
 def train(
     lessons: Lessons,
-    faces: Faces,
-    watched: tuple[Seen, NDArray[np.float32]],
+    store: CropStore,
+    watched: tuple[Inputs, NDArray[np.float32]],
     settings: TrainSettings,
     features: Features | None = None,
     *,
@@ -112,8 +112,8 @@ def train(
 
     Args:
         lessons: what it learns from.
-        faces: the pictures.
-        watched: V faces, and their targets, float32[V, C].
+        store: the crop store of the table.
+        watched: the inputs of V faces, and their targets, float32[V, C].
         settings: the recipe.
         features: where the lessons' vectors come from; None: it does not see them.
         label: what the progress bar says.
@@ -123,7 +123,7 @@ def train(
     """
     seed_everything(settings.seed)
     recipe = settings.crop
-    batches = _Batches(lessons, faces, settings)
+    batches = _Batches(lessons, store, settings)
     labels = lessons.targets.shape[1]
     model = build(settings, labels, features)
     steps = len(batches) * recipe.epochs
@@ -164,37 +164,37 @@ def folded_crop_network(model: Any) -> CropNetwork:
     return CropNetwork(model.inputs[0].shape[1], convolutions, last, *beside)
 
 
-def taught(lessons: Lessons, by: list[CropNetwork], seen: Seen) -> Lessons:
+def taught(lessons: Lessons, by: list[CropNetwork], inputs: Inputs) -> Lessons:
     """Lessons whose targets are, by `TAUGHT`, what others say of the rows on average (Hinton et al. 2015).
 
     Args:
         lessons: what they learnt from.
         by: trained networks.
-        seen: the faces of the lessons' rows, in their order.
+        inputs: those of the lessons' rows, in their order.
     """
-    said = np.mean([softmax(logits(each, seen), 1.0) for each in by], axis=0, dtype=np.float32)
+    said = np.mean([softmax(logits(each, inputs), 1.0) for each in by], axis=0, dtype=np.float32)
     return replace(lessons, targets=np.float32(1 - TAUGHT) * lessons.targets + np.float32(TAUGHT) * said)
 
 
-def logits(model: CropNetwork, seen: Seen) -> NDArray[np.float32]:
+def logits(model: CropNetwork, inputs: Inputs) -> NDArray[np.float32]:
     """What the float network says, float32[N, C], to N faces: the mean of a crop and its mirror image.
 
     That costs time on the device, but no room.
     """
     said: list[NDArray[np.float32]] = [np.zeros((0, len(model.last.bias)), np.float32)]
-    for at in range(0, len(seen), CHUNK):
-        crops, vectors = _given(seen[slice(at, at + CHUNK)], both=True)
+    for at in range(0, len(inputs), CHUNK):
+        crops, vectors = _given(inputs[slice(at, at + CHUNK)], both=True)
         both = model(crops, vectors) + model(crops[:, :, ::-1], vectors)
         said.append(np.asarray(both / 2, np.float32))
     return np.concatenate(said)
 
 
-def _given(seen: Seen, *, both: bool) -> Any:
+def _given(inputs: Inputs, *, both: bool) -> Any:
     """What Keras is given to see: crops, or crops and vectors."""
-    if seen.crops is None:
-        raise UsageError(NO_FACES)
-    crops = as_input(seen.crops)
-    return (crops, within_reach(seen.vectors)) if both else crops
+    if inputs.crops is None:
+        raise UsageError(NO_CROPS)
+    crops = as_input(inputs.crops)
+    return (crops, within_reach(inputs.vectors)) if both else crops
 
 
 def build(settings: TrainSettings, labels: int, features: Features | None = None) -> Any:
@@ -233,9 +233,9 @@ def build(settings: TrainSettings, labels: int, features: Features | None = None
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """The rows in a new order each epoch, no crop twice the same."""
 
-    def __init__(self, lessons: Lessons, faces: Faces, settings: TrainSettings) -> None:
+    def __init__(self, lessons: Lessons, store: CropStore, settings: TrainSettings) -> None:
         super().__init__(workers=1, max_queue_size=8)
-        self._lessons, self._faces, self._recipe = lessons, faces, settings.crop
+        self._lessons, self._store, self._recipe = lessons, store, settings.crop
         self._mirror = settings.augmentation.mirror
         self._crop = FaceCrop(settings.crop.size)
         self._seed, self._epoch = settings.seed, 0
@@ -264,7 +264,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
 
     def _one(self, row: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bool]:
         """uint8[S, S]: a crop of the row, jittered; and whether it is a mirror image."""
-        recipe, picture, landmarks = self._recipe, self._faces.picture(row), self._faces.landmarks(row)
+        recipe, picture, landmarks = self._recipe, self._store.cutout(row), self._store.landmarks(row)
         if rng.random() < recipe.distorted:
             picture = augmented(picture, landmarks, rng)
         crop = self._crop(picture, self._moved(landmarks, rng))

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import UsageError
+from host_training.data.inputs import inputs_of
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.splits import folds, units
-from host_training.training.fit import fit
+from host_training.training.fit import features_of, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
+    from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
     from host_training.training.recipe import TrainSettings
@@ -27,7 +29,7 @@ LEAST_FOLDS = 3
 
 
 def cross_validated(
-    table: Table, targets: Targets, settings: TrainSettings, count: int = FOLDS, faces: Faces | None = None
+    table: Table, targets: Targets, settings: TrainSettings, count: int = FOLDS, store: CropStore | None = None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
     """Train a network for each fold on all the others but one, which stops it.
 
@@ -38,7 +40,7 @@ def cross_validated(
         targets: what they teach.
         settings: the recipe.
         count: K.
-        faces: the pictures of the table's rows, where the network sees a crop.
+        store: the crop store of the table, if the network reads crops.
 
     Yields:
         The rows of a fold, int[N], and for those with a face found, in their order, the probabilities,
@@ -52,13 +54,19 @@ def cross_validated(
     if not LEAST_FOLDS <= count <= there:
         raise UsageError(f"{count} folds: at least {LEAST_FOLDS}, and no more than the {there} persons or pictures")
     held_out = [rest for _, rest in folds(table, rows, targets.soft[rows].argmax(axis=1), count, settings.seed)]
+    inputs: Inputs | None = None
     for number, fold in enumerate(held_out):
         watched = held_out[(number + 1) % count]
         learnt = np.setdiff1d(rows, np.concatenate([fold, watched]))
-        learnt, watched, seen = (part[table.found[part]] for part in (learnt, watched, fold))
-        label = f"fold {number + 1} of {count}"
-        fitted = fit(table, targets, settings, faces, training=learnt, validation=watched, label=label)
-        yield fold, fitted.probabilities(fitted.seen(table, seen, faces))
+        learnt, watched, judged = (part[table.found[part]] for part in (learnt, watched, fold))
+        features = features_of(table, targets, learnt, settings)
+        if inputs is None:
+            inputs = inputs_of(features, table, rows[table.found[rows]], store)
+        else:  # the crops stay, and only the vectors depend on the rows that are learnt from
+            inputs = inputs.under(features, table)
+        parts = {TRAIN: inputs.of(learnt), VALIDATION: inputs.of(watched)}
+        fitted = fit(table, targets, settings, features, parts, store=store, label=f"fold {number + 1} of {count}")
+        yield fold, fitted.probabilities(inputs.of(judged))
 
 
 def out_of_fold(table: Table, targets: Targets, settings: TrainSettings) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from host_training.training.temperature import fit_temperature, negative_log_lik
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from host_training.data.inputs import Seen
+    from host_training.data.inputs import Inputs
     from host_training.training.crop_network import CropNetwork
     from host_training.training.network import Layer
 
@@ -36,13 +36,13 @@ class Network:
         dense = sum(layer.kernel.size + layer.bias.size for layer in self.layers or ())
         return dense + (self.crop.parameters if self.crop else 0)
 
-    def logits(self, seen: Seen) -> NDArray[np.float32]:
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """float32[N, C]."""
         said = []
         if self.layers is not None:
-            said.append(network.logits(self.layers, seen.vectors))
-        if self.crop is not None and seen.crops is not None:
-            said.append(crop_network.logits(self.crop, seen))
+            said.append(network.logits(self.layers, inputs.vectors))
+        if self.crop is not None and inputs.crops is not None:
+            said.append(crop_network.logits(self.crop, inputs))
         return sum(said[1:], said[0])
 
     def adjusted(self, frequency: NDArray[np.float32], power: float, temperature: float) -> Network:
@@ -61,7 +61,7 @@ class Network:
         return Network(None, self.crop and replace(self.crop, last=self.crop.last.shifted(change)))
 
 
-def fuse(layers: list[Layer], crop: CropNetwork, seen: Seen, label: NDArray[np.intp]) -> tuple[Network, float]:
+def fuse(layers: list[Layer], crop: CropNetwork, inputs: Inputs, label: NDArray[np.intp]) -> tuple[Network, float]:
     """The weighted sum of two networks that surprises least on the validation faces.
 
     Both are put to their own temperature first, so that a share of one half is the geometric mean of what they say.
@@ -69,13 +69,13 @@ def fuse(layers: list[Layer], crop: CropNetwork, seen: Seen, label: NDArray[np.i
     Args:
         layers: the network on the landmarks.
         crop: the one on the crop.
-        seen: the validation faces.
+        inputs: the validation faces.
         label: int[N], theirs.
 
     Returns:
         The sum, the shares worked into the last layers; and the share of the crop's network.
     """
-    alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    alone = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
     temperatures = [fit_temperature(each, label) for each in alone]
     said = [each / np.float32(one) for each, one in zip(alone, temperatures, strict=True)]
     surprise = []

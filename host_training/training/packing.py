@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edge.bundle.bundle import Bundle
     from edge.classifier.features import Features
-    from host_training.data.inputs import Seen
+    from host_training.data.inputs import Inputs
     from host_training.training.fit import Fitted
     from host_training.training.recipe import TrainSettings
 
@@ -49,7 +49,7 @@ class Known:
 
     landmarks: NDArray[np.float32]
     """float32[N, 478, 3] px."""
-    seen: Seen
+    inputs: Inputs
     label: NDArray[np.intp]
     """int[N]."""
 
@@ -66,12 +66,12 @@ def pack(
         settings: the recipe.
         folder: from `bundle.staging`.
     """
-    quantised = choose(fitted, training.seen, validation.seen, validation.label, seed=settings.seed, folder=folder)
+    quantised = choose(fitted, training.inputs, validation.inputs, validation.label, seed=settings.seed, folder=folder)
     by_device = _OnDevice(fitted.features, len(settings.labels), folder)
-    temperature = fit_temperature(by_device(quantised.network, validation.seen), validation.label)
-    probabilities = classifier.softmax(by_device(quantised.network, training.seen), temperature)
+    temperature = fit_temperature(by_device(quantised.network, validation.inputs), validation.label)
+    probabilities = classifier.softmax(by_device(quantised.network, training.inputs), temperature)
     golden = golden_rows(training.label, probabilities)
-    crops = golden_crops(training.seen.crops, training.label, probabilities, golden)
+    crops = golden_crops(training.inputs.crops, training.label, probabilities, golden)
     packed = bundle.write_model(
         folder,
         network=quantised.network,
@@ -86,7 +86,7 @@ def pack(
 
 
 def choose(
-    fitted: Fitted, training: Seen, validation: Seen, label: NDArray[np.intp], *, seed: int, folder: Path
+    fitted: Fitted, training: Inputs, validation: Inputs, label: NDArray[np.intp], *, seed: int, folder: Path
 ) -> Quantised:
     """The int8 network if it holds against the float one on the validation rows, else the float one.
 
@@ -165,11 +165,11 @@ class _OnDevice:
     def __init__(self, features: Features, labels: int, folder: Path) -> None:
         self._features, self._labels, self._path = features, labels, folder / "candidate.tflite"
 
-    def __call__(self, tflite: bytes, seen: Seen) -> NDArray[np.float32]:
+    def __call__(self, tflite: bytes, inputs: Inputs) -> NDArray[np.float32]:
         """Logits, float32[N, C]."""
         self._path.write_bytes(tflite)
         try:
             model = classifier.network(self._path, self._features, self._labels)
-            return classifier.logits(model, seen.vectors, seen.crops)
+            return classifier.logits(model, inputs.vectors, inputs.crops)
         finally:
             self._path.unlink()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.data.inputs import Seen
+    from host_training.data.inputs import Inputs
     from host_training.training.fused import Network
 
 MIN_AGREEMENT = 0.99
@@ -66,16 +66,16 @@ def compare(by_float: NDArray[np.float32], by_int8: NDArray[np.float32], label: 
     )
 
 
-def representatives(network: Network, seen: Seen, seed: int, trim: float = TRIMS[0]) -> Seen:
+def representatives(network: Network, inputs: Inputs, seed: int, trim: float = TRIMS[0]) -> Inputs:
     """Faces that stand for the training rows when a network's ranges are measured; see `TRIMS`."""
-    chosen = np.random.default_rng(seed).choice(len(seen), min(REPRESENTATIVES, len(seen)), replace=False)
-    sample = seen[np.sort(chosen)]
+    chosen = np.random.default_rng(seed).choice(len(inputs), min(REPRESENTATIVES, len(inputs)), replace=False)
+    sample = inputs[np.sort(chosen)]
     said = network.logits(sample)
     low, high = said.min(axis=1), said.max(axis=1)
     return sample[np.flatnonzero((low >= np.percentile(low, trim)) & (high <= np.percentile(high, 100 - trim)))]
 
 
-def to_tflite(network: Network, sample: Seen | None) -> bytes:
+def to_tflite(network: Network, sample: Inputs | None) -> bytes:
     """The network as a TFLite file: [1, F], [1, S, S, 1] or both -> [1, C].
 
     Args:
@@ -131,10 +131,10 @@ def _graph(network: Network, *, clip: bool) -> Any:
     return tf.function(run, input_signature=signature)
 
 
-def _inputs(seen: Seen) -> list[NDArray[np.float32]]:
+def _inputs(inputs: Inputs) -> list[NDArray[np.float32]]:
     given = []
-    if seen.vectors.size:
-        given.append(within_reach(seen.vectors))
-    if seen.crops is not None:
-        given.append(as_input(seen.crops))
+    if inputs.vectors.size:
+        given.append(within_reach(inputs.vectors))
+    if inputs.crops is not None:
+        given.append(as_input(inputs.crops))
     return given

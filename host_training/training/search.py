@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
     from host_training.training.recipe import TrainSettings
 
@@ -98,7 +98,7 @@ def run(
     overrides: Knobs,
     trials: list[Knobs],
     *,
-    faces: Faces | None = None,
+    store: CropStore | None = None,
     workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Train and judge every trial; the test rows take no part.
@@ -108,19 +108,19 @@ def run(
         base: the settings file that the trials differ from.
         overrides: knobs that are the same for all.
         trials: from `drawn` or `one_by_one`.
-        faces: the pictures of the table's rows, where networks see a crop.
+        store: the crop store of the table, if a network reads crops.
         workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
 
     Yields:
         `settings` and `validation` of each, in the order in which they were given.
     """
-    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}, faces) for knobs in trials)
+    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}, store) for knobs in trials)
     done = Parallel(n_jobs=workers, return_as="generator")(jobs)
     for knobs, figures in zip(trials, tqdm(done, total=len(trials), desc="trials"), strict=True):
         yield {"settings": knobs, "validation": figures}
 
 
-def _judge(table: Table, base: Path | None, knobs: Knobs, faces: Faces | None) -> dict[str, float]:
+def _judge(table: Table, base: Path | None, knobs: Knobs, store: CropStore | None) -> dict[str, float]:
     from host_training.data.keypoints import VALIDATION
     from host_training.data.votes import targets_of
     from host_training.evaluation.evaluate import score
@@ -128,9 +128,9 @@ def _judge(table: Table, base: Path | None, knobs: Knobs, faces: Faces | None) -
 
     settings = settings_module.load(base, knobs)
     targets = targets_of(table, settings.labels, settings.truth)
-    fitted = fit.fit(table, targets, settings, faces)
-    rows = targets.judged & table.found & (table.split == VALIDATION)
-    said = fitted.probabilities(fitted.seen(table, np.flatnonzero(rows), faces))
+    features, inputs = fit.prepare(table, targets, settings, store)
+    fitted = fit.fit(table, targets, settings, features, inputs, store=store)
+    said = fitted.probabilities(inputs[VALIDATION][targets.judged[inputs[VALIDATION].rows]])
     scores = score(said, table, targets, VALIDATION, truth=settings.truth).as_dict()
     return {name: scores[name] for name in FIGURES}
 

@@ -13,7 +13,7 @@ import pytest
 from host_training import build as train
 from host_training.build import Origin
 from host_training.data import keypoints
-from host_training.data.crops import Faces, build
+from host_training.data.crops import CropStore, build
 from host_training.data.extract import fingerprint
 from host_training.data.keypoints import MESH, SPLITS, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
@@ -109,7 +109,7 @@ def bundle_folder(
 
 
 @pytest.fixture(scope="session")
-def store(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> Faces:
+def store(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> CropStore:
     """The faces of the small table with other labels, and a drawing of each.
 
     There are eight labels. The landmarks tell one of four pairs; in the drawing brows and lips are dark or bright,
@@ -161,7 +161,9 @@ def both(settings: TrainSettings) -> TrainSettings:
 
 
 @pytest.fixture(scope="session")
-def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def both_folder(
+    store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A bundle that reads landmarks and crop."""
     folder = tmp_path_factory.mktemp("both") / "fused"
     train.run(store.table, both, folder, origin, store)
@@ -169,7 +171,9 @@ def both_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_fact
 
 
 @pytest.fixture(scope="session")
-def crop_folder(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crop_folder(
+    store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A bundle that reads the crop alone."""
     folder = tmp_path_factory.mktemp("crop") / "fused"
     train.run(store.table, dataclasses.replace(both, inputs=("crop",)), folder, origin, store)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from host_training.build import Origin
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
     from host_training.training.recipe import TrainSettings
 
@@ -126,9 +126,9 @@ def test_a_table_without_a_split_is_refused(
 
 
 @pytest.fixture(scope="module")
-def both_again(store: Faces, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
+def both_again(store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("again") / "fused"
-    build.run(store.table, both, folder, dataclasses.replace(origin, faces=Path("/data/tiny.crops.npz")), store)
+    build.run(store.table, both, folder, dataclasses.replace(origin, crops=Path("/data/tiny.crops.npz")), store)
     return folder
 
 
@@ -155,7 +155,7 @@ def test_the_command_that_measures_a_bundle_again_has_the_pictures_it_needs(both
 
 
 def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
-    both_folder: Path, crop_folder: Path, store: Faces, settings: TrainSettings, origin: Origin, tmp_path: Path
+    both_folder: Path, crop_folder: Path, store: CropStore, settings: TrainSettings, origin: Origin, tmp_path: Path
 ):
     build.run(store.table, settings, tmp_path / "landmarks", origin)
 
@@ -168,7 +168,9 @@ def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
     assert by_both > 0.95
 
 
-def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path):
+def test_one_network_that_sees_both_tells_as_much(
+    store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path
+):
     crop = dataclasses.replace(both.crop, teachers=1, epochs=10)
 
     build.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "fused", origin, store)
@@ -184,7 +186,7 @@ def test_one_network_that_sees_both_tells_as_much(store: Faces, both: TrainSetti
 
 
 def test_pictures_with_other_faces_labels_teach_nothing(
-    store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path
+    store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path
 ):
     table = store.table
     shuffled = table.votes.copy()
@@ -218,19 +220,19 @@ def test_with_pictures_too_int8_says_what_float_says(request: pytest.FixtureRequ
     assert report["parity"]["agreement"] >= MIN_AGREEMENT
 
 
-def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: Faces):
+def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: CropStore):
     with np.load(both_folder / "golden.npz") as golden:
         crops, landmarks = golden["crops"], golden["landmarks"]
     crop = FaceCrop(24)
-    every = np.array([crop(store.picture(row), store.landmarks(row)) for row in np.flatnonzero(store.held).tolist()])
+    every = np.array([crop(store.cutout(row), store.landmarks(row)) for row in np.flatnonzero(store.held).tolist()])
 
     assert crops.shape == (len(landmarks), 24, 24)
     distance = np.abs(crops[:, None].astype(int) - every[None]).mean(axis=(2, 3))
     assert distance.min() > 1
 
 
-def test_without_its_pictures_nothing_is_trained(store: Faces, both: TrainSettings, origin: Origin, tmp_path: Path):
-    with pytest.raises(UsageError, match="make a store of them with `emotion-train crop`"):
+def test_without_its_pictures_nothing_is_trained(store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path):
+    with pytest.raises(UsageError, match="make a crop store with `emotion-train crop`"):
         build.run(store.table, both, tmp_path / "fused", origin)
 
     assert not list(tmp_path.iterdir())

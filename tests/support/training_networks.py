@@ -1,4 +1,4 @@
-"""Untrained networks, and what they see: rows drawn at random."""
+"""Untrained networks, and inputs for them, drawn at random."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.classifier.crop import FaceCrop, even
 from edge.classifier.features import Features
-from host_training.data.inputs import Seen
+from host_training.data.inputs import Inputs
 from host_training.training.fused import Network
 from host_training.training.network import Layer
 
@@ -51,9 +51,9 @@ def on_vectors(layers: list[Layer]) -> Network:
     return Network(layers, None)
 
 
-def vectors_alone(vectors: NDArray[np.float32]) -> Seen:
-    return Seen(vectors, None)
+def vectors_alone(vectors: NDArray[np.float32]) -> Inputs:
+    return Inputs(np.arange(len(vectors)), vectors, None)
 
 
-def crops_alone(crops: NDArray[np.uint8]) -> Seen:
-    return Seen(np.zeros((len(crops), 0), np.float32), crops)
+def crops_alone(crops: NDArray[np.uint8]) -> Inputs:
+    return Inputs(np.arange(len(crops)), np.zeros((len(crops), 0), np.float32), crops)

@@ -75,7 +75,7 @@ def test_the_part_round_the_face_is_enough_to_cut_it_out(mesh, yaw):
     cuts = []
     for landmarks, picture in ((whole.landmarks, frame), (part.landmarks, part.picture)):
         row = Sample(Take("p", "s", 1, 0), 1, int(fingerprint(picture)), 1.0, 0.5, 0.5, landmarks)
-        cuts.append(stores.build(table_of([row], {}), {0: Pixels(picture)}).picture(0))
+        cuts.append(stores.build(table_of([row], {}), {0: Pixels(picture)}).cutout(0))
     assert cuts[0].shape == cuts[1].shape
     assert np.abs(cuts[0].astype(int) - cuts[1]).max() <= 1
 

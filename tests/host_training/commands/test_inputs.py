@@ -18,7 +18,7 @@ from host_training.cli import main
 from host_training.data import crops, keypoints
 
 if TYPE_CHECKING:
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
 
 ROOT = Path(edge.__file__).parents[1]
 RECIPE = """
@@ -39,7 +39,7 @@ distorted = 0.3
 
 
 @pytest.fixture(scope="session")
-def files(store: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(store: CropStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table, its faces and recipes."""
     folder = tmp_path_factory.mktemp("drawn")
     keypoints.write(store.table, folder / "t.parquet")
@@ -121,7 +121,7 @@ def test_whoever_sees_the_picture_needs_the_faces(files: Path, tmp_path: Path, r
     status, said = refused(*trained(files, command, "--out", f"{tmp_path}/out"))
 
     assert status == os.EX_USAGE
-    assert "make a store of them with `emotion-train crop` and give it with --crops FILE" in said
+    assert "make a crop store with `emotion-train crop` and give it with --crops FILE" in said
     assert not list(tmp_path.iterdir())
 
 

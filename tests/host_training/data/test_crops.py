@@ -64,7 +64,7 @@ def jittered(landmarks, degrees, shift, scale):
 @pytest.mark.parametrize("row", [SMALL, AT_THE_EDGE])
 @pytest.mark.parametrize(("degrees", "shift", "scale"), [(0, 0, 1), (20, 0.1, 1.1), (-45, -0.1, 0.9)])
 def test_a_crop_of_the_cut_is_the_crop_of_the_picture(store, table, pictures, row, degrees, shift, scale):
-    cut = FACE_CROP(store.picture(row), jittered(store.landmarks(row), degrees, shift, scale))
+    cut = FACE_CROP(store.cutout(row), jittered(store.landmarks(row), degrees, shift, scale))
     whole = FACE_CROP(pictures[row].load(), jittered(table.landmarks[row], degrees, shift, scale))
 
     assert np.abs(cut.astype(int) - whole).max() <= 2
@@ -72,24 +72,24 @@ def test_a_crop_of_the_cut_is_the_crop_of_the_picture(store, table, pictures, ro
 
 @pytest.mark.parametrize("row", [LARGE, PHOTO])
 def test_a_crop_of_a_cut_that_was_scaled_down_is_nearly_the_same(store, table, pictures, row):
-    cut = FACE_CROP(store.picture(row), store.landmarks(row))
+    cut = FACE_CROP(store.cutout(row), store.landmarks(row))
     whole = FACE_CROP(pictures[row].load(), table.landmarks[row])
 
     assert np.abs(cut.astype(int) - whole).mean() < 3
-    shifted = FACE_CROP(store.picture(row), store.landmarks(row) + np.array([1, 1, 0], np.float32))
+    shifted = FACE_CROP(store.cutout(row), store.landmarks(row) + np.array([1, 1, 0], np.float32))
     assert np.abs(cut.astype(int) - whole).mean() < 0.5 * np.abs(shifted.astype(int) - whole).mean()
 
 
 def test_a_cut_is_no_larger_than_the_picture_and_no_finer_than_needed(store, pictures):
-    assert store.picture(AT_THE_EDGE).shape <= pictures[AT_THE_EDGE].values.shape
+    assert store.cutout(AT_THE_EDGE).shape <= pictures[AT_THE_EDGE].values.shape
     assert store.scale[[SMALL, AT_THE_EDGE]].tolist() == [1, 1]
-    assert max(store.picture(LARGE).shape) <= AROUND * FINEST + 2
+    assert max(store.cutout(LARGE).shape) <= AROUND * FINEST + 2
     assert store.scale[LARGE] < 0.5
 
 
 def test_a_row_without_a_face_or_picture_has_an_empty_one(store, table, pictures):
     assert store.held.tolist() == [True] * 4 + [False]
-    assert store.picture(NO_FACE).shape == (0, 0)
+    assert store.cutout(NO_FACE).shape == (0, 0)
     assert build(table, {PHOTO: pictures[PHOTO]}).held.tolist() == [row == PHOTO for row in range(5)]
 
 
@@ -98,15 +98,15 @@ def test_what_is_written_is_read(store, table, path):
 
     assert len(again) == len(table)
     for row in (SMALL, LARGE, AT_THE_EDGE, PHOTO):
-        np.testing.assert_array_equal(again.picture(row), store.picture(row))
+        np.testing.assert_array_equal(again.cutout(row), store.cutout(row))
         np.testing.assert_array_equal(again.landmarks(row), store.landmarks(row))
 
 
 def test_some_rows_of_the_table_in_another_order_get_their_own_pictures(store, table, path):
     some = read(path, take(table, np.array([PHOTO, NO_FACE, SMALL])))
 
-    np.testing.assert_array_equal(some.picture(0), store.picture(PHOTO))
-    np.testing.assert_array_equal(some.picture(2), store.picture(SMALL))
+    np.testing.assert_array_equal(some.cutout(0), store.cutout(PHOTO))
+    np.testing.assert_array_equal(some.cutout(2), store.cutout(SMALL))
     np.testing.assert_array_equal(some.landmarks(2), store.landmarks(SMALL))
     assert some.held.tolist() == [True, False, True]
 
@@ -117,8 +117,8 @@ def test_what_was_read_for_some_rows_can_be_written_again(store, table, path, tm
 
     again = read(tmp_path / f"some{SUFFIX}", some)
 
-    np.testing.assert_array_equal(again.picture(0), store.picture(PHOTO))
-    np.testing.assert_array_equal(again.picture(1), store.picture(SMALL))
+    np.testing.assert_array_equal(again.cutout(0), store.cutout(PHOTO))
+    np.testing.assert_array_equal(again.cutout(1), store.cutout(SMALL))
 
 
 def test_a_store_that_lacks_faces_is_refused_with_the_command_that_makes_it(table, pictures, tmp_path):
@@ -179,7 +179,7 @@ def test_arrays_that_do_not_fit_are_refused(table, path, change):
 
 def test_a_changed_pixel_is_noticed(store, table, path):
     data = bytearray(path.read_bytes())
-    at = data.index(store.picture(SMALL).tobytes())
+    at = data.index(store.cutout(SMALL).tobytes())
     data[at + 5] ^= 1
     path.write_bytes(data)
 

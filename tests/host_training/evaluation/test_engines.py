@@ -11,7 +11,7 @@ import pytest
 from edge.bundle import bundle as edge_bundle
 from edge.classifier import network
 from edge.errors import DataError, NoInputError
-from host_training.data.inputs import Seen, see
+from host_training.data.inputs import Inputs, inputs_of, inputs_of_split
 from host_training.evaluation.engines import FLOAT_SHA256, by_reference, compare, float_of, float_path
 from host_training.training import quantise
 from host_training.training.fused import Network
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.bundle.bundle import Bundle
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
 
 
@@ -77,37 +77,37 @@ def test_a_bundle_that_was_packed_without_one_has_none(bundle: Bundle):
 # What it says
 
 
-def faces_of(bundle: Bundle, table: Table, store: Faces | None = None) -> tuple[Seen, NDArray[np.intp]]:
-    """What the bundle sees of the test rows in which a face was found, and their labels."""
-    rows = np.flatnonzero(table.found & (table.split == "test"))
-    return see(bundle.features, table, rows, store), table.votes[rows].argmax(axis=1)
+def faces_of(bundle: Bundle, table: Table, store: CropStore | None = None) -> tuple[Inputs, NDArray[np.intp]]:
+    """The inputs of the test rows in which a face was found, and their labels."""
+    inputs = inputs_of_split(bundle.features, table, "test", store)
+    return inputs, table.votes[inputs.rows].argmax(axis=1)
 
 
-def all_of(seen: Seen) -> NDArray[np.bool_]:
-    return np.ones(len(seen), bool)
+def all_of(inputs: Inputs) -> NDArray[np.bool_]:
+    return np.ones(len(inputs), bool)
 
 
 def test_the_reference_says_what_the_edge_says(bundle: Bundle, table: Table):
-    seen = see(bundle.features, table, np.flatnonzero(table.found))
+    inputs = inputs_of(bundle.features, table, np.flatnonzero(table.found))
     path = bundle.folder / edge_bundle.NETWORK
     model = network.network(path, bundle.features, len(bundle.labels))
     step = model.output_quantisation[0] or 1e-4
 
-    difference = np.abs(by_reference(path, seen) - network.logits(model, seen.vectors))
+    difference = np.abs(by_reference(path, inputs) - network.logits(model, inputs.vectors))
 
     assert difference.max() <= 2 * step + 1e-6
     assert difference.mean() < step / 4
 
 
 def test_a_network_that_says_something_else_is_told_by_its_agreement(bundle: Bundle, table: Table):
-    seen, label = faces_of(bundle, table)
+    inputs, label = faces_of(bundle, table)
     # Whatever it sees, it says the first label.
     layer = Layer(np.zeros((bundle.features.size, 8), np.float32), np.eye(8, dtype=np.float32)[0])
     stubborn = quantise.to_tflite(Network([layer], None), None)
     float_path(bundle.folder).write_bytes(stubborn)
     bundle.manifest["provenance"][FLOAT_SHA256] = hashlib.sha256(stubborn).hexdigest()
 
-    wrong, _, edges = compare(bundle, seen, all_of(seen), label, list(range(8)))
+    wrong, _, edges = compare(bundle, inputs, all_of(inputs), label, list(range(8)))
 
     assert edges.accuracy > 0.5
     assert wrong.accuracy < 0.2
@@ -115,9 +115,9 @@ def test_a_network_that_says_something_else_is_told_by_its_agreement(bundle: Bun
 
 
 def test_only_the_labels_in_question_can_be_said(bundle: Bundle, table: Table):
-    seen, label = faces_of(bundle, table)
+    inputs, label = faces_of(bundle, table)
 
-    engines = compare(bundle, seen, all_of(seen), np.zeros_like(label), [2, 3])
+    engines = compare(bundle, inputs, all_of(inputs), np.zeros_like(label), [2, 3])
 
     landmarks = table.landmarks[table.found & (table.split == "test")]
     said_2 = bundle.classifier.probabilities(landmarks)[:, [2, 3]].argmax(axis=1) == 0
@@ -126,29 +126,29 @@ def test_only_the_labels_in_question_can_be_said(bundle: Bundle, table: Table):
 
 
 def test_a_missed_face_is_an_error_of_every_engine(bundle: Bundle, table: Table):
-    seen, label = faces_of(bundle, table)
-    half = np.repeat([True, False], len(seen))
+    inputs, label = faces_of(bundle, table)
+    half = np.repeat([True, False], len(inputs))
 
-    every = compare(bundle, seen, all_of(seen), label, list(range(8)))
-    half_missed = compare(bundle, seen, half, np.tile(label, 2), list(range(8)))
+    every = compare(bundle, inputs, all_of(inputs), label, list(range(8)))
+    half_missed = compare(bundle, inputs, half, np.tile(label, 2), list(range(8)))
 
     assert [each.accuracy for each in half_missed] == pytest.approx([each.accuracy / 2 for each in every])
     assert [each.agreement for each in half_missed] == [each.agreement for each in every]
 
 
 def test_without_a_face_there_is_nothing_to_compare_on(bundle: Bundle, table: Table):
-    seen = faces_of(bundle, table)[0][slice(0)]
+    inputs = faces_of(bundle, table)[0][slice(0)]
 
     with pytest.raises(DataError, match="no face was found"):
-        compare(bundle, seen, np.zeros(3, bool), np.zeros(3, np.intp), list(range(8)))
+        compare(bundle, inputs, np.zeros(3, bool), np.zeros(3, np.intp), list(range(8)))
 
 
 @pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
-def test_they_agree_on_crops_too(request: pytest.FixtureRequest, name: str, store: Faces):
+def test_they_agree_on_crops_too(request: pytest.FixtureRequest, name: str, store: CropStore):
     bundle = edge_bundle.load(request.getfixturevalue(name))
-    seen, label = faces_of(bundle, store.table, store)
+    inputs, label = faces_of(bundle, store.table, store)
 
-    whole, reference, edges = compare(bundle, seen, all_of(seen), label, list(range(8)))
+    whole, reference, edges = compare(bundle, inputs, all_of(inputs), label, list(range(8)))
 
     assert reference.name == "int8, TensorFlow's interpreter"
     assert edges.accuracy > 0.5

@@ -10,12 +10,12 @@ import pytest
 
 from edge.bundle import bundle as edge_bundle
 from edge.errors import ConfigError, UsageError
-from host_training.data.keypoints import SPLITS
+from host_training.data.keypoints import ALL, SPLITS
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.votes import LABEL, VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation.engines import float_path
-from host_training.evaluation.evaluate import ALL, PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
+from host_training.evaluation.evaluate import PROTOCOL, PROTOCOLS, WORST, evaluate, judged_rows, score
 from tests.support.tables import table_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def test_an_empty_split_is_told_from_those_that_are_not(table: Table, changed: C
 
 
 def test_an_unknown_split_is_refused(table: Table):
-    with pytest.raises(UsageError, match="'dev' is no split"):
+    with pytest.raises(UsageError, match="unknown split 'dev'; choose train, validation, test or all"):
         judged_rows(table, targets_of(table), "dev")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge.classifier.crop import MEAN, STD, FaceCrop
 from edge.classifier.network import softmax
-from host_training.data.inputs import as_input, see
+from host_training.data.inputs import as_input, inputs_of
 from host_training.data.votes import targets_of
 from host_training.training import crop_network, fit
 from host_training.training.crop_network import Lessons, folded_crop_network
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.classifier.features import Features
-    from host_training.data.crops import Faces
+    from host_training.data.crops import CropStore
     from host_training.training.recipe import TrainSettings
 
 STILL: dict[str, Any] = {
@@ -36,14 +36,14 @@ STILL: dict[str, Any] = {
 
 
 @pytest.fixture
-def lessons(store: Faces) -> Lessons:
+def lessons(store: CropStore) -> Lessons:
     targets = targets_of(store.table)
     rows = fit.rows_of(store.table, targets, "train")
     return Lessons(rows, targets.soft[rows], np.linspace(0.5, 1.5, len(rows)).astype(np.float32))
 
 
 @pytest.fixture
-def batches(lessons: Lessons, store: Faces, both: TrainSettings) -> Callable[..., Any]:
+def batches(lessons: Lessons, store: CropStore, both: TrainSettings) -> Callable[..., Any]:
     """The batches of a recipe that differs in some knobs of [crop]."""
 
     def make(*, mirror: bool = True, seed: int = 1, **knobs: Any) -> Any:
@@ -58,10 +58,10 @@ def batches(lessons: Lessons, store: Faces, both: TrainSettings) -> Callable[...
 
 
 @pytest.fixture
-def plain(lessons: Lessons, store: Faces, both: TrainSettings) -> NDArray[np.float32]:
+def plain(lessons: Lessons, store: CropStore, both: TrainSettings) -> NDArray[np.float32]:
     """The crops of the training rows as they are."""
     crop = FaceCrop(both.crop.size)
-    return as_input(np.array([crop(store.picture(row), store.landmarks(row)) for row in lessons.rows]))
+    return as_input(np.array([crop(store.cutout(row), store.landmarks(row)) for row in lessons.rows]))
 
 
 def nearest(crops: NDArray[np.float32], to: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -194,7 +194,7 @@ def test_folded_it_says_what_keras_says(both: TrainSettings, plain: NDArray[np.f
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_training_of_a_few_steps_has_an_end(
-    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], epochs: int
+    lessons: Lessons, store: CropStore, both: TrainSettings, plain: NDArray[np.float32], epochs: int
 ):
     crop = dataclasses.replace(both.crop, epochs=epochs, batch=1000, channels=(4,))
     faces = crops_alone(np.rint(plain[:5, :, :, 0] * STD + MEAN).astype(np.uint8))
@@ -207,7 +207,11 @@ def test_a_training_of_a_few_steps_has_an_end(
 
 
 def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
-    lessons: Lessons, store: Faces, both: TrainSettings, plain: NDArray[np.float32], capsys: pytest.CaptureFixture[str]
+    lessons: Lessons,
+    store: CropStore,
+    both: TrainSettings,
+    plain: NDArray[np.float32],
+    capsys: pytest.CaptureFixture[str],
 ):
     crops = np.rint(plain[:, :, :, 0] * STD + MEAN).astype(np.uint8)
     wrong = np.roll(lessons.targets, 1, axis=1)  # the more it learns, the more these surprise
@@ -230,23 +234,23 @@ def test_the_best_weights_are_kept_and_the_bar_tells_batches_and_losses(
 
 
 @pytest.fixture
-def early(store: Faces, both: TrainSettings) -> tuple[Lessons, Features]:
+def early(store: CropStore, both: TrainSettings) -> tuple[Lessons, Features]:
     """What a network learns that sees the landmarks too."""
     table = store.table
     targets = targets_of(table)
     rows = fit.rows_of(table, targets, "train")
-    features, _ = fit.prepare(table, targets, rows, both)
+    features = fit.features_of(table, targets, rows, both)
     return fit.lessons_of(table, targets, rows, features, both), features
 
 
 def test_a_mirrored_crop_goes_with_the_vector_of_the_mirrored_face(
-    early: tuple[Lessons, Features], store: Faces, both: TrainSettings
+    early: tuple[Lessons, Features], store: CropStore, both: TrainSettings
 ):
     lessons, features = early
     still = dataclasses.replace(both, crop=dataclasses.replace(both.crop, **STILL, batch=len(lessons.rows)))
     (crops, vectors), targets, _ = crop_network._Batches(lessons, store, still)[0]
 
-    cut = see(features, store.table, lessons.rows, store).crops
+    cut = inputs_of(features, store.table, lessons.rows, store).crops
     sides = [as_input(cut), as_input(cut[:, :, ::-1])]
     counted = [0, 0]
     for crop, vector, target in zip(crops, vectors, targets, strict=True):
@@ -260,16 +264,16 @@ def test_a_mirrored_crop_goes_with_the_vector_of_the_mirrored_face(
     assert min(counted) > 0.2 * len(crops)
 
 
-def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features], store: Faces, both: TrainSettings):
+def test_folded_it_says_what_keras_says_of_both(early: tuple[Lessons, Features], store: CropStore, both: TrainSettings):
     lessons, features = early
     model = crop_network.build(both, 8, features)
     rng = np.random.default_rng(0)
     model.set_weights([each + 0.1 * rng.random(each.shape).astype(np.float32) for each in model.get_weights()])
-    seen = see(features, store.table, lessons.rows[:40], store)
+    inputs = inputs_of(features, store.table, lessons.rows[:40], store)
 
     small = folded_crop_network(model)
 
-    given = [as_input(seen.crops), within_reach(seen.vectors)]
+    given = [as_input(inputs.crops), within_reach(inputs.vectors)]
     said, by_keras = np.asarray(small(*given)), model.predict(given, verbose=0)
     np.testing.assert_allclose(said, by_keras, atol=1e-4 * np.abs(by_keras).max())
     assert np.abs(said - np.asarray(small(given[0], 0 * given[1]))).max() > 1e-3

@@ -9,14 +9,19 @@ import pytest
 from edge.errors import UsageError
 from host_training.cli import main
 from host_training.data import keypoints
+from host_training.data.inputs import inputs_of
 from host_training.data.votes import targets_of
+from host_training.training.fit import features_of, fit
 from host_training.training.folds import cross_validated, out_of_fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from host_training.data.keypoints import Table
+    from host_training.data.votes import Targets
     from host_training.training.recipe import TrainSettings
 
 
@@ -51,18 +56,17 @@ def test_a_network_has_not_seen_the_persons_that_it_is_asked_about(
     relabelled = targets_of(changed(subject=persons.subject, split=persons.split, votes=votes))
     targets.soft[rows] = relabelled.soft[rows]
     # Dealing out looks at the labels, so the rows are given as they were.
-    from host_training.training.fit import fit
-
     learnt = np.setdiff1d(np.flatnonzero(persons.split != "test"), rows)
-    learnt = learnt[persons.found[learnt]]
-    one = fit(persons, targets_of(persons), settings, training=learnt, validation=learnt)
-    other = fit(persons, targets, settings, training=learnt, validation=learnt)
+    learnt, judged = learnt[persons.found[learnt]], rows[persons.found[rows]]
 
-    seen = rows[persons.found[rows]]
-    assert len(said) == len(seen)
-    np.testing.assert_array_equal(
-        one.probabilities(one.seen(persons, seen)), other.probabilities(other.seen(persons, seen))
-    )
+    def answers(targets: Targets) -> NDArray[np.float32]:
+        features = features_of(persons, targets, learnt, settings)
+        inputs = inputs_of(features, persons, learnt)
+        fitted = fit(persons, targets, settings, features, {"train": inputs, "validation": inputs})
+        return fitted.probabilities(inputs_of(features, persons, judged))
+
+    assert len(said) == len(judged)
+    np.testing.assert_array_equal(answers(targets_of(persons)), answers(targets))
 
 
 def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(persons: Table, settings: TrainSettings):

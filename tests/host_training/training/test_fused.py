@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.classifier.network import softmax
-from host_training.data.inputs import Seen
+from host_training.data.inputs import Inputs
 from host_training.training import crop_network, network
 from host_training.training.fused import SHARES, Network, fuse
 from host_training.training.temperature import fit_temperature, negative_log_likelihood
@@ -29,8 +29,10 @@ def rng():
 
 
 @pytest.fixture
-def seen(rng: np.random.Generator, both: TrainSettings) -> Seen:
-    return Seen(rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, both.crop.size))
+def inputs(rng: np.random.Generator, both: TrainSettings) -> Inputs:
+    return Inputs(
+        np.arange(FACES), rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, both.crop.size)
+    )
 
 
 @pytest.fixture
@@ -39,11 +41,11 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 
 
 @pytest.fixture
-def crop(both: TrainSettings, seen: Seen) -> CropNetwork:
+def crop(both: TrainSettings, inputs: Inputs) -> CropNetwork:
     """As loud as the layers are: an untrained network whispers."""
     network.seed_everything(1)
     model = crop_network.folded_crop_network(crop_network.build(both, LABELS))
-    said = crop_network.logits(model, seen)
+    said = crop_network.logits(model, inputs)
     return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(float(5 / said.std(axis=0).mean())))
 
 
@@ -52,94 +54,94 @@ def drawn(rng: np.random.Generator, logits: NDArray[Any]) -> NDArray[np.intp]:
     return (rng.random((len(logits), 1)) > softmax(logits, 1).cumsum(axis=1)).sum(axis=1).clip(0, LABELS - 1)
 
 
-def surprise(whole: Network, seen: Seen, label: NDArray[np.intp]) -> float:
+def surprise(whole: Network, inputs: Inputs, label: NDArray[np.intp]) -> float:
     """At the temperature that suits it."""
-    said = whole.logits(seen)
+    said = whole.logits(inputs)
     return negative_log_likelihood(said, label, fit_temperature(said, label))
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0, 3.0])
 def test_the_share_is_the_one_that_the_labels_were_drawn_with(
-    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen, weight: float
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs, weight: float
 ):
-    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
     label = drawn(rng, by_layers / 4 + np.float32(weight) * by_crop / 4)
     temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
-    _, share = fuse(layers, crop, seen, label)
+    _, share = fuse(layers, crop, inputs, label)
 
     # The sum is (1 - share) * by_layers / temperatures[0] + share * by_crop / temperatures[1].
     assert share / temperatures[1] / ((1 - share) / temperatures[0]) == pytest.approx(weight, rel=0.35)
 
 
 def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
-    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs
 ):
-    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
     label = drawn(rng, (by_layers + by_crop) / 4)
-    alone = [surprise(Network(layers, None), seen, label), surprise(Network(None, crop), seen, label)]
+    alone = [surprise(Network(layers, None), inputs, label), surprise(Network(None, crop), inputs, label)]
     said = [each / np.float32(fit_temperature(each, label)) for each in (by_layers, by_crop)]
     by_share = []
     for share in SHARES.tolist():
         mixed = np.asarray((1 - share) * said[0] + share * said[1], np.float32)
         by_share.append(negative_log_likelihood(mixed, label, fit_temperature(mixed, label)))
 
-    whole, share = fuse(layers, crop, seen, label)
+    whole, share = fuse(layers, crop, inputs, label)
 
-    assert surprise(whole, seen, label) < min(alone) - 0.05
-    assert surprise(whole, seen, label) == pytest.approx(min(by_share), abs=1e-4)
+    assert surprise(whole, inputs, label) < min(alone) - 0.05
+    assert surprise(whole, inputs, label) == pytest.approx(min(by_share), abs=1e-4)
     assert share == SHARES[np.argmin(by_share)]
 
 
 @pytest.mark.parametrize("knowing", [0, 1])
 def test_one_that_knows_nothing_is_hardly_heard(
-    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen, knowing: int
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs, knowing: int
 ):
-    alone = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    alone = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
     label = drawn(rng, alone[knowing] / 4)
 
-    whole, share = fuse(layers, crop, seen, label)
+    whole, share = fuse(layers, crop, inputs, label)
 
     loudness = (1 - share) / fit_temperature(alone[0], label), share / fit_temperature(alone[1], label)
     parts = [weight * said.std() for weight, said in zip(loudness, alone, strict=True)]
     assert parts[1 - knowing] < 0.1 * parts[knowing]
-    assert surprise(whole, seen, label) == pytest.approx(
+    assert surprise(whole, inputs, label) == pytest.approx(
         negative_log_likelihood(alone[knowing], label, fit_temperature(alone[knowing], label)), abs=0.01
     )
 
 
 def test_the_shares_are_worked_into_the_last_layers(
-    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, seen: Seen
+    rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs
 ):
-    by_layers, by_crop = Network(layers, None).logits(seen), Network(None, crop).logits(seen)
+    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
     label = drawn(rng, (by_layers + by_crop) / 4)
     temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
-    whole, share = fuse(layers, crop, seen, label)
+    whole, share = fuse(layers, crop, inputs, label)
 
     expected = (1 - share) * by_layers / temperatures[0] + share * by_crop / temperatures[1]
-    np.testing.assert_allclose(whole.logits(seen), expected, atol=1e-3)
+    np.testing.assert_allclose(whole.logits(inputs), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("inputs", ["layers", "crop", "both"])
-def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: CropNetwork, seen: Seen, inputs: str):
-    network = Network(None if inputs == "crop" else layers, None if inputs == "layers" else crop)
+@pytest.mark.parametrize("kind", ["layers", "crop", "both"])
+def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: CropNetwork, inputs: Inputs, kind: str):
+    network = Network(None if kind == "crop" else layers, None if kind == "layers" else crop)
     frequency = np.geomspace(0.6, 0.001, LABELS).astype(np.float32)
     frequency /= frequency.sum()
-    before = softmax(network.logits(seen), 2.0)
+    before = softmax(network.logits(inputs), 2.0)
 
-    after = softmax(network.adjusted(frequency, 0.5, 2.0).logits(seen), 2.0)
+    after = softmax(network.adjusted(frequency, 0.5, 2.0).logits(inputs), 2.0)
 
     expected = before / np.sqrt(frequency)
     np.testing.assert_allclose(after, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
 
 
-def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], seen: Seen):
+def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], inputs: Inputs):
     frequency = np.zeros(LABELS, np.float32)
     frequency[1:] = 1 / (LABELS - 1)
     network = Network(layers, None)
 
-    before, after = (softmax(each.logits(seen), 1.0) for each in (network, network.adjusted(frequency, 1.0, 1.0)))
+    before, after = (softmax(each.logits(inputs), 1.0) for each in (network, network.adjusted(frequency, 1.0, 1.0)))
 
     assert np.isfinite(after).all()
     assert (after[:, 0] <= before[:, 0]).all()
