@@ -14,7 +14,7 @@ from host_training.collecting import pictures as kept_pictures
 from host_training.collecting.coverage import Cell, Coverage
 from host_training.collecting.journal import Journal, path_of
 from host_training.collecting.samples import DATA_SET, Measured, Sample, Take, table_of, take_of
-from host_training.data import keypoints
+from host_training.data import keypoints, parquet
 from host_training.errors import TableError
 from host_training.output import ensure_writable, write_text
 
@@ -201,9 +201,9 @@ def read(path: Path) -> Table:
     Raises:
         NoInputError: there is none.
         TableError: it is damaged, or of another kind.
-        ConfigError: see `keypoints.read`.
+        ConfigError: see `parquet.read`.
     """
-    table = keypoints.read(path)
+    table = parquet.read(path)
     try:
         ours = (table.data_set == DATA_SET) & (
             np.array([take_of(s)[0] for s in table.source.tolist()]) == table.subject
@@ -260,7 +260,7 @@ def remove(path: Path, subject: str) -> tuple[int, int]:
 
 
 def _write(table: Table, path: Path) -> None:
-    keypoints.write(table, path)
+    parquet.write(table, path)
     files.sync(path.parent)  # before the journal goes
 
 

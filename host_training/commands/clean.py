@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     """Search, record, and write the page."""
     from edge.errors import UsageError
     from host_training.cleaning import contact_sheet, near_duplicates
-    from host_training.data import decisions, keypoints
+    from host_training.data import decisions, keypoints, parquet
     from host_training.importers.pictures import pictures_of
     from host_training.output import ensure_writable
 
     if args.top < 0:
         raise UsageError("--top: must be 0 or more")
     settings = recipe_arguments.settings(args)
-    table = keypoints.read(args.table)
+    table = parquet.read(args.table)
     file = args.decisions or keypoints.decisions_path(args.table)
     before = decisions.read(file) if file.exists() else []
     page = args.out / PAGE

@@ -187,12 +187,12 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _tell(out: Path) -> int:
     """What is in the table now."""
-    from host_training.data import counts, keypoints
+    from host_training.data import counts, keypoints, parquet
 
     if not out.exists():
         print("nothing was recorded")
         return 0
-    table = keypoints.read(out)
+    table = parquet.read(out)
     print(counts.by_label(table))
     empty = [split for split in keypoints.SPLITS if not (table.split == split).any()]
     if empty:

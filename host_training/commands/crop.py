@@ -33,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Cut, write, and say what is in it."""
     from edge.errors import UsageError
-    from host_training.data import crops, keypoints
+    from host_training.data import crops, parquet
     from host_training.importers.pictures import pictures_of
     from host_training.output import ensure_writable
 
     out = args.out or crops.path_of(args.table)
     if not out.name.endswith(crops.SUFFIX):
         raise UsageError(f"--out {out}: its name must end in {crops.SUFFIX}, which git is told to leave out")
-    table = keypoints.read(args.table)
+    table = parquet.read(args.table)
     ensure_writable(out)
     store = crops.build(table, pictures_of(table, args.pictures))
     crops.write(store, out)

@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read and write."""
-    from host_training.data import plain, tables
+    from host_training.data import export, tables
     from host_training.output import ensure_writable
 
-    plain.ensure_kind(args.out)
+    export.ensure_kind(args.out)
     ensure_writable(args.out)
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
-    plain.write(table, args.out)
+    export.write(table, args.out)
     print(f"wrote {len(table)} rows to {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0

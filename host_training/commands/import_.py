@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, measure, split, write."""
     from host_training import importers, output
-    from host_training.data import counts, keypoints, parts, splits
+    from host_training.data import counts, keypoints, parquet, parts, splits
     from host_training.data.source import Measured
 
     output.ensure_writable(args.out)
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     table = loaded.table if isinstance(loaded, Measured) else _measure(args, loaded, kept)
     table, dropped = splits.disjoint(splits.assign(table))
     _say_dropped(dropped)
-    keypoints.write(table, args.out)
+    parquet.write(table, args.out)
     if not isinstance(loaded, Measured):
         parts.remove(kept)
     print(counts.by_label(table))

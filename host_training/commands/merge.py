@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, put together, write."""
-    from host_training.data import counts, keypoints, splits, tables
+    from host_training.data import counts, keypoints, parquet, splits, tables
     from host_training.output import ensure_writable
 
     ensure_writable(args.out)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     table, dropped = splits.disjoint(keypoints.concatenate(parts))
     for reason, count in dropped.items():
         print(f"left out {count}: {reason}")
-    keypoints.write(table, args.out)
+    parquet.write(table, args.out)
     print(counts.by_data_set(table))
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0

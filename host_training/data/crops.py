@@ -92,7 +92,7 @@ def build(table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> CropStore
     """Cut the faces out of their pictures, on every core.
 
     Args:
-        table: the rows as `keypoints.read` gives them: decisions about a table change its groups.
+        table: the rows as `parquet.read` gives them: decisions about a table change its groups.
         pictures: of rows of the table, as from `pictures.pictures_of`.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from host_training.data import decisions, keypoints
+from host_training.data import decisions, keypoints, parquet
 from host_training.data.splits import disjoint
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ def load(path: Path) -> tuple[Table, list[str]]:
 
     Raises:
         NoInputError: there is no such file.
-        TableError, ConfigError, DataError: see `keypoints.read` and `decisions.read`.
+        TableError, ConfigError, DataError: see `parquet.read` and `decisions.read`.
     """
-    table = keypoints.read(path)
+    table = parquet.read(path)
     beside = keypoints.decisions_path(path)
     if not beside.exists():
         return table, []

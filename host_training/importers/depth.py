@@ -15,7 +15,7 @@ import numpy as np
 
 import edge
 from edge.errors import ConfigError
-from host_training.data import keypoints
+from host_training.data import keypoints, parquet
 from host_training.data.keypoints import TRAIN
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def learned(path: Path) -> Depth:
         raise ConfigError(
             f"{path}: the table that depth is learned from is missing; take it from a checkout of emotion-edge"
         )
-    table = keypoints.read(path)
+    table = parquet.read(path)
     rows = np.flatnonzero(table.found & (table.split == TRAIN) & (table.mesh == keypoints.MESH))
     if not len(rows):
         raise ConfigError(f"{path}: has no training face to learn depth from")

@@ -27,7 +27,7 @@ from pyarrow import parquet
 
 from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings
-from host_training.data.keypoints import METADATA_KEY
+from host_training.data.parquet import METADATA_KEY
 from tests.support import pages
 from tests.support.network import Network, with_broker
 from tests.support.pages import PAGES, ROOT

@@ -12,7 +12,7 @@ import pytest
 
 from host_training import build as train
 from host_training.build import Origin
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.crops import CropStore, build
 from host_training.data.extract import fingerprint
 from host_training.data.keypoints import MESH, SPLITS, Table
@@ -42,8 +42,8 @@ def faces() -> NDArray[np.float32]:
 def table(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> Table:
     """A small table as it comes from its file."""
     path = tmp_path_factory.mktemp("table") / "tiny.parquet"
-    keypoints.write(measured, path)
-    return keypoints.read(path)
+    parquet.write(measured, path)
+    return parquet.read(path)
 
 
 @pytest.fixture(scope="session")
@@ -127,8 +127,8 @@ def store(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> CropStor
         pictures[row] = Pixels(drawing(landmarks[row], bright_brows=shape[row] % 2 > 0, bright_lips=lips[row] > 0))
         group[row] = fingerprint(pictures[row].load())
     path = tmp_path_factory.mktemp("drawn") / "drawn.parquet"
-    keypoints.write(dataclasses.replace(measured, landmarks=landmarks, group=group, votes=votes, label=label), path)
-    return build(keypoints.read(path), pictures)
+    parquet.write(dataclasses.replace(measured, landmarks=landmarks, group=group, votes=votes, label=label), path)
+    return build(parquet.read(path), pictures)
 
 
 def drawing(landmarks: NDArray[np.float32], *, bright_brows: bool, bright_lips: bool) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host_training.cli import main
-from host_training.data import keypoints
+from host_training.data import parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def table_path(tmp_path: Path, table: Table):
-    keypoints.write(table, tmp_path / "tiny.parquet")
+    parquet.write(table, tmp_path / "tiny.parquet")
     return tmp_path / "tiny.parquet"
 
 

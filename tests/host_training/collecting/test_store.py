@@ -14,7 +14,7 @@ from host_training.collecting.journal import path_of
 from host_training.collecting.pictures import Pictures, list_of
 from host_training.collecting.samples import Take
 from host_training.collecting.store import KNOWN, Store
-from host_training.data import keypoints, tables
+from host_training.data import keypoints, parquet, tables
 from host_training.data.keypoints import MESH, SPLITS
 from host_training.data.splits import disjoint
 from host_training.errors import TableError
@@ -88,7 +88,7 @@ def test_a_take_gets_the_next_number_of_its_session_in_the_next_run_too(out: Pat
     record("anna", 1)
     record("anna", 1, session="tuesday")
 
-    assert keypoints.read(out).source.tolist() == [
+    assert parquet.read(out).source.tolist() == [
         "anna/monday/001-happiness/0001.png",
         "anna/monday/002-happiness/0001.png",
         "anna/tuesday/001-happiness/0001.png",
@@ -108,11 +108,11 @@ def test_a_run_that_ends_without_a_word_is_taken_over(
 
     with opened(say=said.append) as again:
         assert again.coverage.rows == 7
-        assert len(keypoints.read(out)) == 7  # at the start already
+        assert len(parquet.read(out)) == 7  # at the start already
         again.add(again.new_take("ben", "monday", 2), seen())
 
     assert said == ["4 rows of a run that was cut short are taken over"]
-    assert keypoints.read(out).source.tolist()[-2:] == [
+    assert parquet.read(out).source.tolist()[-2:] == [
         "ben/monday/001-surprise/0004.png",
         "ben/monday/002-surprise/0001.png",
     ]
@@ -133,7 +133,7 @@ def test_rows_that_reached_the_table_before_the_journal_was_cleared_are_not_adde
 
     with opened() as again:
         assert again.coverage.rows == 3
-    assert len(keypoints.read(out)) == 3
+    assert len(parquet.read(out)) == 3
 
 
 def test_a_row_that_did_not_reach_the_disk_is_not_counted_and_those_that_did_are_kept(
@@ -149,7 +149,7 @@ def test_a_row_that_did_not_reach_the_disk_is_not_counted_and_those_that_did_are
 
     with opened() as again:
         assert again.coverage.rows == 2
-    assert keypoints.read(out).split.tolist() == ["train", "test"]
+    assert parquet.read(out).split.tolist() == ["train", "test"]
 
 
 def test_a_take_that_is_undone_leaves_nothing(
@@ -165,7 +165,7 @@ def test_a_take_that_is_undone_leaves_nothing(
         assert (store.last_take(), store.coverage.rows) == (kept, 1)
         assert store.add(store.new_take("anna", "monday", 3), two) == ""  # it is not known any more
 
-    assert keypoints.read(out).source.tolist() == [
+    assert parquet.read(out).source.tolist() == [
         "anna/monday/001-happiness/0001.png",
         "anna/monday/003-sadness/0001.png",
     ]
@@ -181,22 +181,22 @@ def test_the_same_picture_is_no_second_row_whoever_it_is_said_to_show(
         assert store.add(store.new_take(ON_EACH_SIDE["test"], "monday", 1), same) == KNOWN
     with opened() as store:
         assert store.add(store.new_take(ON_EACH_SIDE["test"], "monday", 1), same) == KNOWN
-    assert len(keypoints.read(out)) == 1
+    assert len(parquet.read(out)) == 1
 
 
 def test_a_person_stays_on_the_side_where_the_table_has_them(out: Path, record: Callable[..., None]):
     person = ON_EACH_SIDE["train"]
     record(person)
-    moved = keypoints.read(out)
-    keypoints.write(dataclasses.replace(moved, split=np.full(len(moved), "test")), out)
+    moved = parquet.read(out)
+    parquet.write(dataclasses.replace(moved, split=np.full(len(moved), "test")), out)
 
     record(person)
 
-    assert keypoints.read(out).split.tolist() == ["test"] * 6
+    assert parquet.read(out).split.tolist() == ["test"] * 6
 
 
 def test_a_table_of_another_kind_is_left_alone(out: Path, opened: Callable[..., Store], table: keypoints.Table):
-    keypoints.write(table, out)
+    parquet.write(table, out)
     before = out.read_bytes()
 
     with pytest.raises(TableError, match="collect into a table of its own"):
@@ -238,7 +238,7 @@ def test_a_full_disk_costs_the_row_that_did_not_fit(
             path.unlink()
         with Store(out, conditions, say=lambda _: None) as again:
             assert again.coverage.rows == rows
-        assert len(keypoints.read(out)) == rows
+        assert len(parquet.read(out)) == rows
 
 
 def test_kept_pictures_are_found_by_the_command_that_cuts_faces_out(
@@ -246,7 +246,7 @@ def test_kept_pictures_are_found_by_the_command_that_cuts_faces_out(
 ):
     record("anna", pictures=Pictures(tmp_path / "pictures"))
 
-    table = keypoints.read(out)
+    table = parquet.read(out)
     found = pictures_of(table, [f"folder:{tmp_path / 'pictures' / 'collected'}"])
     assert sorted(found) == [0, 1, 2]
     assert [int(found[row].load()[0, 0, 0]) for row in range(3)] == table.group.tolist()
@@ -287,7 +287,7 @@ class TestRemove:
 
         assert stores.remove(out, "anna") == (1, 0)
 
-        assert keypoints.read(out).subject.tolist() == ["ben", "ben", "ben", "carl"]
+        assert parquet.read(out).subject.tolist() == ["ben", "ben", "ben", "carl"]
         assert names(out.parent) == {"mine.parquet"}
 
     def test_with_the_last_person_the_table_goes(self, out: Path, record: Callable[..., None], tmp_path: Path):
@@ -318,7 +318,7 @@ class TestRemove:
 
         with pytest.raises(NoInputError, match="bring it back"):
             stores.remove(out, "anna")
-        assert len(keypoints.read(out)) == 3
+        assert len(parquet.read(out)) == 3
         list_of(out).write_text(f"{tmp_path / 'elsewhere' / 'collected'}\n")
         assert stores.remove(out, "anna") == (3, 3)
 
@@ -328,7 +328,7 @@ class TestRemove:
         record("anna")
         with opened(), pytest.raises(UnavailableError, match="another program collects"):
             stores.remove(out, "anna")
-        assert len(keypoints.read(out)) == 3
+        assert len(parquet.read(out)) == 3
 
 
 def test_every_split_has_a_person_to_test_with():

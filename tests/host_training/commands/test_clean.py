@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from host_training.cli import main
-from host_training.data import decisions, keypoints, tables
+from host_training.data import decisions, parquet, tables
 from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, TEST, TRAIN, VALIDATION, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
@@ -84,7 +84,7 @@ def place(table, tmp_path):
 
 def prepared(table, folder):
     """A folder with the table, a small recipe, and the pictures of the two copies."""
-    keypoints.write(table, folder / "faces.parquet")
+    parquet.write(table, folder / "faces.parquet")
     (folder / "small.toml").write_text(RECIPE, "utf-8")
     (folder / "web" / "happy").mkdir(parents=True)
     for seed, name in enumerate(("copy.png", "mirrored.png")):

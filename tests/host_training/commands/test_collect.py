@@ -22,7 +22,7 @@ from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings
 from host_training.cli import main
 from host_training.collecting.journal import path_of
-from host_training.data import keypoints, tables
+from host_training.data import keypoints, parquet, tables
 from host_training.data.labels import LABELS
 from host_training.data.splits import disjoint
 from tests.support import portraits
@@ -144,7 +144,7 @@ def collecting(tmp_path: Path) -> Iterator[Callable[..., Collecting]]:
 
 def rows_of(path: Path) -> dict[tuple[str, str], int]:
     """How many rows somebody has of a label."""
-    table = keypoints.read(path)
+    table = parquet.read(path)
     labels = [LABELS[label] for label in table.label.tolist()]
     pairs = list(zip(table.subject.tolist(), labels, strict=True))
     return {pair: pairs.count(pair) for pair in sorted(set(pairs))}
@@ -354,7 +354,7 @@ class TestCamera:
         assert told
         store = tmp_path / "mine.crops.npz"
         assert main(["crop", "--table", str(run.out), "--pictures", told[1], "--out", str(store)]) == 0
-        assert len(list(keep.rglob("*.png"))) == len(keypoints.read(run.out))
+        assert len(list(keep.rglob("*.png"))) == len(parquet.read(run.out))
         assert main(["collect", "remove", "--subject", "anna", "--table", str(run.out)]) == 0
         assert list(keep.rglob("*.png")) == []
 
@@ -391,7 +391,7 @@ class TestImages:
 
         out = pictures.parent / "mine.parquet"
         assert rows_of(out) == {("anna", "contempt"): 1, ("anna", "happiness"): 3, ("anna", "surprise"): 2}
-        assert {source.split("/")[1] for source in keypoints.read(out).source.tolist()} == {"monday"}
+        assert {source.split("/")[1] for source in parquet.read(out).source.tolist()} == {"monday"}
         said = capsys.readouterr().out
         assert "left out 1: no face is found" in said
         assert "broken.png is not an image that can be read" in said
@@ -427,7 +427,7 @@ class TestImages:
         assert taken
         assert added
         assert int(taken[1]) > 0
-        assert int(taken[1]) + int(added[1]) == len(keypoints.read(out))
+        assert int(taken[1]) + int(added[1]) == len(parquet.read(out))
 
     @pytest.mark.parametrize(
         ("more", "status", "message"),
@@ -466,7 +466,7 @@ class TestImages:
     def test_a_table_of_another_kind_is_65(
         self, pictures: Path, table: keypoints.Table, capsys: pytest.CaptureFixture[str]
     ):
-        keypoints.write(table, pictures.parent / "mine.parquet")
+        parquet.write(table, pictures.parent / "mine.parquet")
         assert main(images(pictures, "--consent")) == os.EX_DATAERR
         assert "collect into a table of its own" in complaint(capsys)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from host_training.cli import main
-from host_training.data import crops, keypoints
+from host_training.data import crops, keypoints, parquet
 from host_training.data.distortions import DISTORTIONS
 from tests.support.portraits import FILE, mesh_models
 
@@ -54,14 +54,14 @@ class TestFaces:
 
         out = place / "build" / "mine.crops.npz"
         assert capsys.readouterr().out.startswith("wrote build/mine.crops.npz: 1 faces (0.0 MB)")
-        assert crops.read(out, keypoints.read(place / "mine.parquet")).held.tolist() == [True, False]
+        assert crops.read(out, parquet.read(place / "mine.parquet")).held.tolist() == [True, False]
 
     def test_what_was_there_is_replaced(self, place):
         (place / "my.crops.npz").write_text("old")
 
         assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos", "--out", "my.crops.npz"]) == 0
 
-        crops.read(place / "my.crops.npz", keypoints.read(place / "mine.parquet"))
+        crops.read(place / "my.crops.npz", parquet.read(place / "mine.parquet"))
 
     def test_faces_that_have_no_picture_are_told(self, place, capsys):
         other = place / "photos" / "happy" / "other.jpg"
@@ -149,9 +149,9 @@ def test_ctrl_c_leaves_no_half_file(command, place, bundle_folder):
     names = [f"happy/{number}.jpg" for number in range(2000)]
     for name in names:
         (place / "photos" / name).symlink_to(photos / FILE.name)
-    table = keypoints.read(place / "mine.parquet")
+    table = parquet.read(place / "mine.parquet")
     many = keypoints.take(table, np.zeros(len(names), np.intp))
-    keypoints.write(dataclasses.replace(many, source=np.array(names)), place / "many.parquet")
+    parquet.write(dataclasses.replace(many, source=np.array(names)), place / "many.parquet")
     words = {
         "crop": ["--table", "many.parquet", "--out", "out.crops.npz"],
         "robustness": ["--bundle", str(bundle_folder), "--data", "many.parquet", "--out", "out.json"],

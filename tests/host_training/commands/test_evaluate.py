@@ -15,7 +15,7 @@ from edge.errors import ConfigError
 from edge.face_mesh import models, open_face_mesh
 from edge.settings import MeshSettings
 from host_training.cli import main
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.labels import LABELS
 from host_training.evaluation.engines import float_path
 
@@ -31,7 +31,7 @@ BACKDROP = resources.files("edge").joinpath("camera/demo/assets/demo-backdrop.pn
 
 @pytest.fixture
 def table_path(tmp_path: Path, table: Table):
-    keypoints.write(table, tmp_path / "tiny.parquet")
+    parquet.write(table, tmp_path / "tiny.parquet")
     return tmp_path / "tiny.parquet"
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_is_no_table_is_65(refused: Callable, tmp_path: Path):
 def test_an_empty_split_is_65_and_the_others_are_named(
     refused: Callable, tmp_path: Path, changed: Callable[..., Table], table: Table
 ):
-    keypoints.write(changed(split=np.full(len(table), "train")), tmp_path / "train.parquet")
+    parquet.write(changed(split=np.full(len(table), "train")), tmp_path / "train.parquet")
 
     status, said = refused(tmp_path / "train.parquet")
 

@@ -15,7 +15,7 @@ import pytest
 import edge
 from edge.bundle import bundle as edge_bundle
 from host_training.cli import main
-from host_training.data import crops, keypoints
+from host_training.data import crops, parquet
 
 if TYPE_CHECKING:
     from host_training.data.crops import CropStore
@@ -42,7 +42,7 @@ distorted = 0.3
 def files(store: CropStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table, its faces and recipes."""
     folder = tmp_path_factory.mktemp("drawn")
-    keypoints.write(store.table, folder / "t.parquet")
+    parquet.write(store.table, folder / "t.parquet")
     crops.write(store, folder / "t.crops.npz")
     (folder / "quick.toml").write_text(RECIPE.format(epochs=6))
     (folder / "long.toml").write_text(RECIPE.format(epochs=10000))

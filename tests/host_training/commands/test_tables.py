@@ -22,7 +22,8 @@ import edge
 from edge.errors import ConfigError
 from edge.face_mesh.models import cache_folder, find
 from host_training.cli import main
-from host_training.data import keypoints, plain
+from host_training.data import export as plain_columns
+from host_training.data import parquet
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, Table, take
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.importers import IMPORTERS
@@ -79,7 +80,7 @@ class TestImport:
         assert main(imported(pictures, *pattern)) == 0
 
         said = capsys.readouterr()
-        table = keypoints.read(pictures.parent / "t.parquet")
+        table = parquet.read(pictures.parent / "t.parquet")
         assert len(table) == 15
         assert sorted(set(table.subject.tolist())) == ["p0", "p1", "p2", "p3", "p4"]
         assert [int((table.label == LABELS.index(name)).sum()) for name in ("happiness", "sadness", "contempt")] == [
@@ -111,7 +112,7 @@ class TestImport:
 
         assert main(imported(twin)) == 0
 
-        table = keypoints.read(pictures.parent / "t.parquet")
+        table = parquet.read(pictures.parent / "t.parquet")
         assert sorted(zip(table.split.tolist(), table.source.tolist(), strict=True)) == [
             (TEST, "test/happy/0.png"),
             (TRAIN, "train/happy/1.png"),
@@ -124,7 +125,7 @@ class TestImport:
     def test_all_rows_can_be_put_in_one_split(self, pictures: Path, split: str):
         assert main(imported(pictures, "--split", split, "--label", "smirk=-")) == 0
 
-        assert set(keypoints.read(pictures.parent / "t.parquet").split.tolist()) == {split}
+        assert set(parquet.read(pictures.parent / "t.parquet").split.tolist()) == {split}
 
     @pytest.mark.parametrize(
         ("more", "message"),
@@ -214,7 +215,7 @@ class TestImport:
         done = len(list(parts.glob("*.npz")))
         again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
         assert f"{64 * done}/" in again.stderr
-        assert len(keypoints.read(out)) == 350 + 12
+        assert len(parquet.read(out)) == 350 + 12
 
 
 @pytest.fixture
@@ -224,8 +225,8 @@ def pair(tmp_path: Path, table: Table, changed: Callable[..., Table]):
     second = take(changed(data_set=np.full(len(table), "b")), np.arange(200, 210))
     first.group[9] = second.group[0]
     second.split[:] = np.array([TEST] * 4 + [VALIDATION] * 6)
-    keypoints.write(first, tmp_path / "a.parquet")
-    keypoints.write(second, tmp_path / "b.parquet")
+    parquet.write(first, tmp_path / "a.parquet")
+    parquet.write(second, tmp_path / "b.parquet")
     return [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
 
 
@@ -235,8 +236,8 @@ class TestCombine:
     ):
         assert main(["merge", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
 
-        table = keypoints.read(tmp_path / "all.parquet")
-        one, other = (keypoints.read(Path(path)) for path in pair)
+        table = parquet.read(tmp_path / "all.parquet")
+        one, other = (parquet.read(Path(path)) for path in pair)
         assert table.ids.tolist() == one.ids.tolist()[:9] + other.ids.tolist()
         np.testing.assert_array_equal(table.landmarks[:9], one.landmarks[:9])
         np.testing.assert_array_equal(table.landmarks[9:], other.landmarks)
@@ -252,7 +253,7 @@ class TestCombine:
         self, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):
         again = str(tmp_path / "again.parquet")
-        keypoints.write(take(keypoints.read(Path(pair[0])), np.array([3, 4])), Path(again))
+        parquet.write(take(parquet.read(Path(pair[0])), np.array([3, 4])), Path(again))
 
         assert main(["merge", *pair, again, "--out", str(tmp_path / "all.parquet")]) == os.EX_DATAERR
         assert f"{again}: has a/3, which {pair[0]} has too" in complaint(capsys)
@@ -266,7 +267,7 @@ class TestCombine:
     def test_one_of_them_can_be_replaced(self, pair: list[str]):
         assert main(["merge", *pair, "--out", pair[0]]) == 0
 
-        assert len(keypoints.read(Path(pair[0]))) == 19
+        assert len(parquet.read(Path(pair[0]))) == 19
 
     def test_what_was_decided_about_a_table_is_applied(
         self, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -275,7 +276,7 @@ class TestCombine:
 
         assert main(["merge", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
 
-        assert "a/2" not in keypoints.read(tmp_path / "all.parquet").ids
+        assert "a/2" not in parquet.read(tmp_path / "all.parquet").ids
         assert "a.decisions.csv" in capsys.readouterr().out
 
     def test_a_missing_table_is_66(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -290,13 +291,13 @@ def exported(tmp_path: Path, table: Table) -> tuple[Table, Callable[[str], Path]
     some = dataclasses.replace(
         some, subject=np.array(["ann, the first", "", 'b"ob', ""]), label=np.array([0, -1, 7, 1], np.int8)
     )
-    keypoints.write(some, tmp_path / "t.parquet")
+    parquet.write(some, tmp_path / "t.parquet")
 
     def export(name: str) -> Path:
         assert main(["export", str(tmp_path / "t.parquet"), "--out", str(tmp_path / name)]) == 0
         return tmp_path / name
 
-    return keypoints.read(tmp_path / "t.parquet"), export
+    return parquet.read(tmp_path / "t.parquet"), export
 
 
 class TestExport:
@@ -351,9 +352,9 @@ class TestExport:
             assert data["source"].tolist() == table.source.tolist()
 
     def test_a_large_table_is_written_in_portions(self, tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(plain, "ROWS", 100)
+        monkeypatch.setattr(plain_columns, "ROWS", 100)
         for kind in ("csv", "parquet"):
-            plain.write(table, tmp_path / f"t.{kind}")
+            plain_columns.write(table, tmp_path / f"t.{kind}")
 
         assert pq.read_table(tmp_path / "t.parquet")["source"].to_pylist() == table.source.tolist()
         lines = (tmp_path / "t.csv").read_text().splitlines()
@@ -366,7 +367,7 @@ class TestExport:
     def test_a_place_that_cannot_be_written_is_73(
         self, tmp_path: Path, table: Table, capsys: pytest.CaptureFixture[str]
     ):
-        keypoints.write(table, tmp_path / "t.parquet")
+        parquet.write(table, tmp_path / "t.parquet")
 
         arguments = ["export", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "t.parquet" / "x.csv")]
         assert main(arguments) == os.EX_CANTCREAT

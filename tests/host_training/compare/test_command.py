@@ -12,7 +12,7 @@ import pytest
 from host_training.cli import main
 from host_training.commands import compare
 from host_training.compare import cnn
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.keypoints import take
 from host_training.data.labels import LABELS
 
@@ -20,7 +20,7 @@ from host_training.data.labels import LABELS
 @pytest.fixture(scope="session")
 def path(measured, tmp_path_factory):
     path = tmp_path_factory.mktemp("compare") / "tiny.parquet"
-    keypoints.write(measured, path)
+    parquet.write(measured, path)
     return path
 
 
@@ -168,7 +168,7 @@ def test_an_image_network_learns_from_the_pictures_that_the_table_was_made_of(me
     ]
     names = np.array([f"{LABELS[measured.label[row]]}/{row}.png" for row in rows])
     few = dataclasses.replace(take(measured, np.array(rows)), data_set=np.full(len(rows), "mine"), source=names)
-    keypoints.write(few, tmp_path / "mine.parquet")
+    parquet.write(few, tmp_path / "mine.parquet")
     for name in names.tolist():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "mine" / name), np.full((120, 120, 3), 200 * ("happiness" in name), np.uint8))

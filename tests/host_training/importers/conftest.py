@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.keypoints import MESH, UNKNOWN_MESH, Table
 from host_training.data.labels import VOTE_COLUMNS
 
@@ -82,5 +82,5 @@ def depth_table(golden: NDArray[np.float32], tmp_path_factory: pytest.TempPathFa
         sharpness=np.ones(count, np.float32),
         landmarks=landmarks,
     )
-    keypoints.write(table, path)
+    parquet.write(table, path)
     return path

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from host_training.data import keypoints
+from host_training.data import keypoints, parquet
 from host_training.importers import depth
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def test_the_published_table_tells_the_depth_of_the_golden_faces(golden: NDArray
 
 
 def test_only_measured_training_faces_are_learned_from(depth_table: Path):
-    learned, expected = depth.learned(depth_table), depth.Depth.fit(keypoints.read(depth_table).landmarks[:16])
+    learned, expected = depth.learned(depth_table), depth.Depth.fit(parquet.read(depth_table).landmarks[:16])
 
     np.testing.assert_allclose(learned.mean_depth, expected.mean_depth)
 
 
 def test_a_table_without_a_face_to_learn_from_is_refused(tmp_path: Path, depth_table: Path):
     path = tmp_path / "table.parquet"
-    keypoints.write(keypoints.take(keypoints.read(depth_table), np.array([16, 17, 18])), path)
+    parquet.write(keypoints.take(parquet.read(depth_table), np.array([16, 17, 18])), path)
 
     with pytest.raises(ConfigError, match="no training face"):
         depth.learned(path)

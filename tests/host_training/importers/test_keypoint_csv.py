@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import UsageError
 from host_training import importers
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.keypoints import UNKNOWN_MESH
 from host_training.data.labels import LABELS
 from host_training.data.source import Options
@@ -102,9 +102,9 @@ def test_equal_rows_form_a_group(load, golden: NDArray[np.float32]):
 def test_the_result_is_a_proper_table(load, golden: NDArray[np.float32], tmp_path: Path):
     table = load("".join(line(number % 3, relative(golden[number])) for number in range(9))).table
 
-    keypoints.write(table, tmp_path / "table.parquet")
+    parquet.write(table, tmp_path / "table.parquet")
 
-    back = keypoints.read(tmp_path / "table.parquet")
+    back = parquet.read(tmp_path / "table.parquet")
     np.testing.assert_allclose(back.landmarks, table.landmarks, atol=0.2)
     assert back.label.tolist() == table.label.tolist()
 

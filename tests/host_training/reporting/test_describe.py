@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from host_training.cli import main
-from host_training.data import keypoints, tables
+from host_training.data import keypoints, parquet, tables
 from host_training.data.keypoints import concatenate
 from host_training.reporting import describe
 
@@ -67,5 +67,5 @@ def test_the_published_table_can_be_read_as_its_card_says(monkeypatch: pytest.Mo
 
     exec(code, names)  # noqa: S102 - it is the code that the card hands out
 
-    table = keypoints.read(PUBLISHED)
+    table = parquet.read(PUBLISHED)
     np.testing.assert_allclose(names["landmarks"][table.found], table.landmarks[table.found], atol=1e-3)

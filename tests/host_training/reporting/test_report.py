@@ -15,7 +15,7 @@ import pytest
 from edge.errors import ConfigError, DataError, NoInputError, OutputError
 from host_training import build
 from host_training.cli import main
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.keypoints import Table, take
 from host_training.reporting import card, report
 
@@ -478,7 +478,7 @@ def test_a_model_with_fewer_labels_has_a_report(table: Table, settings: TrainSet
 def test_the_command_writes_the_page(
     bundle_folder: Path, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    keypoints.write(table, tmp_path / "tiny.parquet")
+    parquet.write(table, tmp_path / "tiny.parquet")
     out = tmp_path / "new" / "report.html"
 
     status = main(

@@ -8,7 +8,7 @@ import pytest
 
 from edge.errors import UsageError
 from host_training.cli import main
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.inputs import inputs_of
 from host_training.data.votes import targets_of
 from host_training.training.fit import features_of, fit
@@ -84,7 +84,7 @@ def test_too_few_and_too_many_folds_are_refused(persons: Table, settings: TrainS
 
 
 def test_the_command_tells_mean_and_deviation(persons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    keypoints.write(persons, tmp_path / "tiny.parquet")
+    parquet.write(persons, tmp_path / "tiny.parquet")
     (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 8\nbatch = 32")
 
     arguments = ["--table", f"{tmp_path}/tiny.parquet", "--recipe", f"{tmp_path}/quick.toml", "--folds", "3"]

@@ -8,7 +8,7 @@ import pytest
 
 from edge.errors import ConfigError
 from host_training.cli import main
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.training import recipe as settings
 from host_training.training import search
 
@@ -90,7 +90,7 @@ def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str,
 
 @pytest.fixture
 def arguments(table: Table, tmp_path: Path) -> list[str]:
-    keypoints.write(table, tmp_path / "tiny.parquet")
+    parquet.write(table, tmp_path / "tiny.parquet")
     (tmp_path / "quick.toml").write_text("[optimiser]\nepochs = 4\nbatch = 32")
     (tmp_path / "space.toml").write_text('"network.hidden" = [[8], [16]]')
     files = {"--table": "tiny.parquet", "--recipe": "quick.toml", "--space": "space.toml", "--out": "trials.json"}

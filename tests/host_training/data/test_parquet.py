@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError, EdgeError, NoInputError, OutputError
-from host_training.data import keypoints
+from host_training.data import parquet
 from host_training.data.keypoints import MESH, SPLITS, UNKNOWN_MESH, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.shape_code import UNITS
@@ -32,7 +32,7 @@ EXACT = tuple(field.name for field in dataclasses.fields(Table) if field.name !=
 @pytest.fixture(scope="session")
 def written(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("written") / "table.parquet"
-    keypoints.write(measured, path)
+    parquet.write(measured, path)
     return path.read_bytes()
 
 
@@ -45,8 +45,8 @@ def path(tmp_path: Path, written: bytes):
 def rewrite(path: Path, change: Callable[[Any], Any] = lambda data: data, **about: Any):
     """Change the columns of a written table, or its description."""
     data = change(pq.read_table(path))
-    metadata = json.loads(pq.ParquetFile(path).metadata.metadata[keypoints.METADATA_KEY]) | about
-    pq.write_table(data.replace_schema_metadata({keypoints.METADATA_KEY: json.dumps(metadata)}), path)
+    metadata = json.loads(pq.ParquetFile(path).metadata.metadata[parquet.METADATA_KEY]) | about
+    pq.write_table(data.replace_schema_metadata({parquet.METADATA_KEY: json.dumps(metadata)}), path)
 
 
 def with_column(name: str, values: Any) -> Callable[[Any], Any]:
@@ -87,9 +87,9 @@ def off(again: Table, table: Table) -> NDArray[np.float64]:
 @given(found=st.lists(st.booleans(), min_size=1, max_size=6), seed=st.integers(0, 1000))
 def test_what_was_written_is_read_back(tmp_path: Path, faces: NDArray[np.float32], found: list[bool], seed: int):
     table = some_rows(len(found), faces, found, np.random.default_rng(seed))
-    keypoints.write(table, tmp_path / "t.parquet")
+    parquet.write(table, tmp_path / "t.parquet")
 
-    again = keypoints.read(tmp_path / "t.parquet")
+    again = parquet.read(tmp_path / "t.parquet")
 
     assert again.found.tolist() == found
     for name in EXACT:
@@ -109,26 +109,26 @@ def test_a_face_unlike_all_others_does_too(tmp_path: Path, measured: Table):
     landmarks[5] = np.random.default_rng(0).choice([-1e6, 1e6], (478, 3))
     landmarks[7, :, :2] *= 1000
     odd = dataclasses.replace(measured, landmarks=landmarks)
-    keypoints.write(odd, tmp_path / "t.parquet")
+    parquet.write(odd, tmp_path / "t.parquet")
 
-    assert (off(keypoints.read(tmp_path / "t.parquet"), odd) <= 0.52).all()
+    assert (off(parquet.read(tmp_path / "t.parquet"), odd) <= 0.52).all()
 
 
 def test_the_same_table_is_always_the_same_bytes(tmp_path: Path, measured: Table, written: bytes):
-    keypoints.write(measured, tmp_path / "again.parquet")
+    parquet.write(measured, tmp_path / "again.parquet")
 
     assert (tmp_path / "again.parquet").read_bytes() == written
 
 
 def test_reading_a_table_and_writing_it_again_changes_nothing(tmp_path: Path, table: Table, written: bytes):
-    keypoints.write(table, tmp_path / "again.parquet")
+    parquet.write(table, tmp_path / "again.parquet")
 
     assert (tmp_path / "again.parquet").read_bytes() == written
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(NoInputError, match="No such file"):
-        keypoints.read(tmp_path / "none.parquet")
+        parquet.read(tmp_path / "none.parquet")
 
 
 @pytest.mark.parametrize("keep", [0, 3, 1000, -1000])
@@ -136,7 +136,7 @@ def test_a_truncated_table_is_refused(path: Path, keep: int):
     path.write_bytes(path.read_bytes()[:keep])
 
     with pytest.raises(TableError, match="not a whole keypoint table"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,7 +147,7 @@ def test_no_damaged_byte_gives_another_table(path: Path, written: bytes, table: 
     path.write_bytes(damaged)
 
     try:
-        again = keypoints.read(path)
+        again = parquet.read(path)
     except EdgeError as error:
         assert "\n" not in str(error)  # noqa: PT017 - either of the two will do
     else:  # what nobody reads was hit
@@ -159,7 +159,7 @@ def test_any_other_parquet_file_is_refused(tmp_path: Path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
 
     with pytest.raises(TableError, match="no keypoint table"):
-        keypoints.read(tmp_path / "x.parquet")
+        parquet.read(tmp_path / "x.parquet")
 
 
 @pytest.mark.parametrize("name", ["votes", "group", "residual", "data_set"])
@@ -167,21 +167,21 @@ def test_a_missing_column_is_named(path: Path, name: str):
     rewrite(path, lambda data: data.drop_columns([name]))
 
     with pytest.raises(TableError, match=f"lacks the column '{name}'"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_column_of_the_wrong_type_is_named(path: Path):
     rewrite(path, with_column("group", lambda column: column.cast(pa.string())))
 
     with pytest.raises(TableError, match="'group' is string, not int64"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_list_of_the_wrong_length_is_named(path: Path):
     rewrite(path, with_column("votes", lambda column: pa.array([[1]] * len(column), pa.list_(pa.uint8(), 1))))
 
     with pytest.raises(TableError, match=r"'votes' is fixed_size_list<.*>\[1\], not fixed_size_list<.*>\[10\]"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 @pytest.mark.parametrize(
@@ -202,16 +202,16 @@ def test_another_description_is_refused(path: Path, about: dict[str, Any], error
     rewrite(path, **about)
 
     with pytest.raises(error, match=message):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "7", "null"])
 def test_a_description_that_is_none_is_refused(path: Path, text: str):
     data = pq.read_table(path)
-    pq.write_table(data.replace_schema_metadata({keypoints.METADATA_KEY: text}), path)
+    pq.write_table(data.replace_schema_metadata({parquet.METADATA_KEY: text}), path)
 
     with pytest.raises(TableError, match="description is damaged"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 @pytest.mark.parametrize("name", ["presence", "split", "votes"])
@@ -219,21 +219,21 @@ def test_a_hole_is_refused(path: Path, name: str):
     rewrite(path, with_column(name, lambda column: pa.array([None, *column.to_pylist()[1:]], column.type)))
 
     with pytest.raises(TableError, match=f"'{name}' has holes"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_hole_in_a_list_is_refused(path: Path):
     rewrite(path, with_column("votes", lambda c: pa.array([[None, *c[0].as_py()[1:]], *c.to_pylist()[1:]], c.type)))
 
     with pytest.raises(TableError, match="'votes' has holes"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_table_without_rows_is_refused(path: Path):
     rewrite(path, lambda data: data.slice(0, 0))
 
     with pytest.raises(TableError, match="has no rows"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 @pytest.mark.parametrize(
@@ -257,29 +257,29 @@ def test_a_value_that_cannot_be_is_named(path: Path, name: str, value: Any, erro
     rewrite(path, with_column(name, lambda column: pa.array([value, *column.to_pylist()[1:]], column.type)))
 
     with pytest.raises(error, match=message):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_picture_on_two_sides_is_refused(path: Path):
     rewrite(path, with_column("group", lambda c: pa.array([7, *c.to_pylist()[1:-1], 7], c.type)))
 
     with pytest.raises(TableError, match="one picture stands in test and elsewhere"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_a_person_on_two_sides_is_refused(path: Path):
     rewrite(path, with_column("subject", lambda c: pa.array(["ann", *c.to_pylist()[1:-1], "ann"], c.type)))
 
     with pytest.raises(TableError, match="one person stands in test and elsewhere"):
-        keypoints.read(path)
+        parquet.read(path)
 
 
 def test_the_same_name_in_two_data_sets_is_no_person_on_two_sides(tmp_path: Path, measured: Table):
     data_set = np.where(measured.split == "train", "a", "b")
     twins = dataclasses.replace(measured, data_set=data_set, subject=np.where(measured.split == "test", "", "ann"))
-    keypoints.write(twins, tmp_path / "t.parquet")
+    parquet.write(twins, tmp_path / "t.parquet")
 
-    assert keypoints.read(tmp_path / "t.parquet").subject[0] == "ann"
+    assert parquet.read(tmp_path / "t.parquet").subject[0] == "ann"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_what_could_not_be_read_again_is_not_written(
     values.flat[1 if name == "landmarks" else 0] = value
 
     with pytest.raises(TableError, match=message):
-        keypoints.write(dataclasses.replace(measured, **{name: values}), tmp_path / "t.parquet")
+        parquet.write(dataclasses.replace(measured, **{name: values}), tmp_path / "t.parquet")
 
     assert not list(tmp_path.iterdir())
 
@@ -310,7 +310,7 @@ def test_a_folder_is_not_replaced_by_a_table(tmp_path: Path, measured: Table):
     with pytest.raises(OutputError, match="data: cannot be written"):
         ensure_writable(tmp_path / "data")
     with pytest.raises(OutputError, match="data: cannot be written"):
-        keypoints.write(measured, tmp_path / "data")
+        parquet.write(measured, tmp_path / "data")
 
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -321,7 +321,7 @@ def test_a_write_that_fails_leaves_the_table_before(path: Path, measured: Table)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(OutputError, match="cannot be written"):
-            keypoints.write(measured, path)
+            parquet.write(measured, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
