@@ -1,4 +1,4 @@
-"""`emotion-train import`, `combine` and `export`, as they are typed."""
+"""`emotion-train import`, `merge` and `export`, as they are typed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from host_training.data import parquet
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, Table, take
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.importers import IMPORTERS
+from tests.support.portraits import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(scope="session")
 def portrait():
     """The face of the demo's picture, in grey, uint8[64, 64]."""
-    picture = cv2.imread(str(ROOT / "edge" / "assets" / "demo-portrait.jpg"), cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imread(str(FILE), cv2.IMREAD_GRAYSCALE)
     side = min(picture.shape)
     return cv2.resize(picture[:side, :side], (64, 64), interpolation=cv2.INTER_AREA)
 
