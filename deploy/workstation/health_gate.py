@@ -77,34 +77,34 @@ class HealthGate:
         self._expected = expected
         self._payloads: dict[Topic, bytes] = {}
 
-    def hear(self, topic: Topic, payload: bytes, *, retained: bool) -> Verdict | None:
-        """Take a message into account.
+    def receive(self, topic: Topic, payload: bytes, *, retained: bool) -> Verdict | None:
+        """Process a message.
 
         Args:
             topic: one of `STATUS_TOPICS`.
             payload: any content.
-            retained: it may have been published before the switch.
+            retained: whether it is retained, and so may be older than the switch.
 
         Returns:
-            The verdict; None: not clear yet.
+            The verdict; None: not yet clear.
         """
-        stale = retained and not self._had_it and self._before.health_model == self._expected
+        stale = retained and not self._ran_it and self._before.health_model == self._expected
         if not (topic is HEALTH and stale):  # it ran that bundle before the previous one
             self._payloads[topic] = payload
         now = device_status(self.device, self._payloads)
-        if reason := self._why_not(now, topic, retained=retained):
+        if reason := self._reason_to_fail(now, topic, retained=retained):
             return self._verdict(reason, ok=False)
-        if reason := self._why(now):
+        if reason := self._reason_to_pass(now):
             return self._verdict(reason, ok=True)
         return None
 
-    def give_up(self, waited_s: float) -> Verdict:
-        """The verdict when time has run out: it names what is still missing."""
+    def time_out(self, waited_s: float) -> Verdict:
+        """The verdict after the time-out, which names what is missing."""
         now = device_status(self.device, self._payloads)
         if not now.known:
             reason = f"it reported nothing within {waited_s:g} s: check its name and its connection to the broker"
         elif now.online is not True:
-            reason = "it is offline" if now.online is False else "it does not report whether it is online"
+            reason = "it is offline" if now.online is False else "it doesn't report whether it is online"
         elif now.model != self._expected:
             reason = f"it runs {now.model or 'an unknown model'}, not {self._expected}, after {waited_s:g} s"
         elif now.problem:
@@ -115,20 +115,20 @@ class HealthGate:
             reason = self._too_slow(now.fps, now.target_fps)
         return self._verdict(reason, ok=False)
 
-    def _why_not(self, now: DeviceStatus, topic: Topic, *, retained: bool) -> str:
+    def _reason_to_fail(self, now: DeviceStatus, topic: Topic, *, retained: bool) -> str:
         """Why the device fails after this message; empty: it may still pass."""
         if topic is AVAILABILITY and now.online is False and not retained:
             return "it went offline"
         # A retained problem that was there before says nothing about the switch.
         fresh = topic is INFO and not (retained and now.problem == self._before.problem)
-        unchanged = self._had_it and now.model == self._expected
+        unchanged = self._ran_it and now.model == self._expected
         return f"it reports: {now.problem}" if now.problem and fresh and not unchanged else ""
 
-    def _why(self, now: DeviceStatus) -> str:
-        """Why the device passes; empty: it does not, as yet."""
+    def _reason_to_pass(self, now: DeviceStatus) -> str:
+        """Why the device passes; empty: it doesn't yet."""
         if not now.online or now.model != self._expected:
             return ""
-        if self._had_it:
+        if self._ran_it:
             return f"it ran {self._expected} before"
         if now.problem or now.health_model != self._expected:
             return ""
@@ -140,30 +140,30 @@ class HealthGate:
         return f"it runs {self._expected} at {now.fps:.3g} frames/s{before}"
 
     @property
-    def _had_it(self) -> bool:
+    def _ran_it(self) -> bool:
         return self._before.model == self._expected
 
-    def _least_fps(self, target_fps: float | None) -> float | None:
-        """The frames per second that it must reach; None: the previous rate is unknown.
+    def _min_fps(self, target_fps: float | None) -> float | None:
+        """The frames per second that the device must reach; None: the previous rate is unknown.
 
-        A device that got hot lowers its frame rate by itself, which is no fault of the model.
+        A hot device lowers its target rate, which is not the model's fault.
         """
         before, target_before = self._before.fps, self._before.target_fps
         if before is None:
             return None
-        cooler = min(1.0, target_fps / target_before) if target_fps is not None and target_before else 1.0
-        return FPS_SHARE * before * cooler
+        throttling = min(1.0, target_fps / target_before) if target_fps is not None and target_before else 1.0
+        return FPS_SHARE * before * throttling
 
     def _fast_enough(self, fps: float | None, target_fps: float | None) -> bool:
-        least = self._least_fps(target_fps)
-        return fps is not None and (fps > 0 if least is None else fps >= least)
+        min_fps = self._min_fps(target_fps)
+        return fps is not None and (fps > 0 if min_fps is None else fps >= min_fps)
 
     def _too_slow(self, fps: float | None, target_fps: float | None) -> str:
-        least = self._least_fps(target_fps)
+        min_fps = self._min_fps(target_fps)
         reached = "an unknown number of" if fps is None else f"{fps:.3g}"
-        if least is None:
+        if min_fps is None:
             return f"it reaches {reached} frames/s with {self._expected}"
-        before = f"{self._before.fps:.3g} before, so at least {least:.3g} was expected"
+        before = f"{self._before.fps:.3g} before, so at least {min_fps:.3g} was expected"
         return f"it reaches {reached} frames/s with {self._expected}; it had {before}"
 
     def _verdict(self, reason: str, *, ok: bool) -> Verdict:
@@ -173,11 +173,11 @@ class HealthGate:
 
 
 def read_before(path: Path) -> dict[str, Before]:
-    """What `emotion-edge status --json` wrote, by device.
+    """Read the output of `emotion-edge status --json`, by device.
 
     Raises:
         NoInputError: the file cannot be read.
-        DataError: it is not what that command writes.
+        DataError: the file has other content.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -203,19 +203,19 @@ def read_before(path: Path) -> dict[str, Before]:
 
 
 def verdicts(address: BrokerAddress, base: str, gates: Iterable[HealthGate], timeout_s: float) -> Iterator[Verdict]:
-    """Listen to the devices until each has a verdict, and yield every verdict as soon as it is clear.
+    """Subscribe to the devices until each has a verdict, and yield every verdict as soon as it is clear.
 
-    It reconnects to a broker that goes away meanwhile.
+    Reconnects if the connection is lost.
 
     Args:
         address: the broker.
         base: as in mqtt.base.
         gates: one for each device.
-        timeout_s: after so many seconds, the verdicts of the remaining devices name what is missing.
+        timeout_s: time, s, after which the verdicts of the remaining devices name what is missing.
 
     Raises:
-        UnavailableError: the broker does not answer at the start, or not any more at the end.
-        PermissionRefusedError: it refuses the user or the subscription.
+        UnavailableError: the broker doesn't answer at the start, or at the end.
+        PermissionRefusedError: the broker refuses the user or the subscription.
     """
     undecided = {gate.device: gate for gate in gates}
     deadline = time.monotonic() + timeout_s
@@ -225,9 +225,9 @@ def verdicts(address: BrokerAddress, base: str, gates: Iterable[HealthGate], tim
             yield from _listen(subscriber, base, undecided, deadline)
             break
         except UnavailableError:
-            subscriber = _connect_again(address, deadline)
+            subscriber = _reconnect(address, deadline)
     for gate in undecided.values():
-        yield gate.give_up(timeout_s)
+        yield gate.time_out(timeout_s)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -276,13 +276,13 @@ def _listen(subscriber: Subscriber, base: str, undecided: dict[str, HealthGate],
                 if found is None or found[0] not in undecided:
                     continue
                 device, topic = found
-                verdict = undecided[device].hear(topic, message.payload, retained=message.retained)
+                verdict = undecided[device].receive(topic, message.payload, retained=message.retained)
                 if verdict is not None:
                     del undecided[device]
                     yield verdict
 
 
-def _connect_again(address: BrokerAddress, deadline: float) -> Subscriber:
+def _reconnect(address: BrokerAddress, deadline: float) -> Subscriber:
     while True:
         time.sleep(RETRY_S)
         try:

@@ -1,4 +1,4 @@
-"""What the playbooks run on the workstation: inventories, settings files and archives."""
+"""The scripts that the playbooks run on the workstation: inventories, settings files and archives."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def run(script: str, *arguments: str | Path, stdin: str = "", **environment: str
     )
 
 
-def told(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """The one line of a refusal."""
+def error_of(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """The single line of an error."""
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
     return done.stderr
 
@@ -55,11 +55,11 @@ def test_hosts_are_users_names_and_ports():
 
 
 @pytest.mark.parametrize("words", ["", " ,", "pi@", "@hall", "pi@hall:ssh", "-oForwardAgent", "-o@hall", "pi@hall;id"])
-def test_hosts_that_are_none_are_refused(words: str):
-    assert "HOSTS=pi@livingroom.local" in told(run("ansible/hosts.py", HOSTS=words), os.EX_USAGE)
+def test_invalid_hosts_are_rejected(words: str):
+    assert "HOSTS=pi@livingroom.local" in error_of(run("ansible/hosts.py", HOSTS=words), os.EX_USAGE)
 
 
-def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
+def test_a_settings_file_has_the_values_of_the_variables(tmp_path: Path):
     variables = {"camera_fps": 8, "mqtt_url": "mqtt://broker", "device_name": 'küche "1"', "mesh_max_faces": 1}
     done = run("workstation/settings_file.py", stdin=json.dumps(variables))
     file = tmp_path / "settings"
@@ -70,7 +70,7 @@ def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("variables", "complaint"),
+    ("variables", "error"),
     [
         ({"camera_fsp": 8}, "unknown key 'fsp' in [camera]; did you mean 'fps'?"),
         ({"camra_fps": 8}, "unknown section [camra]; did you mean 'camera'?"),
@@ -81,8 +81,8 @@ def test_a_settings_file_says_what_the_variables_say(tmp_path: Path):
         ({"device_name": "hall/1"}, "device.name"),
     ],
 )
-def test_settings_that_the_daemon_would_refuse_are_refused(variables: dict[str, Any], complaint: str):
-    assert complaint in told(run("workstation/settings_file.py", stdin=json.dumps(variables)), os.EX_CONFIG)
+def test_settings_that_the_daemon_would_reject_are_rejected(variables: dict[str, Any], error: str):
+    assert error in error_of(run("workstation/settings_file.py", stdin=json.dumps(variables)), os.EX_CONFIG)
 
 
 def pack(*arguments: str | Path) -> dict[str, str]:
@@ -91,7 +91,7 @@ def pack(*arguments: str | Path) -> dict[str, str]:
     return dict(json.loads(done.stdout))
 
 
-def test_a_bundle_is_packed_whole_and_the_same_has_the_same_name(tmp_path: Path):
+def test_a_bundle_is_packed_completely_and_reproducibly(tmp_path: Path):
     copy = tmp_path / "fused"
     shutil.copytree(MODEL / "fused", copy)
     packed, again = pack("bundle", MODEL / "fused"), pack("bundle", copy)
@@ -102,7 +102,7 @@ def test_a_bundle_is_packed_whole_and_the_same_has_the_same_name(tmp_path: Path)
     assert packed["id"] == json.loads((copy / "manifest.json").read_text())["id"]
 
 
-def test_a_key_signs_what_travels_and_not_what_stays(tmp_path: Path):
+def test_a_key_signs_the_packed_bundle_and_not_the_original(tmp_path: Path):
     key, before = tmp_path / "fleet.key", (MODEL / "fused" / "manifest.json").read_bytes()
     signing.new_key(key)
     packed = pack("bundle", MODEL / "fused", "--key", key)
@@ -114,7 +114,7 @@ def test_a_key_signs_what_travels_and_not_what_stays(tmp_path: Path):
     Path(packed["file"]).unlink()
 
 
-def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
+def test_a_packed_checkout_contains_what_the_installer_needs(tmp_path: Path):
     packed = pack("checkout")
     with tarfile.open(packed["file"]) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -125,7 +125,7 @@ def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "complaint"),
+    ("arguments", "status", "error"),
     [
         (["bundle", "nowhere"], os.EX_NOINPUT, "nowhere: no such folder; pass BUNDLE=DIR"),
         (["bundle", str(DEPLOY / "constraints")], os.EX_CONFIG, "constraints"),
@@ -133,5 +133,5 @@ def test_a_checkout_holds_what_the_installer_works_with(tmp_path: Path):
         (["wheels", "m68k", "3.13"], os.EX_UNAVAILABLE, "for Python 3.13 on m68k cannot be downloaded"),
     ],
 )
-def test_what_cannot_be_packed_is_told_in_a_line(arguments: list[str], status: int, complaint: str):
-    assert complaint in told(run("workstation/pack.py", *arguments), status)
+def test_errors_of_packing_are_reported_in_one_line(arguments: list[str], status: int, error: str):
+    assert error in error_of(run("workstation/pack.py", *arguments), status)

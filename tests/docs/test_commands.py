@@ -1,7 +1,7 @@
-"""Readers can copy the command blocks of the pages: each command runs here, or stands below with the reason why not.
+"""The command blocks of the pages can be copied: each command runs here, or is listed below with the reason why not.
 
-The commands of a page run in their order in a folder of their own, in a network of their own with a broker at port
-1883. A command that is in none of the lists fails the test, and so does an entry that no page has any more.
+The commands of a page run in order, in a folder and a network namespace of their own, with a broker at port 1883. A
+command that is in none of the lists fails the test, and so does an entry that is on no page.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LIMIT_S = 120.0
-"""How long a command may take; they take seconds, on a machine that does nothing else."""
+"""Maximum time for a command, s. On an idle machine they take seconds."""
 
 RUNS = {
     "openssl rand -hex 16 > preview-token && chmod 600 preview-token",
@@ -68,7 +68,7 @@ RUNS = {
     "emotion-train describe model/keypoints/ferplus.parquet",
     "cp model/keypoints/ferplus.parquet build/all-rows.parquet",
 }
-"""Commands that run to their end."""
+"""Commands that run until they end by themselves."""
 
 STARTS = {
     "emotion-edge run --preview": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
@@ -80,41 +80,41 @@ STARTS = {
     "emotion-edge watch": r"livingroom",
     "mosquitto_sub -v -t 'emotion/#'": r"emotion/livingroom/state",
 }
-"""Commands that run until somebody stops them, and what they print before."""
+"""Commands that run until they are stopped, and a pattern of what they print."""
 
 DOCTOR = "emotion-edge doctor"
-"""Here it finds no time server, say; what it must not do is fail by itself."""
+"""Command that may report problems of this machine, such as a missing time server, but must not fail itself."""
 
 TRAINS = "it trains, which takes minutes; the tests of the training kit do so on less data"
-SLOW = "it takes a minute, and measures nothing on a machine that is busy with tests"
-CAMERA = "it needs a camera, or a person before it"
+SLOW = "it takes a minute, and measures nothing useful on a machine that is busy with tests"
+CAMERA = "it needs a camera, or a person in front of it"
 ROOT_ONLY = "it changes the machine, as root; the tests in containers run the installer"
-FAR = "it needs another machine"
-WORLD = "it needs the package index, or the repository that this one was cloned from"
+OTHER_MACHINE = "it needs another machine"
+INTERNET = "it needs the package index, or the repository from which this one was cloned"
 ELSEWHERE = {
     r"sudo ": ROOT_ONLY,
-    r"git ": WORLD,
+    r"git ": INTERNET,
     r"(systemctl|journalctl) ": ROOT_ONLY,
-    r"ssh -L": FAR,
-    r"python3 -m venv /tmp/fetch|/tmp/fetch/bin/pip |cp ~/\.cache/": WORLD,
-    r"(python3 -m venv --system-site-packages )?\.venv/collect": WORLD,
+    r"ssh -L": OTHER_MACHINE,
+    r"python3 -m venv /tmp/fetch|/tmp/fetch/bin/pip |cp ~/\.cache/": INTERNET,
+    r"(python3 -m venv --system-site-packages )?\.venv/collect": INTERNET,
     r"(python3 -m venv )?/tmp/try": "the tests of wheel and source distribution do so",
-    r"twine upload": WORLD,
-    r"mkdir -p /config|cp deploy/\S+ /config": FAR,
+    r"twine upload": INTERNET,
+    r"mkdir -p /config|cp deploy/\S+ /config": OTHER_MACHINE,
     r"\.ci/run": "it runs these tests",
     r"emotion-edge run --camera v4l2:|emotion-train collect camera|emotion-edge calibrate --device livingroom$": CAMERA,
     r"emotion-edge bench": SLOW,
-    r"emotion-edge status --mqtt mqtt://broker\.local": FAR,
+    r"emotion-edge status --mqtt mqtt://broker\.local": OTHER_MACHINE,
     r"emotion-train (train|cross-validate|search|compare|clean) ": TRAINS,
-    r"emotion-train export ": "what it writes is larger than a gigabyte",
+    r"emotion-train export ": "its output is larger than a gigabyte",
 }
-"""Commands that can't run here, as patterns from their beginning, each with the reason."""
+"""Patterns of the beginning of commands that can't run here, each with the reason."""
 
-USERS = re.compile(r"model/(mine|five)|build/|fleet\.yml|photos/|pictures/|wheels$|dist/")
-"""Paths that a reader makes."""
+USER_PATHS = re.compile(r"model/(mine|five)|build/|fleet\.yml|photos/|pictures/|wheels$|dist/")
+"""Paths that the reader creates."""
 
 
-def test_no_command_is_forgotten() -> None:
+def test_every_command_is_listed() -> None:
     named = [command for page in PAGES for command in pages.commands(page)]
     known = {*RUNS, *STARTS, DOCTOR}
 
@@ -133,7 +133,7 @@ def _is_make(command: str) -> bool:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that make looks at. Some of its lines run even if it only says what it would do, and none may run here."""
+    """The files that make needs, as links. Some lines run even with --dry-run; they must not run in the repository."""
     folder = tmp_path_factory.mktemp("checkout")
     for path in ROOT.iterdir():
         if not path.name.startswith(".") and path.name not in {"build", "dist"}:
@@ -142,8 +142,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", sorted({c for page in PAGES for c in pages.commands(page) if _is_make(c)}))
-def test_make_knows_what_to_do(command: str, checkout: Path) -> None:
-    found = [f"PYTHON={sys.executable}", "PYTHON311=", "PYTHON313="]  # looking for them takes the longest
+def test_make_has_the_targets(command: str, checkout: Path) -> None:
+    found = [f"PYTHON={sys.executable}", "PYTHON311=", "PYTHON313="]  # searching for them takes the longest
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
         [*pages.words(command)[0], "--dry-run", *found],
@@ -157,7 +157,7 @@ PROGRAM = re.compile(r"(.*/)?emotion-(edge|train)")
 
 
 def _calls(commands: Iterable[str]) -> list[tuple[str, ...]]:
-    """All calls of our programs: the name, then its arguments; whatever stands before them is left out."""
+    """All calls of our programs: name and arguments, without sudo, env and variables."""
     found = set()
     for command in commands:
         for words in pages.words(command):
@@ -169,20 +169,20 @@ def _calls(commands: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("call", _calls(c for page in PAGES for c in pages.commands(page)), ids=" ".join)
-def test_the_programs_take_these_arguments(call: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't run here is read here all the same, by the program itself."""
+def test_the_programs_accept_the_arguments(call: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for commands that can't run here: the program parses their arguments."""
     program, command, *arguments = call
     package = {"emotion-edge": "edge", "emotion-train": "host_training"}[program]
     module = command.replace("-", "_") + "_" * keyword.iskeyword(command)
     monkeypatch.setattr(f"{package}.commands.{module}.run", lambda _: 0)
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
         status = importlib.import_module(f"{package}.cli").main([command, *arguments])
 
-    assert status == 0, said.getvalue()
+    assert status == 0, errors.getvalue()
 
 
-def test_commands_that_the_text_names_exist() -> None:
+def test_commands_in_the_text_exist() -> None:
     spans = [span for page in PAGES if page.name != "CHANGELOG.md" for span in pages.spans(page)]
     known = {
         ("emotion-edge", *importlib.import_module("edge.cli").COMMANDS),
@@ -196,7 +196,7 @@ def test_commands_that_the_text_names_exist() -> None:
     assert named <= names
 
 
-def test_targets_of_make_that_the_text_names_exist() -> None:
+def test_make_targets_in_the_text_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
 
@@ -213,11 +213,11 @@ def test_targets_of_make_that_the_text_names_exist() -> None:
 
 
 @pytest.mark.parametrize("command", sorted({c for page in PAGES for c in pages.commands(page)}))
-def test_files_of_the_project_that_a_command_names_are_there(command: str) -> None:
+def test_files_of_the_project_in_commands_exist(command: str) -> None:
     named = [word.partition(":")[2] or word for words in pages.words(command) for word in words]
     ours = [word for word in named if re.match(r"(\./)?(deploy|model|host_training|edge|docs)/", word)]
 
-    assert [path for path in ours if not USERS.match(path) and not (ROOT / path).exists()] == []
+    assert [path for path in ours if not USER_PATHS.match(path) and not (ROOT / path).exists()] == []
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundredth of the keypoint table: what is shown here is not how long it takes to read all of it."""
+    """A hundredth of the keypoint table, to save time."""
     path = tmp_path_factory.mktemp("table") / "ferplus.parquet"
     with parquet.ParquetFile(ROOT / "model/keypoints/ferplus.parquet") as whole:
         rows = whole.read().take(list(range(0, whole.metadata.num_rows, 100)))
@@ -238,7 +238,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reader(tmp_path: Path, table: Path) -> Path:
-    """A folder as it is when somebody has followed the pages: a checkout, and pictures of their own."""
+    """The working directory of a reader who follows the pages: a checkout, and pictures of their own."""
     for name in ("deploy", "docs", "host_training", "edge"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "model", tmp_path / "model", copy_function=os.symlink)
@@ -259,11 +259,11 @@ def _programs(folder: Path) -> None:
 
 
 def _pictures(folder: Path) -> None:
-    """A person of the demo who smiles, and does not, for a photo, a video and two folders."""
+    """Draw the demo's person, smiling and neutral, as a photo, a video and two folders."""
     demo = DemoCamera(CameraSettings())
     for label, second in (("happiness", 1.0), ("neutral", 3.6)):
         (folder / "photos" / label).mkdir(parents=True)
-        for number, person in enumerate(("anna", "ben", "carla")):  # nobody stands where another one stood
+        for number, person in enumerate(("anna", "ben", "carla")):  # each in another place
             picture = cv2.cvtColor(demo.draw(second + number / 15), cv2.COLOR_RGB2BGR)
             cv2.imwrite(str(folder / "photos" / label / f"{person}_{label}.png"), picture)
     smile = cv2.imread(str(folder / "photos/happiness/anna_happiness.png"))
@@ -301,25 +301,25 @@ def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) 
             replies.wait_for("online")
         for command in commands:
             if command == "emotion-edge forget livingroom":
-                stack.close()  # it takes a device that is gone
+                stack.close()  # the device must be gone
             started = _Started(command, network, reader, environment)
             if command in STARTS:
                 started.wait_for(STARTS[command])
-                assert started.stop() in {0, -signal.SIGINT, 130}, started.said
+                assert started.stop() in {0, -signal.SIGINT, 130}, started.output
             elif command == DOCTOR:
-                assert started.end() in {0, os.EX_UNAVAILABLE, os.EX_NOPERM, os.EX_CONFIG}, started.said
-                assert "broker      mqtt://localhost:1883 accepts" in started.said
+                assert started.end() in {0, os.EX_UNAVAILABLE, os.EX_NOPERM, os.EX_CONFIG}, started.output
+                assert "broker      mqtt://localhost:1883 accepts" in started.output
             else:
-                assert started.end() == 0, f"{command}\n{started.said}"
-            if asked := re.search(r"mosquitto_pub.*command/(\w+)", command):
-                replies.wait_for(f'reply/{asked[1]} .*"ok":true')
+                assert started.end() == 0, f"{command}\n{started.output}"
+            if request := re.search(r"mosquitto_pub.*command/(\w+)", command):
+                replies.wait_for(f'reply/{request[1]} .*"ok":true')
 
 
 class _Started:
-    """A command that runs, and what it has said so far."""
+    """A running command and its output so far."""
 
     def __init__(self, command: str, network: Network, folder: Path, environment: dict[str, str]) -> None:
-        self.said = ""
+        self.output = ""
         self._command = command
         self._process = network.start(f"exec {command}" if "&&" not in command else command, folder, environment)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -328,24 +328,24 @@ class _Started:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.said += line
+            self.output += line
 
     def wait_for(self, pattern: str) -> None:
-        """Until it has said it."""
+        """Wait until the output matches."""
         deadline = time.monotonic() + LIMIT_S
-        while not re.search(pattern, self.said):
-            assert self._process.poll() is None, f"{self._command} has ended: {self.said}"
-            assert time.monotonic() < deadline, f"{self._command} does not say {pattern!r}: {self.said}"
+        while not re.search(pattern, self.output):
+            assert self._process.poll() is None, f"{self._command} has ended: {self.output}"
+            assert time.monotonic() < deadline, f"{self._command} doesn't print {pattern!r}: {self.output}"
             time.sleep(0.05)
 
     def stop(self) -> int:
-        """As Ctrl-C does; the exit status."""
+        """Interrupt it like Ctrl-C and return its exit status."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
         return self.end()
 
     def end(self) -> int:
-        """Its exit status, once it ends."""
+        """Wait for its end and return its exit status."""
         try:
             return self._process.wait(LIMIT_S)
         finally:

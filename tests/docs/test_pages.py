@@ -1,4 +1,4 @@
-"""The pages say what is so: links lead somewhere, names exist, generated parts are as the code would write them."""
+"""The pages are correct: links have targets, names exist, and generated parts are up to date."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ README = Path("README.md")
 LINES_MAX = 150
 
 
-def test_the_readme_is_a_front_door() -> None:
+def test_the_readme_is_short() -> None:
     assert len((ROOT / README).read_text(encoding="utf-8").splitlines()) <= LINES_MAX
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
+def test_every_page_is_reachable_from_the_readme() -> None:
     seen, ahead = {README}, [README]
     while ahead:
         page = ahead.pop()
@@ -39,7 +39,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_links_and_images_lead_somewhere(page: Path) -> None:
+def test_links_and_images_have_targets(page: Path) -> None:
     lost = []
     for link in pages.links(page):
         if "://" in link:
@@ -57,12 +57,12 @@ def _target(page: Path, link: str) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_a_block_says_what_it_holds(page: Path) -> None:
+def test_blocks_name_their_language(page: Path) -> None:
     assert {block.language for block in pages.blocks(page)} <= pages.LANGUAGES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_settings_that_are_named_exist(page: Path) -> None:
+def test_settings_in_the_text_exist(page: Path) -> None:
     sections = get_type_hints(settings.Settings)
     keys = {f"{section}.{key}" for section, kind in sections.items() for key in validation.allowed(kind)}
     named = {
@@ -75,7 +75,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
-def test_files_that_are_named_exist(page: Path) -> None:
+def test_files_in_the_text_exist(page: Path) -> None:
     named = {span.rstrip("/") for span in pages.spans(page) if re.fullmatch(r"[a-z_]+/[\w./-]*\w/?", span)}
     homes = (ROOT, ROOT / "edge", ROOT / page.parent)
     ours = {path.name for home in homes for path in home.iterdir() if path.is_dir()} - {"build"}
@@ -102,7 +102,7 @@ def test_architecture_shows_the_layers_that_lint_checks(package: str) -> None:
     assert "\n".join(layers) in [block.text for block in pages.blocks(Path("docs/architecture.md"))]
 
 
-def test_the_page_of_settings_is_what_the_settings_say(tmp_path: Path) -> None:
+def test_the_page_of_settings_is_up_to_date(tmp_path: Path) -> None:
     written = tmp_path / "settings.md"
 
     subprocess.run([sys.executable, ROOT / "docs/tools/write_settings.py", written], check=True, cwd=ROOT)
@@ -110,7 +110,7 @@ def test_the_page_of_settings_is_what_the_settings_say(tmp_path: Path) -> None:
     assert (ROOT / "docs/settings.md").read_text("utf-8") == written.read_text("utf-8"), "run `make docs`"
 
 
-def test_the_tables_of_topics_and_payloads_are_what_code_and_schemas_say(tmp_path: Path) -> None:
+def test_the_tables_of_topics_and_payloads_are_up_to_date(tmp_path: Path) -> None:
     written = Path(shutil.copy(ROOT / "docs/mqtt.md", tmp_path))
 
     subprocess.run([sys.executable, ROOT / "docs/tools/write_mqtt.py", written], check=True, cwd=ROOT)
@@ -118,7 +118,7 @@ def test_the_tables_of_topics_and_payloads_are_what_code_and_schemas_say(tmp_pat
     assert (ROOT / "docs/mqtt.md").read_text("utf-8") == written.read_text("utf-8"), "run `make docs`"
 
 
-def test_the_drawing_of_the_pipeline_is_the_one_of_its_script(tmp_path: Path) -> None:
+def test_the_drawing_of_the_pipeline_is_up_to_date(tmp_path: Path) -> None:
     drawn = tmp_path / "pipeline.svg"
 
     subprocess.run([sys.executable, ROOT / "docs/tools/draw_pipeline.py", drawn], check=True)
@@ -126,8 +126,8 @@ def test_the_drawing_of_the_pipeline_is_the_one_of_its_script(tmp_path: Path) ->
     assert (ROOT / "docs/images/pipeline.svg").read_text("utf-8") == drawn.read_text("utf-8")
 
 
-def test_messages_that_troubleshooting_quotes_are_those_of_the_program() -> None:
-    said = _texts()
+def test_messages_quoted_in_troubleshooting_exist() -> None:
+    texts = _texts()
     page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
     tables = re.findall(r"^\| message .*?\n\|[-| ]+\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
     quotes = [
@@ -136,11 +136,11 @@ def test_messages_that_troubleshooting_quotes_are_those_of_the_program() -> None
     pieces = {piece.strip() for quote in quotes for piece in quote.split("…") if piece.strip()}
 
     assert len(pieces) > 30
-    assert {piece for piece in pieces if not any(piece in text for text in said)} == set()
+    assert {piece for piece in pieces if not any(piece in text for text in texts)} == set()
 
 
 def _texts() -> list[str]:
-    """All texts in the code of the device, with a placeholder for what is filled in, and the installer."""
+    """All texts in edge/ and the installer, with a placeholder for formatted values."""
     found = [(ROOT / "deploy/install.sh").read_text("utf-8")]
     for path in (ROOT / "edge").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
