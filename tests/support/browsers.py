@@ -68,8 +68,9 @@ class Browser:
         return until(condition, what, TIMEOUT_S)
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The driver of the one that all tests share."""
     for needed in (CHROME, DRIVER):
         if not needed.exists():
             pytest.skip(f"{needed} is missing (Debian: sudo apt install chromium chromium-driver)")
@@ -81,6 +82,7 @@ def chrome() -> Iterator[Any]:
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.set_capability("unhandledPromptBehavior", "accept")
     driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
     try:
         yield driver
@@ -89,10 +91,18 @@ def chrome() -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(chrome) -> Iterator[Browser]:
-    browser = Browser(chrome)
-    browser.driver.get("about:blank")
-    browser.errors()
-    browser.requests()
-    yield browser
-    browser.driver.get("about:blank")
+def chrome(chromium: Any) -> Iterator[Any]:
+    """The driver, with an empty page of the usual size and colours, and nothing in its logs."""
+    chromium.get("about:blank")
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    chromium.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    yield chromium
+    chromium.get("about:blank")
+
+
+@pytest.fixture
+def browser(chrome: Any) -> Browser:
+    return Browser(chrome)

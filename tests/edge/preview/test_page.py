@@ -118,6 +118,7 @@ def test_it_reconnects_when_heartbeats_stop(browser, serve, monkeypatch):
     browser.open(preview.url)
     browser.sees(lambda: browser.text("status").startswith("waiting"), "it waits for the camera")
     opened = browser.run("return connectedAt")
+    browser.run("lastEventAt -= STALE")  # as if the time had passed
     browser.sees(lambda: browser.run("return connectedAt") > opened, "it has reconnected")
 
 
@@ -167,7 +168,8 @@ def test_the_camera_is_turned_off_and_on_by_keyboard_or_click(browser, serve, mo
     assert browser.errors() == []
 
 
-def test_a_hidden_page_disconnects(browser, serve):
+def test_a_hidden_page_disconnects(browser, serve, monkeypatch):
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.2)
     preview = serve()
     browser.open(preview.url)
     browser.sees(lambda: preview.has_viewers, "it is connected")

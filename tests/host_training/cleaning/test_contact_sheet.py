@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from pathlib import Path
 
 import cv2
@@ -21,9 +20,11 @@ from host_training.data.decisions import DROP, KEEP, RELABEL, SAME_AS, Decision
 from host_training.data.keypoints import MESH, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.source import Pixels
+from tests.support.broker import until
+
+pytest_plugins = ["tests.support.browsers"]
 
 GOLDEN = Path(__file__).parents[2] / "support" / "faces.npz"
-CHROME, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 NASTY = 'anna/"<b>&amp;</script><script>window.hacked=1</script>, 1.png'
 FILE = "faces.decisions.csv"
 
@@ -80,52 +81,21 @@ def html(page):
     return page.read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory):
-    """A browser, and the folder in which it saves."""
-    for needed in (CHROME, DRIVER):
-        if not needed.exists():
-            pytest.skip(f"{needed} is missing (Debian: sudo apt install chromium chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    saved = tmp_path_factory.mktemp("saved")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROME)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(saved)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    options.set_capability("unhandledPromptBehavior", "accept")
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    try:
-        yield driver, saved
-    finally:
-        driver.quit()
+@pytest.fixture
+def browser(chrome, page, tmp_path):
+    chrome.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    chrome.get(page.as_uri())
+    return chrome
 
 
 @pytest.fixture
-def browser(chrome, page):
-    driver, saved = chrome
-    for old in saved.iterdir():
-        old.unlink()
-    driver.get(page.as_uri())
-    return driver
-
-
-@pytest.fixture
-def save(browser, chrome):
+def save(browser, tmp_path):
     """Press the button; the decisions in the file that the browser saves."""
 
     def press():
-        _, folder = chrome
         browser.find_element("id", "save").click()
-        path = folder / FILE
-        end = time.monotonic() + 60
-        while not path.exists():
-            assert time.monotonic() < end, "the browser saved nothing"
-            time.sleep(0.05)
-        return path
+        until((tmp_path / FILE).exists, "the browser saves it")
+        return tmp_path / FILE
 
     return press
 

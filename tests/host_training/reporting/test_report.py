@@ -19,13 +19,12 @@ from host_training.data import parquet
 from host_training.data.keypoints import Table, take
 from host_training.reporting import card, report
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+pytest_plugins = ["tests.support.browsers"]
 
+if TYPE_CHECKING:
     from host_training.build import Origin
     from host_training.training.recipe import TrainSettings
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 FIGURES = {"accuracy": 0.7812, "accuracy_found": 0.79, "macro_f1": 0.6291, "ece": 0.0121}
@@ -511,32 +510,10 @@ def test_the_command_refuses_in_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from selenium import webdriver
-
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip(f"{CHROMIUM} and {DRIVER} are needed (Debian: apt install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
 @pytest.fixture
-def browser(chromium: Any, written: Path):
-    for log in ("browser", "performance"):
-        chromium.get_log(log)  # what was before does not count
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    chromium.get(written.as_uri())
-    return chromium
+def browser(chrome: Any, written: Path) -> Any:
+    chrome.get(written.as_uri())
+    return chrome
 
 
 def style(browser: Any, selector: str, name: str):
