@@ -30,10 +30,10 @@ def test_a_hot_processor_lowers_the_rate_and_a_cool_one_raises_it(pi5, here, cap
     here(pi5.root)
     caplog.set_level("INFO")
     sensors = Sensors(SETTINGS)
-    pi5.celsius(81)
+    pi5.temperature(81)
     sensors.step(100.0)
     assert (sensors.temperature_c, sensors.fps, sensors.full_rate) == (81, 12, False)
-    pi5.celsius(50)
+    pi5.temperature(50)
     sensors.step(200.0)
     assert (sensors.fps, sensors.full_rate) == (15, True)
     assert [record.getMessage() for record in caplog.records] == [
@@ -53,10 +53,10 @@ def test_throttling_by_the_firmware_is_named(pi5, here, caplog):
 
 def test_they_are_read_at_once_and_then_now_and_again(pi5, here):
     here(pi5.root)
-    pi5.celsius(50)
+    pi5.temperature(50)
     sensors = Sensors(SETTINGS)
     sensors.step(100.0)
-    pi5.celsius(60)
+    pi5.temperature(60)
     sensors.step(100.0 + READ_EVERY_S - 0.1)
     assert sensors.temperature_c == 50
     sensors.step(100.0 + READ_EVERY_S)
@@ -73,7 +73,7 @@ def test_where_there_are_none_the_rate_is_full(tmp_path, here):
 
 def test_other_limits_start_at_the_full_rate_and_the_same_ones_change_nothing(pi5, here):
     here(pi5.root)
-    pi5.celsius(81)
+    pi5.temperature(81)
     sensors = Sensors(SETTINGS)
     sensors.step(100.0)
     sensors.adopt(SETTINGS)
