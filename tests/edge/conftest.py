@@ -12,13 +12,18 @@ import pytest
 from edge.bundle import bundle as bundles
 from edge.bundle.locate import released
 from edge.camera.demo.camera import DemoCamera
+from edge.camera.demo.script import LOOP_S
 from edge.errors import ConfigError
+from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.face_mesh.models import MeshModels, cache_folder, find
-from edge.settings import CameraSettings
+from edge.settings import CameraSettings, MeshSettings
 from edge.values import Frame
+from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from edge.values import Face, Reading
 
 REPOSITORY = Path(__file__).parents[2]
 MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" / "data" / "media"))
@@ -28,7 +33,6 @@ INTERPRETER = (
     "face_mesh/",
     "classifier/",
     "bundle/test_bundle.py",
-    "bundle/test_trial.py",
     "daemon/test_pipeline.py",
 )
 """Rooms and files whose tests are marked `interpreter`: models and arrays are their matter."""
@@ -83,3 +87,14 @@ def demo() -> Callable[[float, float, float], Iterator[Frame]]:
             yield Frame(camera.draw(at), at)
 
     return frames
+
+
+@pytest.fixture(scope="session")
+def demo_readings(models, demo) -> list[tuple[float, Sequence[Face], Sequence[Reading]]]:
+    """A round of the demo, 15 frames a second: when each was, the faces on it, and what the fused bundle reads."""
+    mesh, classifier = LiteRTFaceMesh(MeshSettings(), models), bundles.load(FUSED_BUNDLE).classifier
+    found = []
+    for frame in demo(0, LOOP_S):
+        faces = mesh.process(frame)
+        found.append((frame.captured_at, faces, classifier.read(faces, frame.rgb)))
+    return found

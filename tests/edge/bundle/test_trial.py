@@ -48,6 +48,7 @@ def current(root: Path) -> str:
     return str((root / "current").readlink())
 
 
+@pytest.mark.interpreter
 def test_a_bundle_that_is_much_slower_is_refused(store, root, slow):
     store.install(FUSED_BUNDLE)
     before = current(root)
@@ -77,6 +78,7 @@ def test_without_a_trial_and_without_one_to_compare_with_it_may_be_as_slow_as_it
     assert current(root) == "crop_slow"
 
 
+@pytest.mark.interpreter
 @pytest.mark.parametrize("beside", [FUSED_BUNDLE, LANDMARK_BUNDLE], ids=["fused", "landmarks"])
 def test_a_bundle_keeps_up_with_itself_and_with_one_that_has_more_to_do(models, beside):
     trial.try_out(LANDMARK_BUNDLE, seconds=SECONDS, mesh=models.folder, beside=beside)

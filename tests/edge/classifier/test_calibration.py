@@ -120,11 +120,9 @@ def test_who_speaks_all_the_time_is_refused(play):
 
 
 @pytest.mark.parametrize("start", [0, 4, 11])
-def test_the_demo_never_rests_for_so_long(models, demo, start):
-    mesh = LiteRTFaceMesh(MeshSettings(), models)
-    frames = [
-        [seen(face.landmarks) for face in mesh.process(frame)] for frame in demo(start, start + CALIBRATION_S, FPS)
-    ]
+def test_the_demo_never_rests_for_so_long(demo_readings, start):
+    first = round(start * FPS)
+    frames = [[seen(face.landmarks) for face in faces] for _, faces, _ in demo_readings[first : first + FRAMES]]
     assert "keep a relaxed face" in refused(frames)
 
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 import pytest
 
 from edge.bundle import bundle as bundles
-from edge.camera.demo.script import LOOP_S
 from edge.expression import ExpressionMachine
-from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.settings import Settings
 from tests.support.released import FUSED_BUNDLE
 
 
 @pytest.fixture(scope="module")
-def story(models, demo):
+def story(demo_readings):
     """Second and change of everything that happens in one round of the demo."""
-    settings = Settings()
-    bundle = bundles.load(FUSED_BUNDLE)
-    mesh = LiteRTFaceMesh(settings.mesh, models)
-    machine = ExpressionMachine(bundle.labels, settings.expression)
-    changes = []
-    for frame in demo(0, LOOP_S):
-        changes += machine.step(bundle.classifier.read(mesh.process(frame), frame.rgb), frame.captured_at)
-    return changes
+    machine = ExpressionMachine(bundles.load(FUSED_BUNDLE).labels, Settings().expression)
+    return [change for at, _, readings in demo_readings for change in machine.step(readings, at)]
 
 
 def at(story, second: float) -> str | None:
