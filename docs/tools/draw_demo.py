@@ -29,6 +29,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.camera.demo.script import LOOP_S
+from edge.messages.topics import EVENT, Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 BROKER_PORT = 18831
 DEVICE = "livingroom"
+EVENTS = Namespace("emotion", DEVICE).path(EVENT)
 FPS = 10
 """Frames per second of the drawing, as many as the page is told of."""
 QUALITY = 45
@@ -136,7 +138,7 @@ def _subscribed() -> Iterator[list[tuple[float, str, dict[str, Any]]]]:
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", BROKER_PORT)
     client.loop_start()
-    client.subscribe(f"emotion/{DEVICE}/event", qos=2)
+    client.subscribe(EVENTS, qos=EVENT.qos)
     subscribed.wait(10)
     try:
         yield received
@@ -184,7 +186,7 @@ def _frame(moment: Moment, lines: dict[str, list[list[int]]], events: Sequence[E
     canvas[: PICTURE[1], : PICTURE[0]] = picture
     _side(canvas, moment.view)
     y = PICTURE[1] + MARGIN + 12
-    _text(canvas, f"$ mosquitto_sub -t 'emotion/{DEVICE}/event'", MARGIN, y, PALE, size=15)
+    _text(canvas, f"$ mosquitto_sub -t '{EVENTS}'", MARGIN, y, PALE, size=15)
     for row, event in enumerate(events[-ROWS:]):
         _event(canvas, y + 26 + ROW * row, event)
     return canvas

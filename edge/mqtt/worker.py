@@ -174,13 +174,13 @@ class Worker:
 
     def _serve(self, session: Session) -> None:
         """Deliver and receive until the connection ends, or until we end it."""
-        self._greet(session)
+        self._on_connected(session)
         while session.disconnect_reason is None and not self._done(session):
             self._publish_waiting(session)
             self._loop_once(LOOP_S)
             self._check_refusals(session)
         if session.disconnect_reason is None:
-            self._say_goodbye(session)
+            self._disconnect(session)
 
     def _loop_once(self, timeout_s: float) -> None:
         self.session.loop_once(timeout_s, self._wake_receiver.fileno())
@@ -191,7 +191,7 @@ class Worker:
     def _alive_for(self, limit_s: float) -> None:
         self._alive_until = self._clock() + limit_s
 
-    def _greet(self, session: Session) -> None:
+    def _on_connected(self, session: Session) -> None:
         """Start a connection with `online`, and with all that a broker may have forgotten."""
         down_s = self.reconnect.connected(self._clock())
         self._refused.clear()
@@ -252,7 +252,7 @@ class Worker:
         late = self._clock() > self._deliver_until
         return self._problem is not None or (self._stopping.is_set() and (delivered or late))
 
-    def _say_goodbye(self, session: Session) -> None:
+    def _disconnect(self, session: Session) -> None:
         """Publish `offline` and wait for its acknowledgement, or the broker has to publish the last will."""
         session.publish(Message(AVAILABILITY, OFFLINE, self._clock()))
         while session.disconnect_reason is None and AVAILABILITY in session.in_flight and self._clock() < self._stop_at:

@@ -1,0 +1,28 @@
+"""What the worker logs of a broker that lets it connect, and yet not do everything."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edge.mqtt.inbox import Inbox
+from edge.mqtt.publisher import Publisher
+from edge.settings import MqttSettings
+from tests.support.broker import until
+from tests.support.scripted_broker import ACCEPT_NEW, ScriptedBroker
+
+if TYPE_CHECKING:
+    import pytest
+
+NOT_AUTHORISED = 0x87
+
+
+def test_a_refused_subscription_is_logged_with_its_topic(caplog: pytest.LogCaptureFixture):
+    broker = ScriptedBroker(ACCEPT_NEW, suback=NOT_AUTHORISED)
+    publisher = Publisher(MqttSettings(url=broker.url, username="anna"), "dev", Inbox(time.monotonic))
+    publisher.start()
+    until(lambda: "does not let" in caplog.text, "the refusal is logged")
+    publisher.stop(0.2)
+    broker.close()
+    (line,) = [record.message for record in caplog.records if "does not let" in record.message]
+    assert line == f"{broker.url} does not let user 'anna' subscribe to emotion/dev/command/+ (Not authorized)"
