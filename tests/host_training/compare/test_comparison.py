@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from host_training.compare import boosted as boosted_module
 from host_training.compare import comparison
 from host_training.compare.baselines import logistic, majority
 from host_training.compare.boosted import boosted
@@ -14,6 +15,14 @@ from host_training.compare.ours import ours
 from host_training.data.labels import LABELS
 from host_training.data.votes import targets_of
 from host_training.errors import TableError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_trees():
+    """The rows are easy to tell apart, so boosting would get better and better until all its rounds are over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosted_module, "ROUNDS", 30)
+        yield
 
 
 def contenders(settings):
