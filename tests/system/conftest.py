@@ -1,4 +1,4 @@
-"""The test bed: containers that boot systemd, built once and booted afresh for each run of the tests."""
+"""The test bed: containers that boot systemd. They are built once, and booted afresh for each test run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bookworm() -> Iterator[Container]:
 
 def _booted(release: rootfs.Release) -> Iterator[Container]:
     if os.geteuid() != 0:
-        pytest.skip("not root: a container that boots systemd needs root")
+        pytest.skip("not root: containers that boot systemd need root")
     if missing := rootfs.missing_programs():
         pytest.skip(f"missing: apt install {' '.join(missing)}")
     container = Container(release)
@@ -42,7 +42,7 @@ def _booted(release: rootfs.Release) -> Iterator[Container]:
 
 @pytest.fixture(scope="session")
 def installed(trixie: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    """The product on trixie, installed by its own installer, with a broker of its own; its service may be stopped."""
+    """The product on trixie, installed by its own installer, with its own broker. The service may be stopped."""
     broker = Mosquitto(tmp_path_factory.mktemp("broker"))
     broker.start()
     device = Device(trixie, broker)

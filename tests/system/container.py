@@ -1,6 +1,6 @@
-"""A container that boots systemd, as far as that goes like a Raspberry Pi OS: systemd-nspawn, driven from Python.
+"""A container that boots systemd, as close to Raspberry Pi OS as possible: systemd-nspawn, controlled from Python.
 
-It shares the host's network and nothing else, and lives on a throw-away overlay over its template.
+It shares only the network with the host, and writes to a temporary overlay over its template.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HOST_HAS_SYSTEMD = Path("/run/systemd/system").is_dir()
 
 BOOT_S = 60.0
-"""For booting; it takes two seconds on an idle machine."""
+"""Maximum time for booting, s. On an idle machine it takes two."""
 
 _LAUNCH = """
 set -e
@@ -32,20 +32,20 @@ shift 2
 for group do shift; [ "$group" = -- ] && break; mkdir -p "$group"; echo $$ > "$group/cgroup.procs"; done
 exec "$@"
 """
-"""LOWER RUN GROUP... -- COMMAND...: in cgroups of its own, on an overlay that only this process tree sees."""
+"""LOWER RUN GROUP... -- COMMAND...: runs a command in its own cgroups, on an overlay visible to its processes only."""
 
 _INIT = """
 for hierarchy in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$hierarchy" 2>/dev/null || true; done
 exec /sbin/init
 """
-"""nspawn mounts the old cgroup controllers read-only; systemd needs them for MemoryMax= and DeviceAllow=."""
+"""Remounts the version 1 cgroup controllers, which nspawn mounts read-only: MemoryMax= and DeviceAllow= need them."""
 
 _HIERARCHIES = {
     **{name: name for name in ("memory", "pids", "devices", "cpu", "cpuacct", "blkio")},
     "name=systemd": "systemd",
     "": "unified",
 }
-"""Of cgroups, as /proc/self/cgroup names them, and where they are mounted below /sys/fs/cgroup."""
+"""Cgroup hierarchies: name in /proc/self/cgroup -> mount point below /sys/fs/cgroup."""
 
 _NUMBER = itertools.count(1)
 
@@ -53,7 +53,7 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Container:
-    """One container, which runs from `boot` to `close`."""
+    """A container, which runs from `boot` to `close`."""
 
     def __init__(self, release: rootfs.Release) -> None:
         self.release = release
@@ -64,14 +64,14 @@ class Container:
 
     @property
     def root(self) -> Path:
-        """The container's file system as the host sees it. An absolute symlink in it leads astray: see `read`."""
+        """The container's file system, seen from the host. Absolute symlinks in it don't work there: see `read`."""
         return Path(f"/proc/{self._init}/root")
 
     def boot(self) -> Self:
-        """Build the template if need be, and start systemd on a fresh overlay over it.
+        """Build the template if necessary, and start systemd on a fresh overlay.
 
         Raises:
-            RuntimeError: it does not come up; the message has the end of its console.
+            RuntimeError: it doesn't boot; the message contains the end of its console.
         """
         template = rootfs.built(self.release)
         self._folder = rootfs.new_run(self.release)
@@ -85,7 +85,7 @@ class Container:
                     *("sh", "-c", _LAUNCH, "launch", str(template), str(self._folder), *self._groups(), "--"),
                     *("systemd-nspawn", "--quiet", f"--directory={self._folder}/root", f"--machine={self.name}", *keep),
                     *("--register=no", "--hostname=raspberrypi", "--resolv-conf=copy-host", "--console=read-only"),
-                    # For IPAddressDeny=, which systemd does with a BPF program in the cgroup; and to ask for the clock.
+                    # IPAddressDeny= uses a BPF program in the cgroup; adjtimex reads the state of the clock.
                     *("--capability=CAP_BPF,CAP_NET_ADMIN", "--system-call-filter=bpf adjtimex clock_adjtime"),
                     "--kill-signal=SIGRTMIN+4",
                     *(f"--bind-ro={folder}" for folder in rootfs.pip_folders()),
@@ -99,10 +99,10 @@ class Container:
         return self
 
     def run(self, *argv: str | Path, check: bool = True, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run a command in all namespaces and the cgroups of the container's systemd.
+        """Run a command in the namespaces and cgroups of the container's systemd.
 
         Raises:
-            AssertionError: it failed and `check` is set; the message has its output.
+            AssertionError: it failed and `check` is set; the message contains its output.
             TimeoutExpired: it ran longer than timeout_s.
         """
         done = subprocess.run(
@@ -119,7 +119,7 @@ class Container:
         return done
 
     def push(self, source: Path, target: str) -> None:
-        """Copy a file or a folder of the host to a path in the container, over what is there."""
+        """Copy a file or a folder of the host to a path in the container, replacing existing files."""
         self.run("mkdir", "-p", str(Path(target).parent))
         subprocess.run(["cp", "-a", "--no-preserve=ownership", "-T", source, f"{self.root}{target}"], check=True)
 
@@ -128,7 +128,7 @@ class Container:
         return self.run("cat", path).stdout
 
     def close(self) -> None:
-        """Power off and forget all that was written."""
+        """Power off and delete the overlay."""
         if self._nspawn is None:
             return
         self._nspawn.send_signal(signal.SIGTERM)
@@ -141,11 +141,11 @@ class Container:
         shutil.rmtree(self._folder)
         for group in self._groups():
             for folder, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):  # whoever was in it is not quite gone yet
+                with contextlib.suppress(OSError):  # a process in it has not ended yet
                     Path(folder).rmdir()
 
     def _groups(self) -> list[str]:
-        """A cgroup for the container in each hierarchy, below our own; systemd on a host sees to that itself."""
+        """A cgroup for the container in each hierarchy, below our own. A host with systemd creates them itself."""
         if _HOST_HAS_SYSTEMD:
             return []
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
@@ -161,7 +161,7 @@ class Container:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         while time.monotonic() < deadline and self._nspawn.poll() is None:
             time.sleep(0.1)
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a process that has just ended
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a process may have just ended
                 names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children.read_text().split()}
                 self._init = next((int(pid) for pid, name in names.items() if name == "systemd"), 0)
             if self._init:
@@ -170,4 +170,4 @@ class Container:
                     return
         tail = (self._folder / "console").read_text(errors="replace")[-2000:]
         self.close()
-        raise RuntimeError(f"the container {self.name} does not boot:\n{tail}")
+        raise RuntimeError(f"the container {self.name} doesn't boot:\n{tail}")

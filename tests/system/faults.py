@@ -1,6 +1,7 @@
-"""Put into a release's environment by the tests of the service: parts of the daemon that hang when a file says so.
+"""Fault injection for the tests of the service: parts of the daemon hang while a file exists.
 
-A .pth file imports this when Python starts; each module is changed when the daemon itself has imported it.
+The tests install it into the environment of a release. A .pth file imports it when Python starts; it patches each
+module after the daemon has imported it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ FAULTS = {
     "edge.mqtt.session": ("Session", "loop_once", "/run/publisher-hangs"),
     "picamera2.picamera2": ("Picamera2", "close", "/run/camera-close-hangs"),
 }
-"""Module to class, method, and the file that makes it hang."""
+"""Module -> class, method, and the file that makes the method hang."""
 
 
 class Faults(importlib.abc.MetaPathFinder):
-    """Finds the modules above where they are, and changes them once they are loaded."""
+    """Patches the modules of `FAULTS` after they are loaded."""
 
     def find_spec(self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None) -> ModuleSpec | None:
         """See importlib.abc.MetaPathFinder."""
@@ -40,14 +41,14 @@ class Faults(importlib.abc.MetaPathFinder):
 
         def load_with_fault(module: ModuleType) -> None:
             load(module)
-            may_hang(getattr(module, fault[0]), fault[1], Path(fault[2]))
+            make_hang(getattr(module, fault[0]), fault[1], Path(fault[2]))
 
         spec.loader.exec_module = load_with_fault
         return spec
 
 
-def may_hang(owner: type, name: str, file: Path) -> None:
-    """Let a method hang while the file is there."""
+def make_hang(owner: type, name: str, file: Path) -> None:
+    """Make a method hang while the file exists."""
     method = getattr(owner, name)
 
     def hanging(*arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Devices that a workstation reaches over ssh, each a container, and the playbooks that are run on them."""
+"""Containers as devices that a workstation reaches over ssh, and the playbooks that run on them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tests.support.broker import Mosquitto
     from tests.system.container import Container
 
-BIN = REPOSITORY / ".venv" / "deploy" / "bin"
-"""Of the workstation: `make test-fleet` makes it."""
+BIN = REPOSITORY / ".venv" / "test" / "bin"
+"""Programs of the workstation, from the environment of `make test-fleet`."""
 
 USER = "pi"
 
@@ -30,20 +30,20 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a playbook says in the end."""
+    """The result of a playbook."""
 
     status: int
     text: str
-    """All that it printed."""
+    """Its output."""
 
     @property
     def words(self) -> dict[str, str]:
-        """Device to how it ended: the table in the end."""
+        """Outcome by device, from the summary."""
         return {found["host"]: found["word"] for found in self._lines()}
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Device to why."""
+        """Reason by device, from the summary."""
         return {found["host"]: found["why"] for found in self._lines()}
 
     @property
@@ -57,22 +57,22 @@ class Outcome:
 
 @dataclass
 class Fleet:
-    """A workstation with its devices, an inventory and a broker."""
+    """A workstation with devices, an inventory and a broker."""
 
     folder: Path
     broker: Mosquitto
     devices: dict[str, Container] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
-    """Of all devices."""
+    """Inventory variables of all devices."""
     of_device: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of one."""
+    """Inventory variables by device."""
 
     def __post_init__(self) -> None:
         self.key = self.folder / "ssh-key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
 
     def join(self, name: str, container: Container) -> None:
-        """Let a container be reached over ssh, by a user who may use sudo, as on a Pi."""
+        """Add a container that is reachable over ssh, with a user who may use sudo, as on a Pi."""
         run = container.run
         run("useradd", "--create-home", "--shell=/bin/bash", "--password=*", USER)
         run("install", "--directory", f"--owner={USER}", "--mode=700", f"/home/{USER}/.ssh")
@@ -99,10 +99,10 @@ class Fleet:
         )
 
     def disconnect(self, name: str) -> None:
-        """Nobody answers there any more."""
+        """Make the device unreachable."""
         device = self.devices[name]
         device.run("systemctl", "stop", "testbed-sshd.service")
-        # A session is no part of the service, and the next command would go through it.
+        # A session outlives the service, and ssh would reuse it for the next command.
         device.run("loginctl", "terminate-user", USER, check=False)
 
     def play(self, book: str, *arguments: str, only: str = "", **environment: str) -> Outcome:
@@ -115,7 +115,7 @@ class Fleet:
         )
 
     def run(self, *argv: str | Path, **environment: str) -> Outcome:
-        """Run a command of the workstation in the checkout."""
+        """Run a command on the workstation, in the checkout."""
         done = subprocess.run(
             argv,
             cwd=REPOSITORY,
@@ -130,7 +130,7 @@ class Fleet:
         return Outcome(done.returncode, done.stdout)
 
     def inventory(self) -> Path:
-        """Write the inventory; JSON is YAML."""
+        """Write the inventory. JSON is valid YAML."""
         common = {
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": "-oUserKnownHostsFile=/dev/null",

@@ -1,4 +1,4 @@
-"""Tries what the service must and must not be able to do, from inside its sandbox; prints the answers as JSON."""
+"""Runs in the sandbox of the service, tries what it must and must not be able to do, and prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *arguments: object) -> None:
-    """A function of the C library that tells of failure by -1."""
+    """Call a function of the C library that returns -1 on failure."""
     if getattr(libc, name)(*arguments) < 0:
         raise OSError(ctypes.get_errno(), name)
 
@@ -46,24 +46,24 @@ state, credentials = Path(os.environ["STATE_DIRECTORY"]), Path(os.environ["CREDE
 answers = {
     "connect to the broker": answer(lambda: connect(sys.argv[1])),
     "connect to another address": answer(lambda: connect(sys.argv[2])),
-    "write to its state": answer(lambda: (state / "probe").write_text("")),
-    "write to its home": answer(lambda: (Path.home() / "probe").write_text("")),
+    "write to its state directory": answer(lambda: (state / "probe").write_text("")),
+    "write to its home directory": answer(lambda: (Path.home() / "probe").write_text("")),
     "write to /tmp": answer(lambda: Path("/tmp/probe").write_text("")),  # noqa: S108  a private one
     "write to /etc": answer(lambda: Path("/etc/probe").write_text("")),
     "write to the models": answer(lambda: Path("/var/lib/emotion-edge/models/probe").write_text("")),
     "write to its release": answer(lambda: Path("/opt/emotion-edge/current/probe").write_text("")),
     "read /root": answer(lambda: list(Path("/root").iterdir())),
     "read the password": answer((credentials / "mqtt-password").read_text),
-    "read the password where it comes from": answer(lambda: Path("/etc/emotion-edge/mqtt-password").read_text()),
-    "open a device of the camera": answer(lambda: os.open("/dev/udmabuf", os.O_RDWR)),
+    "read the file of the password": answer(lambda: Path("/etc/emotion-edge/mqtt-password").read_text()),
+    "open a camera device": answer(lambda: os.open("/dev/udmabuf", os.O_RDWR)),
     "open a device of another group": answer(lambda: os.open("/dev/of-root", os.O_RDWR)),
     "open another device": answer(lambda: os.open("/dev/probe", os.O_RDWR)),
-    "ask whether the clock is set": answer(lambda: call("adjtimex", ctypes.create_string_buffer(256))),
+    "read the state of the clock": answer(lambda: call("adjtimex", ctypes.create_string_buffer(256))),
     "set the clock": answer(lambda: time.clock_settime(time.CLOCK_REALTIME, time.time())),
-    "make memory that can be written and run": answer(
+    "map memory that is writable and executable": answer(
         lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)
     ),
-    "make a user namespace": answer(lambda: call("unshare", CLONE_NEWUSER)),
+    "create a user namespace": answer(lambda: call("unshare", CLONE_NEWUSER)),
     "mount": answer(lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None)),
 }
 print(json.dumps(answers))

@@ -1,7 +1,7 @@
-"""Builds the roots of the test bed: Debian as Raspberry Pi OS has it, once each, into the cache.
+"""Builds the root file systems of the test bed, Debian as in Raspberry Pi OS, once each, into the cache.
 
-The trixie one has a camera: libcamera's virtual pipeline under unmodified Picamera2, with pictures of the demo.
-On a Pi, python3-picamera2 comes from Raspberry Pi's own archive; here a small local archive takes its place.
+Trixie has a camera: libcamera's virtual pipeline under unmodified Picamera2, with pictures of the demo. On a Pi,
+python3-picamera2 comes from Raspberry Pi's own archive; here it comes from a small local archive.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ GLUE = Path(__file__).parent / "glue"
 DEMO = Path(__file__).parents[2] / "edge" / "camera" / "demo"
 
 PROGRAMS = {"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "gcc": "gcc libc6-dev"}
-"""What the host needs, and the Debian packages that have it."""
+"""Programs that the host needs -> their Debian packages."""
 
 PICTURE_TIMES = [0.5 + i / 7.5 for i in range(75)]
-"""s into the demo, of the pictures before the virtual camera: happiness, neutral and surprise, over and over.
+"""Times in the demo, s, of the pictures that the virtual camera shows: happiness, neutral and surprise in turn.
 
 libcamera shows each picture for four frames, so that 30 frames/s play them at the speed of the demo.
 """
@@ -46,12 +46,12 @@ libcamera shows each picture for four frames, so that 30 frames/s play them at t
 PICAMERA2 = "0.3.38"
 
 PIP_PLACES = ("index-url", "extra-index-url", "find-links")
-"""Settings of pip that say where packages are; folders among them are mounted into the container."""
+"""pip settings that locate packages. Folders among their values are mounted into the container."""
 PIP_VALUES = ("no-index", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
-"""Settings of pip that are plain values, and hold in any root."""
+"""pip settings with plain values, which are valid in any root."""
 PIP_FILES = {"cert": "etc/ssl/certs/ca-certificates.crt", "client-cert": "etc/ssl/pip-client.pem"}
-"""Settings of pip that name a file, and where it is copied to in the root. Whatever else the host sets,
-such as a constraint, a cache or a target, concerns the host alone."""
+"""pip settings that name a file -> its path in the root. All other settings of the host, such as a constraint, a cache
+or a target, are ignored."""
 
 _COMPILE = """
 apt-get -qq update
@@ -63,7 +63,7 @@ pip install -qq --no-deps --no-compile --root-user-action=ignore --target=/modul
 
 @dataclass(frozen=True)
 class Release:
-    """One Debian."""
+    """A Debian release."""
 
     name: str
     packages: tuple[str, ...]
@@ -71,14 +71,14 @@ class Release:
 
     @property
     def key(self) -> str:
-        """Changes with everything that the root is made from."""
+        """Digest of everything that determines the root."""
         recipe = [Path(__file__), *sorted(GLUE.glob("*.*")), *sorted(DEMO.glob("*.py"))]
         content = b"".join(path.read_bytes() for path in recipe) + repr(sorted(pip_settings().items())).encode()
         return hashlib.sha256(content).hexdigest()[:12]
 
     @property
     def template(self) -> Path:
-        """Where the finished root lies; it is never booted itself."""
+        """Path of the finished root, which is never booted itself."""
         return CACHE / self.name / self.key
 
 
@@ -111,20 +111,20 @@ def missing_programs() -> list[str]:
 
 
 def built(release: Release) -> Path:
-    """The template of a release, built if it is not there yet.
+    """The template of a release. Builds it if it doesn't exist.
 
     Raises:
-        RuntimeError: a step failed; the message has its output.
+        RuntimeError: a step failed; the message contains its output.
     """
     template = release.template
-    with _alone(release):
+    with _locked(release):
         _tidy(release)
         if not template.exists():
             started = time.monotonic()
             with tempfile.TemporaryDirectory(dir=CACHE / release.name, prefix="building-") as unfinished:
                 root = Path(unfinished) / "root"
                 _build(release, root)
-                # The last step: a root that is there is whole.
+                # Renaming is the last step, so that an existing root is complete.
                 root.rename(template)
             _say(release, f"done in {time.monotonic() - started:.0f} s: {template}")
     return template
@@ -136,7 +136,7 @@ def new_run(release: Release) -> Path:
 
 
 def _tidy(release: Release) -> None:
-    """Remove what a killed process left, and the templates of older recipes if no container stands on them."""
+    """Remove the remains of killed processes, and templates of older recipes that no container uses."""
     folder = CACHE / release.name
     for run in folder.glob("run-*"):
         if not Path("/proc", run.name.split("-")[1]).exists():
@@ -149,8 +149,8 @@ def _tidy(release: Release) -> None:
 
 
 @contextmanager
-def _alone(release: Release) -> Iterator[None]:
-    """Let another process that builds the same root finish first."""
+def _locked(release: Release) -> Iterator[None]:
+    """Wait for another process that builds the same root."""
     folder = CACHE / release.name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -161,10 +161,9 @@ def _alone(release: Release) -> Iterator[None]:
 def _build(release: Release, root: Path) -> None:
     _say(release, "installing Debian")
     _debian(release, root)
-    _say(release, "settings of this machine for pip")
-    _pip_of_the_host(root)
-    # Nobody logs in, nothing is mounted, and no timer shall wake up in the middle of a test. Port 22 is the host's: who
-    # needs sshd starts it on another.
+    _say(release, "configuring pip as on this machine")
+    _configure_pip(root)
+    # No logins, and no timers that start during a test. Port 22 belongs to the host; tests start sshd on another.
     for unit in (
         *("console-getty.service", "getty@.service", "apt-daily.timer", "apt-daily-upgrade.timer"),
         *("ssh.service", "ssh.socket"),
@@ -203,7 +202,7 @@ def _debian(release: Release, root: Path) -> None:
 
 @functools.cache
 def pip_settings() -> dict[str, str]:
-    """The pip settings of this machine that a container can use, wherever they were made."""
+    """The pip settings of this machine that a container can use, from files and variables."""
     listed = _run(sys.executable, "-m", "pip", "config", "list").splitlines()
     pairs = [line.partition("=") for line in listed]
     found = {name.rpartition(".")[2]: str(ast.literal_eval(value)) for name, _, value in pairs}
@@ -211,15 +210,15 @@ def pip_settings() -> dict[str, str]:
 
 
 def pip_folders() -> list[Path]:
-    """Folders of packages on this machine that its pip settings name; the container sees them, read-only."""
+    """Package folders on this machine that its pip settings name. The container gets them read-only."""
     words = [word for name in PIP_PLACES for word in pip_settings().get(name, "").split()]
     paths = [Path(word.removeprefix("file://")) for word in words if word.startswith(("file:///", "/"))]
-    # The pages of a simple index point to files beside it.
+    # The pages of a simple index link to files in the folder next to it.
     return sorted({path.parent if path.name == "simple" else path for path in paths if path.is_dir()})
 
 
-def _pip_of_the_host(root: Path) -> None:
-    """Let pip in the container find packages as it does on this machine: mirrors, local folders, certificates."""
+def _configure_pip(root: Path) -> None:
+    """Configure pip in the container as on this machine: mirrors, local folders, certificates."""
     settings = dict(pip_settings())
     for name, target in PIP_FILES.items():
         if name in settings:
@@ -230,9 +229,9 @@ def _pip_of_the_host(root: Path) -> None:
 
 
 def _archive(root: Path) -> None:
-    """Make and install a package python3-picamera2, with what Debian lacks of its dependencies.
+    """Make and install a package python3-picamera2, with the dependencies that Debian lacks.
 
-    PiDNG has to be compiled. The compiler is installed into a volatile copy of the root: a Pi has none.
+    PiDNG has to be compiled. The compiler is installed into a volatile copy of the root, because a Pi has none.
     """
     archive = root / "opt/archive"
     archive.mkdir()
@@ -269,7 +268,7 @@ def _archive(root: Path) -> None:
 def _virtual_camera(root: Path) -> None:
     library = root / "usr/local/lib/fake_dma_heap.so"
     _run("gcc", "-O2", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, GLUE / "fake_dma_heap.c")
-    # For the service and for whatever is called by hand alike.
+    # For the service and for other commands.
     (root / "etc/ld.so.preload").write_text(f"/{library.relative_to(root)}\n")
     configuration = root / "usr/share/libcamera/pipeline/virtual"
     configuration.mkdir(parents=True, exist_ok=True)
@@ -278,13 +277,13 @@ def _virtual_camera(root: Path) -> None:
     pictures.mkdir()
     demo = DemoCamera(CameraSettings())
     for number, seconds in enumerate(PICTURE_TIMES):
-        # The virtual pipeline hands on the levels of a JPEG, 0 to 255, as those of video, which are 16 to 235.
+        # The virtual pipeline passes on the levels of a JPEG, 0 to 255, as video levels, which are 16 to 235.
         levels = 16 + demo.draw(seconds)[..., ::-1] * (219 / 255)
         cv2.imwrite(str(pictures / f"{number}.jpg"), levels.round().astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 def inside(root: Path, *command: str, options: Sequence[str] = ()) -> str:
-    """Run a command in a root that is not booted, and give what it printed."""
+    """Run a command in a root that is not booted, and return its output."""
     shared = [f"--bind-ro={folder}" for folder in pip_folders()]
     return _run(
         *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--resolv-conf=copy-host"),

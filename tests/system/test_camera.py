@@ -1,4 +1,4 @@
-"""Real Picamera2 on a virtual camera that shows the demo: do the right pictures come, at the right time?"""
+"""Real Picamera2 on a virtual camera that shows the demo: it delivers the right pictures at the right times."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from edge.camera import open_camera
 from edge.settings import CameraSettings
 
 camera = open_camera(CameraSettings(**json.loads(sys.argv[1])))
-camera.read(1)  # the first has waited for us
-began, frames, looked_at = time.monotonic(), [], []
+camera.read(1)  # the first frame is old
+frames, read_at = [], []
 while len(frames) < int(sys.argv[2]):
     frames.append(camera.read(1))
-    looked_at.append(time.monotonic())
+    read_at.append(time.monotonic())
 camera.close()
 np.savez("/tmp/seen.npz", rgb=[f.rgb for f in frames[:20]], captured_at=[f.captured_at for f in frames],
-         looked_at=looked_at)
+         read_at=read_at)
 print(camera.name, camera.dropped)
 """
 
@@ -61,7 +61,7 @@ camera = open_lasting_camera(CameraSettings(source="picamera2"))
 frame = camera.read(1)
 silent.touch()
 last = time.monotonic()
-while camera._camera is not None:  # lost, and not open again
+while camera._camera is not None:  # until it is lost
     if camera.read(0.1) is not None:
         last = time.monotonic()
 lost = time.monotonic()
@@ -73,8 +73,8 @@ camera.close()
 """
 
 
-def seen(device: Device, frames: int, **settings: Any) -> dict[str, np.ndarray]:
-    """What came from the camera: the pictures, when they were taken, and when we had them."""
+def recorded(device: Device, frames: int, **settings: Any) -> dict[str, np.ndarray]:
+    """Frames of the camera: pictures, capture times and read times."""
     device.python(WATCH, json.dumps({"source": "picamera2", **settings}), str(frames))
     with np.load(io.BytesIO((device.container.root / "tmp/seen.npz").read_bytes())) as file:
         return dict(file)
@@ -87,57 +87,57 @@ def pictures() -> np.ndarray:
     return np.stack([demo.draw(seconds) for seconds in PICTURE_TIMES])
 
 
-def farthest(rgb: np.ndarray, pictures: np.ndarray) -> float:
-    """Mean distance per value of each of some pictures to the one of the demo that it is; the worst."""
+def max_difference(rgb: np.ndarray, pictures: np.ndarray) -> float:
+    """Mean absolute difference of each picture to the closest one of the demo; the largest of these."""
     small = pictures[:, ::4, ::4].astype(np.int16)
     return max(float(np.abs(small - picture[::4, ::4]).mean((1, 2, 3)).min()) for picture in rgb.astype(np.int16))
 
 
-def test_the_pictures_are_those_before_the_camera(installed: Device, pictures: np.ndarray):
-    rgb = seen(installed, 20)["rgb"]
+def test_the_pictures_are_those_of_the_demo(installed: Device, pictures: np.ndarray):
+    rgb = recorded(installed, 20)["rgb"]
     assert rgb.shape == (20, 480, 640, 3)
-    assert farthest(rgb, pictures) < 3
-    assert farthest(rgb[..., ::-1], pictures) > 10  # red and blue exchanged would be noticed
+    assert max_difference(rgb, pictures) < 3
+    assert max_difference(rgb[..., ::-1], pictures) > 10  # swapped red and blue are detected
 
 
 def test_a_smaller_picture_is_scaled_by_the_camera(installed: Device, pictures: np.ndarray):
-    rgb = seen(installed, 5, width=320, height=240)["rgb"]
+    rgb = recorded(installed, 5, width=320, height=240)["rgb"]
     assert rgb.shape == (5, 240, 320, 3)
-    assert farthest(rgb.repeat(2, axis=1).repeat(2, axis=2), pictures) < 4
+    assert max_difference(rgb.repeat(2, axis=1).repeat(2, axis=2), pictures) < 4
 
 
 def test_a_camera_on_its_side(installed: Device, pictures: np.ndarray):
-    rgb = seen(installed, 5, rotation=90)["rgb"]
+    rgb = recorded(installed, 5, rotation=90)["rgb"]
     assert rgb.shape == (5, 640, 480, 3)
-    # What was turned clockwise, turned back.
-    assert farthest(np.rot90(rgb, 1, axes=(1, 2)), pictures) < 3
+    # Turned clockwise by the camera, and back here.
+    assert max_difference(np.rot90(rgb, 1, axes=(1, 2)), pictures) < 3
 
 
 def test_a_mirrored_picture(installed: Device, pictures: np.ndarray):
-    assert farthest(seen(installed, 5, flip="horizontal")["rgb"][:, :, ::-1], pictures) < 3
+    assert max_difference(recorded(installed, 5, flip="horizontal")["rgb"][:, :, ::-1], pictures) < 3
 
 
 @pytest.mark.parametrize("fps", [10.0, 25.0])
 def test_the_sensor_delivers_at_the_rate_of_the_settings(installed: Device, fps: float):
-    taken = seen(installed, 40, fps=fps)["captured_at"]
+    taken = recorded(installed, 40, fps=fps)["captured_at"]
     assert np.diff(taken).mean() == pytest.approx(1 / fps, rel=0.1)
 
 
-def test_frame_times_are_the_sensors_and_on_our_clock(installed: Device):
-    found = seen(installed, 40)
+def test_frame_times_are_those_of_the_sensor_on_the_monotonic_clock(installed: Device):
+    found = recorded(installed, 40)
     assert (np.diff(found["captured_at"]) > 0).all()
-    ages = found["looked_at"] - found["captured_at"]
+    ages = found["read_at"] - found["captured_at"]
     assert ages.min() > 0
     assert np.median(ages) < 0.1
 
 
-def test_a_reader_that_is_slow_sees_the_newest_frame(installed: Device):
+def test_a_slow_reader_gets_the_newest_frame(installed: Device):
     camera, dropped, later_s = installed.python(SLOW).split()
     assert camera == "picamera2:0"
-    assert float(later_s) > int(dropped) / 31, "the newest picture, not the one that came next, at 30 frames/s"
+    assert float(later_s) > int(dropped) / 31, "the newest frame, not the next one, at 30 frames/s"
 
 
-def test_a_silent_camera_is_noticed_after_two_seconds_and_opened_again(installed: Device):
+def test_a_silent_camera_is_reopened_after_two_seconds(installed: Device):
     silent_s, reopened = installed.python(STALL).split()
     assert float(silent_s) > 1.9
     assert int(reopened) == 1

@@ -1,4 +1,4 @@
-"""Three devices from nothing to nothing, by the playbooks, over ssh; each test goes on where the one before ended."""
+"""The playbooks on three devices over ssh, from first deployment to removal. Each test builds on the one before."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HALL, KITCHEN, ATTIC = NAMES = ("hall", "kitchen", "attic")
-"""In the order of the inventory: the hall is the canary, and the others are the wave after it."""
-WORD = "correct horse"
-"""The password of the broker."""
+"""Devices in the order of the inventory: the hall is the canary, and the others are the next wave."""
+PASSWORD = "correct horse"  # noqa: S105 - of a broker that lives for a test
+"""Password of the broker."""
 MODELS = "/var/lib/emotion-edge/models"
 EVERYWHERE = "/opt /etc/emotion-edge /etc/systemd/system /var/lib /var/cache /usr/local/bin"
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three containers that have never seen the product, and a broker that wants a password."""
+    """Three fresh containers, and a broker with a password."""
     if os.geteuid() != 0:
-        pytest.skip("not root: a container that boots systemd needs root")
+        pytest.skip("not root: containers that boot systemd need root")
     if missing := rootfs.missing_programs():
         pytest.skip(f"missing: apt install {' '.join(missing)}")
     if not (BIN / "ansible-playbook").exists():
-        pytest.skip("no Ansible here: make test-fleet")
+        pytest.skip("Ansible is missing; run make test-fleet")
     folder = tmp_path_factory.mktemp("fleet")
     passwords = folder / "passwords"
     broker = Mosquitto(folder, settings=f"password_file {passwords}")
-    subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "cameras", WORD], check=True)
+    subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "cameras", PASSWORD], check=True)
     broker.start()
     fleet = Fleet(folder, broker)
     fleet.variables = {
         "emotion_edge_mqtt_url": broker.url,
         "emotion_edge_mqtt_username": "cameras",
-        "fleet_secrets": {"mqtt-password": WORD},
+        "fleet_secrets": {"mqtt-password": PASSWORD},
         "emotion_edge_mqtt_health_interval_s": 1,
         "emotion_edge_mqtt_retry_max_s": 1,
         "emotion_edge_camera_source": "picamera2",
@@ -61,7 +61,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     try:
         for name, container in zip(NAMES, containers, strict=True):
             fleet.join(name, container.boot())
-            # A device has no way to PyPI.
+            # Devices can't reach PyPI.
             Path(f"{container.root}/etc/pip.conf").write_text(
                 "[global]\nindex-url = http://127.0.0.1:9/\nretries = 0\n"
             )
@@ -74,7 +74,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whose bundles the fleet may be made to trust."""
+    """A signing key that the fleet can be made to trust."""
     file = tmp_path_factory.mktemp("keys") / "fleet.key"
     signing.new_key(file)
     return file
@@ -82,7 +82,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory, key: Path) -> dict[str, Path]:
-    """Model bundles, one newer than the other: each the checkout's under another name."""
+    """Copies of the released bundle under other names, each newer than the previous one."""
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for number, name in enumerate(("first", "second", "third", "fourth", "fifth")):
@@ -94,19 +94,19 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, key: Path) -> dict[str, Pa
     return found
 
 
-def says(fleet: Fleet, field: str = "model") -> dict[str, object]:
-    """What each device says of itself at the broker."""
+def reported(fleet: Fleet, field: str = "model") -> dict[str, object]:
+    """A field of the status of each device."""
     settings, password = fleet.folder / "status.toml", fleet.folder / "password"
     password.touch(0o600)
-    password.write_text(WORD)
+    password.write_text(PASSWORD)
     settings.write_text(f'[mqtt]\nurl = "{fleet.broker.url}"\nusername = "cameras"\npassword_file = "{password}"\n')
-    said = fleet.run(BIN / "emotion-edge", "status", "--json", "--config", settings)
-    rows = [json.loads(line) for line in said.text.splitlines() if line.startswith("{")]
+    output = fleet.run(BIN / "emotion-edge", "status", "--json", "--config", settings)
+    rows = [json.loads(line) for line in output.text.splitlines() if line.startswith("{")]
     return {row["device"]: row[field] for row in rows}
 
 
 def on_disk(fleet: Fleet, link: str = "current") -> dict[str, str]:
-    """Where a link to a bundle leads on each device."""
+    """Target of a link to a bundle on each device."""
     return {
         name: device.run("readlink", f"{MODELS}/{link}", check=False).stdout.strip()
         for name, device in fleet.devices.items()
@@ -114,58 +114,58 @@ def on_disk(fleet: Fleet, link: str = "current") -> dict[str, str]:
 
 
 def listing(fleet: Fleet) -> dict[str, str]:
-    """Every file that the product could have, with its date."""
+    """All files that the product may have, with their times."""
     find = f"find {EVERYWHERE} -not -type d -printf '%p %m %u %l %T+\\n' | grep emotion-edge | grep -v /state | sort"
     return {name: device.run("sh", "-c", find, check=False).stdout for name, device in fleet.devices.items()}
 
 
 def processes(fleet: Fleet) -> dict[str, str]:
-    """Of the service on each device."""
+    """Process id of the service on each device."""
     return {
         name: device.run("systemctl", "show", UNIT, "--property=MainPID", "--value").stdout
         for name, device in fleet.devices.items()
     }
 
 
-def everyone(word: object) -> dict[str, object]:
-    return dict.fromkeys(NAMES, word)
+def all_devices(value: object) -> dict[str, object]:
+    return dict.fromkeys(NAMES, value)
 
 
-def test_a_check_says_what_would_be_done_and_does_nothing(fleet: Fleet):
+def test_check_reports_what_would_be_done_and_changes_nothing(fleet: Fleet):
     before = listing(fleet)
 
     done = fleet.play("deploy", "--check")
 
-    assert (done.status, done.words) == (0, everyone("would do")), done.text
+    assert (done.status, done.words) == (0, all_devices("would do")), done.text
     assert f"{HALL}: would do: service: starting" in done.text
     assert listing(fleet) == before
 
 
-def test_the_service_is_put_on_devices_that_have_no_way_to_pypi(fleet: Fleet):
+def test_the_service_is_installed_on_devices_that_cannot_reach_pypi(fleet: Fleet):
     done = fleet.play("deploy")
 
-    assert (done.status, done.words) == (0, everyone("done")), done.text
-    assert says(fleet, "online") == everyone(True)
+    assert (done.status, done.words) == (0, all_devices("done")), done.text
+    assert reported(fleet, "online") == all_devices(True)
 
 
-def test_settings_are_those_of_the_variables(fleet: Fleet):
+def test_the_settings_have_the_values_of_the_variables(fleet: Fleet):
     for name, device in fleet.devices.items():
         settings = device.read(SETTINGS)
         assert f'name = "{name}"' in settings
         assert f'url = "{fleet.broker.url}"' in settings
 
 
-def test_the_password_is_roots_alone_and_nowhere_else(fleet: Fleet):
+def test_only_root_can_read_the_password(fleet: Fleet):
     done = fleet.play("deploy", "--check", "-vvv", only=HALL)
 
     device = fleet.devices[HALL]
     assert device.run("stat", "--format=%a %U", "/etc/emotion-edge/mqtt-password").stdout.split() == ["600", "root"]
-    assert WORD not in done.text
+    assert PASSWORD not in done.text
     grep = (
         "grep",
         "-rlI",
         "--exclude=*.whl",
-        WORD,
+        PASSWORD,
         "/etc",
         "/home",
         "/var/cache/emotion-edge",
@@ -175,18 +175,18 @@ def test_the_password_is_roots_alone_and_nowhere_else(fleet: Fleet):
     assert found == ["/etc/emotion-edge/mqtt-password"]
 
 
-def test_a_second_time_nothing_is_changed(fleet: Fleet):
+def test_deploying_again_changes_nothing(fleet: Fleet):
     before, daemons = listing(fleet), processes(fleet)
 
     done = fleet.play("deploy")
 
-    assert (done.status, done.words) == (0, everyone("unchanged")), done.text
+    assert (done.status, done.words) == (0, all_devices("unchanged")), done.text
     assert done.nothing_changed
     assert listing(fleet) == before
     assert processes(fleet) == daemons
 
 
-def test_the_devices_can_be_named_without_an_inventory(fleet: Fleet):
+def test_devices_can_be_named_without_an_inventory(fleet: Fleet):
     settings = fleet.devices[HALL].read(SETTINGS)
     host = f"{USER}@127.0.0.1:{fleet.of_device[HALL]['ansible_port']}"
 
@@ -200,32 +200,32 @@ def test_the_devices_can_be_named_without_an_inventory(fleet: Fleet):
     assert fleet.devices[HALL].read(SETTINGS) == settings
 
 
-def test_a_setting_that_changes_is_told_written_and_read(fleet: Fleet):
+def test_a_changed_setting_is_reported_written_and_applied(fleet: Fleet):
     fleet.of_device[ATTIC]["emotion_edge_camera_fps"] = 4
     before = processes(fleet)
 
-    told = fleet.play("deploy", "--check", only=ATTIC)
+    check = fleet.play("deploy", "--check", only=ATTIC)
     done = fleet.play("deploy")
 
-    assert (told.status, told.words) == (0, {ATTIC: "would do"}), told.text
-    assert done.words == everyone("unchanged") | {ATTIC: "done"}, done.text
-    until(lambda: says(fleet, "target_fps") == {HALL: 5, KITCHEN: 5, ATTIC: 4}, "the new rate", 60)
+    assert (check.status, check.words) == (0, {ATTIC: "would do"}), check.text
+    assert done.words == all_devices("unchanged") | {ATTIC: "done"}, done.text
+    until(lambda: reported(fleet, "target_fps") == {HALL: 5, KITCHEN: 5, ATTIC: 4}, "the new rate applies", 60)
     assert {name for name, process in processes(fleet).items() if process != before[name]} == {ATTIC}
 
 
-def test_a_setting_that_does_not_exist_is_told_before_anything_is_changed(fleet: Fleet):
+def test_an_unknown_setting_is_reported_before_anything_is_changed(fleet: Fleet):
     before = listing(fleet)
     fleet.variables["emotion_edge_camera_fsp"] = 4
 
     done = fleet.play("deploy")
 
     del fleet.variables["emotion_edge_camera_fsp"]
-    assert (done.status, done.words) == (2, everyone("failed"))
+    assert (done.status, done.words) == (2, all_devices("failed"))
     assert done.reasons[HALL] == "unknown key 'fsp' in [camera]; did you mean 'fps'?"
     assert listing(fleet) == before
 
 
-def test_settings_that_were_made_by_hand_are_kept(fleet: Fleet):
+def test_settings_that_were_edited_by_hand_are_saved(fleet: Fleet):
     device = fleet.devices[ATTIC]
     by_hand = "# mine\n" + device.read(SETTINGS).partition("\n")[2]
     Path(f"{device.root}{SETTINGS}").write_text(by_hand)
@@ -241,21 +241,23 @@ def test_a_model_goes_to_the_canary_and_then_to_the_others_without_a_restart(fle
 
     done = fleet.play("deploy-model", BUNDLE=str(bundles["first"]))
 
-    assert (done.status, done.words) == (0, everyone("done")), done.text
-    assert on_disk(fleet) == says(fleet) == everyone("first")
+    assert (done.status, done.words) == (0, all_devices("done")), done.text
+    assert on_disk(fleet) == reported(fleet) == all_devices("first")
     order = re.findall(r"^  (\w+): model bundle", done.text, re.MULTILINE)
     assert order[0] == HALL
     assert processes(fleet) == daemons
 
 
-def test_a_model_that_is_there_is_left_alone(fleet: Fleet, bundles: dict[str, Path]):
+def test_an_installed_model_is_unchanged(fleet: Fleet, bundles: dict[str, Path]):
     done = fleet.play("deploy-model", BUNDLE=str(bundles["first"]))
 
-    assert (done.status, done.words) == (0, everyone("unchanged")), done.text
+    assert (done.status, done.words) == (0, all_devices("unchanged")), done.text
     assert done.nothing_changed
 
 
-def test_a_wave_with_a_device_that_refuses_the_model_goes_back(fleet: Fleet, bundles: dict[str, Path], tmp_path: Path):
+def test_a_wave_with_a_device_that_refuses_the_model_is_rolled_back(
+    fleet: Fleet, bundles: dict[str, Path], tmp_path: Path
+):
     signing.new_key(tmp_path / "other.key")
     fleet.devices[ATTIC].push(tmp_path / "other.key.pub", "/etc/emotion-edge/trusted-keys")
 
@@ -264,18 +266,18 @@ def test_a_wave_with_a_device_that_refuses_the_model_goes_back(fleet: Fleet, bun
     assert done.status == 2
     assert done.words == {HALL: "done", KITCHEN: "rolled back", ATTIC: "failed"}, done.text
     assert "trusted-keys" in done.reasons[ATTIC]
-    assert on_disk(fleet) == says(fleet) == {HALL: "second", KITCHEN: "first", ATTIC: "first"}
+    assert on_disk(fleet) == reported(fleet) == {HALL: "second", KITCHEN: "first", ATTIC: "first"}
 
 
-def test_a_failure_within_the_limit_leaves_the_others_what_was_asked(fleet: Fleet, bundles: dict[str, Path]):
+def test_a_failure_within_the_limit_does_not_affect_other_devices(fleet: Fleet, bundles: dict[str, Path]):
     done = fleet.play("deploy-model", "--extra-vars", "fleet_limit=50", BUNDLE=str(bundles["second"]))
 
     assert done.status == 2
     assert done.words == {HALL: "unchanged", KITCHEN: "done", ATTIC: "failed"}, done.text
-    assert on_disk(fleet) == says(fleet) == {HALL: "second", KITCHEN: "second", ATTIC: "first"}
+    assert on_disk(fleet) == reported(fleet) == {HALL: "second", KITCHEN: "second", ATTIC: "first"}
 
 
-def test_a_canary_that_fails_saves_the_others(fleet: Fleet, bundles: dict[str, Path]):
+def test_a_failing_canary_stops_the_rollout(fleet: Fleet, bundles: dict[str, Path]):
     fleet.devices[ATTIC].run("mv", "/etc/emotion-edge/trusted-keys", "/etc/emotion-edge/aside")
     fleet.devices[HALL].push(fleet.devices[ATTIC].root / "etc/emotion-edge/aside", "/etc/emotion-edge/trusted-keys")
 
@@ -284,13 +286,13 @@ def test_a_canary_that_fails_saves_the_others(fleet: Fleet, bundles: dict[str, P
     fleet.devices[HALL].run("rm", "/etc/emotion-edge/trusted-keys")
     assert done.status == 2
     assert done.words == {HALL: "failed", KITCHEN: "not tried", ATTIC: "not tried"}, done.text
-    assert on_disk(fleet) == says(fleet) == {HALL: "second", KITCHEN: "second", ATTIC: "first"}
+    assert on_disk(fleet) == reported(fleet) == {HALL: "second", KITCHEN: "second", ATTIC: "first"}
 
 
-def test_a_device_that_gets_slow_with_the_model_goes_back_to_what_it_had(fleet: Fleet, bundles: dict[str, Path]):
+def test_a_device_that_becomes_slow_is_rolled_back(fleet: Fleet, bundles: dict[str, Path]):
     device, over = fleet.devices[KITCHEN], threading.Event()
 
-    def be_slow_with_it() -> None:
+    def slow_down() -> None:
         """Stop the service for most of each second while the new bundle is the current one."""
         while not over.wait(0.2):
             if (device.root / MODELS[1:] / "current").readlink().name == "third":
@@ -298,7 +300,7 @@ def test_a_device_that_gets_slow_with_the_model_goes_back_to_what_it_had(fleet: 
                 over.wait(1)
                 device.run("systemctl", "kill", "--signal=CONT", UNIT)
 
-    slow = threading.Thread(target=be_slow_with_it)
+    slow = threading.Thread(target=slow_down)
     slow.start()
     done = fleet.play(
         "deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"])
@@ -309,10 +311,10 @@ def test_a_device_that_gets_slow_with_the_model_goes_back_to_what_it_had(fleet: 
     assert done.status == 2
     assert done.words == {HALL: "done", KITCHEN: "rolled back", ATTIC: "done"}, done.text
     assert "frames/s" in done.reasons[KITCHEN], done.text
-    assert on_disk(fleet) == says(fleet) == {HALL: "third", KITCHEN: "second", ATTIC: "third"}
+    assert on_disk(fleet) == reported(fleet) == {HALL: "third", KITCHEN: "second", ATTIC: "third"}
 
 
-def test_a_device_that_is_offline_is_told_and_caught_up_with(fleet: Fleet, bundles: dict[str, Path]):
+def test_an_offline_device_is_reported_and_updated_later(fleet: Fleet, bundles: dict[str, Path]):
     fleet.disconnect(ATTIC)
 
     without = fleet.play("deploy-model", BUNDLE=str(bundles["fourth"]))
@@ -324,62 +326,62 @@ def test_a_device_that_is_offline_is_told_and_caught_up_with(fleet: Fleet, bundl
     assert "Connection refused" in without.reasons[ATTIC]
     assert caught_up.status == 0
     assert caught_up.words == {HALL: "unchanged", KITCHEN: "unchanged", ATTIC: "done"}, caught_up.text
-    assert on_disk(fleet) == says(fleet) == everyone("fourth")
+    assert on_disk(fleet) == reported(fleet) == all_devices("fourth")
 
 
 def test_the_table_shows_the_fleet(fleet: Fleet):
     table, lines = fleet.play("status"), fleet.play("status", JSON="1")
 
     rows = {line.split()[0]: line for line in table.text.splitlines() if line.startswith(NAMES)}
-    said = [json.loads(line) for line in lines.text.splitlines() if line.startswith("{")]
+    status = [json.loads(line) for line in lines.text.splitlines() if line.startswith("{")]
     assert (table.status, lines.status) == (0, 0)
-    assert set(rows) == {row["device"] for row in said} == set(NAMES), table.text
+    assert set(rows) == {row["device"] for row in status} == set(NAMES), table.text
     assert all("fourth" in row for row in rows.values())
-    assert {(row["model"], row["online"]) for row in said} == {("fourth", True)}
+    assert {(row["model"], row["online"]) for row in status} == {("fourth", True)}
 
 
-def test_nothing_is_touched_while_nobody_could_judge_it(fleet: Fleet, bundles: dict[str, Path]):
+def test_nothing_is_changed_while_health_cannot_be_checked(fleet: Fleet, bundles: dict[str, Path]):
     fleet.broker.kill()
 
     done = fleet.play("deploy-model", BUNDLE=str(bundles["fifth"]))
 
     fleet.broker.start()
-    until(lambda: says(fleet, "online") == everyone(True), "all are back", 60)
-    assert (done.status, done.words) == (2, everyone("failed"))
+    until(lambda: reported(fleet, "online") == all_devices(True), "all are online", 60)
+    assert (done.status, done.words) == (2, all_devices("failed"))
     assert "health could not be checked" in done.reasons[HALL]
-    assert on_disk(fleet) == everyone("fourth")
+    assert on_disk(fleet) == all_devices("fourth")
 
 
-def test_a_second_model_runs_beside_the_one_in_use_until_it_is_ended(fleet: Fleet, bundles: dict[str, Path]):
-    begun = fleet.play("deploy-model", BUNDLE=str(bundles["fifth"]), SHADOW="1")
-    meanwhile = (says(fleet), says(fleet, "shadow"))
+def test_a_shadow_runs_until_it_is_turned_off(fleet: Fleet, bundles: dict[str, Path]):
+    started = fleet.play("deploy-model", BUNDLE=str(bundles["fifth"]), SHADOW="1")
+    meanwhile = (reported(fleet), reported(fleet, "shadow"))
     again = fleet.play("deploy-model", only=HALL, BUNDLE=str(bundles["fifth"]), SHADOW="1")
     ended = fleet.play("deploy-model", SHADOW="0")
 
-    assert (begun.status, begun.words) == (0, everyone("done")), begun.text
-    assert meanwhile == (everyone("fourth"), everyone("fifth"))
+    assert (started.status, started.words) == (0, all_devices("done")), started.text
+    assert meanwhile == (all_devices("fourth"), all_devices("fifth"))
     assert again.nothing_changed, again.text
-    assert (ended.status, ended.words) == (0, everyone("done")), ended.text
-    assert (says(fleet), says(fleet, "shadow")) == (everyone("fourth"), everyone(None))
+    assert (ended.status, ended.words) == (0, all_devices("done")), ended.text
+    assert (reported(fleet), reported(fleet, "shadow")) == (all_devices("fourth"), all_devices(None))
 
 
-def test_a_rollback_goes_to_the_model_before_or_to_the_one_named(fleet: Fleet):
+def test_a_rollback_returns_to_the_previous_or_a_named_model(fleet: Fleet):
     before = on_disk(fleet, "previous")
 
     back = fleet.play("rollback")
-    after = (on_disk(fleet), says(fleet))
+    after = (on_disk(fleet), reported(fleet))
     named = fleet.play("rollback", TO="fourth")
     nowhere = fleet.play("rollback", only=HALL, TO="nowhere")
 
-    assert (back.status, back.words) == (0, everyone("done")), back.text
+    assert (back.status, back.words) == (0, all_devices("done")), back.text
     assert after == (before, before)
-    assert (named.status, named.words) == (0, everyone("done")), named.text
-    assert on_disk(fleet) == says(fleet) == everyone("fourth")
+    assert (named.status, named.words) == (0, all_devices("done")), named.text
+    assert on_disk(fleet) == reported(fleet) == all_devices("fourth")
     assert (nowhere.status, nowhere.words) == (2, {HALL: "failed"})
     assert "there is no model bundle nowhere" in nowhere.reasons[HALL]
 
 
-def test_a_release_that_does_not_work_goes_back_to_the_one_before(fleet: Fleet):
+def test_a_failing_release_is_rolled_back(fleet: Fleet):
     settings, release = (
         fleet.devices[HALL].read(SETTINGS),
         fleet.devices[HALL].run("readlink", "/opt/emotion-edge/current"),
@@ -394,10 +396,10 @@ def test_a_release_that_does_not_work_goes_back_to_the_one_before(fleet: Fleet):
     assert "/dev/video9" in done.reasons[HALL]
     assert fleet.devices[HALL].read(SETTINGS) == settings
     assert fleet.devices[HALL].run("readlink", "/opt/emotion-edge/current").stdout == release.stdout
-    until(lambda: says(fleet, "online") == everyone(True), "it is back", 60)
+    until(lambda: reported(fleet, "online") == all_devices(True), "all are online", 60)
 
 
-def test_devices_that_trust_a_key_are_given_what_it_has_signed(fleet: Fleet, key: Path):
+def test_devices_with_trusted_keys_accept_only_signed_bundles(fleet: Fleet, key: Path):
     fleet.variables["fleet_files"] = {"trusted-keys": signing.public_file(key).read_text("utf-8")}
 
     signed, again = (fleet.play("deploy", only=HALL, KEY=str(key)) for _ in range(2))
@@ -410,25 +412,25 @@ def test_devices_that_trust_a_key_are_given_what_it_has_signed(fleet: Fleet, key
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "error"),
     [
-        (["deploy"], "no devices: say HOSTS=pi@livingroom.local, or INVENTORY=FILE"),
-        (["deploy", "HOSTS=pi@"], "HOSTS: 'pi@' is no device"),
-        (["deploy", "INVENTORY=/nowhere.yml"], "INVENTORY=/nowhere.yml: there is no such file"),
-        (["deploy-model", "HOSTS=pi@127.0.0.1:9", "BUNDLE=nowhere"], "nowhere: there is no such folder"),
+        (["deploy"], "no devices given; pass HOSTS=pi@livingroom.local or INVENTORY=FILE"),
+        (["deploy", "HOSTS=pi@"], "HOSTS: 'pi@' is not a device"),
+        (["deploy", "INVENTORY=/nowhere.yml"], "INVENTORY=/nowhere.yml: file not found"),
+        (["deploy-model", "HOSTS=pi@127.0.0.1:9", "BUNDLE=nowhere"], "nowhere: no such folder"),
         (["rollback", "HOSTS=pi@127.0.0.1:9"], "Connection refused"),
         (["rollback", "HOSTS=pi@device.invalid"], "device.invalid"),
     ],
 )
-def test_what_is_said_wrongly_is_told_in_a_line(fleet: Fleet, arguments: list[str], complaint: str):
+def test_wrong_arguments_are_reported(fleet: Fleet, arguments: list[str], error: str):
     done = fleet.run("make", *arguments)
 
     assert done.status == 2
-    assert complaint in done.text
+    assert error in done.text
     assert "Traceback" not in done.text
 
 
-def test_a_user_who_may_not_use_sudo_is_told_so(fleet: Fleet):
+def test_a_user_without_sudo_is_reported(fleet: Fleet):
     device = fleet.devices[HALL]
     device.run("mv", "/etc/sudoers.d/010_pi-nopasswd", "/root")
 
@@ -439,16 +441,16 @@ def test_a_user_who_may_not_use_sudo_is_told_so(fleet: Fleet):
     assert "--ask-become-pass" in done.reasons[HALL]
 
 
-def test_in_the_end_all_is_gone_but_the_settings(fleet: Fleet):
-    told = fleet.play("undeploy", "--check")
-    there = listing(fleet)[HALL]
+def test_undeploy_removes_everything_but_the_settings(fleet: Fleet):
+    check = fleet.play("undeploy", "--check")
+    before = listing(fleet)[HALL]
     done = fleet.play("undeploy")
 
-    assert told.words == everyone("would do"), told.text
-    assert "/opt/emotion-edge" in there
-    assert (done.status, done.words) == (0, everyone("done")), done.text
+    assert check.words == all_devices("would do"), check.text
+    assert "/opt/emotion-edge" in before
+    assert (done.status, done.words) == (0, all_devices("done")), done.text
     left = {line.split()[0] for text in listing(fleet).values() for line in text.splitlines()}
     assert {path for path in left if not path.startswith("/etc/emotion-edge")} == set()
     assert SETTINGS in left
-    assert says(fleet) == {}
+    assert reported(fleet) == {}
     assert fleet.play("undeploy").nothing_changed

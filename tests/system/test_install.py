@@ -1,4 +1,4 @@
-"""The installer, on a device that has never seen the product, until it is gone again."""
+"""The installer on a fresh device, from the first installation to the removal."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CURRENT, MODELS = "/opt/emotion-edge/current", "/var/lib/emotion-edge/models"
 BROKER = f"/etc/systemd/system/{UNIT}.d/broker.conf"
 
 OWN = ("/opt", "/etc", "/usr/local", "/var/lib/emotion-edge")
-"""Where the installer works."""
+"""Folders in which the installer writes."""
 EVERYWHERE = ("/boot", "/etc", "/home", "/mnt", "/opt", "/srv", "/usr", "/var/cache", "/var/lib", "/var/spool")
-"""Where something could be left."""
+"""Folders in which something could be left behind."""
 OF_SYSTEM = (
     "/var/lib/apt",
     "/var/lib/dpkg",
@@ -33,7 +33,7 @@ OF_SYSTEM = (
     "/var/cache/ldconfig",
     "/var/cache/debconf",
 )
-"""Books that Debian and systemd keep."""
+"""State of Debian and systemd."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Fresh:
 
     device: Device
     before: set[str]
-    """Its files before that."""
+    """Files before the installation."""
     packages: tuple[str, ...]
-    """Debian packages that it had not."""
-    said: str
-    """What the installer printed."""
+    """Debian packages that were missing."""
+    output: str
+    """Output of the installer."""
 
     def install(self, *arguments: str, status: int = 0) -> str:
-        """Run the installer; what it printed, and on failure its last word alone."""
+        """Run the installer and return its output, or its error message."""
         done = self.device.run(INSTALLER, *arguments, check=False, timeout_s=300)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stderr
@@ -64,18 +64,18 @@ class Fresh:
         return set(self.device.run("ls", "--almost-all", "/opt/emotion-edge/releases").stdout.split())
 
     def new_version(self, version: str) -> None:
-        """As a `git pull` would bring it."""
+        """Change the version in the checkout, as `git pull` would."""
         self.device.write(f"{CHECKOUT}/edge/__init__.py", f'"""The daemon."""\n\n__version__ = "{version}"\n')
 
     def restore(self, name: str) -> None:
-        """A file of the checkout, as it was."""
+        """Restore a file of the checkout."""
         self.device.container.push(REPOSITORY / name, f"{CHECKOUT}/{name}")
 
 
 @pytest.fixture(scope="module", params=[rootfs.TRIXIE, rootfs.BOOKWORM], ids=lambda release: release.name)
 def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
     if os.geteuid() != 0:
-        pytest.skip("not root: a container that boots systemd needs root")
+        pytest.skip("not root: containers that boot systemd need root")
     if missing := rootfs.missing_programs():
         pytest.skip(f"missing: apt install {' '.join(missing)}")
     camera = request.param.camera
@@ -89,8 +89,8 @@ def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         device.push_checkout()
         before = listing(device, *EVERYWHERE, times=False)
         device.set('username = "pi"\n', source="picamera2" if camera else "demo")
-        said = device.install()
-        yield Fresh(device, before, packages, said)
+        output = device.install()
+        yield Fresh(device, before, packages, output)
     finally:
         container.close()
         broker.kill()
@@ -101,22 +101,22 @@ def purge(device: Device, packages: tuple[str, ...]) -> None:
 
 
 def listing(device: Device, *folders: str, times: bool = True) -> set[str]:
-    """A line for each file: path, kind, mode, owner, size, where a link leads to; if asked for, when it was changed."""
+    """A line for each file: path, kind, mode, owner, size, target of a link and, with `times`, last change."""
     skipped = [word for folder in OF_SYSTEM for word in ("-path", folder, "-o")][:-1]
     when = " %T@" if times else ""
-    # The size of a folder is none of its content.
+    # The size of a folder says nothing about its content.
     kinds = ["-type", "d", "-printf", f"%p %y %m %u{when}\n", "-o", "-printf", f"%p %y %m %u %s %l{when}\n"]
     found = device.run("find", *folders, "-xdev", "(", *skipped, ")", "-prune", "-o", *kinds).stdout
     return {line for line in found.splitlines() if "__pycache__" not in line}
 
 
 def process(fresh: Fresh) -> str:
-    """Which daemon runs; a restart makes another of it."""
+    """Process id of the daemon, which a restart changes."""
     return fresh.device.show("MainPID") if fresh.device.is_ready() else "none"
 
 
 def allowed(fresh: Fresh) -> list[str]:
-    """The addresses of the drop-in."""
+    """The addresses that the drop-in allows."""
     lines = fresh.device.container.read(BROKER).splitlines()
     return [line.removeprefix("IPAddressAllow=") for line in lines if line.startswith("IPAddressAllow=")]
 
@@ -125,14 +125,14 @@ def test_a_fresh_installation_ends_with_the_service_running(fresh: Fresh):
     assert fresh.device.is_ready()
     assert fresh.device.show("UnitFileState") == "enabled"
     assert fresh.device.run("emotion-edge", "--version").stdout.startswith("emotion-edge ")
-    assert all(package in fresh.said for package in fresh.packages)
+    assert all(package in fresh.output for package in fresh.packages)
 
 
-def test_where_the_archive_has_no_picamera2_the_installer_says_so(fresh: Fresh):
-    assert ("not in this system's archive" in fresh.said) == ("python3-picamera2" not in fresh.packages)
+def test_the_installer_reports_an_archive_without_picamera2(fresh: Fresh):
+    assert ("not in this system's archive" in fresh.output) == ("python3-picamera2" not in fresh.packages)
 
 
-def test_a_user_may_look_but_not_into_the_password(fresh: Fresh):
+def test_other_users_may_read_everything_but_the_password(fresh: Fresh):
     as_user = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
     fresh.device.run(*as_user, "emotion-edge", "model", "verify", f"{MODELS}/current")
     fresh.device.run(*as_user, "cat", SETTINGS)
@@ -146,37 +146,37 @@ def test_numpy_is_the_distributions(fresh: Fresh):
     assert "/usr/lib/python3/dist-packages/numpy/" in without
 
 
-def test_the_library_of_systemd_is_the_distributions(fresh: Fresh):
+def test_python3_systemd_is_the_distributions(fresh: Fresh):
     assert "/usr/lib/python3/" in fresh.device.python("import systemd.daemon; print(systemd.daemon.__file__)")
 
 
-def test_no_compiler_is_there(fresh: Fresh):
+def test_no_compiler_is_installed(fresh: Fresh):
     assert fresh.device.run("which", "cc", "gcc", "c++", "g++", "clang", check=False).stdout == ""
 
 
-def test_running_it_again_changes_nothing_and_says_so(fresh: Fresh):
+def test_installing_again_changes_nothing(fresh: Fresh):
     before, daemon = listing(fresh.device, *OWN), process(fresh)
 
-    said = fresh.install()
+    output = fresh.install()
 
-    assert said.splitlines()[-1].endswith("nothing to do")
+    assert output.splitlines()[-1].endswith("nothing to do")
     assert listing(fresh.device, *OWN) == before
     assert process(fresh) == daemon != "none"
 
 
-def test_check_says_what_an_update_would_do_and_does_nothing(fresh: Fresh):
+def test_check_reports_what_an_update_would_do_and_changes_nothing(fresh: Fresh):
     before, daemon = listing(fresh.device, *OWN), process(fresh)
     fresh.new_version("0.9.0")
 
-    said = fresh.install("--check")
+    output = fresh.install("--check")
 
-    assert "would do: release 0.9.0-" in said
+    assert "would do: release 0.9.0-" in output
     assert listing(fresh.device, *OWN) == before
     assert process(fresh) == daemon != "none"
 
 
 @pytest.mark.parametrize("signal", ["INT", "KILL"])
-def test_an_update_that_is_cut_off_leaves_the_old_release_running(fresh: Fresh, signal: str):
+def test_an_interrupted_update_leaves_the_old_release_running(fresh: Fresh, signal: str):
     release, daemon = fresh.release(), process(fresh)
     fresh.new_version("0.9.1")
 
@@ -187,33 +187,33 @@ def test_an_update_that_is_cut_off_leaves_the_old_release_running(fresh: Fresh, 
     assert signal == "KILL" or fresh.releases() == {release.rpartition("/")[2]}
 
 
-def test_an_update_keeps_the_settings_and_the_release_before(fresh: Fresh):
+def test_an_update_keeps_the_settings_and_the_previous_release(fresh: Fresh):
     fresh.device.run("sh", "-c", f"echo '# mine' >> {SETTINGS}; echo secret > /etc/emotion-edge/mqtt-password")
     settings, old = listing(fresh.device, "/etc/emotion-edge"), fresh.release()
     fresh.new_version("0.9.2")
 
-    said = fresh.install()
+    output = fresh.install()
 
     assert "0.9.2-" in fresh.release()
-    assert said.splitlines()[-1].startswith("emotion-edge 0.9.2-")
+    assert output.splitlines()[-1].startswith("emotion-edge 0.9.2-")
     assert "0.9.2" in fresh.device.run("emotion-edge", "--version").stdout
     assert listing(fresh.device, "/etc/emotion-edge") == settings
     assert fresh.releases() == {each.rpartition("/")[2] for each in (fresh.release(), old)}
 
 
-def test_going_back_takes_the_release_that_was_kept(fresh: Fresh):
+def test_a_downgrade_uses_the_stored_release(fresh: Fresh):
     newer = fresh.release()
     fresh.restore("edge/__init__.py")
 
-    said = fresh.install()
+    output = fresh.install()
 
-    assert "building" not in said
+    assert "building" not in output
     assert fresh.release() != newer
     assert newer.rpartition("/")[2] in fresh.releases()
     assert fresh.device.is_ready()
 
 
-def test_a_third_release_takes_the_place_of_the_oldest(fresh: Fresh):
+def test_a_third_release_replaces_the_oldest(fresh: Fresh):
     release = fresh.release()
     fresh.new_version("0.9.3")
 
@@ -222,7 +222,7 @@ def test_a_third_release_takes_the_place_of_the_oldest(fresh: Fresh):
     assert fresh.releases() == {each.rpartition("/")[2] for each in (fresh.release(), release)}
 
 
-def test_bundles_that_a_link_leads_to_stay_when_the_release_goes_that_they_came_with(fresh: Fresh):
+def test_linked_bundles_stay_when_the_release_that_brought_them_is_removed(fresh: Fresh):
     release = fresh.release().rpartition("/")[2]
     (before,) = fresh.releases() - {release}
     for name in ("before", "tried", "forgotten"):
@@ -240,7 +240,7 @@ def test_bundles_that_a_link_leads_to_stay_when_the_release_goes_that_they_came_
     assert {"before", "tried", "forgotten"} & left == {"before", "tried"}
 
 
-def test_while_somebody_installs_a_bundle_nothing_is_changed(fresh: Fresh):
+def test_nothing_is_changed_while_a_bundle_is_being_installed(fresh: Fresh):
     before, daemon = listing(fresh.device, *OWN), process(fresh)
     fresh.device.run("truncate", "--size=0", f"{MODELS}/current/features.npz")
 
@@ -258,49 +258,49 @@ def test_a_broken_bundle_leaves_the_old_release_running(fresh: Fresh):
     fresh.new_version("0.9.4")
     fresh.device.run("truncate", "--size=-1", f"{CHECKOUT}/model/fused/classifier.tflite")
 
-    complaint = fresh.install(status=78)
+    error = fresh.install(status=78)
 
     fresh.restore("model/fused/classifier.tflite")
-    assert "classifier.tflite is not the file that the manifest describes" in complaint
-    assert complaint.count("\n") == 1
+    assert "classifier.tflite is not the file that the manifest describes" in error
+    assert error.count("\n") == 1
     assert fresh.release() == release
     assert process(fresh) == daemon != "none"
     assert listing(fresh.device, MODELS, times=False) == models
 
 
-def test_settings_that_are_wrong_are_told_before_anything_is_changed(fresh: Fresh):
+def test_wrong_settings_are_reported_before_anything_is_changed(fresh: Fresh):
     release, daemon = fresh.release(), process(fresh)
     settings = fresh.device.container.read(SETTINGS)
     fresh.device.write(SETTINGS, "[camera]\nzoom = 2\n")
 
-    complaint = fresh.install(status=78)
+    error = fresh.install(status=78)
 
     fresh.device.write(SETTINGS, settings)
-    assert "unknown key 'zoom'" in complaint
-    assert complaint.count("\n") == 1
+    assert "unknown key 'zoom'" in error
+    assert error.count("\n") == 1
     assert fresh.release() == release
     assert process(fresh) == daemon != "none"
 
 
-def test_a_password_without_a_user_is_told_before_anything_is_changed(fresh: Fresh):
+def test_a_password_without_a_user_is_reported_before_anything_is_changed(fresh: Fresh):
     daemon, settings = process(fresh), fresh.device.container.read(SETTINGS)
     fresh.device.write(SETTINGS, settings.replace("username", "# username"))
 
-    complaint = fresh.install(status=78)
+    error = fresh.install(status=78)
 
     fresh.device.write(SETTINGS, settings)
-    assert "no mqtt.username to go with it" in complaint
+    assert "but no mqtt.username" in error
     assert process(fresh) == daemon != "none"
 
 
-def test_a_bundle_that_somebody_has_chosen_is_kept(fresh: Fresh):
+def test_a_bundle_that_the_user_has_chosen_stays(fresh: Fresh):
     chosen = fresh.device.run("readlink", f"{MODELS}/landmarks").stdout.strip()
     fresh.device.run("ln", "-sfn", chosen, f"{MODELS}/current")
     fresh.new_version("0.9.6")
 
-    said = fresh.install()
+    output = fresh.install()
 
-    assert f"{MODELS}/{chosen}: testing" in said
+    assert f"{MODELS}/{chosen}: testing" in output
     assert fresh.device.run("readlink", f"{MODELS}/current").stdout.strip() == chosen
     assert fresh.install().endswith("nothing to do\n")
 
@@ -328,15 +328,15 @@ def test_the_broker_of_the_settings_is_allowed(fresh: Fresh):
     assert allowed(fresh) == ["127.0.0.1"]
 
 
-def test_a_service_that_does_not_start_is_told_with_its_reason(fresh: Fresh):
+def test_a_service_that_does_not_start_is_reported_with_the_reason(fresh: Fresh):
     fresh.device.set('username = "pi"\n', source="v4l2:/dev/video9")
     fresh.device.run("systemctl", "stop", UNIT)
 
-    complaint = fresh.install(status=os.EX_NOINPUT)
+    error = fresh.install(status=os.EX_NOINPUT)
 
     fresh.device.set('username = "pi"\n', source="demo")
-    assert "is installed, but does not run: camera v4l2:/dev/video9" in complaint
-    assert complaint.count("\n") == 1
+    assert "is installed, but does not run: camera v4l2:/dev/video9" in error
+    assert error.count("\n") == 1
     assert fresh.install().splitlines()[-1].startswith("emotion-edge ")
 
 
@@ -344,10 +344,10 @@ def test_a_32_bit_system_is_refused(fresh: Fresh):
     fresh.device.write("/usr/local/sbin/dpkg", "#!/bin/sh\necho armhf\n")
     fresh.device.run("chmod", "+x", "/usr/local/sbin/dpkg")
 
-    complaint = fresh.install(status=69)
+    error = fresh.install(status=69)
 
     fresh.device.run("rm", "/usr/local/sbin/dpkg")
-    assert "32-bit system (armhf): install the 64-bit Raspberry Pi OS" in complaint
+    assert "32-bit system (armhf): install the 64-bit Raspberry Pi OS" in error
 
 
 def test_an_old_python_is_refused(fresh: Fresh):
@@ -365,15 +365,15 @@ def test_an_old_python_is_refused(fresh: Fresh):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "complaint"),
+    ("arguments", "status", "error"),
     [
         (["--upgrade"], os.EX_USAGE, "unknown argument --upgrade"),
         (["--wheels", "/nowhere"], os.EX_NOINPUT, "--wheels /nowhere: there is no such folder"),
         (["--wheels"], os.EX_NOINPUT, "there is no such folder"),
     ],
 )
-def test_arguments_that_mean_nothing_are_refused(fresh: Fresh, arguments: list[str], status: int, complaint: str):
-    assert complaint in fresh.install(*arguments, status=status)
+def test_invalid_arguments_are_rejected(fresh: Fresh, arguments: list[str], status: int, error: str):
+    assert error in fresh.install(*arguments, status=status)
 
 
 def test_only_root_may_install(fresh: Fresh):
@@ -383,7 +383,7 @@ def test_only_root_may_install(fresh: Fresh):
     assert done.returncode == os.EX_NOPERM, done.stderr
 
 
-def test_uninstalling_leaves_the_settings_and_nothing_else(fresh: Fresh):
+def test_uninstalling_leaves_only_the_settings(fresh: Fresh):
     assert {"state", "info", "availability"} <= set(retained(fresh.device.broker.port))
 
     fresh.install("--uninstall")
@@ -400,7 +400,7 @@ def test_uninstalling_leaves_the_settings_and_nothing_else(fresh: Fresh):
     assert fresh.install("--uninstall").endswith("nothing to do\n")
 
 
-def test_without_a_network_it_installs_from_a_folder(fresh: Fresh):
+def test_it_installs_from_a_folder_without_a_network(fresh: Fresh):
     wheels = "/root/my wheels"
     fresh.device.run("python3", "-m", "venv", "/root/venv")
     pip = ("/root/venv/bin/pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", wheels)

@@ -1,4 +1,4 @@
-"""Another model bundle on a device: beside the one in use, in its place, and back, while the service runs."""
+"""Another bundle on a device: as the shadow, in use, and rolled back, while the service runs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FIRST, OTHER = (
     json.loads((REPOSITORY / "model" / name / "manifest.json").read_text())["id"] for name in ("fused", "landmarks")
 )
 FOLDER = f"{CHECKOUT}/model/landmarks"
-HEARD_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def model(device: Device, *arguments: str) -> str:
-    """What `emotion-edge model` prints."""
+    """Run `emotion-edge model` and return its output."""
     return device.run("emotion-edge", "model", *arguments, timeout_s=120).stdout.strip()
 
 
 @pytest.fixture
 def service(installed: Device) -> Iterator[Device]:
-    """The service, running with the first bundle; in the end it is as it was."""
+    """The service, running with the first bundle. At the end, it is as before."""
     installed.set()
     installed.run("systemctl", "reset-failed", UNIT, check=False)
     installed.run("systemctl", "restart", UNIT)
@@ -43,7 +43,7 @@ def service(installed: Device) -> Iterator[Device]:
 @pytest.fixture
 def listener(service: Device) -> Iterator[Listener]:
     with Listener(service.broker.port) as listener:
-        until(lambda: listener.payloads("info"), "info is there")
+        until(lambda: listener.payloads("info"), "info arrives")
         yield listener
 
 
@@ -52,7 +52,7 @@ def switched(listener: Listener, in_use: str, shadow: str | None) -> bool:
     return (info["model"]["id"], info["shadow"]) == (in_use, shadow)
 
 
-def test_a_bundle_is_tried_as_a_shadow_and_then_used_without_a_restart(service: Device, listener: Listener):
+def test_a_bundle_becomes_the_shadow_and_then_the_model_without_a_restart(service: Device, listener: Listener):
     daemon = service.show("MainPID")
     assert model(service, "install", "--shadow", "--check", FOLDER).startswith("would install")
 
@@ -60,36 +60,34 @@ def test_a_bundle_is_tried_as_a_shadow_and_then_used_without_a_restart(service: 
         model(service, "install", "--shadow", FOLDER) == f"model bundle {OTHER} is installed as the shadow of {FIRST}"
     )
     service.run("systemctl", "reload", UNIT)
-    until(lambda: switched(listener, FIRST, OTHER), "info names the shadow", HEARD_S)
-    until(lambda: listener.payloads("shadow/state"), "the shadow says what it sees", HEARD_S)
+    until(lambda: switched(listener, FIRST, OTHER), "info names the shadow", TIMEOUT_S)
+    until(lambda: listener.payloads("shadow/state"), "the shadow publishes its readings", TIMEOUT_S)
 
     assert model(service, "install", FOLDER) == f"model bundle {OTHER} is installed, after {FIRST}"
     service.run("systemctl", "reload", UNIT)
-    until(lambda: switched(listener, OTHER, None), "info names it as the model", HEARD_S)
-    until(lambda: listener.payloads("health")[-1]["model"] == OTHER, "so does health", HEARD_S)
+    until(lambda: switched(listener, OTHER, None), "info names the other bundle", TIMEOUT_S)
+    until(lambda: listener.payloads("health")[-1]["model"] == OTHER, "health names it, too", TIMEOUT_S)
 
     assert model(service, "rollback") == f"back to model bundle {FIRST}, after {OTHER}, as asked for"
     service.run("systemctl", "reload", UNIT)
-    until(lambda: switched(listener, FIRST, None), "info names the first again", HEARD_S)
+    until(lambda: switched(listener, FIRST, None), "info names the first bundle again", TIMEOUT_S)
     assert service.show("MainPID") == daemon != "0"
     assert {event["model"] for event in listener.payloads("event")} <= {FIRST, OTHER}
 
 
-def test_after_a_crash_the_service_goes_on_without_the_shadow_until_it_is_asked_to_try_again(
-    service: Device, listener: Listener
-):
+def test_after_a_crash_the_service_runs_without_the_shadow_until_it_is_reloaded(service: Device, listener: Listener):
     model(service, "install", "--shadow", "--trial", "0", FOLDER)
     service.run("systemctl", "reload", UNIT)
-    until(lambda: switched(listener, FIRST, OTHER), "info names the shadow", HEARD_S)
+    until(lambda: switched(listener, FIRST, OTHER), "info names the shadow", TIMEOUT_S)
 
     service.run("systemctl", "kill", "--signal=SEGV", "--kill-whom=main", UNIT)
-    until(lambda: switched(listener, FIRST, None), "info names no shadow any more", HEARD_S)
+    until(lambda: switched(listener, FIRST, None), "info names no shadow", TIMEOUT_S)
 
     problem = listener.payloads("info")[-1]["shadow_problem"]
     assert problem.startswith(
         f"the program ended unexpectedly while /var/lib/emotion-edge/models/{OTHER} was the shadow"
     )
     assert any(f"no shadow runs: {problem}" in line for line in service.journal())
-    until(service.is_ready, "the service runs", HEARD_S)
+    until(service.is_ready, "the service runs", TIMEOUT_S)
     service.run("systemctl", "reload", UNIT)
-    until(lambda: switched(listener, FIRST, OTHER), "info names it again", HEARD_S)
+    until(lambda: switched(listener, FIRST, OTHER), "info names the shadow again", TIMEOUT_S)

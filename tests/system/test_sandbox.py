@@ -1,4 +1,4 @@
-"""What the service can do and cannot, asked from inside: of a second unit with the very same settings."""
+"""What the service can and can't do, tried inside the sandbox of a second unit with the same settings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tests.system.container import Container
     from tests.system.device import Device
 
-SCORE = 2.0
-"""Of `systemd-analyze security`, at most: 0 is a locked box, 10 is no sandbox at all."""
+MAX_EXPOSURE = 2.0
+"""Maximum exposure in `systemd-analyze security`, from 0 (best sandbox) to 10 (none)."""
 
 BROKER, ELSEWHERE = "192.0.2.10", "192.0.2.20"
-"""Addresses for documentation (RFC 5737), in a network namespace of their own."""
+"""Addresses for documentation (RFC 5737), used in a network namespace."""
 METRICS_HOST = "play.googleapis.com"
-"""Where mediapipe 1.2 reports to."""
+"""Host to which mediapipe 1.2 sends usage metrics."""
 
 LISTEN = """
 import socket, sys, threading
@@ -36,34 +36,34 @@ for each in sys.argv[1:]:
     threading.Thread(target=serve, args=each.split(":")).start()
 """
 
-MAY = (
+ALLOWED = (
     "connect to the broker",
-    "write to its state",
-    "write to its home",
+    "write to its state directory",
+    "write to its home directory",
     "write to /tmp",
     "read the password",
-    "open a device of the camera",
-    "ask whether the clock is set",
+    "open a camera device",
+    "read the state of the clock",
 )
-MUST_NOT = {
+FORBIDDEN = {
     "connect to another address": {"timeout"},
     "write to /etc": {"EROFS"},
     "write to the models": {"EROFS"},
     "write to its release": {"EROFS"},
     "read /root": {"EACCES"},
-    "read the password where it comes from": {"EACCES"},
+    "read the file of the password": {"EACCES"},
     "open a device of another group": {"EACCES"},
     "open another device": {"EPERM"},
     "set the clock": {"EPERM"},
-    "make memory that can be written and run": {"EPERM", "EACCES"},  # of the filter, or of a newer kernel itself
-    "make a user namespace": {"EPERM"},
+    "map memory that is writable and executable": {"EPERM", "EACCES"},  # from the filter, or from a newer kernel itself
+    "create a user namespace": {"EPERM"},
     "mount": {"EPERM"},
 }
 
 
 @pytest.fixture(scope="module")
 def network(installed: Device) -> Iterator[Device]:
-    """A network of two addresses, on each of which somebody listens, and tells the journal who came."""
+    """A network namespace with two addresses. A server on each logs connections to the journal."""
     run = installed.run
     run("ip", "netns", "add", "lab")
     run("ip", "-n", "lab", "link", "set", "lo", "up")
@@ -74,7 +74,8 @@ def network(installed: Device) -> Iterator[Device]:
     in_lab = ("systemd-run", "--unit=listen", "--property=NetworkNamespacePath=/run/netns/lab")
     run(*in_lab, "python3", "/opt/listen.py", *listeners)
     until(
-        lambda: run("ip", "netns", "exec", "lab", "ss", "-Htl").stdout.count("LISTEN") == len(listeners), "they listen"
+        lambda: run("ip", "netns", "exec", "lab", "ss", "-Htl").stdout.count("LISTEN") == len(listeners),
+        "all servers listen",
     )
     yield installed
     run("systemctl", "stop", "listen.service")
@@ -83,8 +84,8 @@ def network(installed: Device) -> Iterator[Device]:
 
 @pytest.fixture(scope="module")
 def answers(network: Device) -> Iterator[dict[str, str]]:
-    """What the probe was told in the sandbox."""
-    # Two numbers of devices that systemd would not allow by itself, tun and fuse.
+    """The results of the probe in the sandbox."""
+    # The device numbers of tun and fuse, which systemd doesn't allow by default.
     for name, numbers, group in (
         ("udmabuf", "10 200", "video"),
         ("of-root", "10 200", "root"),
@@ -97,7 +98,7 @@ def answers(network: Device) -> Iterator[dict[str, str]]:
 
 
 def probe(device: Device, more: str = "") -> dict[str, str]:
-    """Run the probe in a unit that is the service's in all but its command, with `more` settings."""
+    """Run the probe in a unit that differs from the service only in its command and in `more` settings."""
     device.container.push(Path(__file__).with_name("probe.py"), "/opt/probe.py")
     device.write(SETTINGS, f'[mqtt]\nurl = "mqtt://{BROKER}"\n')
     unit = f"""
@@ -122,49 +123,49 @@ NetworkNamespacePath=/run/netns/lab
 
 
 def detects(device: Device) -> bool:
-    """Whether the service sees the face before its camera."""
+    """Whether the service reads the face in front of its camera."""
     return any(label in device.show("StatusText") for label in ("happiness", "neutral", "surprise"))
 
 
 @pytest.mark.parametrize("system", ["trixie", "bookworm"])
-def test_systemd_finds_little_exposed(system: str, request: pytest.FixtureRequest):
+def test_the_unit_has_a_low_exposure(system: str, request: pytest.FixtureRequest):
     container: Container = request.getfixturevalue(system)
-    container.push(REPOSITORY / "deploy" / "device" / UNIT, f"/run/judged/{UNIT}")
-    judge = ("systemd-analyze", "security", "--offline=yes", f"--threshold={SCORE * 10:.0f}")
-    done = container.run(*judge, f"/run/judged/{UNIT}", check=False)
+    container.push(REPOSITORY / "deploy" / "device" / UNIT, f"/run/analyzed/{UNIT}")
+    analyze = ("systemd-analyze", "security", "--offline=yes", f"--threshold={MAX_EXPOSURE * 10:.0f}")
+    done = container.run(*analyze, f"/run/analyzed/{UNIT}", check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_systemd_understands_every_line_of_it(installed: Device):
+def test_systemd_accepts_every_line_of_the_unit(installed: Device):
     done = installed.run("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}", check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_installed_service_is_no_more_exposed(installed: Device):
-    done = installed.run("systemd-analyze", "security", f"--threshold={SCORE * 10:.0f}", UNIT, check=False)
+def test_the_installed_service_has_a_low_exposure(installed: Device):
+    done = installed.run("systemd-analyze", "security", f"--threshold={MAX_EXPOSURE * 10:.0f}", UNIT, check=False)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("deed", MAY)
-def test_the_service_may(answers: dict[str, str], deed: str):
-    assert answers[deed] == "ok"
+@pytest.mark.parametrize("action", ALLOWED)
+def test_allowed(answers: dict[str, str], action: str):
+    assert answers[action] == "ok"
 
 
-@pytest.mark.parametrize("deed", MUST_NOT)
-def test_the_service_must_not(answers: dict[str, str], deed: str):
-    assert answers[deed] in MUST_NOT[deed]
+@pytest.mark.parametrize("action", FORBIDDEN)
+def test_forbidden(answers: dict[str, str], action: str):
+    assert answers[action] in FORBIDDEN[action]
 
 
-def test_it_is_the_filter_that_keeps_other_addresses_away(network: Device, answers: dict[str, str]):
+def test_only_the_address_filter_blocks_other_addresses(network: Device, answers: dict[str, str]):
     assert answers["connect to another address"] == "timeout"
     assert probe(network, "IPAddressDeny=")["connect to another address"] == "ok"
 
 
-def test_mediapipe_detects_faces_and_does_not_reach_its_maker(network: Device):
+def test_mediapipe_detects_faces_and_sends_no_metrics(network: Device):
     device = network
     packages = ("libegl1", "libgles2")
     device.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", *packages, timeout_s=300)
-    # Without its own dependencies: they would lay a second OpenCV over the headless one.
+    # Without all of its dependencies: they include a second OpenCV, which would overwrite the headless one.
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "/opt/emotion-edge/current/numpy.txt")
     device.run(*pip, "absl-py", "certifi", "matplotlib", timeout_s=300)
     device.run(*pip, "--no-deps", "mediapipe<2", timeout_s=300)
@@ -177,7 +178,7 @@ def test_mediapipe_detects_faces_and_does_not_reach_its_maker(network: Device):
         device.drop_in("NetworkNamespacePath=/run/netns/lab" + ("" if filtered else "\nIPAddressDeny="))
         device.run("systemctl", "restart", UNIT)
         until(lambda: detects(device), "mediapipe detects a face")
-        # It reports when it is closed.
+        # It sends metrics when it is closed.
         device.run("systemctl", "stop", UNIT)
         device.run("journalctl", "--sync")
         reported[filtered] = device.run("journalctl", "--unit=listen", "--output=cat").stdout.count(f"{ELSEWHERE} 443")

@@ -1,7 +1,7 @@
-/* Preloaded: a CMA heap made of memfds, for kernels without /dev/dma_heap, where libcamera gets its buffers from.
- *   open("/dev/dma_heap/linux,cma")             -> a memfd that stands for the heap
+/* Preloaded: a CMA heap of memfds, for kernels without /dev/dma_heap, from which libcamera allocates its buffers.
+ *   open("/dev/dma_heap/linux,cma")             -> a memfd that represents the heap
  *   ioctl(heap, DMA_HEAP_IOCTL_ALLOC)           -> a memfd of that size
- *   ioctl(any, DMA_BUF_IOCTL_SYNC, _SET_NAME)   -> done: a memfd needs neither */
+ *   ioctl(any, DMA_BUF_IOCTL_SYNC, _SET_NAME)   -> success: a memfd needs neither */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/dma-buf.h>
@@ -19,7 +19,7 @@ static int open_file(const char *path, int flags, mode_t mode) {
   return syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, mode);
 }
 
-/* The C library declares the path as never NULL; it still passes NULL on to the kernel, and so do we. */
+/* The C library declares the path as never NULL; it still passes NULL on to the kernel, and so does this. */
 #define OPEN(name)                              \
   int name(const char *path, int flags, ...) {  \
     mode_t mode = 0;                            \

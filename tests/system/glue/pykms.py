@@ -1,10 +1,10 @@
-"""Stands in for the DRM library: Picamera2 imports it for a preview that nobody asks for here."""
+"""Replaces the DRM library, which Picamera2 imports for previews that are not used here."""
 
 from __future__ import annotations
 
 
 class _Formats:
-    """Has a name for every format; the preview makes a table of them when it is imported."""
+    """Has every format; Picamera2 builds a table of formats at import."""
 
     def __getattr__(self, name: str) -> str:
         return name

@@ -1,4 +1,4 @@
-"""What unmodified Picamera2 needs to run on libcamera's virtual pipeline, and what makes that a camera.
+"""Makes unmodified Picamera2 run on libcamera's virtual pipeline, and gives the pipeline the timing of a sensor.
 
 Imported by one line at the end of picamera2/__init__.py.
 """
@@ -17,16 +17,16 @@ from picamera2.allocators import LibcameraAllocator
 from picamera2.picamera2 import Picamera2
 
 SILENT = Path("/run/camera-is-silent")
-"""While this file is there the sensor delivers nothing, as one with a loose cable does."""
+"""While this file exists, the sensor delivers nothing, as with a loose cable."""
 
-# The virtual pipeline has no raw stream, and Picamera2 asks for one when it opens a camera.
+# The virtual pipeline has no raw stream, but Picamera2 requests one when it opens a camera.
 _generate = libcamera.Camera.generate_configuration
-_OTHER = {libcamera.StreamRole.Raw: libcamera.StreamRole.Viewfinder}
+_SUBSTITUTE = {libcamera.StreamRole.Raw: libcamera.StreamRole.Viewfinder}
 libcamera.Camera.generate_configuration = lambda self, roles: _generate(
-    self, [_OTHER.get(role, role) for role in roles]
+    self, [_SUBSTITUTE.get(role, role) for role in roles]
 )
 
-# Its buffers have a plane each for luma and chroma, which libcamera's own allocator knows how to make.
+# Its buffers have separate planes for luma and chroma, which libcamera's own allocator supports.
 _init = Picamera2.__init__
 
 
@@ -37,30 +37,30 @@ def _init_with_allocator(self: Picamera2, *arguments: object, **options: object)
 
 Picamera2.__init__ = _init_with_allocator
 
-# It delivers as fast as it is asked. A sensor has a clock: 30 frames/s, or what FrameDurationLimits says.
+# It delivers frames as fast as they are requested. A sensor has a clock: 30 frames/s, or FrameDurationLimits.
 _start, _stop, _queue = libcamera.Camera.start, libcamera.Camera.stop, libcamera.Camera.queue_request
 
 
 class _Sensor:
-    """Hands the requests to the camera at the sensor's own pace."""
+    """Passes requests to the camera at the sensor's rate."""
 
     def __init__(self) -> None:
         self.period_s = 1 / 30
         self.starts = 0
-        self.asked: queue.Queue[tuple[int, libcamera.Camera, libcamera.Request]] = queue.Queue()
+        self.requests: queue.Queue[tuple[int, libcamera.Camera, libcamera.Request]] = queue.Queue()
         threading.Thread(target=self._run, daemon=True, name="sensor").start()
 
     def _run(self) -> None:
         due = 0.0
         while True:
-            start, camera, request = self.asked.get()
+            start, camera, request = self.requests.get()
             now = time.monotonic()
             due = max(due + self.period_s, now)
             time.sleep(due - now)
             while SILENT.exists():
                 time.sleep(0.1)
             if start == self.starts:
-                with contextlib.suppress(RuntimeError):  # stopped this very moment
+                with contextlib.suppress(RuntimeError):  # the camera was stopped at this moment
                     _queue(camera, request)
 
 
@@ -80,4 +80,4 @@ def _stop_sensor(self: libcamera.Camera) -> None:
 
 
 libcamera.Camera.start, libcamera.Camera.stop = _start_sensor, _stop_sensor
-libcamera.Camera.queue_request = lambda self, request: _sensor.asked.put((_sensor.starts, self, request))
+libcamera.Camera.queue_request = lambda self, request: _sensor.requests.put((_sensor.starts, self, request))

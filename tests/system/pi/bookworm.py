@@ -1,4 +1,4 @@
-"""Runs programs for arm64 one by one, in a bookworm of that kind: the product with the wheels that a Pi gets."""
+"""Runs the product in an emulated Bookworm for arm64, with the wheels that a Pi gets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PORTRAIT = "edge/camera/demo/assets/demo-portrait.jpg"
 BUNDLE = "model/fused"
 
-# No /proc and no /sys in there: with /sys before its eyes LiteRT crashes under the qemu of Debian 12.
+# Without /proc and /sys: LiteRT crashes if it sees /sys under the qemu of Debian 12.
 _INSIDE = """
 set -e
 mount --bind -o ro "$2" "$1/mnt/site"
@@ -32,7 +32,7 @@ exec env -i PATH=/usr/bin:/bin:/usr/sbin LC_ALL=C.UTF-8 XDG_CACHE_HOME=/mnt/cach
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/mnt/site:/mnt/checkout \
   chroot "$root" sh -c 'cd /mnt/checkout && exec "$@"' sh "$@"
 """
-"""ROOT SITE CHECKOUT CACHE COMMAND...: in the root, with these before it, which only this process tree sees."""
+"""ROOT SITE CHECKOUT CACHE COMMAND...: runs a command in the root, with the others mounted for its processes only."""
 
 _VERSIONS = """
 import platform, cv2, nacl, numpy, paho.mqtt
@@ -47,20 +47,20 @@ class Bookworm:
     """Debian 12 with the packages of a device beside its own NumPy."""
 
     def __init__(self, root: Path, site: Path) -> None:
-        """Prepare to work in it.
+        """Keep the paths.
 
         Args:
-            root: What `images.debian` gives.
-            site: The folder with the packages, as `install` makes it.
+            root: result of `images.debian`.
+            site: folder for the packages; see `install`.
         """
         self._root = root
         self._site = site
 
     def install(self, wheels: Path) -> str:
-        """Download what deployment sends to this device, and unpack it into the site; says how much that is.
+        """Download the wheels that deployment sends to this device, and unpack them; return their number.
 
         Args:
-            wheels: An empty folder.
+            wheels: an empty folder.
         """
         packed = json.loads(
             images.run(sys.executable, REPOSITORY / "deploy/workstation/pack.py", "wheels", "aarch64", "3.11")
@@ -71,33 +71,35 @@ class Bookworm:
         return f"{len(list(self._site.glob('*.dist-info')))} packages"
 
     def versions(self) -> str:
-        """Import what is compiled, and tell what it is."""
+        """Import the compiled packages and return their versions."""
         return self.run("python3", "-c", _VERSIONS).strip()
 
     def verify(self) -> str:
-        """Let the interpreter read the golden faces of the bundle."""
+        """Verify the bundle and run its self-test."""
         return self.run("python3", "-m", "edge", "model", "verify", BUNDLE).strip()
 
     def classify(self) -> str:
-        """Read a picture from end to end, there and on this machine, and compare.
+        """Classify a picture there and on this machine, and compare the results.
 
         Raises:
-            EdgeError: they don't agree.
+            EdgeError: they differ.
         """
         command = ("-m", "edge", "classify", "--json", PORTRAIT)
-        there = _face(self.run("python3", *command))
-        here = _face(subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=True, capture_output=True).stdout)
-        gap = max(abs(p - here["probabilities"][label]) for label, p in there["probabilities"].items())
-        said = f"{there['expression']} {there['confidence']:.4f}, at most {gap:.4f} from what this machine says"
-        if there["expression"] != here["expression"] or gap > GOLDEN_TOLERANCE:
-            raise EdgeError(said)
-        return said
+        emulated = _face(self.run("python3", *command))
+        native = _face(
+            subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=True, capture_output=True).stdout
+        )
+        gap = max(abs(p - native["probabilities"][label]) for label, p in emulated["probabilities"].items())
+        result = f"{emulated['expression']} {emulated['confidence']:.4f}, at most {gap:.4f} from this machine's result"
+        if emulated["expression"] != native["expression"] or gap > GOLDEN_TOLERANCE:
+            raise EdgeError(result)
+        return result
 
     def run(self, *argv: str) -> str:
-        """Run a command in it, without a network, and give what it printed.
+        """Run a command inside, without a network, and return its output.
 
         Raises:
-            EdgeError: it failed; the message has its output.
+            EdgeError: it failed; the message contains its output.
         """
         return images.run(
             *("unshare", "--mount", "--net", "sh", "-c", _INSIDE, "inside"),
@@ -106,6 +108,6 @@ class Bookworm:
 
 
 def _face(output: str | bytes) -> dict[str, Any]:
-    """The only face in what `emotion-edge classify --json` says of one picture."""
+    """The only face in the output of `emotion-edge classify --json` for one picture."""
     (face,) = json.loads(output)["faces"]
     return dict(face)

@@ -1,4 +1,4 @@
-"""The life of one device in a fleet: each step of it is a command of the Makefile, and a look at what that did."""
+"""The life of a device in a fleet: each step runs a make target and checks its effect."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tests.support.broker import Listener, Mosquitto
 
 WAIT_S = 300
-"""For a message; an emulated processor needs about a second for each picture."""
+"""Maximum time to wait for a message. An emulated processor needs about a second for each frame."""
 COMMAND_S = 3600
-"""For a command of the Makefile."""
+"""Maximum time for a make target."""
 
 EXPRESSIONS = 2
-"""How many different ones have to be seen of the demo's, which shows three."""
+"""Number of different expressions that must be reported; the demo shows three."""
 
 SETTINGS = {
     "emotion_edge_camera_source": "demo",
@@ -38,20 +38,20 @@ SETTINGS = {
     "emotion_edge_mqtt_url": machine.BROKER_URL,
     "emotion_edge_mqtt_health_interval_s": 5,
 }
-"""As variables of the inventory."""
+"""Settings of the device, as inventory variables."""
 
 
 class Deployment:
-    """One device, and the workstation that it is deployed from."""
+    """A device, and the workstation from which it is deployed."""
 
     def __init__(self, pi: machine.Machine, broker: Mosquitto, listener: Listener, inventory: Path) -> None:
-        """Prepare to deploy.
+        """Keep the parts.
 
         Args:
-            pi: The device; it may be asleep yet.
-            broker: The device's, on this machine.
-            listener: Hears all that the device says.
-            inventory: A file to be written.
+            pi: the device, which need not run yet.
+            broker: its broker, on this machine.
+            listener: subscribed to everything that the device publishes.
+            inventory: path at which to write the inventory.
         """
         self._pi = pi
         self._listener = listener
@@ -59,87 +59,87 @@ class Deployment:
         self._broker = broker
         self._model = ""
 
-    def wake(self) -> str:
+    def resume(self) -> str:
         """Start the device."""
-        self._pi.wake()
+        self._pi.resume()
         system = self._pi.run("uname", "--kernel-release", "--machine").stdout.strip()
         debian = self._pi.run("cat", "/etc/debian_version").stdout.strip()
         python = self._pi.run("python3", "--version").stdout.strip()
         return f"Debian {debian}, Linux {system}, {python}"
 
-    def from_nothing(self) -> str:
-        """Deploy, and see the service run."""
+    def first(self) -> str:
+        """Deploy, and check that the service runs."""
         self._set()
-        said = self._make("deploy")
+        result = self._make("deploy")
         self._expect("active", self._unit("ActiveState"), "the service is")
         self._model = self._info()["model"]["id"]
-        return f"{said}, with {self._model} and {self._info()['versions']['runtime']}"
+        return f"{result}, with {self._model} and {self._info()['versions']['runtime']}"
 
     def events(self) -> str:
-        """Wait until several expressions were reported, each as the contract has it."""
+        """Wait until several expressions have been reported, each in a valid event."""
 
-        def seen() -> list[str]:
+        def reported() -> list[str]:
             events = self._listener.payloads("event")
             for event in events:
                 _check(event, "event")
             return [event["expression"] for event in events]
 
         shown = _until(
-            lambda: len(set(seen()) - {payloads.NONE}) >= EXPRESSIONS and seen(),
+            lambda: len(set(reported()) - {payloads.NONE}) >= EXPRESSIONS and reported(),
             f"{EXPRESSIONS} different expressions",
         )
         health = self._health(lambda health: health["fps"] > 0)
         return f"{', '.join(shown)}; {health['fps']:.1f} frames/s, {health['latency_ms']['p50']:.0f} ms each"
 
     def again(self) -> str:
-        """Deploy what is there already."""
+        """Deploy the same again."""
         process = self._unit("MainPID")
-        said = self._make("deploy", says="nothing changed")
+        result = self._make("deploy", expected="nothing changed")
         self._expect(process, self._unit("MainPID"), "the process is")
-        return said
+        return result
 
     def other_model(self) -> str:
-        """Push a bundle, and see the device take it over without a restart."""
+        """Deploy a bundle, and check that the device loads it without a restart."""
         folder = REPOSITORY / "model/landmarks"
         pushed = json.loads((folder / "manifest.json").read_text())["id"]
         return self._switched("deploy-model", pushed, f"BUNDLE={folder}")
 
     def rollback(self) -> str:
-        """Go back to the bundle before."""
+        """Return to the previous bundle."""
         return self._switched("rollback", self._model)
 
     def other_camera(self) -> str:
-        """Change a setting of the device in the inventory, and see that frames come from there."""
+        """Change the camera in the inventory, and check that frames arrive."""
         self._set(emotion_edge_camera_source="v4l2:/dev/video0")
-        said = self._make("deploy")
+        result = self._make("deploy")
         self._info(lambda info: info["camera"] == "v4l2:/dev/video0")
         marked = self._count("health")
         health = self._health(lambda health: health["fps"] > 0, after=marked)
-        return f"{said}; {health['fps']:.1f} frames/s"
+        return f"{result}; {health['fps']:.1f} frames/s"
 
     def status(self) -> str:
-        """The table of the fleet has the device, and all is well with it."""
+        """Check the device in the status table."""
         return self._make("status")
 
     def undeploy(self) -> str:
-        """Take it all back."""
-        said = self._make("undeploy")
+        """Remove everything."""
+        result = self._make("undeploy")
         self._expect("not-found", self._unit("LoadState"), "the service is")
         left = self._pi.run("sudo", "find", "/opt/emotion-edge", "/var/lib/emotion-edge", check=False).stdout
-        self._expect("", left, "there is still")
-        self._expect("", ", ".join(retained(self._broker.port)), "the broker still keeps")
-        return said
+        self._expect("", left, "the files left are")
+        self._expect("", ", ".join(retained(self._broker.port)), "the broker still retains")
+        return result
 
     def _switched(self, target: str, model: str, *variables: str) -> str:
         process, events = self._unit("MainPID"), self._count("event")
-        said = self._make(target, *variables)
+        result = self._make(target, *variables)
         self._info(lambda info: info["model"]["id"] == model and not info["problem"])
         self._expect(process, self._unit("MainPID"), "the process is")
         _until(
             lambda: any(event["model"] == model for event in self._listener.payloads("event")[events:]),
             f"an event of {model}",
         )
-        return f"{said}; the process is the same, and its events are of {model}"
+        return f"{result}; the process is the same, and its events name {model}"
 
     def _set(self, **changes: str) -> None:
         """Write the inventory."""
@@ -147,7 +147,7 @@ class Deployment:
             "ansible_ssh_common_args": f"-F {self._pi.ssh_config}",
             "ansible_ssh_timeout": 60,
             "fleet_health_gate_s": WAIT_S,
-            # The golden faces alone: an emulated processor would need minutes for the trial after them.
+            # Only the self-test: the trial after it would take minutes on an emulated processor.
             "fleet_trial_s": 0,
             "fleet_broker_url": self._broker.url,
             **SETTINGS,
@@ -155,13 +155,13 @@ class Deployment:
         }
         self._inventory.write_text(json.dumps({"all": {"hosts": {machine.NAME: variables}}}))
 
-    def _make(self, target: str, *variables: str, says: str = "") -> str:
-        """Give a command of the Makefile, which has to print `says`; what it tells of the device in the end.
+    def _make(self, target: str, *variables: str, expected: str = "") -> str:
+        """Run a make target, which must print the line `expected`; return the device's line of the summary.
 
         Raises:
-            EdgeError: it failed, or does not say so.
+            EdgeError: it failed, or didn't print that line.
         """
-        # What was asked of this make is not meant for that one.
+        # The options of the calling make are not meant for this one.
         environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
         command = ["make", "--no-print-directory", target, f"INVENTORY={self._inventory}", *variables]
         lines = []
@@ -178,39 +178,41 @@ class Deployment:
             for line in process.stdout:
                 print(f"                {line}", end="", file=sys.stderr, flush=True)
                 lines.append(" ".join(line.split()))
-        end = next((line for line in reversed(lines) if line.startswith(f"{machine.NAME} ")), "nothing about it")
+        end = next(
+            (line for line in reversed(lines) if line.startswith(f"{machine.NAME} ")), "no line about the device"
+        )
         if process.returncode:
             raise EdgeError(f"exit status {process.returncode}: {end}")
-        if says not in lines and says:
-            raise EdgeError(f"it does not say {says!r}: {end}")
+        if expected and expected not in lines:
+            raise EdgeError(f"it didn't print {expected!r}: {end}")
         return end.removeprefix(f"{machine.NAME} ")
 
     def _unit(self, name: str) -> str:
-        """A property of the service, as systemd tells it."""
+        """A property of the service, from systemctl."""
         return self._pi.run("systemctl", "show", UNIT, f"--property={name}", "--value").stdout.strip()
 
-    def _expect(self, wanted: str, found: str, what: str) -> None:
-        if found != wanted:
-            raise EdgeError(f"{what} {found or 'nothing'} instead of {wanted or 'nothing'}")
+    def _expect(self, expected: str, found: str, what: str) -> None:
+        if found != expected:
+            raise EdgeError(f"{what} {found or 'nothing'} instead of {expected or 'nothing'}")
 
     def _count(self, level: str) -> int:
         return len(self._listener.payloads(level))
 
     def _info(self, good: Callable[[Any], bool] = bool) -> Any:
-        """What the device last said that it is, once that is `good`."""
-        return self._said("info", good, 0)
+        """The last `info` of the device, once it is `good`."""
+        return self._last("info", good, 0)
 
     def _health(self, good: Callable[[Any], bool], *, after: int = 0) -> Any:
-        return self._said("health", good, after)
+        return self._last("health", good, after)
 
-    def _said(self, level: str, good: Callable[[Any], bool], after: int) -> Any:
-        """The last message of a kind, once that is `good` and valid."""
+    def _last(self, level: str, good: Callable[[Any], bool], after: int) -> Any:
+        """The last payload of a topic, once it is `good`; raises EdgeError if it is invalid."""
 
         def last() -> Any:
-            said = self._listener.payloads(level)[after:]
-            return said[-1] if said and good(said[-1]) else None
+            received = self._listener.payloads(level)[after:]
+            return received[-1] if received and good(received[-1]) else None
 
-        payload = _until(last, f"{level} is as it should be; the last is {self._listener.payloads(level)[-1:]}")
+        payload = _until(last, f"a matching {level}; the last is {self._listener.payloads(level)[-1:]}")
         _check(payload, level)
         return payload
 
@@ -221,22 +223,22 @@ def _schema(kind: str) -> Any:
 
 
 def _check(payload: Any, kind: str) -> None:
-    """Look whether a message is as its JSON Schema has it.
+    """Validate a payload against its JSON Schema.
 
     Raises:
-        EdgeError: it is not.
+        EdgeError: it is invalid.
     """
     try:
         jsonschema.validate(payload, _schema(kind))
     except jsonschema.ValidationError as error:
-        raise EdgeError(f"{kind} is not as the contract has it: {error.message}") from None
+        raise EdgeError(f"{kind} violates its schema: {error.message}") from None
 
 
 def _until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until `condition` is true and give its value.
+    """Wait until `condition` is true and return its value.
 
     Raises:
-        EdgeError: it never is.
+        EdgeError: the time-out has passed.
     """
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:

@@ -1,7 +1,7 @@
-"""Builds the Debians for arm64 that `make test-pi` works with, once each, into the cache.
+"""Builds the Debian images for arm64 that `make test-pi` uses, once each, into the cache.
 
-Trixie is a disk that boots, and a virtual Pi's memory just after it has done so; bookworm is a root in which
-programs run one by one. This machine's own processor can run neither, so qemu translates.
+Trixie is a bootable disk, with a snapshot of the virtual Pi's memory after booting. Bookworm is a root file system in
+which single programs run. qemu emulates the processor for both.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ PROGRAMS = {
     "socat": "socat",
     "mosquitto": "mosquitto",
 }
-"""What the host needs, and the Debian packages that have it."""
+"""Programs that the host needs -> their Debian packages."""
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 BINFMT_AARCH64 = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
-"""From the package qemu-user-static; systemd registers it when the package is installed."""
+"""Registration from the package qemu-user-static. systemd applies it when the package is installed."""
 
 DISK_BYTES = 4 << 30
 MIRROR = "http://deb.debian.org/debian"
@@ -63,28 +63,28 @@ ssh-keygen -q -t ed25519 -N '' -C '' -f "$1/home/pi/.ssh/login"
 cp "$1/home/pi/.ssh/login.pub" "$1/home/pi/.ssh/authorized_keys"
 chmod 700 "$1/home/pi/.ssh"
 chroot "$1" chown -R pi:pi /home/pi/.ssh
-# A test picture of the kernel's own, as a USB camera would deliver it.
+# The kernel's test pattern, as from a USB camera.
 echo vivid > "$1/etc/modules-load.d/vivid.conf"
 echo 'options vivid n_devs=1 node_types=0x1' > "$1/etc/modprobe.d/vivid.conf"
 : > "$1/etc/machine-id"
 """
-"""The first user may do everything without a password, as on Raspberry Pi OS."""
+"""Makes a root resemble Raspberry Pi OS: its first user may use sudo without a password."""
 
-_ROOM_FOR_GUESTS = 'mkdir "$1/mnt/site" "$1/mnt/checkout" "$1/mnt/cache"'
+_MOUNT_POINTS = 'mkdir "$1/mnt/site" "$1/mnt/checkout" "$1/mnt/cache"'
 
 
 @dataclass(frozen=True)
 class Debian:
-    """One Debian for arm64; all that its root is made from."""
+    """A Debian for arm64: everything that determines its root file system."""
 
     name: str
     packages: tuple[str, ...]
     hook: str
-    """A shell script that runs at the end, with the root as $1."""
+    """Shell script that runs at the end, with the root as $1."""
 
     @property
     def root(self) -> Path:
-        """Where the finished root lies."""
+        """Path of the finished root."""
         return CACHE / f"{self.name}-{digest(repr(self))}"
 
 
@@ -93,12 +93,12 @@ TRIXIE = Debian(
     (
         *("systemd", "systemd-sysv", "udev", "dbus", "libpam-systemd", "procps", "kmod", "iproute2"),
         *("linux-image-arm64", "openssh-server", "sudo"),
-        # A Pi without a network is provisioned from what the workstation brings, and these are what it has to have.
+        # The packages that a Pi without a network must already have; the workstation brings the rest.
         *("python3", "python3-venv", "python3-numpy", "python3-systemd"),
     ),
     _LIKE_A_PI,
 )
-BOOKWORM = Debian("bookworm", ("python3", "python3-numpy"), _ROOM_FOR_GUESTS)
+BOOKWORM = Debian("bookworm", ("python3", "python3-numpy"), _MOUNT_POINTS)
 
 
 def missing_programs() -> list[str]:
@@ -107,11 +107,11 @@ def missing_programs() -> list[str]:
     return [package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None]
 
 
-def translate() -> None:
-    """Let the kernel start programs for arm64 through qemu.
+def register_qemu() -> None:
+    """Make the kernel run programs for arm64 with qemu.
 
     Raises:
-        UnavailableError: this kernel cannot.
+        UnavailableError: this kernel can't.
     """
     if (BINFMT / "qemu-aarch64").exists():
         return
@@ -120,22 +120,22 @@ def translate() -> None:
             run("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT)
         (BINFMT / "register").write_text(BINFMT_AARCH64.read_text())
     except (OSError, EdgeError) as error:
-        raise UnavailableError(f"programs for arm64 cannot be started here: {error}") from None
+        raise UnavailableError(f"this machine cannot run programs for arm64: {error}") from None
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Keep the cache to ourselves, and remove what a killed run has left in it.
+def locked() -> Iterator[None]:
+    """Lock the cache, and remove what a killed run has left in it.
 
     Raises:
-        UnavailableError: another run has it.
+        UnavailableError: another run holds the lock.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UnavailableError("another run of test-pi is going on: wait for its end") from None
+            raise UnavailableError("another run of test-pi is in progress; wait for its end") from None
         for left in CACHE.glob("tmp-*"):
             shutil.rmtree(left)
         yield
@@ -143,25 +143,25 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the disk of the cache, for as long as it is needed."""
+    """A temporary folder on the disk of the cache."""
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="tmp-") as folder:
         yield Path(folder)
 
 
 def built(target: Path, build: Callable[[Path], None], what: str) -> Path:
-    """A folder of the cache, built if it is not there yet; then its predecessors go.
+    """A folder of the cache. Builds it if it doesn't exist, and then deletes its predecessors.
 
     Args:
-        target: The folder, its name ending in a dash and a digest of all that it is made from.
-        build: Makes it at the given path, which does not exist yet.
-        what: For the person who waits.
+        target: the folder; its name ends in a dash and a digest of its recipe.
+        build: builds it at a path that doesn't exist yet.
+        what: description of the folder, for progress messages.
     """
     if not target.exists():
         started = time.monotonic()
         print(f"building {what} ...", flush=True)
         with scratch() as folder:
             build(folder / "new")
-            # The last step: what is there is whole.
+            # Renaming is the last step, so that an existing folder is complete.
             (folder / "new").rename(target)
         for old in set(CACHE.glob(f"{target.name.rpartition('-')[0]}-*")) - {target}:
             shutil.rmtree(old)
@@ -170,12 +170,12 @@ def built(target: Path, build: Callable[[Path], None], what: str) -> Path:
 
 
 def debian(release: Debian) -> Path:
-    """The root of a release."""
+    """The root file system of a release."""
 
     def build(root: Path) -> None:
         suites = [f"deb {MIRROR} {suite} main" for suite in (release.name, f"{release.name}-updates")]
         run(
-            # What it mounts in the root is gone when it ends, however it ends.
+            # Its mounts disappear with it, however it ends.
             *(
                 "unshare",
                 "--mount",
@@ -185,7 +185,7 @@ def debian(release: Debian) -> Path:
                 "--variant=minbase",
                 "--architectures=arm64",
             ),
-            # With its lists of packages, so that the installer sees what the archive has.
+            # Keeps the package lists, so that the installer sees what the archive has.
             *("--skip=cleanup/apt/lists", f"--include={','.join(release.packages)}"),
             *(f"--customize-hook={release.hook}", release.name, str(root), *suites),
             f"deb {SECURITY} {release.name}-security main",
@@ -195,7 +195,7 @@ def debian(release: Debian) -> Path:
 
 
 def disk(root: Path, target: Path) -> None:
-    """Make a qcow2 image that holds a root as its only file system, without mounting anything."""
+    """Make a qcow2 image with a root as its only file system, without mounting anything."""
     raw = target.with_suffix(".raw")
     with raw.open("wb") as file:
         file.truncate(DISK_BYTES)
@@ -205,20 +205,20 @@ def disk(root: Path, target: Path) -> None:
 
 
 def digest(*recipe: str | bytes) -> str:
-    """A short name for all that something is made from."""
+    """A short digest of a recipe."""
     parts = [part.encode() if isinstance(part, str) else part for part in recipe]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
 
 
 def run(*command: str | Path) -> str:
-    """Run a command of the host, and give what it printed.
+    """Run a command on the host and return its output.
 
     Raises:
-        EdgeError: it failed; the message has its output.
+        EdgeError: it failed; the message contains its output.
     """
     done = subprocess.run(command, check=False, text=True, capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         words = " ".join(map(str, command[:3]))
-        said = f"{done.stdout[-1000:]}{done.stderr[-2000:]}".strip()
-        raise EdgeError(f"{words} ...: exit status {done.returncode}\n{said}")
+        output = f"{done.stdout[-1000:]}{done.stderr[-2000:]}".strip()
+        raise EdgeError(f"{words} ...: exit status {done.returncode}\n{output}")
     return done.stdout

@@ -1,6 +1,7 @@
-"""A Raspberry Pi as far as an emulator goes: Debian for arm64 under qemu-system, reached by ssh.
+"""An emulated Raspberry Pi: Debian for arm64 under qemu-system, reachable by ssh.
 
-It has the Pi 4's processor, no network but its ssh server and one broker, and the kernel's test picture for a camera.
+It has the processor of a Pi 4, the kernel's test pattern as a camera, and no network except its ssh server and one
+broker.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
     from typing import Self
 
 NAME = "raspberrypi"
-"""Of the device, for ssh and in the topics."""
+"""Name of the device, for ssh and in topics."""
 BROKER_URL = "mqtt://10.0.2.100:1883"
-"""Where the virtual Pi finds the broker of the host."""
+"""URL of the host's broker, seen from the virtual Pi."""
 
 BOOT_S = 1200.0
-"""For booting; it takes two to three minutes on an idle machine, and ten seconds from memory."""
+"""Maximum time for booting. On an idle machine it takes two to three minutes, or ten seconds from the snapshot."""
 
 _DISK, _KERNEL, _INITRD, _KEY, _HOST_KEY = "disk.qcow2", "vmlinuz", "initrd.img", "key", "host-key.pub"
-_WARM = "booted"
-"""The snapshot in the disk: memory and all, after booting."""
+_SNAPSHOT = "booted"
+"""Name of the snapshot in the disk image, taken after booting, with memory."""
 
 _HARDWARE = (
     *("-machine", "virt,gic-version=3", "-cpu", "cortex-a72", "-smp", "2", "-m", "2048", "-accel", "tcg,thread=multi"),
@@ -65,7 +66,7 @@ Host {name}
 
 
 def built() -> Path:
-    """The folder with disk, kernel and keys of a virtual Pi that has booted, built if it is not there yet."""
+    """The folder with disk, kernel and keys of a virtual Pi that has booted. Builds it if it doesn't exist."""
     root = images.debian(images.TRIXIE)
     qemu = images.run("qemu-system-aarch64", "--version")
     recipe = images.digest(root.name, qemu, Path(__file__).read_bytes(), str(images.DISK_BYTES))
@@ -79,21 +80,21 @@ def built() -> Path:
         (folder / _KEY).chmod(0o600)
         shutil.copyfile(root / "etc/ssh/ssh_host_ed25519_key.pub", folder / _HOST_KEY)
         with images.scratch() as run:
-            Machine(folder, run, broker_port=0).boot().remember()
+            Machine(folder, run, broker_port=0).boot().save()
 
     return images.built(images.CACHE / f"pi-{recipe}", build, "a virtual Pi that has booted (5 to 10 minutes)")
 
 
 class Machine:
-    """One virtual Pi, which runs from `boot` or `wake` to `close`."""
+    """A virtual Pi, which runs from `boot` or `resume` to `close`."""
 
     def __init__(self, template: Path, folder: Path, *, broker_port: int) -> None:
-        """Prepare to start it.
+        """Write the configuration of ssh.
 
         Args:
-            template: What `built` gives.
-            folder: An empty folder to work in.
-            broker_port: Of the broker on the host's loopback that it may reach.
+            template: result of `built`.
+            folder: an empty working folder.
+            broker_port: port of the broker on the host's loopback that it may reach.
         """
         self.port = free_port()
         self.ssh_config = folder / "ssh_config"
@@ -110,31 +111,31 @@ class Machine:
         )
 
     def boot(self) -> Self:
-        """Start it from the template's own disk, as when the power comes.
+        """Boot from the template's own disk.
 
         Raises:
-            EdgeError: it does not come up; the message has the end of its console.
+            EdgeError: it doesn't boot; the message contains the end of its console.
         """
         self._start(self._template / _DISK)
         self.run("systemctl", "is-system-running", "--wait", check=False, timeout_s=BOOT_S)
         return self
 
-    def remember(self) -> None:
-        """Save memory and processor in the disk, and end."""
+    def save(self) -> None:
+        """Save a snapshot in the disk image, and end."""
         self.run("sync")
-        if complaint := self._tell("human-monitor-command", **{"command-line": f"savevm {_WARM}"}):
-            raise EdgeError(f"qemu cannot save the virtual Pi: {complaint}")
-        # Its own way out: it writes the disk's tables, too.
-        self._tell("quit")
+        if error := self._qmp("human-monitor-command", **{"command-line": f"savevm {_SNAPSHOT}"}):
+            raise EdgeError(f"qemu cannot save the virtual Pi: {error}")
+        # A clean exit also writes the tables of the image.
+        self._qmp("quit")
         assert self._qemu is not None
         self._qemu.communicate()
 
-    def wake(self) -> Self:
-        """Start it from memory, on a disk of its own."""
+    def resume(self) -> Self:
+        """Resume from the snapshot, on a copy of the disk."""
         disk = self._folder / _DISK
         images.run("cp", "--sparse=always", "--reflink=auto", self._template / _DISK, disk)
-        self._start(disk, "-loadvm", _WARM)
-        # It has slept since the day it was built.
+        self._start(disk, "-loadvm", _SNAPSHOT)
+        # Its clock stopped when the snapshot was taken.
         self.run("sudo", "date", "--utc", f"--set=@{time.time():.0f}")
         return self
 
@@ -142,7 +143,7 @@ class Machine:
         """Run a command as the first user.
 
         Raises:
-            EdgeError: it failed and `check` is set; the message has its output.
+            EdgeError: it failed and `check` is set; the message contains its output.
             TimeoutExpired: it ran longer than timeout_s.
         """
         done = subprocess.run(
@@ -154,26 +155,26 @@ class Machine:
             timeout=timeout_s,
         )
         if check and done.returncode:
-            said = f"{done.stdout[-1000:]}{done.stderr[-2000:]}".strip()
-            raise EdgeError(f"{shlex.join(argv)}: exit status {done.returncode}\n{said}")
+            output = f"{done.stdout[-1000:]}{done.stderr[-2000:]}".strip()
+            raise EdgeError(f"{shlex.join(argv)}: exit status {done.returncode}\n{output}")
         return done
 
     def close(self) -> None:
-        """Pull the plug."""
+        """Kill it, as if the power were cut."""
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.communicate()
             self._qemu = None
 
     def _start(self, disk: Path, *more: str) -> None:
-        # Without a network but these two: nothing may be fetched while it is provisioned.
+        # Only these two connections: nothing may be downloaded during provisioning.
         relay = f"guestfwd=tcp:10.0.2.100:1883-cmd:socat - TCP:127.0.0.1:{self._broker_port}"
         with (self._folder / "qemu.log").open("wb") as log:
             self._qemu = subprocess.Popen(
                 [
                     *("setpriv", "--pdeathsig=KILL", "qemu-system-aarch64", *_HARDWARE),
                     *("-kernel", self._template / _KERNEL, "-initrd", self._template / _INITRD),
-                    # Whatever a power cut of this machine destroys can be built again.
+                    # Unsafe caching is fine, because a damaged image can be built again.
                     *("-drive", f"file={disk},if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap"),
                     *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22,{relay}"),
                     *("-serial", f"file:{self._folder / 'console'}", "-qmp", "stdio", *more),
@@ -182,24 +183,24 @@ class Machine:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                # Ctrl-C is for us: it shall not vanish while something works on it.
+                # Ctrl-C must not reach it while a step still uses it.
                 start_new_session=True,
             )
-        self._tell("qmp_capabilities")
+        self._qmp("qmp_capabilities")
         deadline = time.monotonic() + BOOT_S
         while time.monotonic() < deadline and self._qemu.poll() is None:
             if self.run("true", check=False).returncode == 0:
                 return
             time.sleep(1)
         self.close()
-        raise EdgeError(f"the virtual Pi does not come up:\n{self._last_words()}")
+        raise EdgeError(f"the virtual Pi doesn't boot:\n{self._end_of_logs()}")
 
-    def _last_words(self) -> str:
+    def _end_of_logs(self) -> str:
         texts = [self._folder / name for name in ("qemu.log", "console")]
         return "".join(path.read_text(errors="replace") for path in texts if path.exists())[-2000:].strip()
 
-    def _tell(self, command: str, **arguments: str) -> Any:
-        """Give qemu a command of its machine protocol, and return the answer."""
+    def _qmp(self, command: str, **arguments: str) -> Any:
+        """Send qemu a command of its machine protocol (QMP), and return the answer."""
         assert self._qemu is not None
         assert self._qemu.stdin is not None
         assert self._qemu.stdout is not None
@@ -211,4 +212,4 @@ class Machine:
                 return answer["return"]
             if "error" in answer:
                 raise EdgeError(f"qemu: {command}: {answer['error']['desc']}")
-        raise EdgeError(f"qemu does not run:\n{self._last_words()}")
+        raise EdgeError(f"qemu has ended:\n{self._end_of_logs()}")
