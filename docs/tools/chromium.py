@@ -1,4 +1,4 @@
-"""Chromium without a window, for the pictures of pages."""
+"""Headless Chromium, for screenshots of pages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Chromium:
-    """One browser with one page."""
+    """A browser with one page."""
 
     def __init__(self, height: int) -> None:
-        """Start it.
+        """Start the browser.
 
         Args:
-            height: of its screen, CSS px.
+            height: height of the screen, CSS px.
         """
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
@@ -31,7 +31,7 @@ class Chromium:
         self._height = height
 
     def open(self, url: str, width: int, theme: str, *, mobile: bool) -> None:
-        """Open the page on a screen that is so many px wide."""
+        """Open a page on a screen that is `width` CSS px wide."""
         metrics = {"width": width, "height": self._height, "deviceScaleFactor": 1, "mobile": mobile}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": theme}]
@@ -39,10 +39,10 @@ class Chromium:
         self._driver.get(url)
 
     def screenshot(self) -> NDArray[np.uint8]:
-        """uint8[H, W, 3], channels blue, green, red."""
+        """Take a screenshot: uint8[H, W, 3], BGR."""
         data = np.frombuffer(self._driver.get_screenshot_as_png(), np.uint8)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
     def close(self) -> None:
-        """End it."""
+        """End the browser."""
         self._driver.quit()

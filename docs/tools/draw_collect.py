@@ -1,7 +1,6 @@
-"""Draws docs/images/collect.png: the page of `emotion-train collect camera` while the built-in demo is recorded.
+"""Draws docs/images/collect.png: the page of `emotion-train collect camera` while it records the built-in demo.
 
-What is recorded goes through the code that the command runs, into a table that is thrown away, and Chromium draws the
-page: make docs/images/collect.png
+The code of the command records into a temporary table, and Chromium takes the screenshots: make docs/images/collect.png
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ if TYPE_CHECKING:
 
 HEIGHT = 1100
 SCREENS = ((960, "light", False), (360, "dark", True))
-"""A desktop and a phone: width in CSS px, theme, and whether it is one."""
+"""A desktop and a phone: width in CSS px, theme, whether it is mobile."""
 GAP = 24
 PEOPLE = ("p01", "p02", "p03")
 MOMENTS = {"happiness": (0.0, 2.8), "neutral": (3.6, 6.9), "surprise": (7.5, 9.8), "sadness": (12.5, 14.8)}
-"""What the demo shows, from when to when, s."""
+"""Expressions of the demo, with start and end, s."""
 RECORDED_S = 2.4
-"""Less than the demo smiles for at its beginning."""
+"""Time of the recording, shorter than the smile at the beginning of the demo."""
 
 
 def main(path: Path) -> None:
-    """Let some sit for the demo's expressions, begin with another, and draw the page."""
+    """Record some people, start recording another one, and draw the page."""
     settings = Settings()
     installation = Installation.of(settings)
     conditions = Conditions(installation.bundle / FEATURES)
@@ -84,7 +83,7 @@ def main(path: Path) -> None:
 
 @contextlib.contextmanager
 def _recording(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector) -> Iterator[None]:
-    """Let the person smile for the table."""
+    """Record a smile in the background."""
     signals = Signals()
     loop = threading.Thread(target=session.run, args=(camera, mesh, preview, collector, signals))
     collector.perform({"do": "label", "label": LABELS.index("happiness")})

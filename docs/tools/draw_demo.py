@@ -1,9 +1,9 @@
-"""Draws docs/images/demo.webp: the built-in demo, the mesh that is measured in it, and the events that follow.
+"""Draws docs/images/demo.webp: the built-in demo, its face mesh, and the resulting events.
 
     make docs/images/demo.webp
 
-The program itself runs, with its page and a broker, for as long as the demo takes to come round. Pictures, meshes and
-probabilities are what it sends to the page, events are what a subscriber receives, and each is shown when it arrived.
+It runs the daemon with its preview and a broker for one loop of the demo. Pictures, meshes and probabilities come from
+the preview, and events from a subscriber. Each appears at the time at which it arrived.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ BROKER_PORT = 18831
 DEVICE = "livingroom"
 EVENTS = Namespace("emotion", DEVICE).path(EVENT)
 FPS = 10
-"""Frames per second of the drawing, as many as the page is told of."""
+"""Frames per second of the animation, the rate at which the preview sends updates."""
 QUALITY = 45
-"""Of the WebP encoder, 0 to 100."""
+"""Quality of the WebP encoder, 0 to 100."""
 
 PICTURE = 480, 360
 SIDE_WIDTH = 330
 ROWS, ROW = 6, 25
-"""Events that are seen at a time, and the height of one, px."""
+"""Number of visible events, and the height of one, px."""
 MARGIN = 16
 WIDTH = PICTURE[0] + SIDE_WIDTH
 HEIGHT = PICTURE[1] + MARGIN + 24 + ROWS * ROW
 
 PAPER, INK, PALE, ACCENT, TRACK = (255, 255, 255), (31, 35, 40), (120, 128, 136), (9, 105, 218), (234, 238, 242)
-"""Colours as red, green, blue."""
+"""Colours as RGB."""
 MESH = (120, 255, 160)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What the page was told at a time, s since the first."""
+    """A `view` event of the preview, with its time, s since the first."""
 
     at: float
     view: dict[str, Any]
@@ -67,7 +67,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Event:
-    """What a subscriber received at a time, s since the first view."""
+    """An MQTT message, with its time, s since the first view."""
 
     at: float
     topic: str
@@ -75,7 +75,7 @@ class Event:
 
 
 def main(path: Path) -> None:
-    """Let the demo come round once, and draw it."""
+    """Record one loop of the demo and draw it."""
     url = f"mqtt://127.0.0.1:{BROKER_PORT}"
     with _broker(), _subscribed() as received, _running(url) as page:
         start, lines, moments = _watch(page)
@@ -92,7 +92,7 @@ def main(path: Path) -> None:
 
 @contextlib.contextmanager
 def _broker() -> Iterator[None]:
-    """A mosquitto: with MQTT 5 the program need not find out first what the broker speaks."""
+    """Run mosquitto, which supports MQTT 5, so that the daemon needs no fallback."""
     broker = subprocess.Popen(["mosquitto", "-p", str(BROKER_PORT)], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 10
@@ -108,7 +108,7 @@ def _broker() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _running(url: str) -> Iterator[str]:
-    """The program, in front of the demo; the address of its page."""
+    """Run the daemon on the demo, and yield the address of its preview."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "emotion-edge.toml"
         settings.write_text(f'[device]\nname = "{DEVICE}"\n[mqtt]\ndiscovery = ""\n', encoding="utf-8")
@@ -116,10 +116,10 @@ def _running(url: str) -> Iterator[str]:
         command += ["--preview", "127.0.0.1:0", "--preview-picture"]
         program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
-            said = program.stdout.readline() if program.stdout is not None else ""
-            address = re.search(r"http://(\S+?)/?$", said.strip())
+            line = program.stdout.readline() if program.stdout is not None else ""
+            address = re.search(r"http://(\S+?)/?$", line.strip())
             if address is None:
-                raise SystemExit("draw_demo: the program does not say where its page is")
+                raise SystemExit("draw_demo: the daemon printed no address of its preview")
             yield address[1]
         finally:
             program.terminate()
@@ -128,7 +128,7 @@ def _running(url: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _subscribed() -> Iterator[list[tuple[float, str, dict[str, Any]]]]:
-    """The events, as they arrive: when, on which topic, and what."""
+    """Subscribe to events, and yield a growing list of their times, topics and payloads."""
     received: list[tuple[float, str, dict[str, Any]]] = []
     client = paho.Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda _client, _data, message: received.append(
@@ -148,10 +148,10 @@ def _subscribed() -> Iterator[list[tuple[float, str, dict[str, Any]]]]:
 
 
 def _watch(page: str) -> tuple[float, dict[str, list[list[int]]], list[Moment]]:
-    """Look at the page until the demo comes round.
+    """Read the event stream of the preview for one loop of the demo.
 
     Returns:
-        When that began (s, monotonic), the lines of the mesh, and what was to be seen.
+        The start (s, monotonic), the lines of the mesh, and the views.
     """
     connection = http.client.HTTPConnection(page)
     connection.request("GET", "/events")
@@ -200,7 +200,7 @@ def _mesh(picture: NDArray[np.uint8], points: NDArray[np.float64], lines: dict[s
 
 
 def _side(canvas: NDArray[np.uint8], view: dict[str, Any]) -> None:
-    """What is shown of the nearest face, and how probable each expression is."""
+    """Draw the expression of the nearest face and all probabilities."""
     left = PICTURE[0] + MARGIN
     face = next(iter(view["faces"]), None)
     _text(canvas, face["expression"] if face else "no face", left, 40, INK, size=26, weight=600)
@@ -214,7 +214,7 @@ def _side(canvas: NDArray[np.uint8], view: dict[str, Any]) -> None:
 
 
 def _event(canvas: NDArray[np.uint8], y: int, event: Event) -> None:
-    """The part of a payload that tells the story."""
+    """Draw the main part of a payload."""
     shown = {key: event.payload[key] for key in ("type", "track", "expression", "previous", "confidence")}
     _text(canvas, f"{event.payload['time'][11:19]}", MARGIN, y, PALE, size=14)
     _text(canvas, f"{json.dumps(shown)[:-1]}, ...}}", MARGIN + 76, y, INK, size=14)

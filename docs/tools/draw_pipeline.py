@@ -1,4 +1,4 @@
-"""Draws docs/images/pipeline.svg: the way of a frame through the rooms of edge/, and the threads that carry it.
+"""Draws docs/images/pipeline.svg: the path of a frame through the rooms of edge/, and the threads that process it.
 
 make docs/images/pipeline.svg
 """
@@ -15,12 +15,12 @@ STEP_WIDTH, STEP_HEIGHT, STEP_Y = 116, 74, 76
 BOX_Y = 246
 GAP = (WIDTH - 48 - 6 * STEP_WIDTH) / 5
 INK, PALE, LINE, PAPER, CARD = "#1f2328", "#59636e", "#8c959f", "#ffffff", "#f6f8fa"
-PURE, EDGE_OF_WORLD = "#0969da", "#bc4c00"
+PURE, ADAPTER = "#0969da", "#bc4c00"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One room on the way: what it does, and the value that it hands on."""
+    """A room on the path: what it does, and the value that it passes on."""
 
     room: str
     does: tuple[str, str]
@@ -30,22 +30,22 @@ class Step:
 
 
 STEPS = (
-    Step("camera", ("takes pictures,", "keeps the newest"), "Frame", "uint8[H, W, 3]", EDGE_OF_WORLD),
-    Step("face_mesh", ("finds and follows", "faces"), "Face", "float32[478, 3] px", PURE),
+    Step("camera", ("captures frames,", "keeps the newest"), "Frame", "uint8[H, W, 3]", ADAPTER),
+    Step("face_mesh", ("detects and", "tracks faces"), "Face", "float32[478, 3] px", PURE),
     Step("classifier", ("pose, crop,", "int8 network"), "Reading", "probabilities[8]", PURE),
-    Step("expression", ("smooths, holds,", "decides"), "Change", "new, update, end", PURE),
-    Step("messages", ("writes JSON by", "its schema"), "payload", "bytes", PURE),
-    Step("mqtt", ("no event is", "delivered twice"), "", "", EDGE_OF_WORLD),
+    Step("expression", ("smoothing,", "hysteresis, dwell"), "Change", "new, update, end", PURE),
+    Step("messages", ("JSON payloads", "with schemas"), "payload", "bytes", PURE),
+    Step("mqtt", ("no event is", "delivered twice"), "", "", ADAPTER),
 )
 
 
 def main(path: Path) -> None:
-    """Write the drawing."""
+    """Write the SVG file."""
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
             'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" role="img" '
-            'aria-label="A frame passes camera, face mesh, classifier, expression, messages and MQTT">'
+            'aria-label="A frame passes through camera, face mesh, classifier, expression, messages and MQTT">'
         ),
         (
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
@@ -80,7 +80,7 @@ def _text(
 
 
 def _band(first: int, last: int, name: str, what: str) -> list[str]:
-    """The thread that works on the steps from `first` to `last`."""
+    """Draw the thread that runs the steps from `first` to `last`."""
     x, width = _left(first) - 14, _left(last) + STEP_WIDTH - _left(first) + 28
     return [
         f'<rect x="{x:.1f}" y="58" width="{width:.1f}" height="152" rx="10" fill="{CARD}" stroke="#d1d9e0"/>',
@@ -120,7 +120,7 @@ def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _box(index: float, title: str, lines: tuple[str, ...]) -> list[str]:
-    """A box below the steps; its left edge is at that of the step `index`."""
+    """Draw a box below the steps, left-aligned with the step `index`."""
     x, width = _left(index) - 14, 1.5 * (STEP_WIDTH + GAP) - 16
     parts = [f'<rect x="{x:.1f}" y="{BOX_Y}" width="{width:.1f}" height="92" rx="8" fill="{PAPER}" stroke="#d1d9e0"/>']
     parts.append(_text(x + 12, BOX_Y + 23, title, weight=600, at="start"))
@@ -131,25 +131,25 @@ def _box(index: float, title: str, lines: tuple[str, ...]) -> list[str]:
 
 
 def _beside() -> list[str]:
-    """What stands beside the way, and what crosses from one thread to another."""
+    """Draw the rooms beside the path, and the queues between threads."""
     below = 214
     loop, mqtt = _left(1) + 20, _left(5) + STEP_WIDTH / 2
     return [
-        *_box(0, "bundle, device", ("verified models go in;", "heat, voltage, systemd,", "LED, journal")),
+        *_box(0, "bundle, device", ("verified models;", "temperature, voltage,", "systemd, LED, journal")),
         *_box(
             1.5,
             "preview, in its own thread",
-            ("a page for whoever looks;", "nothing is computed for it", "while nobody does"),
+            ("the live page;", "costs nothing while", "nobody has it open"),
         ),
         *_box(
             3,
             "outbox: main thread to mqtt",
-            ("events wait in a bounded queue,", "of all else the newest message;", "the loop never waits"),
+            ("a bounded queue of events,", "the newest of other messages;", "the loop never waits"),
         ),
         *_box(
             4.5,
             "inbox: mqtt to main thread",
-            ("at most 16 commands wait;", "the loop answers them", "between two frames"),
+            ("at most 16 commands;", "the loop answers them", "between two frames"),
         ),
         _arrow(loop, BOX_Y - 4, loop, below),
         _arrow(_left(2) + STEP_WIDTH / 2, below, _left(2) + STEP_WIDTH / 2, BOX_Y - 4),

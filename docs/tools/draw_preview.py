@@ -1,6 +1,6 @@
 """Draws docs/images/preview.png: the page of `emotion-edge run --preview` after five minutes of the built-in demo.
 
-Everything on it is computed by the code that the daemon runs, and drawn by Chromium: make docs/images/preview.png
+The daemon's code computes everything on it, and Chromium takes the screenshots: make docs/images/preview.png
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 FPS = 5
 END_S = 295.0
-"""Into the demo: surprised."""
+"""Time in the demo at which the face is surprised."""
 HEIGHT = 740
 SCREENS = ((960, "light", False), (360, "dark", True))
-"""A desktop and a phone: width in CSS px, theme, and whether it is one."""
+"""A desktop and a phone: width in CSS px, theme, whether it is mobile."""
 GAP = 24
 WAIT_S = 3.0
-"""By then the page has drawn what it was told."""
+"""Time after which the page has drawn everything."""
 
 
 def main(path: Path) -> None:
-    """Let the demo run, open the page and draw it."""
+    """Play the demo, open the page and draw it."""
     times = [0.0]
     with contextlib.closing(
         Preview("127.0.0.1:0", device="livingroom", on_pause=lambda _: None, clock=lambda: times[-1])
@@ -58,7 +58,7 @@ def main(path: Path) -> None:
 
 
 def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...], tuple[Shown, ...]]:
-    """Five minutes of the demo, as fast as they can be computed; the last moment of them."""
+    """Play five minutes of the demo as fast as possible, and return the last frame, its faces and expressions."""
     settings = Settings()
     installation = Installation.of(settings)
     bundle = installation.load()

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings file that documents every key, and from the ranges in edge/settings.py.
+"""Writes docs/settings.md from the comments in edge/emotion-edge.toml and the allowed values in edge/settings.py.
 
 make docs
 """
@@ -18,8 +18,8 @@ SECTIONS = {
     "camera": "Camera",
     "mesh": "Face mesh",
     "model": "Model bundle",
-    "expression": "What is shown, and when it changes",
-    "load": "Heat",
+    "expression": "Expressions",
+    "load": "Load",
     "mqtt": "MQTT",
 }
 
@@ -33,14 +33,14 @@ emotion-edge run --config emotion-edge.toml
 ```
 
 The first command writes a file with every key, its default and what it is for; a file of your own needs only the keys
-that differ. `/etc/emotion-edge/emotion-edge.toml` is read where no `--config` is given. A key that doesn't exist is an
-error that names the nearest one that does, and so is a value out of range. `--camera` and `--mqtt` on the command line
+that differ. Without `--config`, `/etc/emotion-edge/emotion-edge.toml` is read. An unknown key or a value out of range
+is an error, which names the closest known key or the allowed values. `--camera` and `--mqtt` on the command line
 override `camera.source` and `mqtt.url`. Keep the broker's password in a file of its own (`mqtt.password_file`).
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """The page."""
     comments = explanations(settings.template())
     parts = [HEAD]
     for section, title in SECTIONS.items():
@@ -56,9 +56,9 @@ def page() -> str:
 
 
 def explanations(template: str) -> dict[tuple[str, str], str]:
-    """What the settings file says of each key, by section and key.
+    """The comments of the settings file: section and key -> text.
 
-    Keys that follow each other without an empty line share what is said of the first of them.
+    Keys that follow each other without an empty line share the comment of the first.
     """
     found: dict[tuple[str, str], str] = {}
     section, shared = "", ""
@@ -78,12 +78,12 @@ def explanations(template: str) -> dict[tuple[str, str], str]:
 
 
 def toml(value: object) -> str:
-    """A value as a settings file has it."""
+    """A value in TOML."""
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def cell(text: str) -> str:
-    """Text that a column of a table may hold."""
+    """Text escaped for a table cell."""
     return text.replace("|", "\\|")
 
 
