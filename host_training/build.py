@@ -15,7 +15,8 @@ from edge.interpreter import runtime_name
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION
 from host_training.data.votes import targets_of
 from host_training.errors import TableError
-from host_training.evaluation.evaluate import PROTOCOLS, evaluate
+from host_training.evaluation.evaluate import evaluate
+from host_training.evaluation.scores import PROTOCOLS
 from host_training.reporting import card
 from host_training.training import bundle, fit, packing
 from host_training.training import recipe as settings_module

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from host_training.data import tables
     from host_training.data.keypoints import ALL, take
     from host_training.data.votes import targets_of
-    from host_training.evaluation.evaluate import score
+    from host_training.evaluation.scores import score
     from host_training.output import write_text
     from host_training.training.folds import cross_validated
 

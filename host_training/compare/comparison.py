@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edge.classifier.network import softmax
 from host_training.compare.contender import TrainingData
 from host_training.data.keypoints import SPLITS, TEST, VALIDATION, take
-from host_training.evaluation.evaluate import judged_rows, score
+from host_training.evaluation.scores import judged_rows, score
 from host_training.training.temperature import fit_temperature
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from host_training.data.labels import NEUTRAL
 from host_training.data.votes import VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics
-from host_training.evaluation.evaluate import judged_rows, rounded
+from host_training.evaluation.scores import judged_rows, rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -31,10 +31,10 @@ from edge.settings import ExpressionSettings, MeshSettings
 from host_training.data.distortions import DISTORTIONS, distorted
 from host_training.data.keypoints import TEST, take
 from host_training.data.splits import units
-from host_training.data.votes import targets_of
+from host_training.data.votes import VOTES, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics
-from host_training.evaluation.evaluate import PROTOCOL, judged_rows
+from host_training.evaluation.scores import PROTOCOLS, judged_rows
 from host_training.threads import fan_out
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def judge(
     label, unit = targets.hard[chosen], units(table)[chosen]
     rules = ExpressionSettings()
     return {
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOLS[VOTES],
         "labels": list(targets.labels),
         "rows": len(chosen),
         "enter": rules.enter,

@@ -9,8 +9,8 @@ from host_training.data.votes import VOTES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from host_training.evaluation.evaluate import Scores
     from host_training.evaluation.metrics import Interval
+    from host_training.evaluation.scores import Scores
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Confidences at which coverage is shown; the daemon's default is 0.5."""

@@ -276,7 +276,7 @@ def _worst(scores: Json, table: Table | None) -> list[Json]:
     faces = []
     for mistake in scores.get("worst", ()):
         row = row_of.get(mistake["id"])
-        words = f"{mistake['label']}, read as {mistake['said']}"
+        words = f"{mistake['label']}, read as {mistake['predicted']}"
         drawing = None
         if table is not None and row is not None and table.found[row]:
             drawing = mesh_drawing.svg(table.landmarks[row], size=FACE, title=words)

@@ -123,7 +123,7 @@ def run(
 def _judge(table: Table, base: Path | None, knobs: Knobs, store: CropStore | None) -> dict[str, float]:
     from host_training.data.keypoints import VALIDATION
     from host_training.data.votes import targets_of
-    from host_training.evaluation.evaluate import score
+    from host_training.evaluation.scores import score
     from host_training.training import fit
 
     settings = settings_module.load(base, knobs)

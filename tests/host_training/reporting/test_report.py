@@ -162,7 +162,7 @@ def page_of(folder: Path, table: Table | None = None, comparison: Path | None = 
 
 def mistakes(table: Table, count: int):
     ids = table.ids[table.found & (table.split == "test")][:count].tolist()
-    return [{"id": name, "label": "anger", "said": "happiness", "confidence": 0.9712} for name in ids]
+    return [{"id": name, "label": "anger", "predicted": "happiness", "confidence": 0.9712} for name in ids]
 
 
 @pytest.fixture(scope="module")
@@ -431,7 +431,7 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(folder: Path):
 
 def test_words_from_files_cannot_become_tags(folder: Path):
     slices = [{"name": name, "rows": 1, "found": 1, "accuracy": 1.0, "interval": [0, 1]} for name in ("<u>", "<s>")]
-    mistake = {"id": "<script>1</script>", "label": '"><b>', "said": "<i>", "confidence": 0.5}
+    mistake = {"id": "<script>1</script>", "label": '"><b>', "predicted": "<i>", "confidence": 0.5}
     with_scores(folder, worst=[mistake], slices={"data_set": slices})
     change(folder, notes=["<img src=x>"])
 
