@@ -19,7 +19,7 @@ from host_training.evaluation.evaluate import evaluate
 from host_training.evaluation.scores import PROTOCOLS
 from host_training.reporting import card
 from host_training.training import bundle, fit, packing
-from host_training.training import recipe as settings_module
+from host_training.training.recipe import as_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
 
@@ -46,12 +46,12 @@ class Origin:
     """The crop store; None: the network reads no crops."""
 
 
-def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, store: CropStore | None = None) -> str:
+def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStore | None = None) -> str:
     """Train, judge and pack a classifier.
 
     Args:
         table: the rows; training never sees its test rows.
-        settings: the recipe.
+        recipe: the knobs.
         out: the folder of the bundle; replaced once the new bundle has passed every check. The float network is
             written beside it.
         origin: for the report.
@@ -65,26 +65,26 @@ def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, store:
         UsageError: the network reads crops, and there is no store.
         BundleWriteError: the bundle cannot be written.
     """
-    targets = targets_of(table, settings.labels, settings.truth)
+    targets = targets_of(table, recipe.labels, recipe.truth)
     _check_splits(table, targets)
     # The place for the result comes first: nobody should wait for a training that can't be kept.
     with bundle.staging(out) as folder:
         began = time.monotonic()
-        features, inputs = fit.prepare(table, targets, settings, store, SPLITS)
-        fitted = fit.fit(table, targets, settings, features, inputs, store=store)
+        features, inputs = fit.prepare(table, targets, recipe, store, SPLITS)
+        fitted = fit.fit(table, targets, recipe, features, inputs, store=store)
         seconds = time.monotonic() - began
-        known = (_known(table, targets, inputs[split]) for split in (TRAIN, VALIDATION))
-        packed, quantised = packing.pack(fitted, *known, settings=settings, folder=folder)
+        known = (_labelled(table, targets, inputs[split]) for split in (TRAIN, VALIDATION))
+        packed, quantised = packing.pack(fitted, *known, recipe=recipe, folder=folder)
         scores = {
-            split: evaluate(packed, table, split, truth=settings.truth, inputs=inputs[split], engines=True)
+            split: evaluate(packed, table, split, truth=recipe.truth, inputs=inputs[split], engines=True)
             for split in (VALIDATION, TEST)
         }
         report = {
             "id": packed.id,
-            "protocol": PROTOCOLS[settings.truth],
+            "protocol": PROTOCOLS[recipe.truth],
             "evaluate_command": f"emotion-train evaluate --bundle {bundle.shown(out)} "
             f"--data {bundle.shown(origin.table)}" + (f" --crops {bundle.shown(origin.crops)}" if origin.crops else ""),
-            "settings": settings_module.as_dict(settings),
+            "recipe": as_dict(recipe),
             "notes": list(origin.notes),
             "data_sets": np.unique(table.data_set).tolist(),
             "rows": _rows(table, targets),
@@ -102,10 +102,10 @@ def run(table: Table, settings: TrainSettings, out: Path, origin: Origin, store:
         provenance: dict[str, Any] = {
             "data": bundle.shown(origin.table),
             "rows": report["rows"],
-            "protocol": PROTOCOLS[settings.truth],
+            "protocol": PROTOCOLS[recipe.truth],
             "metrics": scores[TEST].headline(),
             "command": origin.command,
-            "seed": settings.seed,
+            "seed": recipe.seed,
             "landmarker_sha256": packed.manifest["landmarker_sha256"],
             "libraries": _libraries(),
         }
@@ -125,9 +125,9 @@ def _check_splits(table: Table, targets: Targets) -> None:
             raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
 
 
-def _known(table: Table, targets: Targets, inputs: Inputs) -> packing.Known:
+def _labelled(table: Table, targets: Targets, inputs: Inputs) -> packing.Labelled:
     clear = inputs[targets.judged[inputs.rows]]
-    return packing.Known(table.landmarks[clear.rows], clear, targets.hard[clear.rows])
+    return packing.Labelled(table.landmarks[clear.rows], clear, targets.hard[clear.rows])
 
 
 def _rows(table: Table, targets: Targets) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from host_training.cleaning.suspects import Suspect
     from host_training.data.decisions import Decision
     from host_training.data.keypoints import Table
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 PAGE = "contact-sheet.html"
 TOP = 100
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.top < 0:
         raise UsageError("--top: must be 0 or more")
-    settings = recipe_arguments.settings(args)
+    recipe = recipe_arguments.recipe(args)
     table = parquet.read(args.table)
     file = args.decisions or keypoints.decisions_path(args.table)
     before = decisions.read(file) if file.exists() else []
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     decided = [decision for decision in before if not decision.open]
     pairs = near_duplicates.find(table, pictures, decided)
     lines = decisions.merged(before, [_same_photo(table, pair) for pair in pairs])
-    suspects = _suspects(table, lines, settings, {decision.id for decision in decided if len(decision.subject) == 1})
+    suspects = _suspects(table, lines, recipe, {decision.id for decision in decided if len(decision.subject) == 1})
     lines = decisions.merged(lines, [_keep(table, suspect) for suspect in suspects[: args.top]])
 
     decisions.write(lines, file)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, decided: set[str]) -> list[Suspect]:
+def _suspects(table: Table, lines: list[Decision], recipe: Recipe, decided: set[str]) -> list[Suspect]:
     """Doubtful labels, by networks that know no copy of the row; those that were decided about are left out."""
     import dataclasses
 
@@ -90,11 +90,11 @@ def _suspects(table: Table, lines: list[Decision], settings: TrainSettings, deci
 
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
     clean, _ = disjoint(decisions.apply(table, lines)[0])
-    targets = targets_of(clean, settings.labels, settings.truth)
+    targets = targets_of(clean, recipe.labels, recipe.truth)
     ids = clean.ids.tolist()
     return [
         dataclasses.replace(suspect, row=row_of[ids[suspect.row]])
-        for suspect in suspects.rank(clean, targets, out_of_fold(clean, targets, settings), settings.truth)
+        for suspect in suspects.rank(clean, targets, out_of_fold(clean, targets, recipe), recipe.truth)
         if ids[suspect.row] not in decided
     ]
 

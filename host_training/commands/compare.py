@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from host_training.compare.contender import Contender
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 BACKBONES = ("VGG16", "VGG19", "ResNet50", "MobileNet")
 KNOWN = ("majority", "logistic", "original", "measures", "ours", *BACKBONES)
@@ -72,18 +72,18 @@ def run(args: argparse.Namespace) -> int:
     if args.seeds < 1 or args.cnn_epochs < 1:
         raise UsageError("--seeds and --cnn-epochs want at least 1")
     names = _names(args)
-    settings = recipe_arguments.settings(args)
+    recipe = recipe_arguments.recipe(args)
     if args.out:
         ensure_writable(args.out / "comparison.json")
     table, notes = tables.load(args.table)
-    targets = targets_of(table, settings.labels, settings.truth)
-    contenders = _contenders(args, names, settings, table, targets)
-    seeds = [settings.seed + index for index in range(args.seeds)]
+    targets = targets_of(table, recipe.labels, recipe.truth)
+    contenders = _contenders(args, names, recipe, table, targets)
+    seeds = [recipe.seed + index for index in range(args.seeds)]
     entries = [comparison.entry(contender, "interrupted before its turn") for contender in contenders]
     found = comparison.document(
-        _spelled(args), table, targets, truth=settings.truth, seeds=seeds, notes=notes, entries=entries
+        _spelled(args), table, targets, truth=recipe.truth, seeds=seeds, notes=notes, entries=entries
     )
-    for index, entry in enumerate(comparison.compare(table, targets, settings.truth, contenders, seeds)):
+    for index, entry in enumerate(comparison.compare(table, targets, recipe.truth, contenders, seeds)):
         found["contenders"][index] = entry
         if args.out:
             write_text(args.out / "comparison.json", json.dumps(found, indent=1) + "\n")
@@ -103,7 +103,7 @@ def _names(args: argparse.Namespace) -> list[str]:
 
 
 def _contenders(
-    args: argparse.Namespace, names: Sequence[str], settings: TrainSettings, table: Table, targets: Targets
+    args: argparse.Namespace, names: Sequence[str], recipe: Recipe, table: Table, targets: Targets
 ) -> list[Contender]:
     from host_training.compare import baselines, boosted, cnn, original, ours
     from host_training.compare.crops import Pictures
@@ -114,10 +114,10 @@ def _contenders(
     ids = table.ids[targets.judged & table.found].tolist()
     make: dict[str, Callable[[], Contender]] = {
         "majority": baselines.majority,
-        "logistic": lambda: baselines.logistic(settings.features.regions),
+        "logistic": lambda: baselines.logistic(recipe.features.regions),
         "original": original.original,
         "measures": boosted.boosted,
-        "ours": lambda: ours.ours(settings),
+        "ours": lambda: ours.ours(recipe),
     }
     weights = args.weights or {}
     return [

@@ -39,16 +39,16 @@ def run(args: argparse.Namespace) -> int:
     from host_training.output import write_text
     from host_training.training.folds import cross_validated
 
-    settings = recipe_arguments.settings(args)
+    recipe = recipe_arguments.recipe(args)
     table, _ = tables.load(args.table)
-    store = recipe_arguments.crop_store(args, settings, table)
-    targets = targets_of(table, settings.labels, settings.truth)
+    store = recipe_arguments.crop_store(args, recipe, table)
+    targets = targets_of(table, recipe.labels, recipe.truth)
     folds = []
-    for rows, probabilities in cross_validated(table, targets, settings, args.folds, store):
+    for rows, probabilities in cross_validated(table, targets, recipe, args.folds, store):
         part = take(table, rows)
-        truth = targets_of(part, settings.labels, settings.truth)
+        truth = targets_of(part, recipe.labels, recipe.truth)
         seen = probabilities[truth.judged[part.found]]
-        scores = score(seen, part, truth, ALL, truth=settings.truth).as_dict()
+        scores = score(seen, part, truth, ALL, truth=recipe.truth).as_dict()
         folds.append({name: scores[name] for name in ("rows", *FIGURES)})
         print(f"fold {len(folds)}: " + "   ".join(f"{name} {scores[name]:.4f}" for name in FIGURES))
     values = {name: np.array([fold[name] for fold in folds]) for name in FIGURES}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 
 def add(parser: argparse.ArgumentParser, *, crops: bool = False) -> None:
@@ -24,34 +24,34 @@ def add(parser: argparse.ArgumentParser, *, crops: bool = False) -> None:
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="TOML with other than the default knobs")
     parser.add_argument("--labels", metavar="A,B,...", help="read these expressions only")
     parser.add_argument("--truth", choices=("votes", "label"), help="votes (else the label), or the label alone")
-    parser.add_argument("--seed", type=int, help="other than the settings'")
+    parser.add_argument("--seed", type=int, help="other than the recipe's")
     if crops:
         parser.add_argument("--inputs", metavar="A,B", help="what the network reads: landmarks, crop, or both")
         parser.add_argument("--crops", type=Path, metavar="FILE", help="the crop store, made by `crop`")
 
 
-def settings(args: argparse.Namespace) -> TrainSettings:
+def recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that file and options give.
 
     Raises:
         UsageError: a label is unknown, or the command cannot train what the recipe asks for.
-        NoInputError, ConfigError: see `settings.load`.
+        NoInputError, ConfigError: see `recipe.load`.
     """
     from edge.classifier.features import CROP_INPUT
     from edge.errors import UsageError
     from host_training.data.labels import checked_labels
-    from host_training.training import recipe as module
+    from host_training.training.recipe import load
 
     given: dict[str, Any] = {"truth": args.truth, "seed": args.seed}
     given["labels"] = checked_labels(args.labels.split(",")) if args.labels else None
     given["inputs"] = args.inputs.split(",") if getattr(args, "inputs", None) else None
-    loaded = module.load(args.recipe, {key: value for key, value in given.items() if value is not None})
+    loaded = load(args.recipe, {key: value for key, value in given.items() if value is not None})
     if CROP_INPUT in loaded.inputs and not hasattr(args, "crops"):
-        raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP_INPUT} out of the settings' inputs")
+        raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP_INPUT} out of the recipe's inputs")
     return loaded
 
 
-def crop_store(args: argparse.Namespace, settings: TrainSettings, table: Table) -> CropStore | None:
+def crop_store(args: argparse.Namespace, recipe: Recipe, table: Table) -> CropStore | None:
     """The crop store of the table, if the recipe's network reads crops.
 
     Raises:
@@ -63,7 +63,7 @@ def crop_store(args: argparse.Namespace, settings: TrainSettings, table: Table) 
     from host_training.data.crops import read
     from host_training.data.inputs import NO_CROPS
 
-    if CROP_INPUT not in settings.inputs:
+    if CROP_INPUT not in recipe.inputs:
         return None
     if args.crops is None:
         raise UsageError(NO_CROPS)

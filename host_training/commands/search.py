@@ -49,30 +49,28 @@ def run(args: argparse.Namespace) -> int:
 
     if args.trials < 1 or args.workers < 1:
         raise UsageError("--trials and --workers want at least 1")
-    settings = recipe_arguments.settings(args)
+    recipe = recipe_arguments.recipe(args)
     values = search.space(args.space)
-    trials = search.read(args.out)
-    wanted = (
-        search.one_by_one(values, settings) if args.one_by_one else search.drawn(values, args.trials, settings.seed)
-    )
-    known = {search.key_of(each["settings"]) for each in trials}
+    trials = search.read(args.out).trials
+    wanted = search.one_by_one(values, recipe) if args.one_by_one else search.drawn(values, args.trials, recipe.seed)
+    known = {search.key_of(each.knobs) for each in trials}
     ahead = [each for each in wanted if search.key_of(each) not in known]
     table, _ = tables.load(args.table)
     fixed: dict[str, Any] = {
-        "labels": list(settings.labels),
-        "inputs": list(settings.inputs),
-        "truth": settings.truth,
-        "seed": settings.seed,
+        "labels": list(recipe.labels),
+        "inputs": list(recipe.inputs),
+        "truth": recipe.truth,
+        "seed": recipe.seed,
     }
-    store = recipe_arguments.crop_store(args, settings, table)
+    store = recipe_arguments.crop_store(args, recipe, table)
     space = f" --space {shown(args.space)}" if args.space else ""
     how = "--one-by-one" if args.one_by_one else f"--trials {args.trials}"
     command = f"emotion-train search {recipe_arguments.spelled(args)}{space} {how}"
     for trial in search.run(table, args.recipe, fixed, ahead, store=store, workers=args.workers):
-        trials = sorted([*trials, trial], key=lambda each: -each["validation"]["accuracy"])
-        write_text(args.out, json.dumps({"command": command, "trials": trials}, indent=1) + "\n")
+        trials = tuple(sorted([*trials, trial], key=lambda each: -each.validation["accuracy"]))
+        write_text(args.out, json.dumps(search.Trials(command, trials).as_dict(), indent=1) + "\n")
     for trial in trials[:SHOWN]:
-        figures = "   ".join(f"{name} {value:.4f}" for name, value in trial["validation"].items())
-        print(f"{figures}\n    {search.key_of(trial['settings'])}")
-    print(f"{len(trials)} trials in {args.out}; the best of many looks better than it is: confirm it with `validate`")
+        figures = "   ".join(f"{name} {value:.4f}" for name, value in trial.validation.items())
+        print(f"{figures}\n    {search.key_of(trial.knobs)}")
+    print(f"{len(trials)} trials in {args.out}. The best of many looks better than it is; confirm it: `cross-validate`")
     return 0

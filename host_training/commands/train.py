@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     from host_training.data import tables
     from host_training.training import bundle
 
-    settings = recipe_arguments.settings(args)
+    recipe = recipe_arguments.recipe(args)
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
     command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
-    store = recipe_arguments.crop_store(args, settings, table)
+    store = recipe_arguments.crop_store(args, recipe, table)
     origin = build.Origin(args.table, command, tuple(notes), args.crops if store else None)
-    print(build.run(table, settings, args.out, origin, store))
+    print(build.run(table, recipe, args.out, origin, store))
     return 0

@@ -20,7 +20,7 @@ from host_training.compare.contender import Contender, Trained, TrainingData
 from host_training.compare.crops import SIZE
 from host_training.data.keypoints import TRAIN, VALIDATION, take
 from host_training.quiet import quiet
-from host_training.training.network import seed_everything
+from host_training.training.layers import seed_everything
 
 with quiet():
     import keras

@@ -17,7 +17,7 @@ from edge.values import LANDMARKS
 from host_training.compare.contender import Contender, Trained, TrainingData
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.quiet import quiet
-from host_training.training.network import seed_everything
+from host_training.training.layers import seed_everything
 
 with quiet():
     import keras

@@ -13,26 +13,26 @@ from host_training.data.votes import VOTES
 from host_training.training.fit import fit, prepare
 
 if TYPE_CHECKING:
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 
-def ours(settings: TrainSettings) -> Contender:
+def ours(recipe: Recipe) -> Contender:
     """The float network of a recipe; `emotion-train evaluate` compares int8 with it."""
 
     def train(data: TrainingData, seed: int) -> Trained:
-        recipe = dataclasses.replace(settings, seed=seed)
-        features, inputs = prepare(data.table, data.targets, recipe)
-        fitted = fit(data.table, data.targets, recipe, features, inputs, label="ours")
+        seeded = dataclasses.replace(recipe, seed=seed)
+        features, inputs = prepare(data.table, data.targets, seeded)
+        fitted = fit(data.table, data.targets, seeded, features, inputs, label="ours")
         return Trained(
             lambda table: fitted.probabilities(inputs_of(features, table, np.arange(len(table)))),
             fitted.network.parameters,
         )
 
-    hidden = ", ".join(map(str, settings.network.hidden))
+    hidden = ", ".join(map(str, recipe.network.hidden))
     return Contender(
         "ours",
         f"canonical coordinates; dense {hidden}, float",
-        ("shares of the votes" if settings.truth == VOTES else "labels")
-        + (", and mirror images" if settings.augmentation.mirror else ""),
+        ("shares of the votes" if recipe.truth == VOTES else "labels")
+        + (", and mirror images" if recipe.augmentation.mirror else ""),
         train,
     )

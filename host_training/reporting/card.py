@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.classifier.features import CROP_INPUT, LANDMARKS_INPUT
 from host_training.data.votes import VOTES
+from host_training.training.parity import MAX_LOSS, MIN_AGREEMENT
 from host_training.training.recipe import EARLY
 from host_training.words import joined
 
@@ -118,7 +119,7 @@ def kind(report: Mapping[str, Any]) -> str:
     named = [parts[name] for name in inputs(report)]
     if len(named) == 1:
         text = named[0]
-    elif report.get("settings", {}).get("fusion") == EARLY:
+    elif report.get("recipe", {}).get("fusion") == EARLY:
         text = "one convolutional network on the crop, which a layer on the landmarks runs into at its end"
     else:
         text = f"the sum of {named[0]} and {named[1]}"
@@ -164,7 +165,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def recipe(report: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that took part in making the model, by dotted key."""
-    keys = flat(report.get("settings", {}))
+    keys = flat(report.get("recipe", {}))
     return {
         key: value
         for key, value in keys.items()
@@ -182,8 +183,6 @@ def parity_line(report: Mapping[str, Any]) -> str:
     )
     if parity["holds"]:
         return f"Quantised: {figures}."
-    from host_training.training.quantise import MAX_LOSS, MIN_AGREEMENT  # brings TensorFlow
-
     return (
         f"Not quantised: {figures}. That is less than {MIN_AGREEMENT:.0%} agreement or more than {MAX_LOSS:.1%} of "
         "accuracy lost, so the float model is packed."

@@ -193,7 +193,7 @@ def _views(report: Json, table: Table | None) -> Json:
         "limits": card.limits(report),
         "origins": card.origins(report),
         "parity": card.parity_line(report) if "parity" in report else None,
-        "settings": card.recipe(report),
+        "recipe": card.recipe(report),
         "headlines": _headlines(scores),
         "classes": classes,
         "most": max(seen, key=itemgetter("rows"), default=None),
@@ -300,7 +300,7 @@ def _cross_validation(found: Json) -> Json:
 def _trials(found: Json | list[Json]) -> Json:
     """What was tried: the knobs that were turned, and what came of it."""
     command, trials = (None, found) if isinstance(found, list) else (found["command"], found["trials"])
-    knobs = [card.flat(trial["settings"]) for trial in trials]
+    knobs = [card.flat(trial["knobs"]) for trial in trials]
     names = list(dict.fromkeys(name for each in knobs for name in each))
     turned = [name for name in names if len({json.dumps(each.get(name)) for each in knobs}) > 1]
     measured = [name for name in FIGURES if all(name in trial["validation"] for trial in trials)]

@@ -1,4 +1,4 @@
-"""K-fold cross-validation, the folds disjoint by person and picture."""
+"""K-fold cross-validation with folds that share no person and no picture."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ if TYPE_CHECKING:
     from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 FOLDS = 5
 LEAST_FOLDS = 3
-"""One to judge by, one to stop the training by, and one to learn from."""
+"""Minimum number of folds: one to evaluate, one to stop the training, and one to train on."""
 
 
 def cross_validated(
-    table: Table, targets: Targets, settings: TrainSettings, count: int = FOLDS, store: CropStore | None = None
+    table: Table, targets: Targets, recipe: Recipe, count: int = FOLDS, store: CropStore | None = None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-    """Train a network for each fold on all the others but one, which stops it.
+    """Train a network for each fold: the next fold stops the training, all others are trained on.
 
     The test rows take no part.
 
     Args:
         table: the rows.
-        targets: what they teach.
-        settings: the recipe.
+        targets: of the rows.
+        recipe: the knobs.
         count: K.
         store: the crop store of the table, if the network reads crops.
 
     Yields:
-        The rows of a fold, int[N], and for those with a face found, in their order, the probabilities,
-        float32[M, C], of a network that has seen neither them nor another row of their persons and pictures.
+        The rows of a fold, int[N], and for those with a face, in their order, the probabilities, float32[M, C], of a
+        network that was trained on no row of the same person or picture.
 
     Raises:
-        UsageError: K is too small, or there are not that many persons or pictures.
+        UsageError: K is too small, or there are fewer people or pictures.
     """
     rows = np.flatnonzero(targets.usable & np.isin(table.split, (TRAIN, VALIDATION)))
-    there = len(np.unique(units(table)[rows]))
-    if not LEAST_FOLDS <= count <= there:
-        raise UsageError(f"{count} folds: at least {LEAST_FOLDS}, and no more than the {there} persons or pictures")
-    held_out = [rest for _, rest in folds(table, rows, targets.soft[rows].argmax(axis=1), count, settings.seed)]
+    most = len(np.unique(units(table)[rows]))
+    if not LEAST_FOLDS <= count <= most:
+        raise UsageError(f"{count} folds: give {LEAST_FOLDS} to {most}, the number of people or pictures")
+    held_out = [rest for _, rest in folds(table, rows, targets.soft[rows].argmax(axis=1), count, recipe.seed)]
     inputs: Inputs | None = None
     for number, fold in enumerate(held_out):
-        watched = held_out[(number + 1) % count]
-        learnt = np.setdiff1d(rows, np.concatenate([fold, watched]))
-        learnt, watched, judged = (part[table.found[part]] for part in (learnt, watched, fold))
-        features = features_of(table, targets, learnt, settings)
+        validation = held_out[(number + 1) % count]
+        training = np.setdiff1d(rows, np.concatenate([fold, validation]))
+        training, validation, judged = (part[table.found[part]] for part in (training, validation, fold))
+        features = features_of(table, targets, training, recipe)
         if inputs is None:
             inputs = inputs_of(features, table, rows[table.found[rows]], store)
-        else:  # the crops stay, and only the vectors depend on the rows that are learnt from
+        else:  # the crops stay; only the vectors depend on the training rows
             inputs = inputs.under(features, table)
-        parts = {TRAIN: inputs.of(learnt), VALIDATION: inputs.of(watched)}
-        fitted = fit(table, targets, settings, features, parts, store=store, label=f"fold {number + 1} of {count}")
+        parts = {TRAIN: inputs.of(training), VALIDATION: inputs.of(validation)}
+        fitted = fit(table, targets, recipe, features, parts, store=store, label=f"fold {number + 1} of {count}")
         yield fold, fitted.probabilities(inputs.of(judged))
 
 
-def out_of_fold(table: Table, targets: Targets, settings: TrainSettings) -> NDArray[np.float32]:
-    """What networks say to rows that they have not seen, float32[N, C]; NaN where a row takes no part."""
-    said = np.full((len(table), len(targets.labels)), np.nan, np.float32)
-    for rows, probabilities in cross_validated(table, targets, settings):
-        said[rows[table.found[rows]]] = probabilities
-    return said
+def out_of_fold(table: Table, targets: Targets, recipe: Recipe) -> NDArray[np.float32]:
+    """Probabilities by networks that were not trained on the row, float32[N, C]; NaN for rows that take no part."""
+    probabilities = np.full((len(table), len(targets.labels)), np.nan, np.float32)
+    for rows, of_fold in cross_validated(table, targets, recipe):
+        probabilities[rows[table.found[rows]]] = of_fold
+    return probabilities

@@ -1,4 +1,4 @@
-"""Float network -> the files that a device runs: quantised where that holds, calibrated, with golden faces."""
+"""Float network -> the files that a device runs: network, int8 if parity holds, temperature, golden faces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from edge.classifier import network as classifier
 from edge.classifier.crop import even
-from host_training.training import bundle, quantise
+from host_training.training import bundle, parity, quantise
 from host_training.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
@@ -22,30 +22,31 @@ if TYPE_CHECKING:
     from edge.classifier.features import Features
     from host_training.data.inputs import Inputs
     from host_training.training.fit import Fitted
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.parity import Parity
+    from host_training.training.recipe import Recipe
 
 GOLDEN_PER_LABEL = 2
 LEAST_IN_MEAN = 8
-"""Faces that a golden crop is the mean of, at least: of its label those that the model is sure of, or else all that
-the label has, or else all that there are."""
+"""Minimum number of faces that a golden crop is the mean of: those of its label that are predicted correctly; if these
+are too few, all of its label; if these are too few, all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """What quantisation made of a network."""
+    """The network that a device runs, and how it was chosen."""
 
     network: bytes
     """The TFLite file that goes into the bundle."""
     kind: str
-    """`int8`, or `float32` where the gate did not let int8 through."""
-    parity: quantise.Parity
+    """`int8`, or `float32` if parity does not hold."""
+    parity: Parity
     whole: bytes
     """The float network as a TFLite file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """N faces whose labels are clear."""
+class Labelled:
+    """N faces with a clear label."""
 
     landmarks: NDArray[np.float32]
     """float32[N, 478, 3] px."""
@@ -55,19 +56,21 @@ class Known:
 
 
 def pack(
-    fitted: Fitted, training: Known, validation: Known, *, settings: TrainSettings, folder: Path
+    fitted: Fitted, training: Labelled, validation: Labelled, *, recipe: Recipe, folder: Path
 ) -> tuple[Bundle, Quantised]:
-    """Quantise, calibrate what came of it, and write the files that a device runs.
+    """Quantise, fit the temperature of the result, and write the files that a device runs.
 
     Args:
         fitted: with the float network.
-        training: where ranges and golden faces come from.
-        validation: by which int8 is judged, and the temperature set.
-        settings: the recipe.
+        training: source of the representative dataset and of the golden faces.
+        validation: decides on int8 and gives the temperature.
+        recipe: the knobs.
         folder: from `bundle.staging`.
     """
-    quantised = choose(fitted, training.inputs, validation.inputs, validation.label, seed=settings.seed, folder=folder)
-    by_device = _OnDevice(fitted.features, len(settings.labels), folder)
+    quantised = int8_or_float(
+        fitted, training.inputs, validation.inputs, validation.label, seed=recipe.seed, folder=folder
+    )
+    by_device = _OnDevice(fitted.features, len(recipe.labels), folder)
     temperature = fit_temperature(by_device(quantised.network, validation.inputs), validation.label)
     probabilities = classifier.softmax(by_device(quantised.network, training.inputs), temperature)
     golden = golden_rows(training.label, probabilities)
@@ -78,48 +81,48 @@ def pack(
         whole=quantised.whole,
         features=fitted.features,
         temperature=temperature,
-        labels=settings.labels,
+        labels=recipe.labels,
         golden=(training.landmarks[golden], crops),
-        name=settings.name,
+        name=recipe.name,
     )
     return packed, quantised
 
 
-def choose(
+def int8_or_float(
     fitted: Fitted, training: Inputs, validation: Inputs, label: NDArray[np.intp], *, seed: int, folder: Path
 ) -> Quantised:
-    """The int8 network if it holds against the float one on the validation rows, else the float one.
+    """The int8 network if its parity with the float one holds on the validation rows, else the float one.
 
     Args:
         fitted: with the float network.
-        training: where the int8 ranges come from.
-        validation: M faces.
+        training: source of the representative dataset.
+        validation: the inputs that decide, of M faces.
         label: int[M].
-        seed: chooses the representatives.
-        folder: for files on the way.
+        seed: draws the representative dataset.
+        folder: for temporary files.
     """
     by_float = fitted.network.logits(validation)
     by_device = _OnDevice(fitted.features, by_float.shape[1], folder)
     temperature = fit_temperature(by_float, label)
-    tried: list[tuple[quantise.Parity, bytes]] = []
+    tried: list[tuple[Parity, bytes]] = []
     for trim in tqdm(quantise.TRIMS, "quantising", unit=" attempts"):
         small = quantise.to_tflite(fitted.network, quantise.representatives(fitted.network, training, seed, trim))
         by_int8 = by_device(small, validation)
-        parity = quantise.compare(
+        compared = parity.compare(
             classifier.softmax(by_float, temperature), classifier.softmax(by_int8, temperature), label
         )
-        tried.append((parity, small))
-    parity, small = max(tried, key=lambda each: each[0].agreement)
+        tried.append((compared, small))
+    best, small = max(tried, key=lambda each: each[0].agreement)
     whole = quantise.to_tflite(fitted.network, None)
-    return Quantised(small, "int8", parity, whole) if parity.holds else Quantised(whole, "float32", parity, whole)
+    return Quantised(small, "int8", best, whole) if best.holds else Quantised(whole, "float32", best, whole)
 
 
 def golden_rows(label: NDArray[np.intp], probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Which of some faces, int[G], to keep as golden ones: a few of every label that the model is sure of.
+    """The faces to use as golden ones, int[G]: a few of each label that the model is sure of.
 
     Args:
         label: int[M].
-        probabilities: float32[M, C], what the model says.
+        probabilities: float32[M, C], of the model.
     """
     chosen = []
     for index in range(probabilities.shape[1]):
@@ -137,30 +140,30 @@ def golden_crops(
     probabilities: NDArray[np.float32],
     golden: NDArray[np.intp],
 ) -> NDArray[np.uint8] | None:
-    """Crops to go with golden faces, uint8[G, S, S], each the mean of faces of its label; see `LEAST_IN_MEAN`.
+    """Crops for the golden faces, uint8[G, S, S], each the mean over faces of its label; see `LEAST_IN_MEAN`.
 
-    A mean of many shows nobody, and a bundle carries no picture of anybody.
+    A mean of many faces shows nobody, so a bundle holds no picture of a person.
 
     Args:
-        crops: uint8[M, S, S]; None: the network sees none.
+        crops: uint8[M, S, S]; None: the network reads none.
         label: int[M].
-        probabilities: float32[M, C], what the model says.
+        probabilities: float32[M, C], of the model.
         golden: int[G], from `golden_rows`.
     """
     if crops is None:
         return None
-    sure = probabilities.argmax(axis=1) == label
+    correct = probabilities.argmax(axis=1) == label
     means = []
     for index in label[golden].tolist():
         mine = label == index
-        among = (mine & sure, mine, np.ones_like(mine))
+        among = (mine & correct, mine, np.ones_like(mine))
         chosen = next((each for each in among if each.sum() >= LEAST_IN_MEAN), among[-1])
         means.append(even(np.rint(crops[chosen].mean(axis=0)).astype(np.uint8)))
     return np.array(means)
 
 
 class _OnDevice:
-    """Runs candidate networks with the edge's own interpreter."""
+    """Runs a TFLite file with the edge's own interpreter."""
 
     def __init__(self, features: Features, labels: int, folder: Path) -> None:
         self._features, self._labels, self._path = features, labels, folder / "candidate.tflite"

@@ -35,14 +35,14 @@ Layers = Annotated[tuple[Count, ...], Items(1)]
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureSettings:
+class FeatureKnobs:
     """`[features]`."""
 
     regions: Annotated[tuple[Annotated[str, OneOf(tuple(REGIONS))], ...], Items(1)]
 
 
 @dataclass(frozen=True, slots=True)
-class BalanceSettings:
+class BalanceKnobs:
     """`[balance]`."""
 
     class_weight_power: NotNegative
@@ -52,7 +52,7 @@ class BalanceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AugmentationSettings:
+class AugmentationKnobs:
     """`[augmentation]`."""
 
     mirror: bool
@@ -62,7 +62,7 @@ class AugmentationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkSettings:
+class NetworkKnobs:
     """`[network]`."""
 
     hidden: Layers
@@ -70,7 +70,7 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class OptimiserSettings:
+class OptimiserKnobs:
     """`[optimiser]`."""
 
     learning_rate: Positive
@@ -81,7 +81,7 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class CropSettings:
+class CropKnobs:
     """`[crop]`."""
 
     teachers: Annotated[int, Between(0)]
@@ -102,7 +102,7 @@ class CropSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainSettings:
+class Recipe:
     """The whole recipe."""
 
     name: Annotated[str, Matching("[A-Za-z0-9-]*[A-Za-z0-9][A-Za-z0-9-]*", "letters, digits and hyphens")]
@@ -113,12 +113,12 @@ class TrainSettings:
     """One of `edge.classifier.features.INPUTS`."""
     fusion: Annotated[str, OneOf(FUSIONS)]
     truth: Annotated[str, OneOf(TRUTHS)]
-    features: FeatureSettings
-    balance: BalanceSettings
-    augmentation: AugmentationSettings
-    network: NetworkSettings
-    optimiser: OptimiserSettings
-    crop: CropSettings
+    features: FeatureKnobs
+    balance: BalanceKnobs
+    augmentation: AugmentationKnobs
+    network: NetworkKnobs
+    optimiser: OptimiserKnobs
+    crop: CropKnobs
 
 
 def template() -> str:
@@ -126,7 +126,7 @@ def template() -> str:
     return resources.files("host_training.training").joinpath(DEFAULTS).read_text("utf-8")
 
 
-def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainSettings:
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """The defaults, changed by a TOML file and then by a command's options.
 
     Args:
@@ -137,7 +137,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
         NoInputError: the file cannot be read.
         ConfigError: it is not TOML, or has an unknown key or a value that is not allowed.
     """
-    recipe = build(TrainSettings, tomllib.loads(template()))
+    recipe = build(Recipe, tomllib.loads(template()))
     if path is not None:
         try:
             recipe = update(recipe, tomllib.loads(path.read_text("utf-8")))
@@ -161,14 +161,14 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
     )
 
 
-def as_dict(settings: TrainSettings) -> dict[str, Any]:
+def as_dict(recipe: Recipe) -> dict[str, Any]:
     """For JSON: nested as in the file."""
-    return dataclasses.asdict(settings)
+    return dataclasses.asdict(recipe)
 
 
-def value_of(settings: TrainSettings, key: str) -> Any:
+def value_of(recipe: Recipe, key: str) -> Any:
     """The value of a dotted key, as a TOML file has it."""
-    return json.loads(json.dumps(flat(as_dict(settings))[key]))
+    return json.loads(json.dumps(flat(as_dict(recipe))[key]))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

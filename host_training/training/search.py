@@ -1,9 +1,10 @@
-"""Search over recipes, judged on the validation split: at random (Bergstra and Bengio 2012), or a knob at a time."""
+"""Search over recipes by their validation scores: at random (Bergstra & Bengio 2012), or one knob at a time."""
 
 from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, NoInputError
 from host_training.errors import SourceError
-from host_training.training import recipe as settings_module
+from host_training.training import recipe as recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 
     from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece", "negative_log_likelihood")
 Knobs = dict[str, Any]
-"""Dotted key of the recipe -> value."""
+"""Values of a recipe by dotted key."""
 
 
 def space(path: Path | None) -> dict[str, list[Any]]:
     """The values to choose from, by dotted key; None: those that come with the kit.
 
-    Where several knobs belong together, the key is any name, and each choice is a table of them.
+    If several knobs belong together, the key is any name, and each choice is a table of them.
 
     Raises:
         NoInputError: the file cannot be read.
-        ConfigError: it is no TOML, a key is unknown, or a value is none that the recipe takes.
+        ConfigError: it is not TOML, a key is unknown, or a value is not allowed.
     """
     try:
         text = (
@@ -53,19 +54,19 @@ def space(path: Path | None) -> dict[str, list[Any]]:
             raise ConfigError(f"{path}: {key}: give a list of values to choose from, with the key in quotes")
         for choice in choices:
             try:
-                settings_module.load(None, _knobs(key, choice))
+                recipes.load(None, _knobs(key, choice))
             except ConfigError as error:
                 raise ConfigError(f"{path}: {error}") from error
     return values
 
 
 def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
-    """Different combinations, drawn; fewer than asked for where there are no more."""
+    """Different combinations, drawn at random: `count` of them, or all if there are fewer."""
     rng = np.random.default_rng(seed)
     most = int(np.prod([len(choices) for choices in values.values()], dtype=np.float64))
     drawn_: dict[str, Knobs] = {}
     seen: set[tuple[int, ...]] = set()
-    # Two combinations may come to the same where a table names a knob that has values of its own, too.
+    # Two combinations can be equal, if a table has a knob that also has values of its own.
     while len(drawn_) < count and len(seen) < most:
         at = tuple(int(rng.integers(len(choices))) for choices in values.values())
         seen.add(at)
@@ -75,10 +76,10 @@ def drawn(values: dict[str, list[Any]], count: int, seed: int) -> list[Knobs]:
     return list(drawn_.values())
 
 
-def one_by_one(values: dict[str, list[Any]], settings: TrainSettings) -> list[Knobs]:
-    """The recipe as it is, and then with each value of each knob in turn."""
+def one_by_one(values: dict[str, list[Any]], recipe: Recipe) -> list[Knobs]:
+    """The recipe as it is, then with each value of each knob in turn."""
     changes = [_knobs(key, choice) for key, choices in values.items() for choice in choices]
-    fit = {key: settings_module.value_of(settings, key) for change in changes for key in change}
+    fit = {key: recipes.value_of(recipe, key) for change in changes for key in change}
     changed = ({**fit, **change} for change in changes)
     return list({key_of(knobs): knobs for knobs in (fit, *changed)}.values())
 
@@ -88,8 +89,37 @@ def _knobs(key: str, choice: Any) -> Knobs:
 
 
 def key_of(knobs: Knobs) -> str:
-    """The same for the same knobs."""
+    """A key that is equal for equal knobs."""
     return json.dumps(knobs, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A recipe that was tried."""
+
+    knobs: Knobs
+    """Those in which the trials differ."""
+    validation: dict[str, float]
+    """`FIGURES` on the validation split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The content of a file of trials."""
+
+    command: str
+    """Makes them again; empty: unknown."""
+    trials: tuple[Trial, ...]
+
+    @classmethod
+    def from_json(cls, values: Any) -> Trials:
+        """Raises `LookupError`, `TypeError` or `ValueError` if they are in another form."""
+        trials = (Trial(dict(each["knobs"]), dict(each["validation"])) for each in values["trials"])
+        return cls(str(values.get("command", "")), tuple(trials))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"command": self.command, "trials": [asdict(each) for each in self.trials]}
 
 
 def run(
@@ -100,51 +130,50 @@ def run(
     *,
     store: CropStore | None = None,
     workers: int = 1,
-) -> Iterator[dict[str, Any]]:
-    """Train and judge every trial; the test rows take no part.
+) -> Iterator[Trial]:
+    """Train and score every trial; the test rows take no part.
 
     Args:
         table: the rows.
-        base: the settings file that the trials differ from.
+        base: the recipe file that the trials change.
         overrides: knobs that are the same for all.
         trials: from `drawn` or `one_by_one`.
         store: the crop store of the table, if a network reads crops.
-        workers: processes. Every one takes all cores it can get, so more than one helps little on a small machine.
+        workers: number of processes. Each uses all cores, so more than one helps little on a small machine.
 
     Yields:
-        `settings` and `validation` of each, in the order in which they were given.
+        Each, in the given order.
     """
-    jobs = (delayed(_judge)(table, base, {**overrides, **knobs}, store) for knobs in trials)
+    jobs = (delayed(_validated)(table, base, {**overrides, **knobs}, store) for knobs in trials)
     done = Parallel(n_jobs=workers, return_as="generator")(jobs)
     for knobs, figures in zip(trials, tqdm(done, total=len(trials), desc="trials"), strict=True):
-        yield {"settings": knobs, "validation": figures}
+        yield Trial(knobs, figures)
 
 
-def _judge(table: Table, base: Path | None, knobs: Knobs, store: CropStore | None) -> dict[str, float]:
+def _validated(table: Table, base: Path | None, knobs: Knobs, store: CropStore | None) -> dict[str, float]:
     from host_training.data.keypoints import VALIDATION
     from host_training.data.votes import targets_of
     from host_training.evaluation.scores import score
     from host_training.training import fit
 
-    settings = settings_module.load(base, knobs)
-    targets = targets_of(table, settings.labels, settings.truth)
-    features, inputs = fit.prepare(table, targets, settings, store)
-    fitted = fit.fit(table, targets, settings, features, inputs, store=store)
-    said = fitted.probabilities(inputs[VALIDATION][targets.judged[inputs[VALIDATION].rows]])
-    scores = score(said, table, targets, VALIDATION, truth=settings.truth).as_dict()
+    recipe = recipes.load(base, knobs)
+    targets = targets_of(table, recipe.labels, recipe.truth)
+    features, inputs = fit.prepare(table, targets, recipe, store)
+    fitted = fit.fit(table, targets, recipe, features, inputs, store=store)
+    probabilities = fitted.probabilities(inputs[VALIDATION][targets.judged[inputs[VALIDATION].rows]])
+    scores = score(probabilities, table, targets, VALIDATION, truth=recipe.truth).as_dict()
     return {name: scores[name] for name in FIGURES}
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The trials that a file holds; none where there is no file.
+def read(path: Path) -> Trials:
+    """The trials in a file; none if there is no file.
 
     Raises:
-        SourceError: it is there, and something else.
+        SourceError: it holds something else.
     """
     try:
-        trials = json.loads(path.read_text("utf-8"))["trials"]
-        return [{"settings": dict(each["settings"]), "validation": dict(each["validation"])} for each in trials]
+        return Trials.from_json(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Trials("", ())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise SourceError(f"{path}: holds no trials; give another --out") from error

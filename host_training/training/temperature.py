@@ -1,4 +1,4 @@
-"""The temperature that makes a confidence mean what it says (Guo et al. 2017)."""
+"""Temperature scaling of logits (Guo et al. 2017)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOW, HIGH = 0.05, 20.0
-"""Temperatures that are considered."""
+"""Range of temperatures that is searched."""
 STEPS = 60
-"""Of golden-section search: they narrow the interval to less than a float32 can tell apart."""
+"""Steps of the golden-section search: they narrow the interval to less than a float32 can resolve."""
 
 
 def negative_log_likelihood(logits: NDArray[np.float32], label: NDArray[np.intp], temperature: float) -> float:
-    """Mean surprise in nats at the labels, int[N], of logits, float32[N, C], at a temperature."""
+    """Mean, in nats, over labels, int[N], and logits, float32[N, C], at a temperature."""
     probability = softmax(logits, temperature)[np.arange(len(label)), label]
     return float(-np.log(np.maximum(probability, np.finfo(np.float32).tiny)).mean())
 
 
 def fit_temperature(logits: NDArray[np.float32], label: NDArray[np.intp]) -> float:
-    """The temperature at which validation rows are least surprising.
+    """The temperature with the lowest negative log-likelihood.
 
-    The surprise has a single valley over it, so a golden-section search on its logarithm finds the bottom.
+    The likelihood has a single optimum, which a golden-section search on the logarithm of the temperature finds.
 
     Args:
-        logits: float32[N, C], of rows nobody trained on.
+        logits: float32[N, C], of rows that were not trained on.
         label: int[N].
     """
     ratio = (np.sqrt(5) - 1) / 2

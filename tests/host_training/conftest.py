@@ -19,7 +19,7 @@ from host_training.data.keypoints import MESH, SPLITS, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.landmark_sets import REGIONS
 from host_training.data.source import Pixels
-from host_training.training.recipe import TrainSettings, load
+from host_training.training.recipe import Recipe, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def measured(faces: NDArray[np.float32]) -> Table:
 
 
 @pytest.fixture(scope="session")
-def settings() -> TrainSettings:
+def recipe() -> Recipe:
     return load(
         None,
         {
@@ -100,11 +100,9 @@ def origin() -> Origin:
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(
-    table: Table, settings: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def bundle_folder(table: Table, recipe: Recipe, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "fused"
-    train.run(table, settings, folder, origin)
+    train.run(table, recipe, folder, origin)
     return folder
 
 
@@ -145,7 +143,7 @@ def drawing(landmarks: NDArray[np.float32], *, bright_brows: bool, bright_lips: 
 
 
 @pytest.fixture(scope="session")
-def both(settings: TrainSettings) -> TrainSettings:
+def both(recipe: Recipe) -> Recipe:
     """The recipe of a network that sees landmarks and crop, and learns in seconds."""
     crop: dict[str, Any] = {
         "size": 24,
@@ -156,14 +154,12 @@ def both(settings: TrainSettings) -> TrainSettings:
         "distorted": 0.3,
     }
     return dataclasses.replace(
-        settings, inputs=("landmarks", "crop"), crop=dataclasses.replace(settings.crop, **crop, dropout=0.1)
+        recipe, inputs=("landmarks", "crop"), crop=dataclasses.replace(recipe.crop, **crop, dropout=0.1)
     )
 
 
 @pytest.fixture(scope="session")
-def both_folder(
-    store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def both_folder(store: CropStore, both: Recipe, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that reads landmarks and crop."""
     folder = tmp_path_factory.mktemp("both") / "fused"
     train.run(store.table, both, folder, origin, store)
@@ -171,9 +167,7 @@ def both_folder(
 
 
 @pytest.fixture(scope="session")
-def crop_folder(
-    store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def crop_folder(store: CropStore, both: Recipe, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that reads the crop alone."""
     folder = tmp_path_factory.mktemp("crop") / "fused"
     train.run(store.table, dataclasses.replace(both, inputs=("crop",)), folder, origin, store)

@@ -15,7 +15,7 @@ from edge.errors import UsageError
 from host_training import build
 from host_training.errors import TableError
 from host_training.evaluation.engines import float_path
-from host_training.training.quantise import MIN_AGREEMENT
+from host_training.training.parity import MIN_AGREEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from host_training.build import Origin
     from host_training.data.crops import CropStore
     from host_training.data.keypoints import Table
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 
 def files(folder: Path):
@@ -31,9 +31,9 @@ def files(folder: Path):
 
 
 @pytest.fixture(scope="module")
-def again(table: Table, settings: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
+def again(table: Table, recipe: Recipe, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("again") / "fused"
-    build.run(table, settings, folder, origin)
+    build.run(table, recipe, folder, origin)
     return folder
 
 
@@ -48,9 +48,9 @@ def test_the_same_command_twice_gives_the_same_bundle_but_for_its_time_stamp(bun
 
 
 def test_another_seed_gives_another_network(
-    bundle_folder: Path, table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path
+    bundle_folder: Path, table: Table, recipe: Recipe, origin: Origin, tmp_path: Path
 ):
-    build.run(table, dataclasses.replace(settings, seed=2), tmp_path / "fused", origin)
+    build.run(table, dataclasses.replace(recipe, seed=2), tmp_path / "fused", origin)
 
     assert files(tmp_path / "fused")["classifier.tflite"] != files(bundle_folder)["classifier.tflite"]
 
@@ -59,7 +59,7 @@ def test_the_test_rows_change_nothing_in_the_model(
     bundle_folder: Path,
     table: Table,
     changed: Callable[..., Table],
-    settings: TrainSettings,
+    recipe: Recipe,
     origin: Origin,
     tmp_path: Path,
 ):
@@ -68,7 +68,7 @@ def test_the_test_rows_change_nothing_in_the_model(
     landmarks[-1] = table.landmarks[0]  # one is left, with another face's label
     votes[table.split == "test"] = votes[-1]
 
-    build.run(changed(landmarks=landmarks, votes=votes), settings, tmp_path / "fused", origin)
+    build.run(changed(landmarks=landmarks, votes=votes), recipe, tmp_path / "fused", origin)
 
     before, after = files(bundle_folder), files(tmp_path / "fused")
     assert {name for name in before if before[name] != after[name]} == {"manifest.json", "report.json", "MODEL_CARD.md"}
@@ -98,10 +98,10 @@ def test_the_float_network_is_kept_and_is_the_one_that_was_quantised(bundle_fold
     assert hashlib.sha256(network).hexdigest() == manifest["provenance"]["float_sha256"]
 
 
-def test_a_bundle_of_few_labels_says_those_only(table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path):
+def test_a_bundle_of_few_labels_says_those_only(table: Table, recipe: Recipe, origin: Origin, tmp_path: Path):
     five = ("neutral", "happiness", "surprise", "sadness", "anger")
 
-    build.run(table, dataclasses.replace(settings, labels=five), tmp_path / "five", origin)
+    build.run(table, dataclasses.replace(recipe, labels=five), tmp_path / "five", origin)
 
     bundle = edge_bundle.load(tmp_path / "five")
     assert bundle.labels == five
@@ -111,13 +111,13 @@ def test_a_bundle_of_few_labels_says_those_only(table: Table, settings: TrainSet
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_a_table_without_a_split_is_refused(
-    table: Table, changed: Callable[..., Table], settings: TrainSettings, origin: Origin, tmp_path: Path, split: str
+    table: Table, changed: Callable[..., Table], recipe: Recipe, origin: Origin, tmp_path: Path, split: str
 ):
     landmarks = table.landmarks.copy()
     landmarks[table.split == split] = np.nan
 
     with pytest.raises(TableError, match=f"no usable row in its {split} split"):
-        build.run(changed(landmarks=landmarks), settings, tmp_path / "fused", origin)
+        build.run(changed(landmarks=landmarks), recipe, tmp_path / "fused", origin)
 
     assert not list(tmp_path.iterdir())
 
@@ -126,7 +126,7 @@ def test_a_table_without_a_split_is_refused(
 
 
 @pytest.fixture(scope="module")
-def both_again(store: CropStore, both: TrainSettings, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
+def both_again(store: CropStore, both: Recipe, origin: Origin, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("again") / "fused"
     build.run(store.table, both, folder, dataclasses.replace(origin, crops=Path("/data/tiny.crops.npz")), store)
     return folder
@@ -155,9 +155,9 @@ def test_the_command_that_measures_a_bundle_again_has_the_pictures_it_needs(both
 
 
 def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
-    both_folder: Path, crop_folder: Path, store: CropStore, settings: TrainSettings, origin: Origin, tmp_path: Path
+    both_folder: Path, crop_folder: Path, store: CropStore, recipe: Recipe, origin: Origin, tmp_path: Path
 ):
-    build.run(store.table, settings, tmp_path / "landmarks", origin)
+    build.run(store.table, recipe, tmp_path / "landmarks", origin)
 
     by_landmarks, by_crop, by_both = (
         edge_bundle.load(folder).metrics["accuracy_found"]
@@ -168,9 +168,7 @@ def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
     assert by_both > 0.95
 
 
-def test_one_network_that_sees_both_tells_as_much(
-    store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path
-):
+def test_one_network_that_sees_both_tells_as_much(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
     crop = dataclasses.replace(both.crop, teachers=1, epochs=10)
 
     build.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "fused", origin, store)
@@ -185,9 +183,7 @@ def test_one_network_that_sees_both_tells_as_much(
     assert "One convolutional network on the crop, which a layer on the landmarks runs into" in card
 
 
-def test_pictures_with_other_faces_labels_teach_nothing(
-    store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path
-):
+def test_pictures_with_other_faces_labels_teach_nothing(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
     table = store.table
     shuffled = table.votes.copy()
     shuffled[table.split == "train"] = np.random.default_rng(0).permutation(shuffled[table.split == "train"])
@@ -231,7 +227,7 @@ def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: Cr
     assert distance.min() > 1
 
 
-def test_without_its_pictures_nothing_is_trained(store: CropStore, both: TrainSettings, origin: Origin, tmp_path: Path):
+def test_without_its_pictures_nothing_is_trained(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
     with pytest.raises(UsageError, match="make a crop store with `emotion-train crop`"):
         build.run(store.table, both, tmp_path / "fused", origin)
 

@@ -9,8 +9,8 @@ import numpy as np
 from edge.classifier.crop import FaceCrop, even
 from edge.classifier.features import Features
 from host_training.data.inputs import Inputs
-from host_training.training.fused import Network
-from host_training.training.network import Layer
+from host_training.training.float_network import FloatNetwork
+from host_training.training.layers import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,8 @@ def mosaics(rng: np.random.Generator, count: int, side: int) -> NDArray[np.uint8
     return np.array([even(each) for each in squares.repeat(side // 4, axis=1).repeat(side // 4, axis=2)])
 
 
-def on_vectors(layers: list[Layer]) -> Network:
-    return Network(layers, None)
+def on_vectors(layers: list[Layer]) -> FloatNetwork:
+    return FloatNetwork(layers, None)
 
 
 def vectors_alone(vectors: NDArray[np.float32]) -> Inputs:

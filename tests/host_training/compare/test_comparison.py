@@ -19,14 +19,14 @@ from host_training.errors import TableError
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_trees():
-    """The rows are easy to tell apart, so boosting would get better and better until all its rounds are over."""
+    """Thirty rounds of boosting: the rows are easy to tell apart, so all of them would improve it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosted_module, "ROUNDS", 30)
         yield
 
 
-def contenders(settings):
-    return [majority(), logistic(["lips", "eyes"]), boosted(), ours(settings)]
+def contenders(recipe):
+    return [majority(), logistic(["lips", "eyes"]), boosted(), ours(recipe)]
 
 
 def run(table, contenders, seeds=(1,), truth="votes"):
@@ -34,19 +34,19 @@ def run(table, contenders, seeds=(1,), truth="votes"):
 
 
 @pytest.fixture(scope="module")
-def entries(table, settings):
-    return run(table, contenders(settings))
+def entries(table, recipe):
+    return run(table, contenders(recipe))
 
 
 @pytest.fixture(scope="module")
-def with_spoilt_test_rows(table, settings):
+def with_spoilt_test_rows(table, recipe):
     """The same, of a table whose test rows show other faces under other labels."""
     test = table.split == "test"
     landmarks, votes, label = table.landmarks.copy(), table.votes.copy(), table.label.copy()
     landmarks[test & table.found] += np.random.default_rng(0).normal(0, 20, landmarks[test & table.found].shape)
     votes[test], label[test] = np.roll(votes[test], 50, axis=0), np.roll(label[test], 50)
     spoilt = dataclasses.replace(table, landmarks=landmarks, votes=votes, label=label)
-    return run(spoilt, contenders(settings))
+    return run(spoilt, contenders(recipe))
 
 
 def test_each_beats_the_majority_on_faces_that_are_easy_to_tell_apart(entries):

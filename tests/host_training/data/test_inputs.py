@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.build import Origin
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 ROWS = np.array([70, 3, 190])
 
@@ -137,7 +137,7 @@ def counting(store: CropStore) -> Counting:
 
 
 @pytest.fixture
-def quick(both: TrainSettings) -> TrainSettings:
+def quick(both: Recipe) -> Recipe:
     """A recipe that learns next to nothing in next to no time, teacher and all."""
     crop = dataclasses.replace(both.crop, channels=(8,), epochs=1, batch=64, teachers=1)
     return dataclasses.replace(both, optimiser=dataclasses.replace(both.optimiser, epochs=1), crop=crop)
@@ -148,7 +148,7 @@ def reads_of(counting: Counting, rows: NDArray[np.intp]) -> set[int]:
 
 
 def test_a_training_with_all_that_follows_reads_each_crop_that_is_judged_once(
-    counting: Counting, quick: TrainSettings, origin: Origin, tmp_path: Path
+    counting: Counting, quick: Recipe, origin: Origin, tmp_path: Path
 ):
     build.run(counting.table, quick, tmp_path / "fused", origin, counting)
 
@@ -158,9 +158,7 @@ def test_a_training_with_all_that_follows_reads_each_crop_that_is_judged_once(
     assert reads_of(counting, np.flatnonzero(~found)) == {0}
 
 
-def test_cross_validation_reads_a_crop_once_for_the_folds_that_it_stops_and_judges(
-    counting: Counting, quick: TrainSettings
-):
+def test_cross_validation_reads_a_crop_once_for_the_folds_that_it_stops_and_judges(counting: Counting, quick: Recipe):
     table = counting.table
     alone = dataclasses.replace(quick, inputs=("crop",), crop=dataclasses.replace(quick.crop, teachers=0))
 
@@ -177,7 +175,7 @@ def test_a_trial_of_a_search_reads_each_crop_of_the_validation_split_once(counti
 
     (trial,) = search.run(counting.table, None, knobs, [{}], store=counting)
 
-    assert 0 < trial["validation"]["accuracy"] < 1
+    assert 0 < trial.validation["accuracy"] < 1
     found, split = counting.table.found, counting.table.split
     assert reads_of(counting, np.flatnonzero(found & (split == "validation"))) == {1}
     assert reads_of(counting, np.flatnonzero(found & (split == "test"))) == {0}

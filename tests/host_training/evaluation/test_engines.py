@@ -14,8 +14,8 @@ from edge.errors import DataError, NoInputError
 from host_training.data.inputs import Inputs, inputs_of, inputs_of_split
 from host_training.evaluation.engines import FLOAT_SHA256, by_reference, compare, float_of, float_path
 from host_training.training import quantise
-from host_training.training.fused import Network
-from host_training.training.network import Layer
+from host_training.training.float_network import FloatNetwork
+from host_training.training.layers import Layer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,7 @@ def test_a_network_that_says_something_else_is_told_by_its_agreement(bundle: Bun
     inputs, label = faces_of(bundle, table)
     # Whatever it sees, it says the first label.
     layer = Layer(np.zeros((bundle.features.size, 8), np.float32), np.eye(8, dtype=np.float32)[0])
-    stubborn = quantise.to_tflite(Network([layer], None), None)
+    stubborn = quantise.to_tflite(FloatNetwork([layer], None), None)
     float_path(bundle.folder).write_bytes(stubborn)
     bundle.manifest["provenance"][FLOAT_SHA256] = hashlib.sha256(stubborn).hexdigest()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from host_training.reporting import card
-from host_training.training import recipe as settings
+from host_training.training import recipe as recipes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def report() -> dict[str, Any]:
         "id": "ferplus-landmarks-18422f10",
         "protocol": "A face that the mesh misses counts as an error.",
         "evaluate_command": "emotion-train evaluate --bundle model/fused --data t.parquet",
-        "settings": settings.as_dict(settings.load(None, {"labels": LABELS, "network.dropout": 0.25})),
+        "recipe": recipes.as_dict(recipes.load(None, {"labels": LABELS, "network.dropout": 0.25})),
         "rows": {"train": {"rows": 27873, "found": 27555, "judged": 24443}, "validation": split, "test": split},
         "kind": "int8",
         "parity": {
@@ -105,7 +105,7 @@ def test_its_recipe_is_a_settings_file(report: dict[str, Any], tmp_path: Path):
     recipe = of(report).split("takes:\n\n")[1].split("\n\n")[0]
     (tmp_path / "recipe.toml").write_text(recipe)
 
-    assert settings.load(tmp_path / "recipe.toml") == settings.load(None, {"labels": LABELS, "network.dropout": 0.25})
+    assert recipes.load(tmp_path / "recipe.toml") == recipes.load(None, {"labels": LABELS, "network.dropout": 0.25})
 
 
 def test_labels_with_few_test_rows_are_named_as_uncertain(report: dict[str, Any]):

@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.browsers"]
 
 if TYPE_CHECKING:
     from host_training.build import Origin
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
@@ -37,8 +37,8 @@ FOLDS = {
 TRIALS = {
     "command": "emotion-train search --table tiny.parquet --trials 2",
     "trials": [
-        {"settings": {"network.dropout": 0.1, "optimiser.batch": 512}, "validation": {"accuracy": 0.7654}},
-        {"settings": {"network.dropout": 0.3, "optimiser.batch": 512}, "validation": {"accuracy": 0.7543}},
+        {"knobs": {"network.dropout": 0.1, "optimiser.batch": 512}, "validation": {"accuracy": 0.7654}},
+        {"knobs": {"network.dropout": 0.3, "optimiser.batch": 512}, "validation": {"accuracy": 0.7543}},
     ],
 }
 COMPARISON = {
@@ -318,8 +318,8 @@ def test_where_a_knob_was_turned_at_a_time_a_recipe_is_told_by_what_differs(fold
     change(
         folder,
         trials=[
-            {"settings": settings, "validation": {"accuracy": accuracy}}
-            for settings, accuracy in zip(tried, accuracies, strict=True)
+            {"knobs": knobs, "validation": {"accuracy": accuracy}}
+            for knobs, accuracy in zip(tried, accuracies, strict=True)
         ],
     )
 
@@ -463,9 +463,9 @@ def test_the_same_inputs_give_the_same_page(whole: Page, whole_folder: Path, tab
     assert page_of(whole_folder, table).html == whole.html
 
 
-def test_a_model_with_fewer_labels_has_a_report(table: Table, settings: TrainSettings, origin: Origin, tmp_path: Path):
-    brief = dataclasses.replace(settings.optimiser, epochs=2)
-    few = dataclasses.replace(settings, labels=("neutral", "happiness", "surprise"), optimiser=brief)
+def test_a_model_with_fewer_labels_has_a_report(table: Table, recipe: Recipe, origin: Origin, tmp_path: Path):
+    brief = dataclasses.replace(recipe.optimiser, epochs=2)
+    few = dataclasses.replace(recipe, labels=("neutral", "happiness", "surprise"), optimiser=brief)
     build.run(table, few, tmp_path / "model" / "fused", origin)
 
     text = page_of(tmp_path / "model" / "fused", table).text

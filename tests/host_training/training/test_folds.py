@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.recipe import Recipe
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def persons(table: Table, changed: Callable[..., Table]) -> Table:
     return changed(subject=subject, split=split)
 
 
-def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(persons: Table, settings: TrainSettings):
+def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(persons: Table, recipe: Recipe):
     targets = targets_of(persons)
 
-    folds = [rows for rows, _ in cross_validated(persons, targets, settings, 3)]
+    folds = [rows for rows, _ in cross_validated(persons, targets, recipe, 3)]
 
     together = np.concatenate(folds)
     np.testing.assert_array_equal(np.sort(together), np.flatnonzero(persons.split != "test"))
@@ -45,45 +45,45 @@ def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(pe
     assert sum(map(len, people)) == len(set.union(*people))
 
 
-def test_a_network_has_not_seen_the_persons_that_it_is_asked_about(
-    persons: Table, changed: Callable[..., Table], settings: TrainSettings
+def test_a_network_is_not_trained_on_the_people_of_its_fold(
+    persons: Table, changed: Callable[..., Table], recipe: Recipe
 ):
     targets = targets_of(persons)
-    rows, said = next(iter(cross_validated(persons, targets, settings, 3)))
+    rows, probabilities = next(iter(cross_validated(persons, targets, recipe, 3)))
     votes = persons.votes.copy()
-    votes[rows] = np.roll(votes[rows], 1, axis=1)  # other truths for those who are held out
+    votes[rows] = np.roll(votes[rows], 1, axis=1)  # other labels for the rows held out
 
     relabelled = targets_of(changed(subject=persons.subject, split=persons.split, votes=votes))
     targets.soft[rows] = relabelled.soft[rows]
-    # Dealing out looks at the labels, so the rows are given as they were.
-    learnt = np.setdiff1d(np.flatnonzero(persons.split != "test"), rows)
-    learnt, judged = learnt[persons.found[learnt]], rows[persons.found[rows]]
+    # The folds depend on the labels, so the rows are given as before.
+    training = np.setdiff1d(np.flatnonzero(persons.split != "test"), rows)
+    training, judged = training[persons.found[training]], rows[persons.found[rows]]
 
-    def answers(targets: Targets) -> NDArray[np.float32]:
-        features = features_of(persons, targets, learnt, settings)
-        inputs = inputs_of(features, persons, learnt)
-        fitted = fit(persons, targets, settings, features, {"train": inputs, "validation": inputs})
+    def predictions(targets: Targets) -> NDArray[np.float32]:
+        features = features_of(persons, targets, training, recipe)
+        inputs = inputs_of(features, persons, training)
+        fitted = fit(persons, targets, recipe, features, {"train": inputs, "validation": inputs})
         return fitted.probabilities(inputs_of(features, persons, judged))
 
-    assert len(said) == len(judged)
-    np.testing.assert_array_equal(answers(targets_of(persons)), answers(targets))
+    assert len(probabilities) == len(judged)
+    np.testing.assert_array_equal(predictions(targets_of(persons)), predictions(targets))
 
 
-def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(persons: Table, settings: TrainSettings):
-    said = out_of_fold(persons, targets_of(persons), settings)
+def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(persons: Table, recipe: Recipe):
+    probabilities = out_of_fold(persons, targets_of(persons), recipe)
 
-    given = np.isfinite(said[:, 0])
+    given = np.isfinite(probabilities[:, 0])
     np.testing.assert_array_equal(given, persons.found & (persons.split != "test"))
-    np.testing.assert_allclose(said[given].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(probabilities[given].sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 21])
-def test_too_few_and_too_many_folds_are_refused(persons: Table, settings: TrainSettings, count: int):
-    with pytest.raises(UsageError, match=f"{count} folds: at least 3, and no more than the 20 persons"):
-        next(iter(cross_validated(persons, targets_of(persons), settings, count)))
+def test_too_few_and_too_many_folds_are_refused(persons: Table, recipe: Recipe, count: int):
+    with pytest.raises(UsageError, match=f"{count} folds: give 3 to 20, the number of people"):
+        next(iter(cross_validated(persons, targets_of(persons), recipe, count)))
 
 
-def test_the_command_tells_mean_and_deviation(persons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_prints_mean_and_deviation(persons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     parquet.write(persons, tmp_path / "tiny.parquet")
     (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 8\nbatch = 32")
 

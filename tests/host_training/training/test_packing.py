@@ -8,9 +8,9 @@ import pytest
 
 from edge.classifier import network as classifier
 from edge.classifier.crop import even
-from host_training.training import crop_network, network, packing, quantise
+from host_training.training import crop_network, landmark_network, packing, quantise
 from host_training.training.fit import Fitted
-from host_training.training.fused import Network
+from host_training.training.float_network import FloatNetwork
 from tests.support.training_networks import (
     LABELS,
     SIZE,
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.layers import Layer
+    from host_training.training.recipe import Recipe
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def rows(rng: np.random.Generator):
     return rng.normal(size=(400, SIZE)).astype(np.float32)
 
 
-def fitted(layers: list[network.Layer]) -> Fitted:
+def fitted(layers: list[Layer]) -> Fitted:
     return Fitted(features(), on_vectors(layers), 1.0, {})
 
 
@@ -50,11 +51,13 @@ def fitted(layers: list[network.Layer]) -> Fitted:
 
 def test_a_network_that_survives_is_packed_as_int8(tmp_path: Path, rng: np.random.Generator, rows: NDArray[np.float32]):
     layers = layers_for(rng)
-    said = network.logits(layers, rows)
+    said = landmark_network.logits(layers, rows)
     sure = np.sort(said, axis=1)[:, -1] - np.sort(said, axis=1)[:, -2] > 1
     training, validation = vectors_alone(rows), vectors_alone(rows[sure])
 
-    chosen = packing.choose(fitted(layers), training, validation, said[sure].argmax(axis=1), seed=0, folder=tmp_path)
+    chosen = packing.int8_or_float(
+        fitted(layers), training, validation, said[sure].argmax(axis=1), seed=0, folder=tmp_path
+    )
 
     assert chosen.kind == "int8"
     assert chosen.parity.holds
@@ -65,9 +68,9 @@ def test_the_range_that_agrees_best_with_float_is_kept(
     tmp_path: Path, rng: np.random.Generator, rows: NDArray[np.float32]
 ):
     layers, seen = layers_for(rng), vectors_alone(rows)
-    label = network.logits(layers, rows).argmax(axis=1)
+    label = landmark_network.logits(layers, rows).argmax(axis=1)
 
-    chosen = packing.choose(fitted(layers), seen, seen, label, seed=0, folder=tmp_path)
+    chosen = packing.int8_or_float(fitted(layers), seen, seen, label, seed=0, folder=tmp_path)
 
     agreements, whole = [], on_vectors(layers)
     for trim in quantise.TRIMS:
@@ -86,9 +89,9 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
     layers, seen = layers_for(rng), vectors_alone(rows)
     layers[0].kernel[0] = 0
     layers[0].kernel[1:] *= 1000
-    label = network.logits(layers, rows).argmax(axis=1)
+    label = landmark_network.logits(layers, rows).argmax(axis=1)
 
-    chosen = packing.choose(fitted(layers), seen, seen, label, seed=0, folder=tmp_path)
+    chosen = packing.int8_or_float(fitted(layers), seen, seen, label, seed=0, folder=tmp_path)
 
     assert chosen.kind == "float32"
     assert chosen.parity.int8_accuracy < 0.9 < chosen.parity.float_accuracy
@@ -98,16 +101,16 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
 
 
 def test_a_network_on_crops_that_256_steps_cannot_carry_stays_float_too(
-    tmp_path: Path, rng: np.random.Generator, both: TrainSettings
+    tmp_path: Path, rng: np.random.Generator, both: Recipe
 ):
     crop = crop_network.folded_crop_network(crop_network.build(both, LABELS))
     # What all labels share swallows what tells them apart.
-    whole = Network(None, replace(crop, last=replace(crop.last, kernel=crop.last.kernel + np.float32(1000))))
+    whole = FloatNetwork(None, replace(crop, last=replace(crop.last, kernel=crop.last.kernel + np.float32(1000))))
     seen = crops_alone(mosaics(rng, 60, both.crop.size))
     model = Fitted(crop_features(both.crop.size), whole, 1.0, {})
     label = whole.logits(seen).argmax(axis=1)
 
-    chosen = packing.choose(model, seen, seen, label, seed=0, folder=tmp_path)
+    chosen = packing.int8_or_float(model, seen, seen, label, seed=0, folder=tmp_path)
 
     assert chosen.kind == "float32"
     assert chosen.parity.int8_accuracy < 0.9 < chosen.parity.float_accuracy

@@ -9,7 +9,7 @@ import pytest
 from edge.errors import ConfigError
 from host_training.cli import main
 from host_training.data import parquet
-from host_training.training import recipe as settings
+from host_training.training import recipe as recipes
 from host_training.training import search
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_trials_differ_are_the_same_again_and_never_more_than_there_are():
 
 
 def test_one_by_one_is_the_recipe_and_then_each_other_value_in_its_place():
-    recipe = settings.load(None, {"network.hidden": [8], "network.dropout": 0.1})
+    recipe = recipes.load(None, {"network.hidden": [8], "network.dropout": 0.1})
 
     trials = search.one_by_one(SPACE, recipe)
 
@@ -49,7 +49,7 @@ def test_knobs_that_belong_together_are_tried_together(tmp_path: Path):
     (tmp_path / "space.toml").write_text('early = [{ inputs = ["landmarks", "crop"], fusion = "early" }]\nseed = [2]')
     space = search.space(tmp_path / "space.toml")
 
-    assert search.one_by_one(space, settings.load(None)) == [
+    assert search.one_by_one(space, recipes.load(None)) == [
         {"inputs": ["landmarks"], "fusion": "late", "seed": 1},
         {"inputs": ["landmarks", "crop"], "fusion": "early", "seed": 1},
         {"inputs": ["landmarks"], "fusion": "late", "seed": 2},
@@ -108,7 +108,7 @@ def test_trials_are_judged_on_validation_written_down_and_not_tried_again(
     assert main([*arguments, "--trials", "2"]) == 0
 
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
-    assert sorted(trial["settings"]["network.hidden"] for trial in trials) == [[8], [16]]
+    assert sorted(trial["knobs"]["network.hidden"] for trial in trials) == [[8], [16]]
     assert trials[-1] == first[0]
     assert trials[0]["validation"]["accuracy"] > 0.123
     assert "2 trials in" in capsys.readouterr().out
@@ -120,7 +120,7 @@ def test_one_by_one_says_what_makes_its_table_again(
     assert main([*arguments, "--one-by-one"]) == 0
 
     found = json.loads((tmp_path / "trials.json").read_text())
-    assert sorted(trial["settings"]["network.hidden"] for trial in found["trials"]) == [[8], [16], [256, 128]]
+    assert sorted(trial["knobs"]["network.hidden"] for trial in found["trials"]) == [[8], [16], [256, 128]]
     assert found["command"].endswith("space.toml --one-by-one")
     assert "3 trials in" in capsys.readouterr().out
 

@@ -8,8 +8,9 @@ import pytest
 
 from edge.classifier.network import softmax
 from host_training.data.inputs import Inputs
-from host_training.training import crop_network, network
-from host_training.training.fused import SHARES, Network, fuse
+from host_training.training import crop_network
+from host_training.training.float_network import SHARES, FloatNetwork, fuse
+from host_training.training.layers import seed_everything
 from host_training.training.temperature import fit_temperature, negative_log_likelihood
 from tests.support.training_networks import LABELS, SIZE, layers_for, mosaics
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.training.crop_network import CropNetwork
-    from host_training.training.network import Layer
-    from host_training.training.recipe import TrainSettings
+    from host_training.training.layers import Layer
+    from host_training.training.recipe import Recipe
 
 FACES = 1500
 
@@ -29,7 +30,7 @@ def rng():
 
 
 @pytest.fixture
-def inputs(rng: np.random.Generator, both: TrainSettings) -> Inputs:
+def inputs(rng: np.random.Generator, both: Recipe) -> Inputs:
     return Inputs(
         np.arange(FACES), rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, both.crop.size)
     )
@@ -41,21 +42,21 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 
 
 @pytest.fixture
-def crop(both: TrainSettings, inputs: Inputs) -> CropNetwork:
-    """As loud as the layers are: an untrained network whispers."""
-    network.seed_everything(1)
+def crop(both: Recipe, inputs: Inputs) -> CropNetwork:
+    """With logits as large as those of the layers: an untrained network's are small."""
+    seed_everything(1)
     model = crop_network.folded_crop_network(crop_network.build(both, LABELS))
     said = crop_network.logits(model, inputs)
     return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(float(5 / said.std(axis=0).mean())))
 
 
 def drawn(rng: np.random.Generator, logits: NDArray[Any]) -> NDArray[np.intp]:
-    """Labels of which these logits know everything that can be known."""
+    """Labels drawn with the probabilities of these logits."""
     return (rng.random((len(logits), 1)) > softmax(logits, 1).cumsum(axis=1)).sum(axis=1).clip(0, LABELS - 1)
 
 
-def surprise(whole: Network, inputs: Inputs, label: NDArray[np.intp]) -> float:
-    """At the temperature that suits it."""
+def loss(whole: FloatNetwork, inputs: Inputs, label: NDArray[np.intp]) -> float:
+    """Negative log-likelihood at the best temperature."""
     said = whole.logits(inputs)
     return negative_log_likelihood(said, label, fit_temperature(said, label))
 
@@ -64,7 +65,7 @@ def surprise(whole: Network, inputs: Inputs, label: NDArray[np.intp]) -> float:
 def test_the_share_is_the_one_that_the_labels_were_drawn_with(
     rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs, weight: float
 ):
-    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
+    by_layers, by_crop = FloatNetwork(layers, None).logits(inputs), FloatNetwork(None, crop).logits(inputs)
     label = drawn(rng, by_layers / 4 + np.float32(weight) * by_crop / 4)
     temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
@@ -74,12 +75,12 @@ def test_the_share_is_the_one_that_the_labels_were_drawn_with(
     assert share / temperatures[1] / ((1 - share) / temperatures[0]) == pytest.approx(weight, rel=0.35)
 
 
-def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
+def test_the_sum_has_a_lower_loss_than_either_alone_and_than_with_another_share(
     rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs
 ):
-    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
+    by_layers, by_crop = FloatNetwork(layers, None).logits(inputs), FloatNetwork(None, crop).logits(inputs)
     label = drawn(rng, (by_layers + by_crop) / 4)
-    alone = [surprise(Network(layers, None), inputs, label), surprise(Network(None, crop), inputs, label)]
+    alone = [loss(FloatNetwork(layers, None), inputs, label), loss(FloatNetwork(None, crop), inputs, label)]
     said = [each / np.float32(fit_temperature(each, label)) for each in (by_layers, by_crop)]
     by_share = []
     for share in SHARES.tolist():
@@ -88,32 +89,32 @@ def test_the_sum_surprises_less_than_either_alone_and_than_with_another_share(
 
     whole, share = fuse(layers, crop, inputs, label)
 
-    assert surprise(whole, inputs, label) < min(alone) - 0.05
-    assert surprise(whole, inputs, label) == pytest.approx(min(by_share), abs=1e-4)
+    assert loss(whole, inputs, label) < min(alone) - 0.05
+    assert loss(whole, inputs, label) == pytest.approx(min(by_share), abs=1e-4)
     assert share == SHARES[np.argmin(by_share)]
 
 
 @pytest.mark.parametrize("knowing", [0, 1])
-def test_one_that_knows_nothing_is_hardly_heard(
+def test_a_network_that_knows_nothing_hardly_counts(
     rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs, knowing: int
 ):
-    alone = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
+    alone = FloatNetwork(layers, None).logits(inputs), FloatNetwork(None, crop).logits(inputs)
     label = drawn(rng, alone[knowing] / 4)
 
     whole, share = fuse(layers, crop, inputs, label)
 
-    loudness = (1 - share) / fit_temperature(alone[0], label), share / fit_temperature(alone[1], label)
-    parts = [weight * said.std() for weight, said in zip(loudness, alone, strict=True)]
+    scale = (1 - share) / fit_temperature(alone[0], label), share / fit_temperature(alone[1], label)
+    parts = [weight * said.std() for weight, said in zip(scale, alone, strict=True)]
     assert parts[1 - knowing] < 0.1 * parts[knowing]
-    assert surprise(whole, inputs, label) == pytest.approx(
+    assert loss(whole, inputs, label) == pytest.approx(
         negative_log_likelihood(alone[knowing], label, fit_temperature(alone[knowing], label)), abs=0.01
     )
 
 
-def test_the_shares_are_worked_into_the_last_layers(
+def test_the_shares_are_folded_into_the_last_layers(
     rng: np.random.Generator, layers: list[Layer], crop: CropNetwork, inputs: Inputs
 ):
-    by_layers, by_crop = Network(layers, None).logits(inputs), Network(None, crop).logits(inputs)
+    by_layers, by_crop = FloatNetwork(layers, None).logits(inputs), FloatNetwork(None, crop).logits(inputs)
     label = drawn(rng, (by_layers + by_crop) / 4)
     temperatures = [fit_temperature(each, label) for each in (by_layers, by_crop)]
 
@@ -124,8 +125,10 @@ def test_the_shares_are_worked_into_the_last_layers(
 
 
 @pytest.mark.parametrize("kind", ["layers", "crop", "both"])
-def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: CropNetwork, inputs: Inputs, kind: str):
-    network = Network(None if kind == "crop" else layers, None if kind == "layers" else crop)
+def test_log_frequencies_are_subtracted_from_the_logits(
+    layers: list[Layer], crop: CropNetwork, inputs: Inputs, kind: str
+):
+    network = FloatNetwork(None if kind == "crop" else layers, None if kind == "layers" else crop)
     frequency = np.geomspace(0.6, 0.001, LABELS).astype(np.float32)
     frequency /= frequency.sum()
     before = softmax(network.logits(inputs), 2.0)
@@ -139,7 +142,7 @@ def test_frequencies_are_taken_off_the_logits(layers: list[Layer], crop: CropNet
 def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], inputs: Inputs):
     frequency = np.zeros(LABELS, np.float32)
     frequency[1:] = 1 / (LABELS - 1)
-    network = Network(layers, None)
+    network = FloatNetwork(layers, None)
 
     before, after = (softmax(each.logits(inputs), 1.0) for each in (network, network.adjusted(frequency, 1.0, 1.0)))
 
@@ -150,5 +153,5 @@ def test_a_label_without_rows_does_not_become_likely(layers: list[Layer], inputs
 def test_both_count_as_parameters(layers: list[Layer], crop: CropNetwork):
     dense = (SIZE * 16 + 16) + (16 * LABELS + LABELS)
 
-    assert Network(layers, None).parameters == dense
-    assert Network(layers, crop).parameters == dense + crop.parameters
+    assert FloatNetwork(layers, None).parameters == dense
+    assert FloatNetwork(layers, crop).parameters == dense + crop.parameters
