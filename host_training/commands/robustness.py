@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="TABLE", help="the keypoint table")
     shared_arguments.add_pictures(parser, "what is distorted")
-    parser.add_argument("--rows", type=int, metavar="N", help="judge on so many test rows (default: on all)")
+    parser.add_argument("--rows", type=int, metavar="N", help="number of test rows, drawn at random (default: all)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, write, and print."""
+    """Measure, write, and print."""
     from edge.errors import UsageError
     from edge.face_mesh.models import cache_folder, find
     from host_training.data import tables
@@ -43,17 +43,17 @@ def run(args: argparse.Namespace) -> int:
     from host_training.output import ensure_writable, write_text
 
     if args.rows is not None and args.rows < 1:
-        raise UsageError("--rows: must be 1 or more")
+        raise UsageError("--rows: give 1 or more")
     if args.out:
         ensure_writable(args.out)
     table, notes = tables.load(args.data)
     print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
     pictures = pictures_of(table, args.pictures)
     models = find([args.bundle[0] / "mesh", cache_folder()])
-    found = {"command": _command(args), **robustness.judge(args.bundle, models, table, pictures, args.rows)}
+    found = robustness.measure(args.bundle, models, table, pictures, args.rows, command=_command(args))
     if args.out:
-        write_text(args.out, json.dumps(found, indent=1) + "\n")
-    print(robustness.text(found))
+        write_text(args.out, json.dumps(found.as_dict(), indent=1) + "\n")
+    print(found.text())
     return 0
 
 

@@ -1,6 +1,6 @@
-"""The network of a bundle in other hands: float, and TensorFlow's reference interpreter, against the edge's own.
+"""A bundle's network in three engines: float, TensorFlow's reference interpreter, and the edge's own interpreter.
 
-Where they agree, a bundle's mistakes are the network's and come neither from int8 nor from an interpreter.
+If they agree, a bundle's mistakes are the network's, and come neither from int8 nor from an interpreter.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ FLOAT_SHA256 = "float_sha256"
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How good the network is in one implementation."""
+    """Scores of the network in one engine."""
 
     name: str
     accuracy: float
     """Missed faces are errors."""
     macro_f1: float
     agreement: float
-    """Share of the faces found on which it says what the edge's interpreter says."""
+    """Share of the faces found for which it predicts the same label as the edge's interpreter."""
 
 
 def float_path(folder: Path) -> Path:
-    """The TFLite file of a bundle's float network: in `float/` beside its folder, because no device needs it."""
-    whole = folder.absolute()
-    return whole.parent / "float" / f"{whole.name}.tflite"
+    """The TFLite file of a bundle's float network: in `float/` beside the bundle, because no device needs it."""
+    bundle = folder.absolute()
+    return bundle.parent / "float" / f"{bundle.name}.tflite"
 
 
 def float_of(bundle: Bundle) -> Path:
     """The float network that a bundle was quantised from.
 
     Raises:
-        NoInputError: it is not there, or the bundle was packed without one.
+        NoInputError: it cannot be read, or the bundle was packed without one.
         DataError: it belongs to another bundle, or is damaged.
     """
     expected = bundle.manifest["provenance"].get(FLOAT_SHA256)
@@ -73,17 +73,17 @@ def float_of(bundle: Bundle) -> Path:
 def compare(
     bundle: Bundle, inputs: Inputs, found: NDArray[np.bool_], label: NDArray[np.intp], columns: list[int]
 ) -> tuple[Engine, ...]:
-    """Judge the float network, TensorFlow's reference interpreter and the edge's, in this order.
+    """Score the float network, TensorFlow's reference interpreter and the edge's, in this order.
 
     Args:
-        bundle: the network in question; its float form lies beside it.
-        inputs: those of the M faces that were found.
-        found: bool[N], whether a face was found in a row that is judged; M are.
+        bundle: with the network.
+        inputs: of the M rows in which a face was found.
+        found: bool[N], whether a face was found in a row; true for M of them.
         label: int[N], an index into `columns`.
-        columns: which of the bundle's labels can be said.
+        columns: places of the labels in question among the bundle's.
 
     Raises:
-        NoInputError, DataError: see `float_of`; or there is nothing to compare on.
+        NoInputError, DataError: see `float_of`; or no face was found.
     """
     if not found.any():
         raise DataError("no face was found")
@@ -96,52 +96,53 @@ def compare(
         f"{kind}, TensorFlow's interpreter": by_reference(path, inputs),
         f"{kind}, the edge's interpreter ({runtime_name()})": network.logits(model, inputs.vectors, inputs.crops),
     }
-    answers = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
-    edges = list(answers.values())[-1]
+    predictions = {name: values[:, columns].argmax(axis=1) for name, values in by_name.items()}
+    edges = list(predictions.values())[-1]
     engines = []
-    for name, answer in answers.items():
-        said = np.full(len(label), len(columns))
-        said[found] = answer
-        counts = confusion(label, said, len(columns)).astype(np.float64)
+    for name, prediction in predictions.items():
+        predicted = np.full(len(label), len(columns))
+        predicted[found] = prediction
+        counts = confusion(label, predicted, len(columns)).astype(np.float64)
         f1 = macro_f1(np.diagonal(counts), counts.sum(axis=1), counts[:, :-1].sum(axis=0))
-        engines.append(Engine(name, float((said == label).mean()), float(f1), float((answer == edges).mean())))
+        accuracy, agreement = (predicted == label).mean(), (prediction == edges).mean()
+        engines.append(Engine(name, float(accuracy), float(f1), float(agreement)))
     return tuple(engines)
 
 
 def by_reference(path: Path, inputs: Inputs) -> NDArray[np.float32]:
-    """Logits, float32[N, C], of TensorFlow's reference kernels, plain loops without any tuning."""
+    """Logits, float32[N, C], of TensorFlow's reference kernels, which are plain, unoptimised loops."""
     from host_training.quiet import quiet
 
-    with quiet(), warnings.catch_warnings(action="ignore"):  # it recommends the edge's interpreter instead of itself
+    with quiet(), warnings.catch_warnings(action="ignore"):  # of its deprecation in favour of the edge's
         import tensorflow as tf
 
         resolver = tf.lite.experimental.OpResolverType.BUILTIN_REF
         interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
-    outside = interpreter.get_output_details()[0]
+    output = interpreter.get_output_details()[0]
     given = []
-    for inside in interpreter.get_input_details():
+    for tensor in interpreter.get_input_details():
         values = inputs.vectors
-        if inputs.crops is not None and len(inside["shape"]) != network.VECTOR_AXES:
+        if inputs.crops is not None and len(tensor["shape"]) != network.VECTOR_AXES:
             values = as_input(inputs.crops)
-        given.append((inside["index"], _as_told(values, inside)))
+        given.append((tensor["index"], _quantised(values, tensor)))
     rows = []
     for index in tqdm(range(len(inputs)), "classifying with TensorFlow's interpreter", unit=" faces", leave=False):
-        for tensor, values in given:
-            interpreter.set_tensor(tensor, values[index : index + 1])
+        for place, values in given:
+            interpreter.set_tensor(place, values[index : index + 1])
         interpreter.invoke()
-        rows.append(interpreter.get_tensor(outside["index"])[0])
-    said = np.array(rows, np.float32).reshape(len(inputs), outside["shape"][1])
-    if outside["dtype"] == np.int8:
-        scale, zero = outside["quantization"]
-        said = (said - zero) * np.float32(scale)
-    return said
+        rows.append(interpreter.get_tensor(output["index"])[0])
+    logits = np.array(rows, np.float32).reshape(len(inputs), output["shape"][1])
+    if output["dtype"] == np.int8:
+        scale, zero = output["quantization"]
+        logits = (logits - zero) * np.float32(scale)
+    return logits
 
 
-def _as_told(values: NDArray[np.float32], inside: dict[str, Any]) -> NDArray[Any]:
-    """Values for an input tensor: rounded and cut off as the specification of TFLite's quantisation says."""
-    if inside["dtype"] != np.int8:
+def _quantised(values: NDArray[np.float32], tensor: dict[str, Any]) -> NDArray[Any]:
+    """Values for an input tensor, rounded and clipped as in TFLite's quantisation specification."""
+    if tensor["dtype"] != np.int8:
         return values
-    scale, zero = inside["quantization"]
+    scale, zero = tensor["quantization"]
     steps = np.rint(values / np.float32(scale)) + zero
     return np.asarray(np.clip(steps, -128, 127), np.int8)

@@ -41,8 +41,8 @@ def cheerful(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     return moved
 
 
-def persons(faces: NDArray[np.float32], count: int) -> Table:
-    """So many persons with two neutral faces and two smiles each; every face is one of a few real ones."""
+def people(faces: NDArray[np.float32], count: int) -> Table:
+    """Some people with two neutral faces and two smiles each; every face is one of a few real ones."""
     rng = np.random.default_rng(0)
     rows = np.tile(faces[:4], (count, 1, 1))
     rows = rows + rng.normal(0, 0.002, rows.shape).astype(np.float32) * np.ptp(rows[:, :, :1], axis=1, keepdims=True)
@@ -53,22 +53,22 @@ def persons(faces: NDArray[np.float32], count: int) -> Table:
 
 
 def test_who_always_looks_cheerful_is_read_as_neutral_once_that_is_known(bundle: Bundle, faces: NDArray[np.float32]):
-    found = baseline.compare(bundle, persons(faces, 12), "test")
+    found = baseline.compare(bundle, people(faces, 12), "test")
 
     nothing = found.figures[0]
     known = next(each for each in found.figures if each.share == SHARE)
-    assert (found.rows, found.persons) == (48, 12)
+    assert (found.rows, found.people) == (48, 12)
     assert found.support == {"neutral": 24, "happiness": 24}
     assert nothing.recall["neutral"] < 0.6
     assert known.recall["neutral"] > 0.9
     assert known.gain == pytest.approx(known.accuracy - nothing.accuracy)
     assert 0 < known.gain_interval[0] <= known.gain <= known.gain_interval[1]
-    assert "what calibrate does" in found.text()
+    assert "used by calibrate" in found.text()
     assert found.as_dict()["figures"][0]["share"] == 0
 
 
 def test_without_a_share_it_is_what_the_bundle_says(bundle: Bundle, faces: NDArray[np.float32]):
-    table = persons(faces, 3)
+    table = people(faces, 3)
 
     found = baseline.compare(bundle, table, "test")
 
@@ -78,7 +78,7 @@ def test_without_a_share_it_is_what_the_bundle_says(bundle: Bundle, faces: NDArr
 
 def test_a_row_never_helps_itself(bundle: Bundle, faces: NDArray[np.float32]):
     """A person with one neutral face has none for that row, but for the others."""
-    table = persons(faces, 1)
+    table = people(faces, 1)
     once = dataclasses.replace(table, label=np.array([0, 2, 1, 1], np.int8))
 
     found = baseline.compare(bundle, once, "test")
@@ -87,7 +87,7 @@ def test_a_row_never_helps_itself(bundle: Bundle, faces: NDArray[np.float32]):
 
 
 def test_rows_of_nobody_in_particular_do_not_count(bundle: Bundle, faces: NDArray[np.float32]):
-    table = persons(faces, 2)
+    table = people(faces, 2)
     nobody = dataclasses.replace(table, subject=np.where(np.arange(8) < 4, "", table.subject))
 
     assert baseline.compare(bundle, nobody, "test").rows == 4
@@ -95,8 +95,8 @@ def test_rows_of_nobody_in_particular_do_not_count(bundle: Bundle, faces: NDArra
         baseline.compare(bundle, dataclasses.replace(table, subject=np.full(8, "")), "test")
 
 
-def test_persons_of_two_data_sets_are_two_even_with_one_name(bundle: Bundle, faces: NDArray[np.float32]):
-    table = persons(faces, 1)
+def test_people_of_two_data_sets_are_two_even_with_one_name(bundle: Bundle, faces: NDArray[np.float32]):
+    table = people(faces, 1)
     apart = dataclasses.replace(
         table, data_set=np.array(["one", "other", "other", "other"]), label=np.array([0, 1, 1, 1], np.int8)
     )
@@ -107,15 +107,15 @@ def test_persons_of_two_data_sets_are_two_even_with_one_name(bundle: Bundle, fac
 
 def test_what_a_bundle_cannot_do_is_told(bundle: Bundle, faces: NDArray[np.float32]):
     older = dataclasses.replace(bundle, features=dataclasses.replace(bundle.features, neutral=None))
-    with pytest.raises(ConfigError, match="takes no baseline"):
-        baseline.compare(older, persons(faces, 1), "test")
+    with pytest.raises(ConfigError, match="supports no baseline"):
+        baseline.compare(older, people(faces, 1), "test")
 
     with pytest.raises(UsageError, match="emotion-train crop"):
-        baseline.compare(bundles.load(RELEASED.parent / "fused"), persons(faces, 1), "test")
+        baseline.compare(bundles.load(RELEASED.parent / "fused"), people(faces, 1), "test")
 
 
 def test_rows_show_a_label_only_where_it_is_in_question(faces: NDArray[np.float32]):
-    table = persons(faces, 1)
+    table = people(faces, 1)
 
     assert targets_of(table).shows("neutral").tolist() == [True, True, False, False]
     assert not targets_of(table, LABELS[1:]).shows("neutral").any()
