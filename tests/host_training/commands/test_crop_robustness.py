@@ -1,4 +1,4 @@
-"""`emotion-train crop` and `distort`, as they are typed."""
+"""`emotion-train crop` and `robustness`, as they are typed."""
 
 from __future__ import annotations
 
@@ -103,42 +103,42 @@ class TestFaces:
         assert "another picture than the one that was measured" in complaint(capsys)
 
 
-class TestDistort:
+class TestRobustness:
     @pytest.fixture
-    def distort(self, place, bundle_folder):
+    def robustness(self, place, bundle_folder):
         """Run the command on the photos."""
         assert (place / "mine.parquet").exists()
         words = ["robustness", "--bundle", str(bundle_folder), "--data", "mine.parquet"]
         return lambda *more: main([*words, *more])
 
-    def test_figures_are_written_and_a_table_is_printed(self, distort, place, capsys):
-        assert distort("--pictures", "folder:photos", "--out", "build/distortions.json") == 0
+    def test_figures_are_written_and_a_table_is_printed(self, robustness, place, capsys):
+        assert robustness("--pictures", "folder:photos", "--out", "build/robustness.json") == 0
 
-        document = json.loads((place / "build" / "distortions.json").read_text("utf-8"))
+        document = json.loads((place / "build" / "robustness.json").read_text("utf-8"))
         page = capsys.readouterr().out
         assert document["rows"] == 2
         (figures,) = document["bundles"].values()
         assert figures["none"]["found"] == 0.5
         assert all(name in page for name in DISTORTIONS)
 
-    def test_fewer_rows_may_be_asked_for(self, distort, capsys):
-        assert distort("--pictures", "folder:photos", "--rows", "1") == 0
+    def test_fewer_rows_may_be_asked_for(self, robustness, capsys):
+        assert robustness("--pictures", "folder:photos", "--rows", "1") == 0
 
         assert capsys.readouterr().out.startswith("1 pictures;")
 
     @pytest.mark.parametrize(
         ("options", "status", "words"),
         [
-            (("--pictures", "folder:photos", "--rows", "0"), os.EX_USAGE, "--rows: must be 1 or more"),
-            ((), os.EX_DATAERR, "no test row that can be judged has a picture here"),
+            (("--pictures", "folder:photos", "--rows", "0"), os.EX_USAGE, "--rows: give 1 or more"),
+            ((), os.EX_DATAERR, "no labelled test row has a picture here"),
             (("--pictures", "folder:none"), os.EX_NOINPUT, "none: No such file"),
             (("--pictures", "folder:photos", "--bundle", "none"), os.EX_CONFIG, "model bundle none"),
             (("--pictures", "folder:photos", "--data", "none.parquet"), os.EX_NOINPUT, "none.parquet: No such file"),
             (("--pictures", "folder:photos", "--out", "photos"), os.EX_CANTCREAT, "it is a folder"),
         ],
     )
-    def test_what_makes_no_sense_gets_one_line(self, distort, capsys, options, status, words):
-        assert distort(*options) == status
+    def test_what_makes_no_sense_gets_one_line(self, robustness, capsys, options, status, words):
+        assert robustness(*options) == status
 
         assert words in complaint(capsys)
 

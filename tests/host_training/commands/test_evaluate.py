@@ -90,12 +90,12 @@ def test_options_say_which_rows_and_labels_are_judged(evaluated: Callable, table
     assert (figures["split"], figures["labels"], figures["truth"]) == ("validation", ["anger", "fear"], "label")
 
 
-def test_people_get_a_page(bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_person_gets_a_table(bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(table_path)]) == 0
 
     page = capsys.readouterr().out
     assert page.startswith("test: 96 rows, a face found in 98.96%; truth: people's votes")
-    assert all(name in page for name in (*LABELS, "macro-F1", "threshold", "TensorFlow's interpreter"))
+    assert all(name in page for name in (*LABELS, "macro-F1", "coverage", "TensorFlow's interpreter"))
 
 
 def test_a_bundle_without_its_float_network_is_judged_and_one_line_says_so(
