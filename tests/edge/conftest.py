@@ -1,4 +1,4 @@
-"""What the tests of the daemon share: the real models, the demo's frames, the clips where they are."""
+"""Fixtures for the tests of the daemon: the real models, frames of the demo, and clips if they are available."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ INTERPRETER = (
     "bundle/test_bundle.py",
     "daemon/test_pipeline.py",
 )
-"""Rooms and files whose tests are marked `interpreter`: models and arrays are their matter."""
+"""Rooms and files whose tests are marked `interpreter`, because they process models and arrays."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them before tests are chosen by their marks."""
+    """Mark tests before they are selected by their marks."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(INTERPRETER):
@@ -52,25 +52,25 @@ def models() -> MeshModels:
     try:
         return find([cache_folder()])
     except ConfigError as error:
-        pytest.fail(f"{error} (make test does it)")
+        pytest.fail(f"{error} (make test fetches them)")
 
 
 @pytest.fixture(scope="session")
 def landmark_bundle() -> Path:
-    """Folder of a bundle of the checkout that reads landmarks alone."""
+    """Folder of the released bundle that reads landmarks only."""
     for manifest in sorted(released().glob(f"*/{bundles.MANIFEST}")):
         if json.loads(manifest.read_text())["inputs"] == ["landmarks"]:
             return manifest.parent
-    return pytest.fail(f"no bundle in {released()} reads landmarks alone")
+    return pytest.fail(f"no bundle in {released()} reads landmarks only")
 
 
 @pytest.fixture(scope="session")
 def media() -> Callable[[str], Path]:
-    """The path of a test picture or clip; those are not everybody's to pass on, so they may be missing."""
+    """The path of a test picture or clip. They may be missing, because they may not be redistributed."""
 
     def path(name: str) -> Path:
         if not (MEDIA / name).exists():
-            pytest.skip(f"{name} is not here (EMOTION_EDGE_MEDIA names the folder of clips)")
+            pytest.skip(f"{name} is missing (EMOTION_EDGE_MEDIA names the folder of clips)")
         return MEDIA / name
 
     return path
@@ -78,7 +78,7 @@ def media() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def demo() -> Callable[[float, float, float], Iterator[Frame]]:
-    """Frames of the demo from one second of its script to another, at some rate."""
+    """Frames of the demo between two times, s, at a rate."""
     camera = DemoCamera(CameraSettings(width=640, height=480))
 
     def frames(start: float, end: float, fps: float = 15.0) -> Iterator[Frame]:
@@ -91,9 +91,9 @@ def demo() -> Callable[[float, float, float], Iterator[Frame]]:
 
 @pytest.fixture(scope="session")
 def demo_readings(models, demo) -> list[tuple[float, Sequence[Face], Sequence[Reading]]]:
-    """A round of the demo, 15 frames a second: when each was, the faces on it, and what the fused bundle reads."""
+    """One loop of the demo at 15 frames/s: capture time, faces, and readings of the fused bundle for each frame."""
     mesh, classifier = LiteRTFaceMesh(MeshSettings(), models), bundles.load(FUSED_BUNDLE).classifier
-    found = []
+    found: list[tuple[float, Sequence[Face], Sequence[Reading]]] = []
     for frame in demo(0, LOOP_S):
         faces = mesh.process(frame)
         found.append((frame.captured_at, faces, classifier.read(faces, frame.rgb)))

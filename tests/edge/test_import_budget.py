@@ -1,4 +1,4 @@
-"""The modules that `emotion-edge run` loads, held to a list: each costs a small machine start-up time and memory."""
+"""`emotion-edge run` loads exactly the listed modules, because each costs start-up time and memory."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ OWN = {
     "edge.messages": "commands home_assistant payloads topics untrusted",
     "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
 }
-"""The rooms of the project and the modules of each: exactly these."""
+"""Rooms -> their modules that are loaded, exactly these."""
 
 INTERPRETERS = {"ai_edge_litert", "tflite_runtime"}
-"""One of them is there."""
+"""Packages of which exactly one is installed."""
 LIBRARIES = {"cv2", "numpy", "paho", *INTERPRETERS}
-"""Third-party packages: no others."""
-STOWAWAYS = {"cython_runtime", "dns", "socks"}
-"""Packages that the libraries load themselves: a part of Cython, and what paho-mqtt uses where it is installed."""
+"""Third-party packages that may be loaded."""
+INDIRECT = {"cython_runtime", "dns", "socks"}
+"""Packages that the libraries themselves load: a part of Cython, and optional dependencies of paho-mqtt."""
 
 LAZY = {"asyncio", "concurrent", "difflib", "filecmp", "multiprocessing", "sqlite3", "subprocess", "unittest", "xml"}
-"""Modules of the standard library that only other commands, the preview or an error message need."""
+"""Modules of the standard library that only other commands, the preview or error messages need."""
 
 PROGRAM = """
 import os, sys
@@ -52,8 +52,8 @@ with open(sys.argv[1], "w") as file:
 
 
 def loaded_by(imports: str, file: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A fresh process that runs some lines of Python, then writes to a file which modules they loaded."""
-    # A coverage measurement of the tests would load its own.
+    """Start a process that runs `imports` and writes the names of the loaded modules to a file."""
+    # Measuring coverage would load modules, too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(imports=imports), str(file), *arguments],
@@ -62,12 +62,12 @@ def loaded_by(imports: str, file: Path, *arguments: str) -> subprocess.Popen[byt
 
 
 def top(modules: set[str]) -> set[str]:
-    """The packages that modules belong to; private ones are the business of whoever owns them."""
+    """The top-level packages of modules, without private ones."""
     return {name for name in (module.partition(".")[0] for module in modules) if not name.startswith("_")}
 
 
 def unlisted(found: set[str], listed: set[str]) -> str:
-    """What to say about modules that are not on a list."""
+    """The message about modules that are not listed."""
     return (
         f"`emotion-edge run` loads {', '.join(sorted(found - listed))}: import it in the function that needs it, or "
         "put it on the list in tests/edge/test_import_budget.py and say why every device has to load it"
@@ -76,7 +76,7 @@ def unlisted(found: set[str], listed: set[str]) -> str:
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory) -> set[str]:
-    """What the libraries load themselves, with nothing of ours."""
+    """The modules that the libraries themselves load."""
     file = tmp_path_factory.mktemp("libraries") / "modules"
     lines = (
         "import cv2, logging, numpy, paho.mqtt.client, importlib.util\n"
@@ -90,14 +90,17 @@ def libraries(tmp_path_factory) -> set[str]:
 
 @pytest.fixture
 def loaded(tmp_path, broker) -> set[str]:
-    """What the daemon has loaded at its end, after some events of the demo that a broker took; without a preview."""
+    """The modules of the daemon after it has published some events of the demo; without a preview."""
     file, config = tmp_path / "modules", tmp_path / "own.toml"
     config.write_text('[device]\nname = "test"\n[mqtt]\nhealth_interval_s = 1.0\n')
     lines = "from edge.cli import main\nassert main(['run', *sys.argv[2:]]) == 0"
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = loaded_by(lines, file, "--config", str(config), "--camera", "demo", "--mqtt", broker.url)
         try:
-            until(lambda: len(listener.payloads("event")) >= 2 and listener.payloads("health"), "it is up")
+            until(
+                lambda: len(listener.payloads("event")) >= 2 and listener.payloads("health"),
+                "the daemon publishes events and health",
+            )
             daemon.send_signal(signal.SIGTERM)
             assert daemon.wait(30) == 0
         finally:
@@ -110,15 +113,15 @@ def test_a_run_loads_the_listed_modules_and_no_others(loaded, libraries):
     own = {module for module in loaded if module.partition(".")[0] == "edge"}
     listed = set(OWN) | {f"{room}.{name}" for room, names in OWN.items() for name in names.split()}
     assert own <= listed, unlisted(own, listed)
-    assert own == listed, f"no longer loaded, so take off the list: {', '.join(sorted(listed - own))}"
-    third_party = top(loaded) - sys.stdlib_module_names - STOWAWAYS - {"edge"}
+    assert own == listed, f"no longer loaded, remove from the list: {', '.join(sorted(listed - own))}"
+    third_party = top(loaded) - sys.stdlib_module_names - INDIRECT - {"edge"}
     assert third_party <= LIBRARIES, unlisted(third_party, LIBRARIES)
     assert len(third_party & INTERPRETERS) == 1
     lazy = top(loaded - libraries) & LAZY
     assert not lazy, unlisted(lazy, set())
 
 
-def test_a_new_module_is_named_with_what_to_do():
+def test_the_message_about_a_new_module_says_what_to_do():
     assert unlisted({"numpy", "requests", "yaml"}, {"numpy"}) == (
         "`emotion-edge run` loads requests, yaml: import it in the function that needs it, or put it on the list in "
         "tests/edge/test_import_budget.py and say why every device has to load it"

@@ -1,4 +1,4 @@
-"""A clock that only moves when somebody sleeps, and the files the tests are about."""
+"""A clock that only `sleep` advances, and test files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ManualTime:
-    """Clock and sleep of one small world."""
+    """A clock and a sleep that advances it."""
 
     now: float = 1000.0
 
@@ -40,7 +40,7 @@ def settings() -> CameraSettings:
 
 
 def write_clip(path: Path, *, frames: int = 40, fps: float = 20.0, codec: str = "MJPG") -> Path:
-    """A clip of noise that gets brighter: the mean of a frame tells its number."""
+    """A clip of noise that becomes brighter, so that the mean of a frame identifies it."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (96, 64))
     assert writer.isOpened()
     noise = np.random.default_rng(0).integers(0, 60, (64, 96, 3))
@@ -51,7 +51,7 @@ def write_clip(path: Path, *, frames: int = 40, fps: float = 20.0, codec: str = 
 
 
 def cut(path: Path, share: float) -> Path:
-    """The first part of a file, beside it."""
+    """The first part of a file, as a new file in the same folder."""
     data = path.read_bytes()
     short = path.with_stem(path.stem + "-cut")
     short.write_bytes(data[: int(len(data) * share)])

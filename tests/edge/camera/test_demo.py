@@ -40,14 +40,14 @@ def test_it_is_paced_at_the_settings_rate(settings: CameraSettings, world: Manua
     assert np.diff(times) == pytest.approx(0.1)
 
 
-def test_a_frame_that_is_not_due_is_not_waited_for_longer_than_asked(settings: CameraSettings, world: ManualTime):
+def test_read_waits_no_longer_than_its_time_out(settings: CameraSettings, world: ManualTime):
     camera = DemoCamera(settings, clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
     assert camera.read(0.03) is None
     assert world.now == pytest.approx(1000.03)
 
 
-def test_a_slow_reader_sees_the_present(settings: CameraSettings, world: ManualTime):
+def test_a_slow_reader_gets_the_current_frame(settings: CameraSettings, world: ManualTime):
     camera = DemoCamera(settings, clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
     world.now += 5
@@ -55,18 +55,18 @@ def test_a_slow_reader_sees_the_present(settings: CameraSettings, world: ManualT
     assert camera.read(0.01) is None
 
 
-def test_the_same_moment_is_the_same_picture():
+def test_drawing_is_deterministic():
     settings = CameraSettings()
     np.testing.assert_array_equal(DemoCamera(settings).draw(8.3), DemoCamera(settings).draw(8.3))
 
 
-def test_what_was_drawn_before_leaves_no_trace(portrait: Portrait):
+def test_a_drawing_does_not_depend_on_earlier_ones(portrait: Portrait):
     first = portrait.draw(Pose(), Expression())
     portrait.draw(Pose(x=0.3, yaw=0.3), Expression(jaw_drop=1, brows_up=1))
     np.testing.assert_array_equal(portrait.draw(Pose(), Expression()), first)
 
 
-def test_the_ends_of_the_loop_meet():
+def test_the_loop_is_seamless():
     camera = DemoCamera(CameraSettings())
     before, after = camera.draw(LOOP_S - 0.01), camera.draw(0.01)
     assert np.abs(before.astype(int) - after).mean() < 1
@@ -79,7 +79,7 @@ def test_the_person_leaves_and_comes_back(portrait: Portrait):
     assert np.abs(camera.draw(LOOP_S).astype(int) - empty).mean() > 20
 
 
-def test_nothing_jumps_while_the_person_is_in_view():
+def test_the_person_never_jumps_while_in_view():
     times = np.arange(0, LOOP_S, 0.02)
     xs = np.array([pose_at(t).x for t in times])
     jumps = np.flatnonzero(np.abs(np.diff(xs)) > 0.05)
@@ -112,7 +112,7 @@ def test_expressions_form_gradually():
 
 
 @pytest.mark.parametrize("movement", [f for f in Expression.__dataclass_fields__ if f != "close"])
-def test_each_movement_moves_the_face_and_nothing_else(portrait: Portrait, movement: str):
+def test_each_movement_changes_only_the_face(portrait: Portrait, movement: str):
     smile = portrait.draw(Pose(), Expression()).astype(int)
     moved = portrait.draw(Pose(), replace(Expression(), **{movement: 1.0}))
     change = np.abs(moved - smile).max(axis=2)
@@ -130,7 +130,7 @@ def test_the_closed_lips_cover_the_teeth(portrait: Portrait):
     assert whitest(Expression()) > whitest(Expression(relax=1, close=1)) + 25
 
 
-def test_a_missing_picture_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_missing_picture_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(demo_portrait, "ASSETS", tmp_path)
     with pytest.raises(UnavailableError, match=r"demo-portrait\.jpg is missing: install emotion-edge again"):
         Portrait(64, 48)

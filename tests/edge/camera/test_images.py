@@ -30,7 +30,7 @@ def save(path: Path, picture: NDArray[Any] = RAMP) -> Path:
     return path
 
 
-def test_colours_come_as_red_green_blue(tmp_path: Path):
+def test_colours_are_rgb(tmp_path: Path):
     rgb = read_image(save(tmp_path / "a.png"))
     np.testing.assert_array_equal(rgb, RAMP[..., ::-1])
 
@@ -50,7 +50,7 @@ def test_grey_of_16_bits(tmp_path: Path):
     np.testing.assert_array_equal(rgb[..., 1], RAMP[..., 0])
 
 
-def test_alpha_is_left_out(tmp_path: Path):
+def test_alpha_is_dropped(tmp_path: Path):
     rgb = read_image(save(tmp_path / "alpha.png", np.dstack([RAMP, np.full((48, 64), 128, np.uint8)])))
     np.testing.assert_array_equal(rgb, RAMP[..., ::-1])
 
@@ -88,7 +88,7 @@ def test_missing_file(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
-def test_files_cut_short(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, share: float):
+def test_truncated_files(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, share: float):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     path = save(tmp_path / f"a{suffix}", noise)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
@@ -98,7 +98,7 @@ def test_files_cut_short(tmp_path: Path, capfd: pytest.CaptureFixture[str], suff
     assert capfd.readouterr().err == ""
 
 
-def test_a_jpeg_cut_behind_its_thumbnail_is_cut_short(tmp_path: Path):
+def test_a_jpeg_truncated_after_its_thumbnail_is_reported(tmp_path: Path):
     _, thumbnail = cv2.imencode(".jpg", RAMP[:8, :8])
     _, full = cv2.imencode(".jpg", RAMP)
     body = b"Exif\0\0" + thumbnail.tobytes()
@@ -113,9 +113,7 @@ def test_a_jpeg_cut_behind_its_thumbnail_is_cut_short(tmp_path: Path):
     data=st.binary(max_size=400),
     head=st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF"]),
 )
-def test_no_bytes_at_all_lead_to_anything_but_a_picture_or_our_error(
-    tmp_path_factory: pytest.TempPathFactory, head: bytes, data: bytes
-):
+def test_any_bytes_give_a_picture_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, head: bytes, data: bytes):
     path = tmp_path_factory.getbasetemp() / "bytes.jpg"
     path.write_bytes(head + data)
     try:
@@ -134,7 +132,7 @@ def test_files_are_walked_in_sorted_order_without_hidden_ones(tmp_path: Path):
     assert found == ["a/1.png", "a/2.png", "b.png", "c.txt"]
 
 
-def test_a_link_that_leads_back_up_is_not_followed(tmp_path: Path):
+def test_a_link_to_a_parent_folder_is_not_followed(tmp_path: Path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert list(image_files(tmp_path)) == []
@@ -151,7 +149,7 @@ def test_each_image_is_shown_once_at_the_settings_rate(tmp_path: Path, settings:
         camera.read(1.0)
 
 
-def test_an_image_is_not_shown_before_its_turn(tmp_path: Path, settings: CameraSettings, world: ManualTime):
+def test_read_waits_no_longer_than_its_time_out(tmp_path: Path, settings: CameraSettings, world: ManualTime):
     save(tmp_path / "1.png")
     save(tmp_path / "2.png")
     camera = ImagesCamera(tmp_path, settings, clock=world.clock, sleep=world.sleep)
@@ -160,7 +158,7 @@ def test_an_image_is_not_shown_before_its_turn(tmp_path: Path, settings: CameraS
     assert world.now == pytest.approx(1000.03)
 
 
-def test_what_is_no_image_is_named_and_counted(
+def test_other_files_are_reported_and_counted(
     tmp_path: Path, settings: CameraSettings, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "a.txt").write_text("hello")
@@ -183,18 +181,18 @@ def test_a_folder_without_an_image(tmp_path: Path, settings: CameraSettings):
         ImagesCamera(tmp_path, settings)
 
 
-def test_a_device_is_no_folder(settings: CameraSettings):
+def test_a_device_is_rejected(settings: CameraSettings):
     with pytest.raises(NoInputError, match="/dev/null is neither a file nor a folder"):
         ImagesCamera(Path("/dev/null"), settings)
 
 
-def test_no_such_folder(tmp_path: Path, settings: CameraSettings):
+def test_a_missing_folder(tmp_path: Path, settings: CameraSettings):
     with pytest.raises(NoInputError, match="nowhere does not exist"):
         ImagesCamera(tmp_path / "nowhere", settings)
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # The system's refusal is played: root, as whom tests often run, is never refused.
+def test_a_file_without_read_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Simulated, because root, who often runs the tests, may read every file.
     def refuse(_: Path) -> bytes:
         raise PermissionError(13, "refused")
 

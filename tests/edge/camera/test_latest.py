@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Driver:
-    """A device whose frames are handed in by the test."""
+    """A device whose frames come from the test."""
 
     def __init__(self, *, error: Exception | None = None) -> None:
         self.error = error
@@ -65,7 +65,7 @@ def wait_for(condition: Callable[[], bool]):
         time.sleep(0.002)
 
 
-def test_the_first_frame_is_there_when_it_is_open(frames: LatestFrame):
+def test_opening_waits_for_the_first_frame(frames: LatestFrame):
     assert frames.read(0).captured_at == 0
 
 
@@ -82,7 +82,7 @@ def test_no_frame_is_returned_twice(frames: LatestFrame):
     assert frames.read(0.01) is None
 
 
-def test_a_frame_that_needs_no_turning_is_passed_on_as_it_is(frames: LatestFrame, driver: Driver):
+def test_an_upright_frame_is_passed_on_unchanged(frames: LatestFrame, driver: Driver):
     frame = Frame(rgb=np.zeros((2, 1, 3), np.uint8), captured_at=1)
     driver.frames.append(frame)
     driver.more.release()
@@ -106,10 +106,10 @@ def test_a_driver_that_hangs_does_not_hang_the_reader(frames: LatestFrame):
     before = time.monotonic()
     assert frames.read(0.05) is None
     frames.close()
-    assert time.monotonic() - before < 15, "it comes back at all"
+    assert time.monotonic() - before < 15, "read and close return"
 
 
-def test_a_driver_that_fails_is_a_lost_camera(frames: LatestFrame, driver: Driver):
+def test_a_driver_that_fails_means_a_lost_camera(frames: LatestFrame, driver: Driver):
     frames.read(0)
     driver.push(None)
     with pytest.raises(CameraLostError, match="camera test stopped delivering"):
@@ -117,23 +117,23 @@ def test_a_driver_that_fails_is_a_lost_camera(frames: LatestFrame, driver: Drive
     assert driver.released.wait(30)
 
 
-def test_whatever_a_driver_raises_becomes_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_any_exception_of_a_driver_becomes_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 1.0)
     with pytest.raises(CameraLostError, match="camera test failed: no such register"):
         LatestFrame(Driver(error=RuntimeError("no such\nregister")), CameraSettings(), name="test", open_timeout_s=30)
 
 
-def test_the_drivers_own_reason_is_kept():
+def test_an_edge_error_of_a_driver_is_raised_unchanged():
     with pytest.raises(UnavailableError, match="busy"):
         LatestFrame(Driver(error=UnavailableError("busy")), CameraSettings(), name="test", open_timeout_s=30)
 
 
-def test_a_device_that_opens_but_stays_dark(monkeypatch: pytest.MonkeyPatch):
+def test_a_device_that_opens_but_delivers_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(latest, "CLOSE_TIMEOUT_S", 0.05)
     dark = Driver()
     with pytest.raises(CameraLostError, match=r"opened but delivered no frame within 0\.05 s"):
         LatestFrame(dark, CameraSettings(), name="test", open_timeout_s=0.05)
-    dark.push(None)  # let its thread go
+    dark.push(None)  # ends its thread
 
 
 def test_closing_releases_the_device(driver: Driver):

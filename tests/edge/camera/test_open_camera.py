@@ -33,19 +33,19 @@ def bare(monkeypatch: pytest.MonkeyPatch):
         ("video:", r"video:FILE\?"),
     ],
 )
-def test_an_unknown_source_is_answered_with_the_nearest(settings: CameraSettings, spec: str, nearest: str):
+def test_the_error_for_an_unknown_source_suggests_the_closest(settings: CameraSettings, spec: str, nearest: str):
     with pytest.raises(ConfigError, match="Did you mean " + nearest):
         open_camera(replace(settings, source=spec))
 
 
 @pytest.mark.parametrize("spec", ["", "  ", "xyz", ":", "recording", "picamera2:x", "auto:1"])
-def test_every_unknown_source_is_answered_with_all_there_are(settings: CameraSettings, spec: str):
+def test_the_error_for_an_unknown_source_lists_all(settings: CameraSettings, spec: str):
     with pytest.raises(ConfigError, match=r"There are: auto, picamera2\[:N\], v4l2:/dev/videoN, .*, demo$"):
         open_camera(replace(settings, source=spec))
 
 
 @pytest.mark.usefixtures("bare")
-def test_auto_ends_at_the_demo(settings: CameraSettings):
+def test_auto_falls_back_to_the_demo(settings: CameraSettings):
     assert open_camera(settings).name == "demo"
 
 
@@ -56,7 +56,7 @@ def test_auto_without_the_demo_says_what_to_do(settings: CameraSettings):
 
 
 @pytest.mark.usefixtures("bare")
-def test_auto_says_why_it_passed_over_what_it_found(
+def test_auto_reports_why_a_device_cannot_be_used(
     settings: CameraSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     broken = tmp_path / "video0"
@@ -67,7 +67,7 @@ def test_auto_says_why_it_passed_over_what_it_found(
 
 
 @pytest.mark.usefixtures("bare")
-def test_auto_takes_the_first_device_that_delivers(settings: CameraSettings, monkeypatch: pytest.MonkeyPatch):
+def test_auto_uses_the_first_device_that_works(settings: CameraSettings, monkeypatch: pytest.MonkeyPatch):
     class Device:
         def __init__(self, path: Path, *_: object, **__: object) -> None:
             if path.name == "video0":
@@ -79,7 +79,7 @@ def test_auto_takes_the_first_device_that_delivers(settings: CameraSettings, mon
     assert open_camera(settings).name == "v4l2:/dev/video1"
 
 
-def test_a_v4l2_number_is_a_device(settings: CameraSettings):
+def test_v4l2_accepts_a_number(settings: CameraSettings):
     with pytest.raises(NoInputError, match="/dev/video97 does not exist"):
         open_camera(replace(settings, source="v4l2:97"))
 
@@ -93,6 +93,6 @@ def test_a_file_with_a_colon_in_its_name(settings: CameraSettings, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["video", "images", "recording"])
-def test_a_file_that_is_not_there(settings: CameraSettings, kind: str, tmp_path: Path):
+def test_a_missing_file(settings: CameraSettings, kind: str, tmp_path: Path):
     with pytest.raises(NoInputError, match="nowhere does not exist"):
         open_camera(replace(settings, source=f"{kind}:{tmp_path / 'nowhere'}"))

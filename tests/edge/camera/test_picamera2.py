@@ -1,4 +1,4 @@
-"""What can be shown without a Pi camera: the conversions, and a stand-in for the library."""
+"""Picamera2 without a Pi camera: conversions, and a stand-in for the library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Y, U, V = YUV[:3072].reshape(48, 64), YUV[3072:3840].reshape(24, 32), YUV[3840:]
 UV = np.stack([U, V], axis=-1).reshape(24, 64)
 OPAQUE = np.full((48, 64), 255, np.uint8)
 
-# What lies in memory: names of the Picamera2 Manual, appendix A, where RGB888 is B, G, R.
+# Contents of memory, with format names of the Picamera2 Manual, appendix A, where RGB888 is B, G, R.
 IN_MEMORY = {
     "BGR888": [RGB.reshape(48, -1)],
     "RGB888": [RGB[..., ::-1].reshape(48, -1)],
@@ -51,7 +51,7 @@ IN_MEMORY = {
 
 
 def memory(name: str, *, padding: int) -> tuple[NDArray[np.uint8], int]:
-    """The bytes of the picture, with so many meaningless ones behind each row of the first plane, and its stride."""
+    """The bytes of the picture, with padding after each row of the first plane, and the stride."""
     planes = IN_MEMORY[name]
     width = planes[0].shape[1]
     padded = [np.pad(plane, ((0, 0), (0, padding * plane.shape[1] // width)), constant_values=77) for plane in planes]
@@ -59,7 +59,7 @@ def memory(name: str, *, padding: int) -> tuple[NDArray[np.uint8], int]:
     return np.concatenate([*(plane.reshape(-1) for plane in padded), np.zeros(100, np.uint8)]), width + padding
 
 
-def test_every_format_that_is_read_is_shown_here():
+def test_every_supported_format_is_tested():
     assert set(IN_MEMORY) == set(FORMATS)
 
 
@@ -70,7 +70,7 @@ def test_formats(name: str, padding: int):
     rgb = to_rgb(buffer, name, (64, 48), stride)
     assert rgb.shape == RGB.shape
     assert rgb.flags.c_contiguous
-    # There and back through luma and chroma of 8 bits.
+    # Converted to 8-bit luma and chroma and back.
     assert np.abs(rgb.astype(int) - RGB).max() <= (0 if "888" in name else 4)
 
 
@@ -84,7 +84,7 @@ def test_the_picture_does_not_share_the_cameras_memory(name: str):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_nothing_but_the_result_is_allocated(name: str):
+def test_only_the_result_is_allocated(name: str):
     buffer, stride = memory(name, padding=0)
     to_rgb(buffer, name, (64, 48), stride)
     tracemalloc.start()
@@ -95,12 +95,12 @@ def test_nothing_but_the_result_is_allocated(name: str):
 
 
 class StandIn:
-    """As much of picamera2.Picamera2 as is used, after its manual."""
+    """The part of picamera2.Picamera2 that is used, as in its manual."""
 
     cameras = ({"Model": "imx708"},)
     main = {"format": "BGR888", "size": (64, 48), "stride": 192}  # noqa: RUF012 - a constant of the test
-    taken_ns: int | None = None
-    wanted: dict[str, Any]
+    captured_ns: int | None = None
+    configuration: dict[str, Any]
     silent = closed = False
     released = 0
 
@@ -111,14 +111,14 @@ class StandIn:
     def global_camera_info(cls) -> list[dict[str, str]]:
         return list(cls.cameras)
 
-    def create_video_configuration(self, **wanted: Any):
-        return wanted
+    def create_video_configuration(self, **configuration: Any):
+        return configuration
 
-    def configure(self, wanted: dict[str, Any]):
-        type(self).wanted = wanted
+    def configure(self, configuration: dict[str, Any]):
+        type(self).configuration = configuration
 
     def start(self):
-        assert self.wanted["main"]["format"] == "BGR888"
+        assert self.configuration["main"]["format"] == "BGR888"
 
     def camera_configuration(self):
         return {"main": self.main}
@@ -134,7 +134,7 @@ class StandIn:
         return self
 
     def get_metadata(self):
-        return {} if self.taken_ns is None else {"SensorTimestamp": self.taken_ns}
+        return {} if self.captured_ns is None else {"SensorTimestamp": self.captured_ns}
 
     def release(self):
         type(self).released += 1
@@ -158,15 +158,15 @@ def library(monkeypatch: pytest.MonkeyPatch):
     return Library
 
 
-def test_frames_come_through_and_upright(library: type[StandIn], settings: CameraSettings):
+def test_frames_are_delivered_upright(library: type[StandIn], settings: CameraSettings):
     camera = Picamera2Camera(0, replace(settings, rotation=90))
     np.testing.assert_array_equal(camera.read(5).rgb, np.rot90(RGB, -1))
     camera.close()
     assert library.released >= 1
 
 
-def test_the_sensors_time_is_brought_to_our_clock(library: type[StandIn], settings: CameraSettings):
-    library.taken_ns = int((time.clock_gettime(time.CLOCK_BOOTTIME) - 3.0) * 1e9)
+def test_sensor_timestamps_are_converted_to_the_monotonic_clock(library: type[StandIn], settings: CameraSettings):
+    library.captured_ns = int((time.clock_gettime(time.CLOCK_BOOTTIME) - 3.0) * 1e9)
     ticks = itertools.repeat(100.0)
     camera = Picamera2Camera(0, settings, clock=lambda: next(ticks))
     frame = camera.read(5)
@@ -174,15 +174,15 @@ def test_the_sensors_time_is_brought_to_our_clock(library: type[StandIn], settin
     assert 90.0 < frame.captured_at <= 97.0
 
 
-def test_one_stream_of_the_size_and_rate_that_the_settings_say(library: type[StandIn], settings: CameraSettings):
+def test_one_stream_with_the_size_and_rate_of_the_settings(library: type[StandIn], settings: CameraSettings):
     camera = Picamera2Camera(0, settings)
     camera.close()
-    assert library.wanted["main"] == {"size": (64, 48), "format": "BGR888"}
-    assert library.wanted["raw"] is None
-    assert library.wanted["controls"] == {"FrameRate": 10.0}
+    assert library.configuration["main"] == {"size": (64, 48), "format": "BGR888"}
+    assert library.configuration["raw"] is None
+    assert library.configuration["controls"] == {"FrameRate": 10.0}
 
 
-def test_a_camera_that_falls_silent_is_lost_and_closed(library: type[StandIn], settings: CameraSettings):
+def test_a_silent_camera_is_lost_and_closed(library: type[StandIn], settings: CameraSettings):
     camera = Picamera2Camera(0, replace(settings, stall_s=0.05))
     library.silent = True
     camera.read(0)
@@ -200,7 +200,7 @@ def test_a_camera_that_is_not_connected(
         Picamera2Camera(0, settings)
 
 
-def test_a_format_nobody_knows(library: type[StandIn], settings: CameraSettings):
+def test_an_unknown_format(library: type[StandIn], settings: CameraSettings):
     library.main = {**library.main, "format": "SRGGB10"}
     with pytest.raises(UnavailableError, match="gives the format SRGGB10"):
         Picamera2Camera(0, settings)
@@ -221,7 +221,7 @@ def test_a_missing_library_is_named_with_its_package(monkeypatch: pytest.MonkeyP
         Picamera2Camera(0, settings)
 
 
-def test_one_that_was_compiled_for_another_numpy_is_told(
+def test_a_library_compiled_for_another_numpy_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: CameraSettings
 ):
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
@@ -233,6 +233,6 @@ def test_one_that_was_compiled_for_another_numpy_is_told(
         Picamera2Camera(0, settings)
 
 
-def test_installed_tells_whether_it_can_be_imported(monkeypatch: pytest.MonkeyPatch):
+def test_installed_checks_for_the_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "picamera2" else 1)
     assert not picamera2.installed()

@@ -36,7 +36,7 @@ def recording(tmp_path: Path):
     return path
 
 
-def test_what_was_written_is_read(recording: Path):
+def test_a_recording_is_read_as_it_was_written(recording: Path):
     reader = RecordingReader(recording)
     frames = list(reader)
     assert (reader.header.width, reader.header.height, reader.header.mesh_sha256) == (640, 480, "ab12")
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(recording: Path):
     assert frames[1].faces[0].presence == 0.75
 
 
-def test_no_picture_is_kept(recording: Path):
+def test_no_picture_is_stored(recording: Path):
     assert all(f.rgb.shape == (0, 0, 3) for f in RecordingReader(recording))
 
 
@@ -69,7 +69,7 @@ def test_points_far_outside_the_frame_stay_far_outside(tmp_path: Path):
     assert next(iter(RecordingReader(tmp_path / "a.rec"))).faces[0].landmarks.min(axis=None) > 2000
 
 
-def test_a_recording_is_whole_while_it_is_still_being_written(tmp_path: Path):
+def test_a_recording_is_readable_while_it_is_being_written(tmp_path: Path):
     writer = RecordingWriter(tmp_path / "a.rec", width=640, height=480)
     writer.write(frame(0, face()))
     assert len(list(RecordingReader(tmp_path / "a.rec"))) == 1
@@ -81,12 +81,12 @@ def test_an_existing_file_is_not_overwritten(recording: Path):
         RecordingWriter(recording, width=640, height=480)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path):
+def test_a_missing_folder(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be written"):
         RecordingWriter(tmp_path / "no" / "a.rec", width=640, height=480)
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path):
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path):
     writer = RecordingWriter(tmp_path / "a.rec", width=640, height=480)
     writer.close()
     writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115, PTH123 - the writer closes it
@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path):
         writer.write(frame(0, face()))
 
 
-def test_a_cut_recording_gives_its_whole_frames_and_then_the_error(recording: Path):
+def test_a_truncated_recording_gives_its_complete_frames_and_then_an_error(recording: Path):
     recording.write_bytes(recording.read_bytes()[:-10])
     camera = RecordingCamera(recording, pace=False)
     for _ in range(9):
@@ -106,9 +106,7 @@ def test_a_cut_recording_gives_its_whole_frames_and_then_the_error(recording: Pa
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_one_changed_byte_is_an_error_or_harmless_and_never_a_crash(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-):
+def test_one_changed_byte_is_an_error_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     path = tmp_path_factory.mktemp("rec") / "a.rec"
     with RecordingWriter(path, width=640, height=480) as writer:
         for i in range(2):
@@ -121,7 +119,7 @@ def test_one_changed_byte_is_an_error_or_harmless_and_never_a_crash(
     try:
         frames = list(RecordingReader(path))
     except DataError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - that there is no other error is the point
+        assert "\n" not in str(error)  # noqa: PT017 - no other error may occur
     else:
         assert at <= header_ends + 1
         assert len(frames) == 2
@@ -134,7 +132,7 @@ def test_a_foreign_file(tmp_path: Path, content: bytes):
         RecordingCamera(tmp_path / "x.rec")
 
 
-def test_a_later_version_is_refused(recording: Path):
+def test_a_later_version_is_rejected(recording: Path):
     recording.write_bytes(recording.read_bytes().replace(b'"version": 1', b'"version": 2'))
     with pytest.raises(DataError, match="version 2; this program reads 1"):
         RecordingReader(recording)
@@ -145,7 +143,7 @@ def test_missing_file(tmp_path: Path):
         RecordingCamera(tmp_path / "no.rec")
 
 
-def test_it_plays_at_the_speed_it_was_made(recording: Path, world: ManualTime):
+def test_it_plays_at_the_recorded_speed(recording: Path, world: ManualTime):
     camera = RecordingCamera(recording, clock=world.clock, sleep=world.sleep)
     times = [camera.read(1.0).captured_at for _ in range(10)]
     assert times == pytest.approx([1000 + i / 10 for i in range(10)])
@@ -154,7 +152,7 @@ def test_it_plays_at_the_speed_it_was_made(recording: Path, world: ManualTime):
         camera.read(1.0)
 
 
-def test_a_frame_that_is_not_due_is_not_waited_for_longer_than_asked(recording: Path, world: ManualTime):
+def test_read_waits_no_longer_than_its_time_out(recording: Path, world: ManualTime):
     camera = RecordingCamera(recording, clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
     assert camera.read(0.04) is None

@@ -20,7 +20,7 @@ PICTURE = Frame(rgb=np.zeros((2, 2, 3), np.uint8), captured_at=0.0)
 
 
 class Bench:
-    """Opens the next of some prepared cameras (or raises the next error) each time it is asked."""
+    """A reopening camera whose attempts to open give prepared cameras or errors, one after the other."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ def test_frames_pass_through(world: ManualTime, settings: CameraSettings):
     assert bench.camera.read(0.1) is PICTURE
 
 
-def test_a_lost_camera_is_opened_again_and_delivers(world: ManualTime, settings: CameraSettings):
+def test_a_lost_camera_is_reopened_and_delivers(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [PICTURE, Lost()], [PICTURE])
     assert bench.run(2) == 2
     assert bench.camera.reopened == 1
@@ -67,20 +67,20 @@ def test_a_silent_camera_counts_as_lost_after_stall_s(world: ManualTime, setting
     assert len(bench.opened_at) == 2
 
 
-def test_a_short_silence_is_no_loss(world: ManualTime, settings: CameraSettings):
+def test_a_short_silence_does_not_count(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [PICTURE, Stall(1.5), PICTURE])
     assert bench.run(1.8) == 2
     assert len(bench.opened_at) == 1
 
 
-def test_pauses_grow_to_the_longest_allowed(world: ManualTime, settings: CameraSettings):
+def test_pauses_grow_up_to_retry_max_s(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [Lost()])
     bench.run(20)
     pauses = np.diff(bench.opened_at)
     assert pauses[:6] == pytest.approx([0.5, 1, 2, 4, 4, 4])
 
 
-def test_one_line_for_each_attempt_and_one_for_the_return(
+def test_each_attempt_and_the_success_log_one_line(
     world: ManualTime, settings: CameraSettings, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO, logger="edge.camera.reopening")
@@ -92,7 +92,7 @@ def test_one_line_for_each_attempt_and_one_for_the_return(
     ]
 
 
-def test_the_pause_starts_small_again_after_steady_delivery(world: ManualTime, settings: CameraSettings):
+def test_the_pause_is_reset_after_steady_delivery(world: ManualTime, settings: CameraSettings):
     steady = [PICTURE] * int(STEADY_S * 10 + 5)
     bench = Bench(world, settings, [Lost()], [Lost()], [Lost()], [*steady, Lost()], [PICTURE])
     bench.run(3.5 + STEADY_S + 2)
@@ -107,7 +107,7 @@ def test_the_pause_keeps_growing_when_the_camera_only_flickers(world: ManualTime
     assert np.diff(bench.opened_at)[:3] == pytest.approx([0.6, 1.1, 2.1])
 
 
-def test_no_read_takes_longer_than_asked_while_the_camera_is_away(world: ManualTime, settings: CameraSettings):
+def test_read_waits_no_longer_than_its_time_out_while_the_camera_is_lost(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [Lost()])
     for _ in range(50):
         before = world.now
@@ -128,18 +128,18 @@ def test_the_lost_camera_is_closed_before_the_next_is_opened(world: ManualTime, 
         camera.read(0.1)
 
 
-def test_the_first_failure_is_the_callers(world: ManualTime, settings: CameraSettings):
+def test_an_error_of_the_first_opening_is_raised(world: ManualTime, settings: CameraSettings):
     with pytest.raises(NoInputError):
         Bench(world, settings, NoInputError("camera fake does not exist"))
 
 
-def test_settings_that_are_wrong_are_not_tried_again(world: ManualTime, settings: CameraSettings):
+def test_wrong_settings_are_not_retried(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [Lost()], ConfigError("no camera source 'x'"))
     with pytest.raises(ConfigError):
         bench.run(5)
 
 
-def test_damage_is_no_loss(world: ManualTime, settings: CameraSettings):
+def test_damaged_data_are_not_retried(world: ManualTime, settings: CameraSettings):
     bench = Bench(world, settings, [DataError("a.mp4 is damaged")])
     with pytest.raises(DataError):
         bench.camera.read(0.1)

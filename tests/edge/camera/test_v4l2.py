@@ -31,31 +31,27 @@ def test_devices_are_listed_by_number(tmp_path: Path):
         (b"uvcvideo", 0x84A00001, 0x04A00000, False),  # a webcam's metadata
         (b"bcm2835-codec", 0x84204000, 0x04204000, False),
         (b"unicam", 0x85A00001, 0x05200001, False),
-        (b"old-grabber", 0x04000001, 0, True),  # from before device_caps
+        (b"old-grabber", 0x04000001, 0, True),  # without device_caps, in old kernels
     ],
 )
-def test_only_what_captures_pictures_by_itself_is_a_camera(
-    driver: bytes, capabilities: int, device: int, expected: bool
-):
+def test_only_devices_that_capture_pictures_are_cameras(driver: bytes, capabilities: int, device: int, expected: bool):
     capability = driver.ljust(16, b"\0") + bytes(68) + struct.pack("=II", capabilities, device) + bytes(12)
     assert len(capability) == 104  # sizeof(struct v4l2_capability)
     assert describes_camera(capability) is expected
 
 
-def test_a_device_that_cannot_be_asked_is_tried(tmp_path: Path):
+def test_a_device_that_cannot_be_queried_may_be_a_camera(tmp_path: Path):
     (tmp_path / "video0").touch()
     assert may_be_camera(tmp_path / "video0")
 
 
-def test_a_missing_device_is_answered_with_those_that_are_there(
-    monkeypatch: pytest.MonkeyPatch, settings: CameraSettings
-):
+def test_the_error_for_a_missing_device_lists_the_others(monkeypatch: pytest.MonkeyPatch, settings: CameraSettings):
     monkeypatch.setattr(v4l2, "devices", lambda: [Path("/dev/video4")])
     with pytest.raises(NoInputError, match="/dev/video99 does not exist: there is /dev/video4; connect it"):
         V4l2Camera(Path("/dev/video99"), settings)
 
 
-def test_a_missing_device_where_there_is_none(monkeypatch: pytest.MonkeyPatch, settings: CameraSettings):
+def test_the_error_without_any_device(monkeypatch: pytest.MonkeyPatch, settings: CameraSettings):
     monkeypatch.setattr(v4l2, "devices", list)
     with pytest.raises(NoInputError, match="no video device is connected"):
         V4l2Camera(Path("/dev/video99"), settings)
@@ -70,7 +66,7 @@ def test_a_missing_device_where_there_is_none(monkeypatch: pytest.MonkeyPatch, s
         (errno.EIO, UnavailableError, "Input/output error"),
     ],
 )
-def test_the_systems_refusals_say_what_to_do(
+def test_errors_of_the_system_say_what_to_do(
     monkeypatch: pytest.MonkeyPatch, settings: CameraSettings, number: int, kind: type[EdgeError], advice: str
 ):
     def refuse(*_: object) -> int:
@@ -81,7 +77,7 @@ def test_the_systems_refusals_say_what_to_do(
         V4l2Camera(Path("/dev/video0"), settings)
 
 
-def test_a_file_that_is_no_camera(tmp_path: Path, settings: CameraSettings, capfd: pytest.CaptureFixture[str]):
+def test_a_file_is_not_a_camera(tmp_path: Path, settings: CameraSettings, capfd: pytest.CaptureFixture[str]):
     path = tmp_path / "video0"
     path.write_bytes(b"not a camera")
     with pytest.raises(UnavailableError, match="busy or not a camera"):
@@ -89,7 +85,7 @@ def test_a_file_that_is_no_camera(tmp_path: Path, settings: CameraSettings, capf
     assert capfd.readouterr().err == ""
 
 
-def test_a_picture_that_comes_as_one_long_row_is_put_into_shape():
+def test_a_picture_in_one_long_row_is_reshaped():
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     for buffer in (picture, picture.reshape(1, -1)):
         np.testing.assert_array_equal(as_picture(buffer, 4, 6), picture)

@@ -43,7 +43,7 @@ def test_every_frame_is_delivered_once_and_in_order(tmp_path: Path, codec: str, 
     assert np.all(np.diff([frame.rgb.mean() for frame in frames]) > 2)
 
 
-def test_channels_are_red_green_blue(tmp_path: Path):
+def test_channels_are_rgb(tmp_path: Path):
     path = tmp_path / "red.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
     writer.write(np.full((32, 32, 3), (0, 0, 250), np.uint8))
@@ -53,7 +53,7 @@ def test_channels_are_red_green_blue(tmp_path: Path):
     assert rgb[16, 16, 2] < 50
 
 
-def test_frames_carry_the_files_own_time(tmp_path: Path, world: ManualTime):
+def test_frames_have_the_timestamps_of_the_file(tmp_path: Path, world: ManualTime):
     frames = play(VideoCamera(write_clip(tmp_path / "a.avi"), ALL, pace=False, clock=world.clock))
     assert [frame.captured_at for frame in frames[:3]] == pytest.approx([1000.0, 1000.05, 1000.1])
 
@@ -63,7 +63,7 @@ def test_playing_takes_as_long_as_the_clip(tmp_path: Path, world: ManualTime):
     assert world.now == pytest.approx(1000 + 39 / 20)
 
 
-def test_a_frame_that_is_not_due_is_not_waited_for_longer_than_asked(tmp_path: Path, world: ManualTime):
+def test_read_waits_no_longer_than_its_time_out(tmp_path: Path, world: ManualTime):
     camera = VideoCamera(write_clip(tmp_path / "a.avi"), ALL, clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
     assert camera.read(0.02) is None
@@ -71,7 +71,7 @@ def test_a_frame_that_is_not_due_is_not_waited_for_longer_than_asked(tmp_path: P
     assert camera.read(1.0).captured_at == pytest.approx(1000.05)
 
 
-def test_a_slow_reader_misses_frames_instead_of_falling_behind(tmp_path: Path, world: ManualTime):
+def test_a_slow_reader_skips_frames_instead_of_falling_behind(tmp_path: Path, world: ManualTime):
     camera = VideoCamera(write_clip(tmp_path / "a.avi"), CameraSettings(fps=20.0), clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
     world.now += 0.9
@@ -79,7 +79,7 @@ def test_a_slow_reader_misses_frames_instead_of_falling_behind(tmp_path: Path, w
     assert camera.dropped > 10
 
 
-def test_after_a_long_absence_the_film_goes_on_from_where_it_was(tmp_path: Path, world: ManualTime):
+def test_after_a_long_pause_the_video_continues_where_it_was(tmp_path: Path, world: ManualTime):
     clip = write_clip(tmp_path / "a.avi")
     camera = VideoCamera(clip, ALL, clock=world.clock, sleep=world.sleep)
     camera.read(1.0)
@@ -88,7 +88,7 @@ def test_after_a_long_absence_the_film_goes_on_from_where_it_was(tmp_path: Path,
     assert camera.dropped == 0
 
 
-def test_a_machine_too_slow_for_the_film_still_shows_some_of_it(tmp_path: Path, world: ManualTime):
+def test_a_machine_too_slow_for_the_video_still_shows_some_of_it(tmp_path: Path, world: ManualTime):
     def slow_clock() -> float:
         world.now += 0.15  # each frame of 0.05 s takes three times as long to decode
         return world.now
@@ -99,7 +99,7 @@ def test_a_machine_too_slow_for_the_film_still_shows_some_of_it(tmp_path: Path, 
     assert times == sorted(set(times))
 
 
-def test_no_more_frames_a_second_than_the_settings_say(tmp_path: Path):
+def test_the_settings_limit_the_frame_rate(tmp_path: Path):
     frames = play(VideoCamera(write_clip(tmp_path / "a.avi"), CameraSettings(fps=8.0), pace=False))
     assert len(frames) == 16  # two seconds
 
@@ -114,15 +114,15 @@ def test_a_folder_is_not_a_video(tmp_path: Path):
         VideoCamera(tmp_path, ALL)
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 500, os.urandom(20_000)])
-def test_a_file_that_is_no_video(tmp_path: Path, content: bytes):
+@pytest.mark.parametrize("content", [b"", b"not a video\n" * 500, os.urandom(20_000)])
+def test_a_file_that_is_not_a_video(tmp_path: Path, content: bytes):
     path = tmp_path / "fake.mp4"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"fake\.mp4 is not a video"):
         VideoCamera(path, ALL)
 
 
-def test_a_clip_cut_short_plays_what_is_there_and_then_says_what_is_missing(tmp_path: Path):
+def test_a_truncated_clip_plays_its_frames_and_then_reports_the_damage(tmp_path: Path):
     camera = VideoCamera(cut(write_clip(tmp_path / "a.avi"), 0.5), ALL, pace=False)
     read = 0
 
@@ -138,7 +138,7 @@ def test_a_clip_cut_short_plays_what_is_there_and_then_says_what_is_missing(tmp_
     assert "\n" not in str(caught.value)
 
 
-def test_the_end_stays_the_end(tmp_path: Path):
+def test_reading_after_the_end_raises_again(tmp_path: Path):
     camera = VideoCamera(write_clip(tmp_path / "a.avi", frames=2), ALL, pace=False)
     play(camera)
     with pytest.raises(EndOfStreamError):
@@ -152,7 +152,7 @@ def test_names_beyond_ascii(tmp_path: Path):
 
 
 def test_decoders_write_nothing_to_stderr(tmp_path: Path):
-    # In a process of its own: FFmpeg reads its log level once.
+    # In a separate process, because FFmpeg reads its log level once.
     broken = cut(write_clip(tmp_path / "a.mp4", codec="mp4v"), 0.7)
     program = (
         "from pathlib import Path\n"
@@ -167,33 +167,33 @@ def test_decoders_write_nothing_to_stderr(tmp_path: Path):
 
 
 @pytest.fixture(params=["single_face.mp4", "no_face.mp4", "noface_face.mov"])
-def film(request: pytest.FixtureRequest) -> Path:
+def video(request: pytest.FixtureRequest) -> Path:
     path = MEDIA / request.param
     if not path.exists():
-        pytest.skip(f"{path} is not here (EMOTION_EDGE_MEDIA names the folder)")
+        pytest.skip(f"{path} is missing (EMOTION_EDGE_MEDIA names the folder)")
     return path
 
 
-def test_real_films_play_to_their_end(film: Path):
-    frames = play(VideoCamera(film, ALL, pace=False))
+def test_real_videos_play_to_their_end(video: Path):
+    frames = play(VideoCamera(video, ALL, pace=False))
     times = [frame.captured_at for frame in frames]
     assert len(frames) > 60
     assert all(b > a for a, b in itertools.pairwise(times))
 
 
 @pytest.mark.parametrize("share", [0.3, 0.95])
-def test_real_films_cut_short_are_refused(film: Path, tmp_path: Path, share: float):
-    copy = tmp_path / film.name
-    copy.write_bytes(film.read_bytes())
+def test_truncated_real_videos_are_rejected(video: Path, tmp_path: Path, share: float):
+    copy = tmp_path / video.name
+    copy.write_bytes(video.read_bytes())
     with pytest.raises(DataError, match="cut short"):
         VideoCamera(cut(copy, share), ALL)
 
 
-def test_real_films_damaged_in_the_middle_say_how_far_they_could_be_read(film: Path, tmp_path: Path):
-    data = bytearray(film.read_bytes())
+def test_real_videos_damaged_in_the_middle_report_how_many_frames_were_read(video: Path, tmp_path: Path):
+    data = bytearray(video.read_bytes())
     middle = slice(len(data) * 4 // 10, len(data) * 6 // 10)
     data[middle] = np.random.default_rng(3).bytes(middle.stop - middle.start)
-    broken = tmp_path / film.name
+    broken = tmp_path / video.name
     broken.write_bytes(data)
     with pytest.raises(DataError, match=r"is damaged: \d+ of \d+ frames could be read"):
         play(VideoCamera(broken, ALL, pace=False))
