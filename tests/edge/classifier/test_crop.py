@@ -1,4 +1,4 @@
-"""The crop shows the same face alike, wherever, how large and how turned it is in the picture."""
+"""The crop of a face doesn't depend on its position, size and rotation in the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def portrait(portraits):
     return portraits[0]
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
+def difference(one: np.ndarray, other: np.ndarray) -> float:
     """Mean difference in grey levels."""
     return float(np.abs(one.astype(float) - other).mean())
 
@@ -36,7 +36,7 @@ def moved(rgb: np.ndarray, landmarks: np.ndarray, warp: np.ndarray, size: tuple[
 
 
 @pytest.mark.parametrize("point", POINTS.tolist())
-def test_a_point_of_the_face_lies_where_the_template_says(portrait, point):
+def test_points_of_the_face_are_where_the_template_puts_them(portrait, point):
     rgb, face = portrait
     marked = np.zeros_like(rgb)
     x, y = face.landmarks[point, :2].tolist()
@@ -46,7 +46,7 @@ def test_a_point_of_the_face_lies_where_the_template_says(portrait, point):
     assert (columns.mean(), rows.mean()) == pytest.approx(tuple(place), abs=4)
 
 
-def test_a_grey_picture_gives_what_its_colours_give(portrait):
+def test_grey_and_colour_pictures_give_the_same_crop(portrait):
     rgb, face = portrait
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     assert np.array_equal(FACE_CROP(grey, face.landmarks), FACE_CROP(np.dstack([grey] * 3), face.landmarks))
@@ -54,51 +54,51 @@ def test_a_grey_picture_gives_what_its_colours_give(portrait):
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.7, 4.0])
-def test_size_changes_little(portrait, factor):
+def test_the_size_of_the_face_changes_little(portrait, factor):
     rgb, face = portrait
     height, width = rgb.shape[:2]
     size = (round(width * factor), round(height * factor))
     scaled = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     landmarks = face.landmarks * np.float32(factor)
     landmarks[:, :2] += np.float32((factor - 1) / 2)  # px centres
-    assert apart(FACE_CROP(scaled, landmarks), FACE_CROP(rgb, face.landmarks)) < 3
+    assert difference(FACE_CROP(scaled, landmarks), FACE_CROP(rgb, face.landmarks)) < 3
 
 
 @pytest.mark.parametrize("angle", [-90, 30, 180])
-def test_a_head_laid_on_its_side_is_set_upright(portrait, angle):
+def test_a_rotated_head_is_upright_in_the_crop(portrait, angle):
     rgb, face = portrait
     x, y = face.landmarks[1, :2].tolist()
     turned, landmarks = moved(rgb, face.landmarks, cv2.getRotationMatrix2D((x, y), angle, 1.0), (640, 480))
-    assert apart(FACE_CROP(turned, landmarks), FACE_CROP(rgb, face.landmarks)) < 4
+    assert difference(FACE_CROP(turned, landmarks), FACE_CROP(rgb, face.landmarks)) < 4
 
 
-def test_beyond_the_border_its_outermost_pixels_go_on(portrait):
+def test_beyond_the_border_the_outermost_pixels_are_repeated(portrait):
     rgb, face = portrait
     x, y = np.rint(face.landmarks[1, :2]).astype(int).tolist()
     quarter = np.ascontiguousarray(rgb[y:, x:])
     extended = np.asarray(cv2.copyMakeBorder(quarter, y, 0, x, 0, cv2.BORDER_REPLICATE), np.uint8)
     cut = FACE_CROP.cut(quarter, face.landmarks - np.array([x, y, 0], np.float32))
-    assert apart(cut, FACE_CROP.cut(extended, face.landmarks)) < 0.5
-    assert apart(cut[26:, 26:], FACE_CROP.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, (
-        "what is in the picture is the same"
+    assert difference(cut, FACE_CROP.cut(extended, face.landmarks)) < 0.5
+    assert difference(cut[26:, 26:], FACE_CROP.cut(rgb, face.landmarks)[26:, 26:]) < 0.5, (
+        "the part within the picture is the same"
     )
 
 
-def test_mean_and_contrast_are_evened_out(portrait):
+def test_mean_and_contrast_are_normalised(portrait):
     rgb, face = portrait
     plain = FACE_CROP(rgb, face.landmarks)
     dark = FACE_CROP((rgb * 0.3 + 10).astype(np.uint8), face.landmarks)
     assert plain.mean() == pytest.approx(MEAN, abs=1)
     assert plain.std() == pytest.approx(STD, abs=2)
-    assert apart(dark, plain) < 3
+    assert difference(dark, plain) < 3
 
 
-def test_a_picture_without_contrast_stays_without():
+def test_a_picture_without_contrast_is_not_amplified():
     faint = np.tile(np.array([100, 101], np.uint8), (48, 24))
     assert even(faint).std() <= 0.5 * STD / MIN_STD
 
 
-def test_the_contract_tells_sizes_apart():
+def test_the_contract_depends_on_the_size():
     assert FaceCrop(48).contract != FaceCrop(64).contract
 
 
@@ -125,7 +125,7 @@ def test_a_face_without_extent_gives_a_crop(portrait):
     assert FACE_CROP(portrait.rgb, np.full((478, 3), 100, np.float32)).shape == (48, 48)
 
 
-def test_the_demo_is_sharp_and_grows_less_so_with_blur(portrait):
+def test_blur_lowers_the_sharpness_of_the_demo(portrait):
     cut = FACE_CROP.cut(portrait.rgb, portrait.face.landmarks)
     blurred = [cv2.GaussianBlur(cut, (0, 0), sigma) for sigma in (2, 3, 4, 8)]
     found = [sharpness(np.asarray(each, np.uint8)) for each in (cut, *blurred)]
@@ -147,7 +147,7 @@ def test_sharpness_does_not_depend_on_light(portrait, gain, offset):
     assert sharpness(lit) == pytest.approx(sharpness(cut), rel=0.2)
 
 
-def test_sharpness_is_of_the_face_and_not_of_the_crop(portrait):
+def test_sharpness_does_not_depend_on_the_size_of_the_crop(portrait):
     landmarks = portrait.face.landmarks
     blurred = cv2.GaussianBlur(portrait.rgb, (0, 0), 12)
     assert sharpness(FaceCrop(96).cut(blurred, landmarks)) == pytest.approx(

@@ -1,4 +1,4 @@
-"""The feature contract: what the classifier sees does not depend on where and how large a face is."""
+"""The feature contract: feature vectors don't depend on the position and size of a face."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_moved_pixels_in_float32_give_the_same_vector(features, faces):
     assert np.abs(aligned - expected).max() < 1e-4
 
 
-def test_a_turned_head_comes_back_to_the_reference_and_says_how_far_it_was_turned(features, faces):
+def test_a_turned_head_is_aligned_and_its_frontality_is_known(features, faces):
     upright, _ = canonical(faces, features.rigid, features.reference)
     angle = np.radians(30)
     yaw = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]], np.float32)
@@ -67,7 +67,7 @@ def test_a_turned_head_comes_back_to_the_reference_and_says_how_far_it_was_turne
     assert pose.frontality == pytest.approx(np.cos(angle), abs=1e-4)
 
 
-def test_a_mirrored_face_is_not_turned_inside_out(features, faces):
+def test_the_rotation_of_a_mirrored_face_is_proper(features, faces):
     _, pose = canonical(faces * np.array([-1, 1, 1], np.float32), features.rigid, features.reference)
     assert np.linalg.det(pose.rotation) == pytest.approx(1, abs=1e-4)
 
@@ -84,8 +84,8 @@ def test_a_face_without_extent_is_finite(features):
     assert np.isfinite(vectors).all()
 
 
-def test_a_thousand_rows_take_as_many_lines_of_python_as_one(features, faces):
-    """Nothing is done row by row or landmark by landmark."""
+def test_computation_is_vectorised(features, faces):
+    """A thousand rows execute as many lines of Python as one."""
 
     def lines(rows):
         count = 0
@@ -106,7 +106,7 @@ def test_a_thousand_rows_take_as_many_lines_of_python_as_one(features, faces):
     assert lines(np.repeat(faces[:1], 1000, axis=0)) == lines(faces[:1]) > 5
 
 
-def test_the_fit_finds_the_reference_in_moved_copies_of_a_face(faces):
+def test_fit_recovers_the_reference_from_moved_copies_of_a_face(faces):
     generator = np.random.default_rng(1)
     copies = np.stack(
         [
@@ -126,7 +126,7 @@ def test_rigid_points_are_distinct():
     assert len(set(RIGID_POINTS)) == len(RIGID_POINTS)
 
 
-def test_the_hash_survives_the_file(features, tmp_path):
+def test_the_hash_is_the_same_after_saving_and_loading(features, tmp_path):
     features.save(tmp_path / "features.npz")
     assert Features.load(tmp_path / "features.npz").contract_hash == features.contract_hash
 
@@ -138,7 +138,7 @@ def test_every_part_of_the_contract_is_in_the_hash(features, field):
     assert Features(**parts).contract_hash != features.contract_hash
 
 
-def test_a_damaged_contract_is_one_line(features, tmp_path):
+def test_a_damaged_contract_is_reported(features, tmp_path):
     path = tmp_path / "features.npz"
     features.save(path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -146,7 +146,7 @@ def test_a_damaged_contract_is_one_line(features, tmp_path):
         Features.load(path)
 
 
-def test_arrays_that_do_not_fit_are_refused(features, tmp_path):
+def test_arrays_of_wrong_shapes_are_rejected(features, tmp_path):
     path = tmp_path / "features.npz"
     Features(features.points[:-1], features.rigid, features.reference, features.mean, features.scale).save(path)
     with pytest.raises(ConfigError, match="do not fit"):
@@ -159,11 +159,11 @@ def with_crop(features) -> Features:
 
 
 @pytest.fixture(scope="module")
-def crop_alone(faces) -> Features:
+def crop_only(faces) -> Features:
     return Features.fit(faces, np.array([], np.intp), FaceCrop(48))
 
 
-def test_landmarks_alone_hash_as_they_did_before_there_were_crops(landmark_bundle):
+def test_the_hash_without_a_crop_is_that_of_the_released_bundle(landmark_bundle):
     manifest = json.loads((landmark_bundle / bundles.MANIFEST).read_text())
     assert Features.load(landmark_bundle / bundles.FEATURES).contract_hash == manifest["feature_contract"]
 
@@ -174,28 +174,28 @@ def test_the_crop_is_in_the_hash(features, with_crop):
     assert len({each.contract_hash for each in (without, with_crop, larger)}) == 3
 
 
-def test_inputs_are_named_in_one_order(with_crop, crop_alone):
+def test_inputs_have_a_fixed_order(with_crop, crop_only):
     assert with_crop.inputs == ("landmarks", "crop")
     assert dataclasses.replace(with_crop, crop=None).inputs == ("landmarks",)
-    assert crop_alone.inputs == ("crop",)
+    assert crop_only.inputs == ("crop",)
 
 
-def test_without_points_the_pose_is_still_known(features, faces, crop_alone):
-    vectors, pose = crop_alone(faces)
+def test_without_points_the_pose_is_known(features, faces, crop_only):
+    vectors, pose = crop_only(faces)
     assert vectors.shape == (len(faces), 0)
-    assert crop_alone.size == 0
+    assert crop_only.size == 0
     assert pose.frontality == pytest.approx(features(faces)[1].frontality, abs=0.2)
 
 
-def test_the_crop_survives_the_file(with_crop, crop_alone, tmp_path):
-    for each in (with_crop, crop_alone, dataclasses.replace(with_crop, crop=None)):
+def test_the_crop_is_the_same_after_saving_and_loading(with_crop, crop_only, tmp_path):
+    for each in (with_crop, crop_only, dataclasses.replace(with_crop, crop=None)):
         each.save(tmp_path / "features.npz")
         loaded = Features.load(tmp_path / "features.npz")
         assert (loaded.crop, loaded.contract_hash) == (each.crop, each.contract_hash)
 
 
 @pytest.mark.parametrize("crop", [0, -48, 10_000, 48.0, "48", [48, 48], np.array([], np.int32)])
-def test_an_odd_crop_is_one_line(with_crop, tmp_path, crop):
+def test_an_invalid_crop_is_reported(with_crop, tmp_path, crop):
     path = tmp_path / "features.npz"
     with_crop.save(path)
     with np.load(path) as file:
@@ -205,13 +205,13 @@ def test_an_odd_crop_is_one_line(with_crop, tmp_path, crop):
         Features.load(path)
 
 
-def test_a_contract_of_nothing_is_refused(crop_alone, tmp_path):
-    dataclasses.replace(crop_alone, crop=None).save(tmp_path / "features.npz")
+def test_a_contract_without_inputs_is_rejected(crop_only, tmp_path):
+    dataclasses.replace(crop_only, crop=None).save(tmp_path / "features.npz")
     with pytest.raises(ConfigError, match="do not fit"):
         Features.load(tmp_path / "features.npz")
 
 
-def test_a_contract_without_a_pose_is_refused(features, tmp_path):
+def test_a_contract_without_a_pose_is_rejected(features, tmp_path):
     none = {"rigid": np.array([], np.intp), "reference": np.zeros((0, 3), np.float32)}
     dataclasses.replace(features, **none).save(tmp_path / "features.npz")
     with pytest.raises(ConfigError, match="do not fit"):
@@ -219,7 +219,7 @@ def test_a_contract_without_a_pose_is_refused(features, tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_reference_that_is_no_number_is_refused(features, tmp_path, value):
+def test_a_reference_that_is_not_finite_is_rejected(features, tmp_path, value):
     dataclasses.replace(features, reference=features.reference * np.float32(value)).save(tmp_path / "features.npz")
     with pytest.raises(ConfigError, match="do not fit"):
         Features.load(tmp_path / "features.npz")
@@ -228,17 +228,17 @@ def test_a_reference_that_is_no_number_is_refused(features, tmp_path, value):
 def test_the_average_neutral_face_is_part_of_the_contract(faces, tmp_path):
     features = Features.fit(faces, np.arange(478))
     neutral = features(faces)[0].mean(axis=0)
-    knowing = dataclasses.replace(features, neutral=neutral)
-    knowing.save(tmp_path / "features.npz")
+    with_neutral = dataclasses.replace(features, neutral=neutral)
+    with_neutral.save(tmp_path / "features.npz")
 
     loaded = Features.load(tmp_path / "features.npz")
 
     np.testing.assert_array_equal(loaded.neutral, neutral)
-    assert loaded.contract_hash == knowing.contract_hash != features.contract_hash
+    assert loaded.contract_hash == with_neutral.contract_hash != features.contract_hash
 
 
 @pytest.mark.parametrize("neutral", [np.zeros(3, np.float32), np.full(478 * 3, np.nan, np.float32)])
-def test_an_average_neutral_face_that_cannot_be_is_refused(faces, tmp_path, neutral):
+def test_an_invalid_average_neutral_face_is_rejected(faces, tmp_path, neutral):
     features = Features.fit(faces, np.arange(478))
     dataclasses.replace(features, neutral=neutral).save(tmp_path / "features.npz")
 

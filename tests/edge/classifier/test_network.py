@@ -1,4 +1,4 @@
-"""Vectors and crops in, readings out: whichever of them a network reads, and in whatever order."""
+"""Networks that read feature vectors, crops or both, with inputs in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORKS = ("landmarks_crop", "crop_landmarks", "crop", "crop_float")
 
 @pytest.fixture(scope="module")
 def load(crop_features):
-    """The network of that name, checked."""
+    """Load and check a network by name."""
     return lambda name: network(DATA / f"{name}.tflite", crop_features(name), len(LABELS))
 
 
@@ -48,21 +48,21 @@ def test_the_order_of_inputs_in_a_file_does_not_matter(load, vectors, crops):
     assert np.array_equal(logits(one, vectors, crops), logits(other, vectors, crops))
 
 
-def test_both_inputs_have_a_say(load, vectors, crops):
-    said = logits(load("landmarks_crop"), vectors, crops)
-    assert np.abs(said - logits(load("landmarks_crop"), vectors[::-1], crops)).max() > 0.5
-    assert np.abs(said - logits(load("landmarks_crop"), vectors, 255 - crops)).max() > 0.5
+def test_both_inputs_matter(load, vectors, crops):
+    reference = logits(load("landmarks_crop"), vectors, crops)
+    assert np.abs(reference - logits(load("landmarks_crop"), vectors[::-1], crops)).max() > 0.5
+    assert np.abs(reference - logits(load("landmarks_crop"), vectors, 255 - crops)).max() > 0.5
 
 
-def test_an_int8_network_is_within_a_step_of_the_float_one(load, crops):
+def test_an_int8_network_is_within_two_steps_of_the_float_one(load, crops):
     smooth = np.array([cv2.GaussianBlur(crop, (0, 0), 3) for crop in crops])
     step = load("crop").output_quantisation[0]
-    apart = np.abs(logits(load("crop"), None, smooth) - logits(load("crop_float"), None, smooth))
-    assert apart.max() < 2 * step
+    difference = np.abs(logits(load("crop"), None, smooth) - logits(load("crop_float"), None, smooth))
+    assert difference.max() < 2 * step
 
 
-def test_a_network_sees_deviations_from_the_middle(load):
-    """The float one is linear and without a bias, so that its answers tell what it was given."""
+def test_crops_are_normalised_around_the_mean(load):
+    """The float network is linear without a bias, so its outputs reveal its inputs."""
     grey = np.stack([np.full((48, 48), value, np.uint8) for value in (128, 176, 80, 255)])
     middle, above, below, white = logits(load("crop_float"), None, grey)
     assert middle == pytest.approx(0, abs=1e-5)
@@ -70,14 +70,14 @@ def test_a_network_sees_deviations_from_the_middle(load):
     assert white == pytest.approx(above * 127 / 48, abs=1e-4)
 
 
-def test_missing_crops_are_the_callers_mistake(load, vectors, crops):
+def test_missing_crops_raise_value_error(load, vectors, crops):
     with pytest.raises(ValueError, match="nothing is given"):
         logits(load("landmarks_crop"), vectors)
     with pytest.raises(ValueError, match="shorter"):
         logits(load("landmarks_crop"), vectors, crops[:-1])
 
 
-def test_no_face_no_answer(load, vectors, crops, classifiers):
+def test_without_faces_there_are_no_readings(load, vectors, crops, classifiers):
     assert logits(load("landmarks_crop"), vectors[:0], crops[:0]).shape == (0, len(LABELS))
     assert classifiers["crop"].read([], np.zeros((480, 640, 3), np.uint8)) == []
 
@@ -85,19 +85,19 @@ def test_no_face_no_answer(load, vectors, crops, classifiers):
 @pytest.mark.parametrize(
     ("file", "contract"), [("crop", "landmarks_crop"), ("landmarks_crop", "crop"), ("crop", "landmarks")]
 )
-def test_a_network_that_reads_something_else_is_refused(crop_features, file, contract):
+def test_a_network_with_other_inputs_is_rejected(crop_features, file, contract):
     with pytest.raises(ConfigError, match="the bundle says"):
         network(DATA / f"{file}.tflite", crop_features(contract), len(LABELS))
 
 
-def test_a_file_of_the_mesh_is_no_classifier(models, crop_features):
+def test_a_model_of_the_face_mesh_is_rejected(models, crop_features):
     assert [each.shape for each in Model(models.landmarker).inputs] == [(1, 256, 256, 3)]
     with pytest.raises(ConfigError, match="the bundle says"):
         network(models.landmarker, crop_features("crop"), len(LABELS))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_read_cuts_the_crops_out_of_the_picture(classifiers, portraits, name):
+def test_read_takes_the_crops_from_the_picture(classifiers, portraits, name):
     for rgb, face in portraits:
         (reading,) = classifiers[name].read([face], rgb)
         (expected,) = classifiers[name].probabilities(face.landmarks[None], FACE_CROP(rgb, face.landmarks)[None])
@@ -106,7 +106,7 @@ def test_read_cuts_the_crops_out_of_the_picture(classifiers, portraits, name):
         assert reading.quality > 0.7
 
 
-def test_faces_of_one_picture_are_read_apart(classifiers, portraits):
+def test_faces_of_one_picture_are_read_independently(classifiers, portraits):
     (one, first), (other, second) = portraits[0], portraits[2]
     both = np.hstack([one, other])
     shifted = Face(7, second.landmarks + np.array([640, 0, 0], np.float32), second.presence)
@@ -116,7 +116,7 @@ def test_faces_of_one_picture_are_read_apart(classifiers, portraits):
         assert reading.probabilities == pytest.approx(expected.probabilities, abs=0.03)
 
 
-def test_blur_lowers_the_quality_where_the_picture_is_read(classifiers, portraits, landmark_bundle):
+def test_blur_lowers_the_quality_only_with_crops(classifiers, portraits, landmark_bundle):
     rgb, face = portraits[0]
     smear = cv2.GaussianBlur(rgb, (0, 0), 25)
     (sharp,), (blurred,) = (classifiers["crop"].read([face], picture) for picture in (rgb, smear))
@@ -126,7 +126,7 @@ def test_blur_lowers_the_quality_where_the_picture_is_read(classifiers, portrait
     assert by_landmarks.read([face], rgb)[0].quality == by_landmarks.read([face], smear)[0].quality > 0.8
 
 
-def test_a_small_face_that_is_blurred_is_not_marked_down_twice(portraits):
+def test_a_small_blurred_face_is_not_penalised_twice(portraits):
     small = portraits[0].face.landmarks * np.float32(0.1)
     assert quality(small, 1.0, sharp=0.6) == quality(small, 1.0) < 0.6
     assert quality(portraits[0].face.landmarks, 1.0, sharp=0.6) == 0.6
@@ -138,7 +138,7 @@ def test_a_small_face_that_is_blurred_is_not_marked_down_twice(portraits):
         np.float32, (478, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False), fill=st.just(0.0)
     )
 )
-def test_whatever_the_landmarks_the_reading_is_finite(classifiers, portraits, name, landmarks):
+def test_any_landmarks_give_a_finite_reading(classifiers, portraits, name, landmarks):
     (reading,) = classifiers[name].read([Face(1, landmarks, 1.0)], portraits[0].rgb)
     assert reading.probabilities.sum() == pytest.approx(1, abs=1e-4)
     assert 0 <= reading.quality <= 1

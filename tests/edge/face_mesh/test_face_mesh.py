@@ -1,4 +1,4 @@
-"""The direct face mesh on real models and real pictures."""
+"""The LiteRT face mesh with real models and real pictures."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def eye_centre(face) -> np.ndarray:
     return face.landmarks[OUTER_EYES, :2].mean(axis=0)
 
 
-def test_one_face_keeps_its_number_while_it_moves_turns_and_changes(demo_readings):
+def test_a_face_keeps_its_track_id_while_it_moves_and_changes(demo_readings):
     numbers = [tuple(face.track_id for face in faces) for at, faces, _ in demo_readings if at < 21]
     assert set(numbers) == {(1,)}
 
 
-def test_a_face_that_leaves_is_gone_and_comes_back_as_another(demo_readings):
+def test_a_face_that_returns_after_a_while_is_a_new_track(demo_readings):
     seen = [[face.track_id for face in faces] for at, faces, _ in demo_readings if at >= 20]
     assert seen[0] == [1]
     assert [] in seen
     assert seen[-1] == [2]
 
 
-def test_a_short_loss_does_not_change_the_number(mesh, demo):
+def test_a_short_loss_does_not_change_the_track_id(mesh, demo):
     frames = list(demo(0, 2))
     black = np.zeros_like(frames[0].rgb)
     covered = [Frame(black, f.captured_at) if 0.8 < f.captured_at < 1.2 else f for f in frames]
@@ -61,7 +61,7 @@ def test_landmarks_move_with_the_picture(mesh, demo):
     assert np.allclose(shifted.landmarks[:, :2] - face.landmarks[:, :2], [40, 24], atol=1.0)
 
 
-def test_two_faces_have_two_numbers_and_swap_none(models, demo):
+def test_two_faces_have_two_track_ids_and_keep_them(models, demo):
     mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_fps=15), models)
     for frame in demo(0, 3):
         pair = np.hstack([frame.rgb[:, 120:520], frame.rgb[:, 120:520]])
@@ -73,14 +73,14 @@ def test_two_faces_have_two_numbers_and_swap_none(models, demo):
     assert np.allclose(eye_centre(faces[1]) - eye_centre(faces[0]), [400, 0], atol=2.0)
 
 
-def test_no_more_faces_than_asked_for(models, media):
+def test_max_faces_limits_the_number_of_faces(models, media):
     picture = read_image(media("multi_face.jpg"))
     assert len(LiteRTFaceMesh(MeshSettings(max_faces=1), models).still(picture)) == 1
     assert len(LiteRTFaceMesh(MeshSettings(max_faces=2), models).still(picture)) == 2
 
 
-def test_a_find_that_is_no_face_takes_nobodys_place(models, media):
-    """The detector's second surest find in this picture is none."""
+def test_a_false_detection_does_not_displace_a_face(models, media):
+    """The second-best detection in this picture is not a face."""
     picture = read_image(media("multi_face.jpg"))
     mesh = LiteRTFaceMesh(MeshSettings(max_faces=2), models)
     for i in range(3):
@@ -88,7 +88,7 @@ def test_a_find_that_is_no_face_takes_nobodys_place(models, media):
     assert len(faces) == 2
 
 
-def test_the_largest_face_of_a_picture_comes_first(models, demo):
+def test_the_largest_face_comes_first(models, demo):
     (frame,) = demo(1.0, 1.05)
     near = frame.rgb[:, 120:520]
     far = cv2.resize(near, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
@@ -104,18 +104,18 @@ def test_no_face_in_a_cat_a_cup_or_a_mountain(mesh, media, name):
     assert mesh.still(read_image(media(name))) == ()
 
 
-def test_the_detector_looks_only_as_often_as_asked_while_nobody_is_there(models):
+def test_search_fps_limits_the_detector(models):
     mesh = LiteRTFaceMesh(MeshSettings(search_fps=5), models)
-    looks = []
+    searches = []
     detector = mesh._detector
-    mesh._detector = lambda *args, **kwargs: looks.append(1) or detector(*args, **kwargs)  # type: ignore[assignment]
+    mesh._detector = lambda *args, **kwargs: searches.append(1) or detector(*args, **kwargs)  # type: ignore[assignment]
     empty = np.full((480, 640, 3), 90, np.uint8)
     for i in range(150):
         mesh.process(Frame(empty, i / 15))
-    assert len(looks) == pytest.approx(50, abs=2)
+    assert len(searches) == pytest.approx(50, abs=2)
 
 
-def test_a_small_crop_of_a_face_is_enlarged_and_found(mesh, demo):
+def test_a_small_picture_is_enlarged_and_its_face_found(mesh, demo):
     (frame,) = demo(1.0, 1.05)
     (face,) = mesh.still(frame.rgb)
     low, high = face.landmarks[:, :2].min(axis=0).astype(int), face.landmarks[:, :2].max(axis=0).astype(int)
@@ -126,24 +126,24 @@ def test_a_small_crop_of_a_face_is_enlarged_and_found(mesh, demo):
     assert np.median(error) < 0.03
 
 
-def test_a_single_pixel_is_no_face(mesh):
+def test_a_single_pixel_has_no_face(mesh):
     assert mesh.still(np.zeros((1, 1, 3), np.uint8)) == ()
 
 
-def test_a_file_that_is_no_model_is_one_line(models, tmp_path):
+def test_a_file_that_is_not_a_model_is_reported(models, tmp_path):
     (tmp_path / "face_detector.tflite").write_bytes(b"not a model")
     broken = dataclasses.replace(models, folder=tmp_path)
     with pytest.raises(ConfigError, match=r"face_detector\.tflite"):
         LiteRTFaceMesh(MeshSettings(), broken)
 
 
-def test_the_wrong_model_is_told_from_the_right_one(models, tmp_path):
+def test_the_wrong_model_is_rejected(models, tmp_path):
     (tmp_path / "face_detector.tflite").write_bytes(models.landmarker.read_bytes())
     with pytest.raises(ConfigError, match="not the short-range face detector"):
         LiteRTFaceMesh(MeshSettings(), dataclasses.replace(models, folder=tmp_path))
 
 
-def test_an_unknown_backend_names_the_known_ones(models):
+def test_the_error_for_an_unknown_backend_lists_the_known_ones(models):
     with pytest.raises(ConfigError, match="litert, mediapipe"):
         open_face_mesh(MeshSettings(backend="dlib"), models)
 
@@ -152,7 +152,7 @@ def noisy(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 1, (478, 3)).astype(np.float32)
 
 
-def test_smoothing_calms_a_still_face():
+def test_smoothing_reduces_the_jitter_of_a_still_face():
     smooth = OneEuro(noisy(0), 0.0)
     values = [smooth(noisy(i), i / 30, 200.0) for i in range(1, 90)]
     assert np.std(values[-30:]) < 0.7 * np.std([noisy(i) for i in range(60, 90)])
@@ -171,19 +171,19 @@ def test_smoothing_ignores_a_frame_that_is_not_later():
     assert np.array_equal(smooth(noisy(1), 1.0, 200.0), noisy(0))
 
 
-def test_regions_overlap_fully_with_themselves_and_not_at_all_from_afar():
+def test_overlap_of_regions():
     here = Region(100, 100, 50, 0.3)
     assert here.overlap(here) == pytest.approx(1)
     assert here.overlap(dataclasses.replace(here, x=151)) == 0
     assert here.overlap(dataclasses.replace(here, x=125)) == pytest.approx(1 / 3)
 
 
-def test_a_number_is_given_back_soon_and_near_and_never_twice_at_once():
+def test_a_track_id_is_reused_only_nearby_soon_and_once():
     ids = TrackIds()
     here = Region(100, 100, 50, 0)
     first = ids.claim(here, 0.0, set())
     ids.seen(first, here, 0.0)
-    assert ids.claim(here, 0.5, {first}) != first, "it is in use"
+    assert ids.claim(here, 0.5, {first}) != first, "in use"
     assert ids.claim(dataclasses.replace(here, x=300), 0.5, set()) != first, "too far"
     assert ids.claim(here, 0.5, set()) == first
     assert ids.claim(here, 1.5, set()) != first, "too late"

@@ -1,4 +1,4 @@
-"""The direct mesh gives what the mediapipe package gives. mediapipe runs in a process without network."""
+"""The LiteRT backend agrees with the mediapipe package, which runs in a process without a network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("models")
 @pytest.fixture(scope="module")
 def compare():
     if importlib.util.find_spec("mediapipe") is None:
-        pytest.skip("mediapipe is not installed here")
+        pytest.skip("mediapipe is not installed")
     offline = ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*offline, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no process without network can be made here (unshare --map-root-user --net)")
+        pytest.skip("this system doesn't allow network namespaces (unshare --map-root-user --net)")
 
     def run(clip: Path) -> dict:
         command = [*offline, sys.executable, "-m", "tests.support.parity", str(clip)]
@@ -34,7 +34,7 @@ def compare():
     return run
 
 
-def test_a_tracked_face_is_the_same_to_a_twentieth_of_a_pixel(compare, media):
+def test_landmarks_of_a_tracked_face_agree_to_a_twentieth_of_a_pixel(compare, media):
     result = compare(media("single_face.mp4"))
     assert result["faces"] == result["frames"] == 72
     assert result["median_px"] < 0.05
@@ -47,13 +47,13 @@ def test_a_face_appears_in_the_same_frames(compare, media):
     assert result["median_px"] < 0.05
 
 
-def test_both_see_nobody_where_nobody_is(compare, media):
+def test_both_find_no_face_without_one(compare, media):
     result = compare(media("no_face.mp4"))
     assert result["presence_equal"] >= 0.99
     assert result["faces"] == 0
 
 
-def test_the_demo_is_measured_alike_while_it_moves_and_turns(compare, demo, tmp_path):
+def test_landmarks_of_the_moving_demo_agree(compare, demo, tmp_path):
     clip = tmp_path / "demo.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (640, 480))
     for frame in demo(2, 8):
