@@ -10,8 +10,8 @@ import numpy as np
 from edge.classifier.features import Features, canonical
 from edge.values import bounding_box
 from host_training.collecting.samples import Measured
-from host_training.data.conditions import BRIGHTNESSES, POSES
-from host_training.data.extract import fingerprint, light
+from host_training.data.conditions import BRIGHTNESSES, POSES, light
+from host_training.data.source import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path

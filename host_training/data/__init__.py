@@ -1,1 +1,1 @@
-"""The keypoint table: how faces get into it, what it holds, and how it is split."""
+"""The keypoint table: how faces are measured into it, what it holds, how it is split, and what networks get of it."""

@@ -1,4 +1,4 @@
-"""Work on other machines: their Dask workers, reached through the scheduler that the user runs."""
+"""Work on other machines: Dask workers, reached through a scheduler that the user runs."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 WAIT_S = 8
-"""s for a scheduler to answer, and for a first worker to be there."""
+"""Time, in s, for a scheduler to answer, and for a first worker to appear."""
 AHEAD = 2
-"""Jobs for each core that are under way or waiting there, so that none waits for the network."""
+"""Jobs in flight for each core: one more than it works on, so that no core waits for the network."""
 
 
 def ensure_address(address: str) -> None:
-    """Check that it can be one.
+    """Check that a scheduler can have this address.
 
     Raises:
         UsageError: it can't.
     """
     if not re.fullmatch(r"tcp://[^\s/]+:\d{1,5}", address):
-        raise UsageError(f"{address!r} is no address: give the one that `dask scheduler` prints, as in tcp://host:8786")
+        raise UsageError(
+            f"{address!r} is not an address; give the one that `dask scheduler` prints, such as tcp://host:8786"
+        )
 
 
 def fan_out(address: str, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    """What `function(*job)` returns for each job, in the order in which they are done.
+    """Yield the result of `function(*job)` for each job, in the order in which they finish.
 
-    Dask's own client, since joblib's Dask backend waits for ever for a job whose worker or scheduler died.
+    This uses Dask's own client: joblib's Dask backend waits forever for a job whose worker or scheduler died.
 
     Args:
-        address: of the scheduler, as in `tcp://host:8786`.
-        function: of a module that workers and scheduler can import.
-        jobs: their arguments; taken only when there is room.
+        address: of the scheduler, such as `tcp://host:8786`.
+        function: from a module that workers and scheduler can import.
+        jobs: the arguments of each; taken one by one as there is room.
 
     Raises:
-        UnavailableError: Dask is not installed, or scheduler or workers do not answer, lack something or die.
-        EdgeError: what the function raised.
+        UnavailableError: Dask is not installed; or the scheduler or workers do not answer, lack something, or die.
+        EdgeError: the function raised it.
     """
     with _client(address) as client:
         from distributed import wait
@@ -52,7 +54,7 @@ def fan_out(address: str, function: Callable[..., Any], jobs: Iterable[tuple[Any
         waiting = iter(jobs)
         running: set[Any] = set()
         while True:
-            # At least one: a job that waits for a worker to come back.
+            # At least one, which waits at the scheduler while no worker is there.
             room = max(AHEAD * sum(client.ncores().values()), 1) - len(running)
             running |= {client.submit(function, *job, pure=False) for job in islice(waiting, max(room, 0))}
             if not running:
@@ -62,49 +64,53 @@ def fan_out(address: str, function: Callable[..., Any], jobs: Iterable[tuple[Any
             except TimeoutError:
                 if client.ncores():
                     continue  # they are at work
-                raise UnavailableError(f"{address}: all its workers are gone; their own output says why") from None
+                raise UnavailableError(f"{address}: all workers have gone away; their output says why") from None
             for future in done:
                 try:
                     result = future.result(timeout=WAIT_S)
                 except TimeoutError:
-                    running.add(future)  # the worker died that had it; another does it again
+                    running.add(future)  # its worker died; another one does it again
                 else:
                     yield result
 
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    """A connection to the scheduler; whatever goes wrong with it becomes one line."""
+    """A connection to the scheduler; whatever goes wrong with it becomes a one-line error."""
     ensure_address(address)
     try:
         from distributed import Client, KilledWorker
         from distributed.comm import connect
     except ImportError as error:
         raise UnavailableError(f"work on a cluster needs Dask: {hints.install('cluster')}") from error
-    # What it logs comes again as an error, without the tracebacks.
+    # The same errors reach the user as exceptions, without tracebacks.
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
 
     async def knock() -> None:
-        # A client that gets no answer from what listens there would wait for ever.
+        # A client would wait forever for an answer from another program that listens there.
         comm = await asyncio.wait_for(connect(address, timeout=WAIT_S), WAIT_S)
         await comm.close()
 
     try:
         asyncio.run(knock())
         client = Client(address, timeout=WAIT_S)
-    except Exception as error:  # Dask takes whatever another program says there for its own language
-        raise UnavailableError(f"{address}: no Dask scheduler answers; start one with `dask scheduler`") from error
+    except Exception as error:  # Dask parses whatever another program answers as if it were its own protocol
+        raise UnavailableError(
+            f"{address}: no Dask scheduler answers there; start one with `dask scheduler`"
+        ) from error
     try:
         client.wait_for_workers(1, timeout=WAIT_S)
         yield client
     except EdgeError:
         raise
     except TimeoutError as error:
-        raise UnavailableError(f"{address}: has no workers; start some with `dask worker {address}`") from error
+        raise UnavailableError(
+            f"{address}: the scheduler has no workers; start some with `dask worker {address}`"
+        ) from error
     except (CancelledError, OSError) as error:
-        raise UnavailableError(f"{address}: the scheduler is gone; its own output says why") from error
+        raise UnavailableError(f"{address}: the scheduler has gone away; its output says why") from error
     except KilledWorker as error:
-        raise UnavailableError(f"{address}: workers died at the same job, time and again ({error})") from error
+        raise UnavailableError(f"{address}: the same job killed several workers ({error})") from error
     except (ImportError, RuntimeError) as error:
         lacking = error if isinstance(error, ImportError) else error.__cause__
         if not isinstance(lacking, ImportError):

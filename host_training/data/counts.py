@@ -1,4 +1,4 @@
-"""How many rows and people a keypoint table has, and of what, for the terminal."""
+"""Counts of the rows and people in a keypoint table, as text for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def by_label(table: Table) -> str:
-    """Rows of each label in each split, as training counts them, and how many faces were found."""
+    """Rows of each label in each split, as training counts them; then the faces found and the people."""
     targets = targets_of(table)
     lines = [(name, targets.judged & (targets.hard == place)) for place, name in enumerate(targets.labels)]
     lines.append(("no clear label", ~targets.judged))
@@ -38,18 +38,18 @@ def by_data_set(table: Table) -> str:
 
 
 def in_splits(table: Table, rows: NDArray[np.bool_]) -> list[int]:
-    """How many of some rows, bool[N], stand in each of `SPLITS`."""
+    """How many of these rows, bool[N], each of `SPLITS` has."""
     return [int((rows & (table.split == split)).sum()) for split in SPLITS]
 
 
 def people(table: Table, rows: NDArray[np.bool_]) -> int:
-    """How many people some rows, bool[N], show, each counted once in a data set; 0 where nothing tells."""
+    """How many people these rows, bool[N], show, each counted once in a data set; 0 if no row has a subject."""
     named = rows & (table.subject != "")
     return len(set(zip(table.data_set[named].tolist(), table.subject[named].tolist(), strict=True)))
 
 
 def _aligned(table: Table, lines: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[str]:
-    """A head, a line for each kind of row, and their sum."""
+    """A header, a line for each kind of row, and the sum."""
     everything = [*lines, ("all", np.ones(len(table), np.bool_))]
     cells = [["", *SPLITS, "all"]]
     cells += [[name, *map(str, in_splits(table, rows)), str(int(rows.sum()))] for name, rows in everything]

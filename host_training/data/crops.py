@@ -1,7 +1,10 @@
-"""The local store of face pictures, for what learns from pixels: a grey cut round each face of a keypoint table.
+"""The crop store: for each face of a keypoint table the part of the picture around it, grey, on this machine alone.
 
-A keypoint table holds no pixel and may be published; a store may not. Its name ends in `SUFFIX`, which git is told to
-leave out. It goes with its table by the rows' ids, and by a checksum of each row's landmarks.
+A keypoint table holds no pixels and may be published; a crop store may not. Its name ends in `SUFFIX`, which git
+ignores. The ids of the rows and a checksum of each row's landmarks tie it to its table.
+
+What it holds are cutouts: larger than a network's crop, so that crops of several sizes, turned and shifted, can be made
+from one.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 
 from edge.classifier.crop import POINTS, RADIUS
 from edge.errors import DataError, NoInputError
-from host_training.data.extract import fingerprint
+from host_training.data.source import fingerprint
 from host_training.errors import SourceError
 from host_training.output import whole
 from host_training.threads import fan_out
@@ -31,60 +34,62 @@ if TYPE_CHECKING:
     from host_training.data.source import ImageFile, Pixels
 
 VERSION = 1
-"""Rises when a store holds something else than before."""
+"""Format of the file; rises with every change."""
 SUFFIX = ".crops.npz"
-AROUND = 1.8
-"""Side of a cut in sides of an upright crop: 40 % more to each side, and enough for a crop that is turned."""
-FINEST = 96
-"""px of a crop's side, twice what networks see; a finer picture is scaled down to that."""
-ADVICE = "make the store again: emotion-train crop --table TABLE --pictures NAME:PATH --out"
-"""What to do about one that cannot be used; its path goes behind."""
+"""End of a store's file name."""
+CUTOUT_SIDE = 1.8
+"""Side of a cutout, in sides of an upright crop: 40 % more on each side, which is enough for a crop that is turned."""
+MAX_CROP_SIDE = 96
+"""Largest side of a crop, in px, that a cutout has the pixels for: twice what networks read. Larger faces are scaled
+down."""
+REMAKE = "make the store again: emotion-train crop --table TABLE --pictures NAME:PATH --out"
+"""Advice about a store that cannot be used; its path follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropStore:
-    """The pictures of a table's faces, by row of that table."""
+    """The cutouts of a table's faces, by row of that table."""
 
     table: Table
     """The N rows."""
     pixels: NDArray[np.uint8]
-    """uint8[P]: the cuts one after another, each row by row, grey."""
+    """uint8[P], grey: the cutouts one after another, each line by line."""
     start: NDArray[np.int64]
-    """int64[N]: where a row's cut begins in `pixels`."""
+    """int64[N]: where the cutout of a row begins in `pixels`."""
     shape: NDArray[np.int32]
-    """int32[N, 2]: height and width of the cut, px; 0 where there is no face, or no picture of it."""
+    """int32[N, 2], px: height and width of the cutout; 0 if no face was found, or its picture is missing."""
     corner: NDArray[np.int32]
-    """int32[N, 2]: x and y of the cut's first px in the picture."""
+    """int32[N, 2], px: x and y of the cutout's first pixel in the picture."""
     scale: NDArray[np.float32]
-    """float32[N]: px of the cut for each px of the picture; at most 1."""
+    """float32[N]: px of the cutout for each px of the picture; at most 1."""
 
     def __len__(self) -> int:
-        """Number of rows, those without a picture among them."""
+        """Number of rows, including those without a cutout."""
         return len(self.table)
 
     @property
     def held(self) -> NDArray[np.bool_]:
-        """bool[N]: whether there is a picture of the row's face."""
+        """bool[N]: whether the row has a cutout."""
         return np.asarray(self.shape.all(axis=1))
 
     def cutout(self, row: int) -> NDArray[np.uint8]:
-        """uint8[h, w], grey: the cut of a row, not a copy; uint8[0, 0] where there is none."""
+        """The cutout of a row, uint8[h, w], grey, not a copy; uint8[0, 0] if there is none."""
         height, width = self.shape[row].tolist()
         start = int(self.start[row])
         return self.pixels[start : start + height * width].reshape(height, width)
 
     def landmarks(self, row: int) -> NDArray[np.float32]:
-        """float32[478, 3]: the table's landmarks, in px of the cut."""
+        """The landmarks of a row in px of its cutout, float32[478, 3]."""
         points: NDArray[np.float32] = self.table.landmarks[row].copy()
         points[:, :2] -= self.corner[row]
         scale = self.scale[row]
         points *= scale
-        points[:, :2] += (scale - 1) / 2  # whole numbers are the centres of px, and those move too
+        points[:, :2] += (scale - 1) / 2  # integers are the centres of pixels, and those move too
         return points
 
 
 def path_of(table: Path) -> Path:
-    """Where the store of a table lies unless another place is given: in `build`, called after the table."""
+    """Default path of a table's store: in `build`, named after the table."""
     return Path("build") / f"{table.stem}{SUFFIX}"
 
 
@@ -92,19 +97,21 @@ def build(table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> CropStore
     """Cut the faces out of their pictures, on every core.
 
     Args:
-        table: the rows as `parquet.read` gives them: decisions about a table change its groups.
-        pictures: of rows of the table, as from `pictures.pictures_of`.
+        table: the rows as `parquet.read` gives them; decisions change the groups, which identify the pictures.
+        pictures: row -> picture, from `pictures.pictures_of`.
 
     Raises:
         EdgeError: a picture cannot be read.
-        SourceError: a picture is another than the one that was measured, or no face has a picture.
+        SourceError: a picture is not the one that was measured, or no face has a picture.
     """
     rows = np.array([row for row in np.flatnonzero(table.found).tolist() if row in pictures], np.intp)
     if not len(rows):
-        raise SourceError("no face of the table has a picture here; give the data sets it was made of (--pictures)")
+        raise SourceError(
+            "no face of the table has a picture here; give the data sets that the table was made from (--pictures)"
+        )
     ids = table.ids
     jobs = ((str(ids[row]), pictures[row], table.group[row], table.landmarks[row]) for row in rows.tolist())
-    done = fan_out(_cut, jobs, label="cutting faces out", unit=" faces")
+    done = fan_out(_cut, jobs, label="cutting out faces", unit=" faces")
     shape = np.array([cut.shape for cut, _, _ in done], np.int32).reshape(-1, 2)
     corner = np.array([corner for _, corner, _ in done], np.int32).reshape(-1, 2)
     scale = np.array([scale for _, _, scale in done], np.float32)
@@ -115,19 +122,19 @@ def build(table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> CropStore
 def _cut(
     name: str, picture: Pixels | ImageFile, group: np.int64, landmarks: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], tuple[int, int], float]:
-    """The cut, uint8[h, w]; its corner, x and y in px of the picture; its px for each px of the picture."""
+    """The cutout, uint8[h, w]; its corner, x and y in px of the picture; its px for each px of the picture."""
     rgb = picture.load()
     if fingerprint(rgb) != group:
-        raise SourceError(f"{name}: another picture than the one that was measured; give those the table was made of")
+        raise SourceError(f"{name}: not the picture that was measured; give the pictures that the table was made from")
     points = landmarks[POINTS].astype(np.float64)
     centre = points.mean(axis=0)
     side = max(math.sqrt(float(((points - centre) ** 2).sum()) / len(POINTS)) / RADIUS, 1.0)
     size = np.array(rgb.shape[1::-1])
-    low = np.floor(centre[:2] - AROUND / 2 * side).clip(0, size - 1).astype(int)
-    high = np.ceil(centre[:2] + AROUND / 2 * side).astype(int).clip(low + 1, size)
+    low = np.floor(centre[:2] - CUTOUT_SIDE / 2 * side).clip(0, size - 1).astype(int)
+    high = np.ceil(centre[:2] + CUTOUT_SIDE / 2 * side).astype(int).clip(low + 1, size)
     (left, top), (right, bottom) = low.tolist(), high.tolist()
     cut = cv2.cvtColor(np.ascontiguousarray(rgb[top:bottom, left:right]), cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, FINEST / side)
+    scale = min(1.0, MAX_CROP_SIDE / side)
     if scale < 1:
         cut = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return np.asarray(cut, np.uint8), (left, top), scale
@@ -139,9 +146,9 @@ def _laid_out(
     pixels: NDArray[np.uint8],
     held: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
 ) -> CropStore:
-    """Shape, corner and scale of the cuts in `pixels`, in their order, spread over the table's rows.
+    """The store of a table, from the shape, corner and scale of each cutout in `pixels`.
 
-    `rows`, int[M], has the row of each cut, or -1 where the table has none.
+    `rows`, int[M], has the row of each cutout; -1 if the table lacks that row.
     """
     area = held[0].astype(np.int64).prod(axis=1)
     mine = rows >= 0
@@ -152,10 +159,10 @@ def _laid_out(
 
 
 def write(store: CropStore, path: Path) -> None:
-    """Write a store; it appears whole or not at all.
+    """Write a store; the file appears whole or not at all.
 
     Raises:
-        OutputError: it cannot be written; what was there is still there.
+        OutputError: it cannot be written; a file that was there stays as it was.
     """
     rows = np.flatnonzero(store.held)
     with whole(path) as partial, partial.open("wb") as file:  # np.savez would add its own suffix to the name
@@ -172,11 +179,11 @@ def write(store: CropStore, path: Path) -> None:
 
 
 def read(path: Path, table: Table) -> CropStore:
-    """Read the store of a table, or of one that these rows were taken from.
+    """Read the store of a table, or of a larger table from which these rows were taken.
 
     Raises:
-        NoInputError: there is no such file.
-        DataError: it is damaged, of another version, lacks a face of the table, or was cut by other landmarks.
+        NoInputError: the file cannot be read.
+        DataError: it is damaged or of another version, it lacks a face of the table, or a face has other landmarks.
     """
     stored = _stored(path)
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
@@ -185,17 +192,17 @@ def read(path: Path, table: Table) -> CropStore:
     missing = int((table.found & ~store.held).sum())
     if missing:
         raise DataError(
-            f"{path}: lacks {missing:,} of the {int(table.found.sum()):,} faces of the table; {ADVICE} {path}"
+            f"{path}: lacks {missing:,} of the {int(table.found.sum()):,} faces of the table; {REMAKE} {path}"
         )
     mine = rows >= 0
     altered = int((_checksums(table, rows[mine]) != stored["landmarks"][mine]).sum())
     if altered:
-        raise DataError(f"{path}: {altered:,} faces of the table have other landmarks than these; {ADVICE} {path}")
+        raise DataError(f"{path}: {altered:,} faces of the table have other landmarks; {REMAKE} {path}")
     return store
 
 
 def _stored(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, once they are as `write` leaves them."""
+    """The arrays of a file, checked."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             stored = dict(data)
@@ -203,12 +210,12 @@ def _stored(path: Path) -> dict[str, NDArray[Any]]:
         if version == VERSION:
             _check(stored)
     except OSError as error:
-        raise NoInputError(f"{path}: {error.strerror or error}; {ADVICE} {path}") from error
+        raise NoInputError(f"{path}: {error.strerror or error}; {REMAKE} {path}") from error
     except Exception as error:
         # A damaged zip raises from deep inside zipfile, zlib or NumPy.
-        raise DataError(f"{path}: not a whole store of faces ({error}); {ADVICE} {path}") from error
+        raise DataError(f"{path}: not a complete crop store ({error}); {REMAKE} {path}") from error
     if version != VERSION:
-        raise DataError(f"{path}: a store of version {version}, and this is for {VERSION}; {ADVICE} {path}")
+        raise DataError(f"{path}: a store of version {version}, not {VERSION}; {REMAKE} {path}")
     return stored
 
 
@@ -223,11 +230,11 @@ def _check(stored: dict[str, NDArray[Any]]) -> None:
     }
     for name, described in wanted.items():
         if (stored[name].dtype.name, stored[name].shape) != described:
-            raise ValueError(f"its {name} do not fit the rest")
+            raise ValueError(f"{name} has another type or length than the rest")
     if (shape < 1).any():
-        raise ValueError("it has a picture without px")
+        raise ValueError("a cutout has no pixels")
 
 
 def _checksums(table: Table, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
-    """uint32[M]: of the landmarks of some rows."""
+    """Checksums of the landmarks of some rows, uint32[M]."""
     return np.array([zlib.crc32(table.landmarks[row].tobytes()) for row in rows.tolist()], np.uint32)

@@ -1,16 +1,16 @@
-"""What people decided about rows of a keypoint table: a CSV to edit, compare and keep beside the table.
+"""Decisions that people make about rows of a keypoint table: a CSV file beside the table, to edit and to diff.
 
     id,action,detail,reason
     fer2013/17,relabel,anger,decided: the brows are down
     fer2013/42,drop,,a cartoon
     fer2013/99,same-as,fer2013/30511,suggested: the same photo (0.97)
 
-* `keep`: the row stays as it is. With an id as its detail: the two do not show the same photo.
+* `keep`: the row stays as it is. With an id as its detail: the two rows do not show the same photo.
 * `drop`: the row is left out.
-* `relabel`: its votes count no more, and its label is the detail, one of `labels.LABELS`.
-* `same-as`: it shows the same photo as the row whose id is the detail; the two stand on one side of every split.
+* `relabel`: the detail, one of `labels.LABELS`, replaces the row's label and votes.
+* `same-as`: the row shows the same photo as the row whose id is the detail; both stay in one split and one fold.
 
-A `keep` or `same-as` whose reason begins with `suggested: ` is what nobody has looked at yet.
+A `keep` or `same-as` whose reason begins with `suggested: ` waits for a person to look at it.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ COLUMNS = ("id", "action", "detail", "reason")
 KEEP, DROP, RELABEL, SAME_AS = "keep", "drop", "relabel", "same-as"
 ACTIONS = (KEEP, DROP, RELABEL, SAME_AS)
 SUGGESTED, DECIDED = "suggested: ", "decided: "
-"""How a reason begins, before and after a person looked."""
+"""Beginning of a reason, before and after a person has looked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One line."""
+    """One line of the file."""
 
     id: str
-    """As in `Table.ids`."""
+    """Id of the row, see `Table.ids`."""
     action: str
     """One of `ACTIONS`."""
     detail: str = ""
-    """See the actions above."""
+    """Detail of the action, see the module."""
     reason: str = ""
-    """For people."""
+    """Reason, for people."""
 
     @property
     def open(self) -> bool:
-        """Whether it is a suggestion as it was made; whoever changes its action has decided, whatever the reason."""
+        """Whether it is still a suggestion. A changed action is a decision, whatever the reason says."""
         as_made = self.action == SAME_AS or (self.action == KEEP and not self.detail)
         return as_made and self.reason.startswith(SUGGESTED)
 
     @property
     def subject(self) -> tuple[str, ...]:
-        """What it is about, and what only one decision may be about: a row, or a pair of rows."""
+        """The row, or the pair of rows, that it is about; a file has one decision for each."""
         is_pair = self.action == SAME_AS or (self.action == KEEP and self.detail)
         return tuple(sorted((self.id, self.detail))) if is_pair else (self.id,)
 
@@ -78,11 +78,11 @@ def read(path: Path) -> list[Decision]:
     """The decisions in a file, in its order.
 
     Raises:
-        NoInputError: it cannot be read.
-        DataError: it is no such file, or a line is malformed or contradicts another.
+        NoInputError: the file cannot be read.
+        DataError: it is another kind of file, or a line is malformed or contradicts another.
     """
     try:
-        # A spreadsheet may put a byte order mark before the first column's name.
+        # Spreadsheets may put a byte order mark before the name of the first column.
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise NoInputError(f"{path}: {error.strerror}") from error
@@ -112,7 +112,7 @@ def read(path: Path) -> list[Decision]:
 
 
 def _same_pair(one: Decision, other: Decision) -> bool:
-    """Whether two decisions about a pair only name its rows in another order."""
+    """Whether two decisions about a pair differ only in the order of its rows."""
     return one.action == other.action and len(one.subject) > 1
 
 
@@ -123,20 +123,20 @@ def _decision(cells: Sequence[str], place: str) -> Decision:
     if not decision.id:
         raise DataError(f"{place}: lacks the id of a row")
     if decision.action not in ACTIONS:
-        raise DataError(f"{place}: {decision.action!r} is none of {', '.join(ACTIONS)}")
+        raise DataError(f"{place}: {unknown('action', decision.action, ACTIONS)}")
     if decision.action == DROP and decision.detail:
-        raise DataError(f"{place}: drop takes no detail, but there is {decision.detail!r}")
+        raise DataError(f"{place}: drop takes no detail, but has {decision.detail!r}")
     if decision.action == RELABEL and decision.detail not in LABELS:
         raise DataError(f"{place}: {unknown('label', decision.detail, LABELS)}")
     if decision.action == SAME_AS and not decision.detail:
-        raise DataError(f"{place}: same-as wants the id of another row in the column detail")
+        raise DataError(f"{place}: same-as needs the id of another row in the column detail")
     if decision.detail == decision.id:
-        raise DataError(f"{place}: {decision.id} is compared with itself")
+        raise DataError(f"{place}: {decision.id} is paired with itself")
     return decision
 
 
 def write(decisions: Iterable[Decision], path: Path) -> None:
-    """Write decisions in the order of their ids; the file appears whole or not at all.
+    """Write decisions, sorted by id; the file appears whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
@@ -145,7 +145,7 @@ def write(decisions: Iterable[Decision], path: Path) -> None:
 
 
 def text(decisions: Iterable[Decision]) -> str:
-    """The file as `write` writes it."""
+    """The text that `write` writes."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -154,7 +154,7 @@ def text(decisions: Iterable[Decision]) -> str:
 
 
 def ordered(decisions: Iterable[Decision]) -> list[Decision]:
-    """By id, numbers in it by their value."""
+    """The decisions sorted by id, with the numbers in it by value."""
     return sorted(decisions, key=lambda decision: (_natural(decision.id), decision.action, _natural(decision.detail)))
 
 
@@ -163,22 +163,22 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def merged(decided: Iterable[Decision], suggested: Iterable[Decision]) -> list[Decision]:
-    """Decisions with new suggestions: what a person decided stays, and so does every pair.
+    """Decisions with new suggestions added. What a person has decided stays, and so does every pair.
 
-    A suggestion to keep a row that nobody has looked at gives way to the new ones.
+    Suggestions to keep a row that nobody has looked at are replaced by the new ones.
     """
     stay = {d.subject: d for d in decided if not (d.open and d.action == KEEP)}
     return list(({suggestion.subject: suggestion for suggestion in suggested} | stay).values())
 
 
 def apply(table: Table, decisions: Iterable[Decision]) -> tuple[Table, Counter[str]]:
-    """Do what was decided.
+    """Apply decisions.
 
-    Rows of one photo get the same group; `splits.disjoint` then keeps them on one side. Of a decision about a row
-    that the table does not have, only the count is told: a file of decisions may serve several tables.
+    Rows of one photo get the same group, by which `splits.disjoint` keeps them in one split. Decisions about rows that
+    the table lacks are only counted, since one file may serve several tables.
 
     Returns:
-        The table, and how many rows something was done to, by what it was.
+        The table, and how many rows were changed, by the kind of change.
     """
     decisions = list(decisions)
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
@@ -201,7 +201,7 @@ def apply(table: Table, decisions: Iterable[Decision]) -> tuple[Table, Counter[s
 
 
 def _joined(group: NDArray[np.int64], row_of: dict[str, int], pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-    """The least group of all that pairs of ids connect. Ids that the table lacks connect too."""
+    """Groups, int64[N], after pairs of ids have joined them: the smallest of each. Ids the table lacks connect, too."""
     names, of_row = np.unique(group, return_inverse=True)
     nodes: dict[str, int] = {}
     for name in (name for pair in pairs for name in pair):

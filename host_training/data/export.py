@@ -1,4 +1,4 @@
-"""A keypoint table with columns that any program can read: csv, Parquet or npz."""
+"""Export of a keypoint table with plain columns, which any program can read: csv, Parquet or npz."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edge.values import LANDMARKS
 from host_training.data.keypoints import take
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.output import whole
+from host_training.words import joined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,32 +25,33 @@ if TYPE_CHECKING:
     from host_training.data.keypoints import Table
 
 KINDS = (".parquet", ".csv", ".npz")
+"""Suffixes of the formats."""
 REPEATED = ("data_set", "split", "subject", "label", "mesh")
-"""Columns that say the same again and again."""
+"""Columns with few different values."""
 ROWS = 4096
-"""At a time: 23 MB of landmarks."""
+"""Rows written at a time: 23 MB of landmarks."""
 DECIMALS = 3
-"""Of a px in a csv file: a fiftieth of what a table keeps of a face of 50 px."""
+"""Decimals of a px in a csv file: a fiftieth of a table's resolution in a face of 50 px."""
 
 
 def ensure_kind(path: Path) -> None:
-    """Check that a file's name ends in one of `KINDS`.
+    """Check that the name of a file ends in one of `KINDS`.
 
     Raises:
-        UsageError: it doesn't.
+        UsageError: it does not.
     """
     if path.suffix.lower() not in KINDS:
-        raise UsageError(f"{path}: let the name end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        raise UsageError(f"{path}: the name must end in {joined(KINDS, 'or')}")
 
 
 def write(table: Table, path: Path) -> None:
-    """Write a table as the file's name says, with a progress bar; it appears whole or not at all.
+    """Write a table in the format that the file's name ends in; the file appears whole or not at all.
 
-    The columns are those of `Table`: label and votes by name, landmarks as x0, y0, z0 to z477 in px; what is not known
-    is empty (in an npz file: NaN; it has the votes and landmarks as one array each).
+    The columns are those of `Table`, with label and votes by name and the landmarks as x0, y0, z0 to z477 in px. An
+    unknown value is empty, or NaN in an npz file, which has the votes and the landmarks as one array each.
 
     Raises:
-        UsageError: there is no such kind of file.
+        UsageError: the name ends in none of `KINDS`.
         OutputError: it cannot be written.
     """
     ensure_kind(path)
@@ -112,5 +114,5 @@ def _texts(values: NDArray[np.str_]) -> Any:
 
 
 def _numbers(values: NDArray[np.float32]) -> Any:
-    """NaN becomes what is not there."""
+    """A column of numbers in which NaN is null."""
     return pa.array(values, from_pandas=True)

@@ -1,6 +1,6 @@
-"""Pictures -> rows of the keypoint table, with the edge's own face mesh, on every core or a cluster.
+"""Pictures -> rows of the keypoint table, with the daemon's own face mesh, on every core or on a cluster.
 
-What is measured is kept in a folder until the table is written, so that a run that was stopped goes on.
+Measurements are kept in a folder until the table is written, so that a run that was stopped can resume.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from edge.face_mesh.models import MEMBERS, cache_folder, find
 from edge.settings import MeshSettings
 from edge.values import LANDMARKS
 from host_training.data import cluster as dask_cluster
+from host_training.data.conditions import light
 from host_training.data.keypoints import MESH, Table
 from host_training.data.labels import LABELS
 from host_training.data.parts import Parts
-from host_training.data.source import ImageFile
+from host_training.data.source import ImageFile, fingerprint
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
@@ -45,18 +46,16 @@ if TYPE_CHECKING:
     from host_training.data.source import Row, Source
 
 CHUNK = 64
-"""Pictures that go to a worker at a time, and are lost by a kill: about a second of work."""
-SHARPNESS_SIDE = 64
-"""px of the longer side of a face when its sharpness is measured, so that its size in the picture is of no account."""
+"""Pictures that a worker gets at a time, and that a kill may cost: about a second of work."""
 NAMED = 5
-"""Pictures that are named when they cannot be read; the others are counted."""
+"""Unreadable pictures that are named; the others are only counted."""
 UNREADABLE = "the picture cannot be read"
 
 MEASURED = ("reason", "group", "presence", "brightness", "sharpness", "landmarks")
-"""Of each picture: why it cannot be read, or empty; and the columns of `Table`."""
+"""Measurements of a picture: why it cannot be read, or empty; and columns of `Table`."""
 
 _of_thread = threading.local()
-"""A worker's mesh. An interpreter serves one thread, and a Dask worker has several."""
+"""Face mesh of each worker thread: an interpreter serves one thread, and a Dask worker has several."""
 
 
 def measure(
@@ -67,21 +66,21 @@ def measure(
     Args:
         source: the data set.
         models: the mesh models, verified.
-        parts: a folder for what is done; what it has of this job is not done again. The caller removes it, with
-            `parts.remove`, once the table is safe.
+        parts: folder for the finished parts of the job; parts that are there already are not measured again. The
+            caller removes it, with `parts.remove`, once the table has been written.
         workers: processes on this machine; -1: one for each core.
-        cluster: a Dask scheduler to use instead, as in `tcp://host:8786`; its workers look for image files at the
-            same paths, and for the mesh models in the same folder or in their own cache.
+        cluster: a Dask scheduler to use instead, such as `tcp://host:8786`. Its workers look for image files at the
+            same absolute paths, and for the mesh models in the same folder or in their own cache.
 
     Returns:
-        The table, its rows in the order of the source, the split empty where the source has none; and how many
-        pictures were left out, by reason.
+        The table, with its rows in the order of the source and an empty split if the source gives none.
+        How many pictures were left out, by reason.
 
     Raises:
-        SourceError: two rows have one source, or no picture can be read.
+        SourceError: two rows have the same source, or no picture can be read.
         OutputError: `parts` cannot be written.
         UnavailableError: no TFLite interpreter is installed, workers died, or the cluster does not answer.
-        ConfigError: a cluster's worker lacks the mesh models, or measures otherwise.
+        ConfigError: a cluster's worker lacks the mesh models, or has another version of the measurement.
     """
     _check_names(source)
     chunks = {number: source.rows[at : at + CHUNK] for number, at in enumerate(range(0, len(source.rows), CHUNK))}
@@ -91,7 +90,8 @@ def measure(
             part = store.load(number)
             if part is not None and _is_of(rows, part):
                 done[number] = part
-        jobs = [(number, rows, models.folder, STILL_VERSION) for number, rows in chunks.items() if number not in done]
+        folder = models.folder.absolute()  # a worker may run in another directory
+        jobs = [(number, rows, folder, STILL_VERSION) for number, rows in chunks.items() if number not in done]
         start = sum(len(chunks[number]) for number in done)
         with tqdm(total=len(source.rows), initial=start, desc="measuring faces", unit=" pictures") as bar:
             for number, measured in _fan_out(jobs, workers, cluster):
@@ -104,19 +104,19 @@ def measure(
 
 
 def _check_names(source: Source) -> None:
-    """What would make the table impossible must be known before the work, not after it."""
+    """Refuse names that a table cannot hold, before the work and not after it."""
     twice = [name for name, count in Counter(row.source for row in source.rows).items() if count > 1]
     if twice:
-        raise SourceError(f"{source.name}: {twice[0]!r} stands in the data set twice")
+        raise SourceError(f"{source.name}: {twice[0]!r} occurs twice")
     for row in source.rows:
         try:
             f"{row.source}{row.subject}".encode()
         except UnicodeEncodeError as error:
-            raise SourceError(f"{row.source!r}: its name is not in UTF-8; rename it") from error
+            raise SourceError(f"{row.source!r}: the name is not in UTF-8; rename the file") from error
 
 
 def _description(source: Source) -> dict[str, Any]:
-    """Which pictures are measured, and how: parts of another job are of no use."""
+    """Description of the job: which pictures are measured, and how."""
     digest = hashlib.sha256()
     for row in source.rows:
         digest.update(repr((row.source, _identity(row))).encode())
@@ -131,13 +131,13 @@ def _description(source: Source) -> dict[str, Any]:
 
 
 def _identity(row: Row) -> tuple[Any, ...]:
-    """What changes when a picture does."""
+    """Values that change when the picture changes."""
     picture = row.picture
     if not isinstance(picture, ImageFile):
         return picture.values.shape, hashlib.sha256(np.ascontiguousarray(picture.values)).digest()
     try:
         status = picture.path.stat()
-    except (OSError, ValueError):  # its worker says what is wrong with it
+    except (OSError, ValueError):  # the worker reports what is wrong with it
         return str(picture.path), picture.box
     return str(picture.path), picture.box, status.st_size, status.st_mtime_ns
 
@@ -149,13 +149,13 @@ def _is_of(rows: list[Row], part: dict[str, NDArray[Any]]) -> bool:
 def _fan_out(
     jobs: list[tuple[Any, ...]], workers: int, cluster: str | None
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    """The chunks' numbers and what was measured, as they are done."""
+    """Yield the number and the measurements of each chunk as it finishes."""
     if cluster:
         yield from dask_cluster.fan_out(cluster, _measure_chunk, jobs)
         return
-    # Pictures are handed over as they are: in a file they would only be written once more.
+    # max_nbytes=None: in files for memory mapping, the pictures would only be written once more.
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-    # Workers that start now keep the block: a Ctrl-C is for this process alone, which ends them.
+    # Workers that start now inherit the block: Ctrl-C reaches this process alone, which ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         results = parallel(delayed(_measure_for)(os.getpid(), *job) for job in jobs)
@@ -165,7 +165,7 @@ def _fan_out(
         yield from results
     except TerminatedWorkerError as error:
         raise UnavailableError(
-            "a worker process died, perhaps for want of memory: try with fewer --workers; what is done stays"
+            "a worker process died, perhaps for lack of memory: use fewer --workers; finished parts are kept"
         ) from error
 
 
@@ -176,7 +176,7 @@ def _measure_for(parent: int, *job: Any) -> tuple[int, dict[str, NDArray[Any]]]:
 
 @cache
 def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: joblib's would wait for ever for more work of one that was killed."""
+    """End this process when its parent is gone; a worker of joblib would wait forever for one that was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -184,15 +184,17 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:
-        # Again, for a worker that joblib started later, in the place of another.
+        # Needed by a worker that joblib starts later to replace another: it has not inherited the block.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=watch, daemon=True).start()
 
 
 def _measure_chunk(number: int, rows: list[Row], models: Path, version: int) -> tuple[int, dict[str, NDArray[Any]]]:
-    """In a worker: what is measured of some pictures, an array for each of `MEASURED`."""
+    """In a worker: the measurements of some pictures, an array for each of `MEASURED`."""
     if version != STILL_VERSION:
-        raise ConfigError(f"{platform.node()} measures faces otherwise than this machine: install the same version")
+        raise ConfigError(
+            f"{platform.node()} measures faces in another way than this machine; install the same version there"
+        )
     mesh = _mesh(models)
     done = [_measure(row, mesh) for row in rows]
     return number, {name: np.array(values) for name, values in zip(MEASURED, zip(*done, strict=True), strict=True)}
@@ -211,31 +213,8 @@ def _measure(row: Row, mesh: FaceMesh) -> tuple[Any, ...]:
     return "", fingerprint(rgb), np.float32(face.presence), *light(rgb, face.landmarks), face.landmarks
 
 
-def fingerprint(rgb: NDArray[np.uint8]) -> np.int64:
-    """The same for byte-equal pictures, uint8[H, W, 3], and for a grey one and its copy in colour."""
-    grey = (rgb == rgb[:, :, :1]).all()
-    pixels = np.ascontiguousarray(rgb[:, :, 0] if grey else rgb)
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-    return np.int64(int.from_bytes(digest[:8], "little", signed=True))
-
-
-def light(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
-    """Brightness and sharpness, as in `Table`, of the box of landmarks, float32[478, 3] px, in uint8[H, W, 3]."""
-    left, top = np.floor(landmarks[:, :2].min(axis=0)).clip(0).astype(int)
-    right, bottom = np.ceil(landmarks[:, :2].max(axis=0)).clip(0).astype(int)
-    part = rgb[top:bottom, left:right]
-    if not part.size:
-        return np.float32(np.nan), np.float32(np.nan)
-    luminance = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    height, width = luminance.shape
-    scale = SHARPNESS_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    scaled = cv2.resize(luminance, size, interpolation=cv2.INTER_AREA)
-    return np.float32(luminance.mean()), np.float32(cv2.Laplacian(scaled, cv2.CV_32F).var())
-
-
 def _mesh(folder: Path) -> FaceMesh:
-    """The mesh of a worker, loaded once, with the device's own settings."""
+    """The mesh of this thread, loaded once, with the settings that devices use."""
     mesh: FaceMesh | None = getattr(_of_thread, "mesh", None)
     if mesh is None:
         cv2.setNumThreads(1)  # the workers share the cores among themselves
@@ -248,15 +227,15 @@ def _mesh(folder: Path) -> FaceMesh:
 
 
 def _check_readable(rows: list[Row], measured: dict[str, NDArray[Any]]) -> None:
-    """Leave no picture out that only another machine lacks."""
+    """Refuse to leave out a picture that only a worker's machine lacks."""
     for index in np.flatnonzero(measured["reason"] != ""):
         try:
             rows[index].picture.load()
         except EdgeError:
             continue
         raise UnavailableError(
-            f"a worker of the cluster lacks a picture that is here ({measured['reason'][index]}): "
-            "the data set must lie at the same path there"
+            f"a worker of the cluster lacks a picture ({measured['reason'][index]}): "
+            "the data set must be at the same path there"
         )
 
 

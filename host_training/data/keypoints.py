@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 ALL = "all"
-"""Name of all three together, where a command asks for a split."""
+"""Name of all three splits together."""
 HELD_OUT = {TEST: 0.1, VALIDATION: 0.1}
-"""Shares of the rows, or the people, that nobody has split yet; the rest is for training."""
+"""Shares of a data set that has no splits of its own; the rest is for training."""
 
 MESH = MEMBERS[LANDMARKER]
-"""sha256 of the landmark model that the edge runs."""
+"""sha256 of the landmark model that the daemon runs."""
 UNKNOWN_MESH = "unknown"
-"""Of landmarks that came without a word on what measured them."""
+"""Mesh of landmarks that came without their model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,29 @@ class Table:
     """A keypoint table in memory."""
 
     data_set: NDArray[np.str_]
-    """str[N], as in `fer2013`."""
+    """str[N], such as `fer2013`."""
     source: NDArray[np.str_]
-    """str[N]: place in the data set; never used twice in one."""
+    """str[N]: place in the data set, unique within it."""
     split: NDArray[np.str_]
     """str[N], each one of `SPLITS`."""
     subject: NDArray[np.str_]
-    """str[N]: who it is, within the data set; empty where that is not known. A person stands on one side."""
+    """str[N]: who it is, within the data set; empty if unknown. All rows of a person are in one split."""
     group: NDArray[np.int64]
-    """int64[N]: fingerprint of the picture, the same for byte-equal ones. A group stands on one side."""
+    """int64[N]: fingerprint of the picture, equal for byte-equal pictures. All rows of a group are in one split."""
     label: NDArray[np.int8]
-    """int8[N]: what the data set itself says, an index into `labels.LABELS`; -1 where it has votes only."""
+    """int8[N]: the data set's own label, an index into `labels.LABELS`; -1 if it has votes only."""
     votes: NDArray[np.uint8]
-    """uint8[N, 10] in the order of `labels.VOTE_COLUMNS`; all 0 where nobody voted."""
+    """uint8[N, 10], votes in the order of `labels.VOTE_COLUMNS`; all 0 if nobody voted."""
     mesh: NDArray[np.str_]
-    """str[N]: sha256 of the landmark model that measured it, or `UNKNOWN_MESH`."""
+    """str[N]: sha256 of the landmark model that measured the row, or `UNKNOWN_MESH`."""
     presence: NDArray[np.float32]
-    """float32[N]: 0..1, the mesh's own estimate that this is a face; 0 where it found none."""
+    """float32[N], 0..1: the mesh's own estimate that this is a face; 0 if it found none."""
     brightness: NDArray[np.float32]
-    """float32[N]: 0..1, mean luminance in the landmarks' box; NaN where no picture or face was at hand."""
+    """float32[N], 0..1: mean luminance in the box of the landmarks; NaN without a face or a picture."""
     sharpness: NDArray[np.float32]
-    """float32[N]: variance of the Laplacian of that part, scaled to 64 px and a luminance of 0..1; NaN as above."""
+    """float32[N]: variance of the Laplacian of that box, scaled to 64 px and a luminance of 0..1; NaN as above."""
     landmarks: NDArray[np.float32]
-    """float32[N, 478, 3] px of the picture; NaN where no face was found."""
+    """float32[N, 478, 3], px of the picture; NaN if no face was found."""
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -70,12 +70,12 @@ class Table:
 
     @property
     def ids(self) -> NDArray[np.str_]:
-        """str[N]: data set and place in it, as in `fer2013/123`; never used twice."""
+        """str[N]: data set and place in it, such as `fer2013/123`; unique."""
         return np.char.add(np.char.add(self.data_set, "/"), self.source)
 
     @property
     def persons(self) -> NDArray[np.str_]:
-        """str[N]: data set and subject; of no account where that is not known."""
+        """str[N]: data set and subject; meaningless if the subject is unknown."""
         return np.char.add(np.char.add(self.data_set, "/"), self.subject)
 
     def in_split(self, split: str) -> NDArray[np.bool_]:
@@ -90,12 +90,12 @@ class Table:
 
 
 def decisions_path(table: Path) -> Path:
-    """Where `emotion-train clean` keeps what was decided about a table: `faces.decisions.csv` by `faces.parquet`."""
+    """Path of the decisions about a table: `faces.decisions.csv` beside `faces.parquet`."""
     return table.with_suffix(".decisions.csv")
 
 
 def take(table: Table, rows: NDArray[Any]) -> Table:
-    """The rows that a mask or indices name."""
+    """The rows that a mask or indices select."""
     return Table(**{field.name: getattr(table, field.name)[rows] for field in fields(Table)})
 
 

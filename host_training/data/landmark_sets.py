@@ -1,4 +1,4 @@
-"""Landmarks by part of the face, and what becomes of each in a mirror (MediaPipe's 478 points)."""
+"""MediaPipe's 478 landmarks by region of the face, and the partner of each in a mirror image."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REGIONS: dict[str, tuple[int, ...]] = {
         436, 441, 442, 443, 444, 445, 446,
     ),
 }
-"""Each is its own mirror image."""
+"""Regions of the face and their points. Each region is its own mirror image."""
 
 MIRROR_PAIRS = (
     (3, 248), (7, 249), (20, 250), (21, 251), (22, 252), (23, 253), (24, 254), (25, 255), (26, 256),
@@ -76,10 +76,10 @@ MIRROR_PAIRS = (
     (237, 457), (238, 458), (239, 459), (240, 460), (241, 461), (242, 462), (243, 463), (244, 464),
     (245, 465), (246, 466), (247, 467), (468, 473), (469, 476), (470, 475), (471, 474), (472, 477),
 )
-"""Points that change places in a mirror, the one to the viewer's left first; the others lie in the middle.
+"""Pairs of points that change places in a mirror, the viewer's left one first; all other points lie in the middle.
 
-Found by matching the average face of FER2013, aligned and with its reflection; the two
-are the same within 0.015 of its radius.
+They were found by matching the average face of FER2013, once aligned, with its reflection: the two agree to 0.015 of
+the face's radius.
 """
 # fmt: on
 
@@ -87,14 +87,14 @@ _partner = np.arange(LANDMARKS)
 for _left, _right in MIRROR_PAIRS:
     _partner[[_left, _right]] = _right, _left
 MIRROR: NDArray[np.intp] = _partner
-"""int[478]: row i of a mirrored face is row MIRROR[i] of the face, with x turned round."""
+"""int[478]: row i of a mirrored face is row MIRROR[i] of the face, with the sign of x changed."""
 
 
 def points_of(regions: Iterable[str]) -> NDArray[np.intp]:
-    """The points of some regions, int[P], each once and in rising order."""
+    """The points of some regions, int[P], each once, in ascending order."""
     return np.array(sorted({point for name in regions for point in REGIONS[name]}), np.intp)
 
 
 def mirrored(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Faces, float32[N, 478, 3], as a mirror shows them; where they lie in the picture is of no account."""
+    """Faces, float32[N, 478, 3], mirrored at x = 0."""
     return landmarks[:, MIRROR] * np.array([-1, 1, 1], np.float32)

@@ -1,6 +1,6 @@
-"""The finished parts of a long job, in a folder, so that the job goes on where it was stopped.
+"""The finished parts of a long job, kept in a folder so that a job that was stopped can resume.
 
-Each part is a file that appears whole, so a kill, a full disk or a power cut costs what is in the making, no more.
+Each part is a file that appears whole: a kill, a full disk or a power cut costs only the parts in progress.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ SUFFIX = ".npz"
 
 
 class Parts:
-    """What is there of one job. A context: only one program at a time works on it."""
+    """The finished parts of one job. A context manager: only one program at a time works on a job."""
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
-        """See `__enter__`.
+        """Take note of the folder; `__enter__` opens it.
 
         Args:
             folder: holds nothing else.
-            job: describes it, in values that JSON keeps; parts of a job that is described otherwise are of no use.
+            job: description of the job, in values that JSON can hold. Parts of a job with another description are
+                discarded.
         """
         self._folder = folder
         self._job = json.dumps(job, sort_keys=True)
 
     def __enter__(self) -> Self:
-        """Take the folder.
+        """Lock the folder, and discard the parts of another job.
 
         Raises:
-            OutputError: it cannot be written.
-            UnavailableError: another program is at work on it.
+            OutputError: the folder cannot be written.
+            UnavailableError: another program works on it.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,13 +55,13 @@ class Parts:
         except OSError as error:
             raise OutputError(f"{self._folder}: cannot be written ({error.strerror})") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when the program dies
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it when the program dies
         except BlockingIOError as error:
             self._lock.close()
-            raise UnavailableError(f"{self._folder}: another program is at work on the same job") from error
+            raise UnavailableError(f"{self._folder}: another program works on the same job") from error
         if self._described() != self._job:
             if stale := _files(self._folder):
-                print(f"{self._folder}: holds {len(stale)} parts of another job; starting anew", file=sys.stderr)
+                print(f"{self._folder}: discarding {len(stale)} parts of another job", file=sys.stderr)
             _forget(self._folder)
             with whole(self._folder / JOB) as file:
                 file.write_text(self._job, "utf-8")
@@ -69,30 +70,32 @@ class Parts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the folder; what is in it stays."""
+        """Unlock the folder; its parts stay."""
         self._lock.close()
 
     def load(self, number: int) -> dict[str, NDArray[Any]] | None:
-        """The arrays of a part; None: it is not there, or damaged."""
+        """The arrays of a part; None if it is missing or damaged."""
         try:
             data = self._path(number).read_bytes()
-            # From memory: of a file, NumPy would leave a damaged one open.
+            # From memory, because NumPy leaves a damaged file open.
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return dict(arrays)
         except Exception:  # noqa: BLE001 - a damaged file raises from deep inside zipfile, struct or NumPy
             return None
 
     def save(self, number: int, arrays: dict[str, Any]) -> None:
-        """Keep a part.
+        """Store a part.
 
         Raises:
-            OutputError: it cannot be written; the others stay.
+            OutputError: it cannot be written; the other parts stay.
         """
         try:
             with whole(self._path(number)) as partial, partial.open("wb") as file:
                 np.savez(file, **arrays)
         except OutputError as error:
-            raise OutputError(f"{error}; what is done stays there, and the same command goes on with it") from error
+            raise OutputError(
+                f"{error}; the finished parts stay there, and the same command resumes with them"
+            ) from error
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06}{SUFFIX}"
@@ -105,15 +108,15 @@ class Parts:
 
 
 def remove(folder: Path) -> None:
-    """The job is done: leave nothing of it."""
+    """Remove a finished job's folder."""
     _forget(folder)
     (folder / LOCK).unlink(missing_ok=True)
-    with suppress(OSError):  # somebody keeps something else in it
+    with suppress(OSError):  # somebody has put something else there
         folder.rmdir()
 
 
 def _forget(folder: Path) -> None:
-    # The description goes last: what is left after a kill in between is still described.
+    # The description goes last, so that parts which a kill leaves behind still have one.
     for path in [*_files(folder), folder / JOB]:
         path.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
-"""What an importer returns: a data set before it is measured, or one whose landmarks came with it."""
+"""What an importer returns: a data set to be measured, or one that comes with its landmarks."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A picture that the data set carries in a table of its own."""
+    """A picture that the data set stores in a table."""
 
     values: NDArray[np.uint8]
-    """uint8[H, W] grey or uint8[H, W, 3] RGB."""
+    """uint8[H, W], grey, or uint8[H, W, 3], RGB."""
 
     def load(self) -> NDArray[np.uint8]:
         """uint8[H, W, 3], RGB."""
@@ -36,11 +37,11 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A picture in a file, or a box of it; it is read when it is measured."""
+    """A picture in a file, or a box of one; it is read when it is measured."""
 
     path: Path
     box: tuple[int, int, int, int] | None = None
-    """x, y, width and height in px of the part that belongs to the row; it may reach over the picture's edge."""
+    """x, y, width and height in px of the part that belongs to the row; it may extend beyond the picture."""
 
     def load(self) -> NDArray[np.uint8]:
         """uint8[H, W, 3], RGB.
@@ -59,58 +60,66 @@ class ImageFile:
         return np.ascontiguousarray(part)
 
 
+def fingerprint(rgb: NDArray[np.uint8]) -> np.int64:
+    """Hash of a picture, uint8[H, W, 3]: equal for byte-equal pictures, and for a grey one and its copy in colour."""
+    grey = (rgb == rgb[:, :, :1]).all()
+    pixels = np.ascontiguousarray(rgb[:, :, 0] if grey else rgb)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    return np.int64(int.from_bytes(digest[:8], "little", signed=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One picture of one face."""
 
     source: str
-    """Place in the data set, as in `123` or `S005/001/S005_001_00000011.png`; never used twice."""
+    """Place in the data set, such as `123` or `S005/001/S005_001_00000011.png`; unique."""
     picture: Pixels | ImageFile
     label: str | None = None
-    """What the data set itself says, one of `labels.LABELS`; None: it has votes only."""
+    """The data set's own label, one of `labels.LABELS`; None: it has votes only."""
     votes: tuple[int, ...] = (0,) * len(VOTE_COLUMNS)
-    """In the order of `labels.VOTE_COLUMNS`; all 0 where nobody voted."""
+    """Votes in the order of `labels.VOTE_COLUMNS`; all 0 if nobody voted."""
     subject: str = ""
-    """Who it is; empty where the data set does not tell."""
+    """Who it is; empty if the data set doesn't say."""
     split: str = ""
-    """One of `keypoints.SPLITS`, where the data set says so; empty: `splits.assign` decides, by subject."""
+    """The data set's own split, one of `keypoints.SPLITS`; empty: `splits.assign` chooses, by subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The rows of a data set."""
+    """The rows of a data set with pictures."""
 
     name: str
-    """As in `fer2013`."""
+    """Name of the data set, such as `fer2013`."""
     rows: list[Row]
     dropped: Counter[str] = field(default_factory=Counter)
-    """Pictures that were left out, by reason."""
+    """Number of pictures left out, by reason."""
     notes: list[str] = field(default_factory=list)
-    """What the user should know, one line each."""
+    """Notes for the user, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A data set without pictures: its landmarks were measured before."""
+    """A data set without pictures, which comes with its landmarks."""
 
     table: Table
     dropped: Counter[str] = field(default_factory=Counter)
-    """Rows that were left out, by reason."""
+    """Number of rows left out, by reason."""
     notes: list[str] = field(default_factory=list)
-    """What the user should know, one line each."""
+    """Notes for the user, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user adds to the path of a data set; an importer refuses what it has no use for."""
+    """Options that the user gives with the path of a data set; an importer refuses those that it does not read."""
 
     ferplus: Path | None = None
     """FER+'s votes, `fer2013new.csv`."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Name in the data set -> one of `labels.LABELS`, or `-` to leave its pictures out; above the usual names."""
+    """Name in the data set -> one of `labels.LABELS`, or `-` to leave its pictures out; overrides the usual names."""
     split: str = ""
-    """Put all rows there, whatever the data set says."""
+    """Split for all rows, whatever the data set says."""
     subject: str = ""
-    """All pictures show this one person."""
+    """The one person whom all pictures show."""
     subject_pattern: re.Pattern[str] | None = None
-    """What its first group (or the whole match) finds in a picture's path is the subject."""
+    """Pattern that finds the subject in a picture's path: its first group, or else the whole match."""

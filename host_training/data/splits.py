@@ -1,6 +1,6 @@
-"""Keeps what belongs together on one side: splits and folds are disjoint by subject and by picture.
+"""Splits and folds that are disjoint by person and by picture.
 
-A split over the frames of one person measures memory, not reading; there is no way to ask for one here.
+A split over the frames of one person measures memory, not reading, and cannot be asked for here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def units(table: Table) -> NDArray[np.intp]:
-    """int[N]: rows with the same number show the same person or are the same picture, directly or through others."""
+    """Units of rows that must stay together, int[N].
+
+    Rows with the same number show the same person or the same picture, directly or through other rows.
+    """
     count = len(table)
     keys: list[NDArray[np.intp]] = []
     offset = count
@@ -44,11 +47,11 @@ def units(table: Table) -> NDArray[np.intp]:
 
 
 def assign(table: Table) -> Table:
-    """Give every row without a split one, unit by unit, data set by data set.
+    """Assign the rows without a split to one, unit by unit, data set by data set.
 
-    Units come in an order that depends on their rows' names alone, and fill the test, then the validation split up to
-    their share; a unit that is too large for what is left of it is passed over. With three units or more neither
-    stays empty, with fewer all rows are for training. A unit with a row that has a split already follows it.
+    Units come in an order that depends only on the names of their rows. They fill the test split, then the validation
+    split, up to their shares; a unit that no longer fits is passed over. With three units or more, neither split stays
+    empty; with fewer, all rows are for training. A unit with a row that has a split already follows that row.
     """
     unit = units(table)
     split = table.split.astype(f"<U{max(map(len, SPLITS))}")
@@ -63,7 +66,7 @@ def assign(table: Table) -> Table:
 def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.str_]:
     by_name = np.argsort(source)
     _, first, number, size = np.unique(unit[by_name], return_index=True, return_inverse=True, return_counts=True)
-    names = source[by_name][first].tolist()  # a unit is called after its first row
+    names = source[by_name][first].tolist()  # a unit is named after its first row
     order = sorted(range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest())
     side = np.full(len(names), TRAIN, dtype=f"<U{max(map(len, SPLITS))}")
     if len(names) > len(HELD_OUT):
@@ -83,42 +86,42 @@ def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.
 
 
 def disjoint(table: Table) -> tuple[Table, Counter[str]]:
-    """Leave out what would stand on two sides: the test keeps its rows, then validation; training gives way.
+    """Leave out rows whose unit is in two splits: the test split keeps its rows, then validation; training gives way.
 
     Returns:
-        The rows that stay, and how many went, by reason.
+        The rows that stay, and how many were left out, by reason.
     """
     unit = units(table)
     in_test, in_validation = (np.isin(unit, unit[table.split == name]) for name in (TEST, VALIDATION))
     gives_way = ((table.split == TRAIN) & (in_test | in_validation)) | ((table.split == VALIDATION) & in_test)
     dropped: Counter[str] = Counter()
     if gives_way.any():
-        dropped["the person or picture also stands in the validation or test split"] = int(gives_way.sum())
+        dropped["the person or picture is also in the validation or test split"] = int(gives_way.sum())
     return take(table, ~gives_way), dropped
 
 
 def folds(
     table: Table, rows: NDArray[np.intp], label: NDArray[np.intp], count: int, seed: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """K times the rows to train on and the rows to judge by, disjoint by unit, the labels spread evenly.
+    """Yield for each of K folds the rows to train on and the rows to judge, disjoint by unit and stratified by label.
 
     Args:
         table: all rows.
-        rows: int[M], those that are dealt out.
-        label: int[M], theirs.
+        rows: int[M], the rows to distribute.
+        label: int[M], their labels.
         count: K.
         seed: shuffles the units.
 
     Raises:
-        UsageError: there are so few units, or so uneven ones, that a fold would be empty.
+        UsageError: a fold would be empty, because the units are too few or too uneven.
     """
-    # Rows and units in the order of the rows' names, so that another order of the table gives the same folds.
+    # Rows and units are ordered by name, so that another order of the table gives the same folds.
     ordered = np.argsort(table.ids[rows])
     rows, label = rows[ordered], label[ordered]
     _, first, number = np.unique(units(table)[rows], return_index=True, return_inverse=True)
     unit = np.argsort(np.argsort(first))[number]
     dealt = list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, label, unit))
     if not all(len(held_out) for _, held_out in dealt):
-        raise UsageError(f"{count} folds: too many for these persons or pictures, one would be empty; ask for fewer")
+        raise UsageError(f"{count} folds are too many for these persons or pictures: one would be empty; ask for fewer")
     for train, held_out in dealt:
         yield np.sort(rows[train]), np.sort(rows[held_out])

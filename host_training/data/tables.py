@@ -1,4 +1,4 @@
-"""A keypoint table as commands use it: read, with the decisions that lie beside it applied, its splits disjoint."""
+"""A keypoint table as commands use it: read, with the decisions beside it applied, and its splits made disjoint."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> tuple[Table, list[str]]:
-    """Read a table, apply what was decided about it, and leave out what then stands on two sides.
+    """Read a table, apply the decisions about it, and leave out rows whose photo or person is then in two splits.
 
     Returns:
-        The table, and what was done to it, one line each.
+        The table, and notes on what was done to it, one line each.
 
     Raises:
-        NoInputError: there is no such file.
+        NoInputError: the file cannot be read.
         TableError, ConfigError, DataError: see `parquet.read` and `decisions.read`.
     """
     table = parquet.read(path)

@@ -77,6 +77,7 @@ def load(name: str, path: Path, options: Options) -> Source | Measured:
         raise UsageError(f"{name!r} is no data set that can be imported; there are {', '.join(IMPORTERS)}")
     importer = IMPORTERS[name]
     _check_options(name, importer, options)
+    path = path.absolute()  # the pictures may be read by a worker that runs in another directory
     try:
         path.stat()
         loaded = importer.load(path, options)

@@ -14,11 +14,10 @@ from host_training import build as train
 from host_training.build import Origin
 from host_training.data import parquet
 from host_training.data.crops import CropStore, build
-from host_training.data.extract import fingerprint
 from host_training.data.keypoints import MESH, SPLITS, Table
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.landmark_sets import REGIONS
-from host_training.data.source import Pixels
+from host_training.data.source import Pixels, fingerprint
 from host_training.training.recipe import Recipe, load
 
 if TYPE_CHECKING:

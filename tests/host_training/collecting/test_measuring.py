@@ -27,8 +27,8 @@ from host_training.collecting.measuring import (
 )
 from host_training.collecting.samples import Measured, Sample, Take, table_of
 from host_training.data import crops as stores
-from host_training.data.extract import fingerprint, light
-from host_training.data.source import Pixels
+from host_training.data.conditions import light
+from host_training.data.source import Pixels, fingerprint
 from tests.support import portraits
 
 pytest_plugins = ["tests.support.people"]

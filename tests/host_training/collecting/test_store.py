@@ -202,7 +202,7 @@ def test_a_table_of_another_kind_is_left_alone(out: Path, opened: Callable[..., 
     with pytest.raises(TableError, match="collect into a table of its own"):
         opened()
     out.write_text("hello")
-    with pytest.raises(TableError, match="not a whole keypoint table"):
+    with pytest.raises(TableError, match="not a complete keypoint table"):
         opened()
     out.write_bytes(before)
     with pytest.raises(TableError, match="rows that were not collected"):

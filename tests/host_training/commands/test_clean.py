@@ -215,7 +215,7 @@ def test_a_broken_file_of_decisions_is_named_and_stays_as_it_is(place, capsys):
     path = place / "faces.decisions.csv"
     path.write_text("id,action,detail,reason\nweb/1,remove,,\n", "utf-8")
     assert clean(place) == 65
-    assert f"{path}, line 2: 'remove' is none of" in capsys.readouterr().err
+    assert f"{path}, line 2: unknown action 'remove'" in capsys.readouterr().err
     assert path.read_text("utf-8").endswith("web/1,remove,,\n")
 
 

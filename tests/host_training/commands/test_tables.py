@@ -119,7 +119,7 @@ class TestImport:
             (TRAIN, "train/happy/1.png"),
         ]
         said = capsys.readouterr().out
-        assert "left out 1: the person or picture also stands in the validation or test split" in said
+        assert "left out 1: the person or picture is also in the validation or test split" in said
         assert "no row is for validation" in said
 
     @pytest.mark.parametrize("split", SPLITS)
@@ -159,7 +159,7 @@ class TestImport:
         words = [word for word in imported(pictures, "--label", "smirk=-") if word not in ("--workers", "1")]
 
         assert main([*words, "--cluster", "localhost"]) == os.EX_USAGE
-        assert "is no address" in capsys.readouterr().err.splitlines()[-1]
+        assert "is not an address" in capsys.readouterr().err.splitlines()[-1]
         pytest.importorskip("distributed", reason="needs Dask: pip install 'dask[distributed]'")
         assert main([*words, "--cluster", "tcp://127.0.0.1:9"]) == os.EX_UNAVAILABLE
         assert "no Dask scheduler answers" in capsys.readouterr().err.splitlines()[-1]
@@ -363,7 +363,7 @@ class TestExport:
 
     def test_another_kind_of_file_is_64(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         assert main(["export", "t.parquet", "--out", str(tmp_path / "t.xlsx")]) == os.EX_USAGE
-        assert "let the name end in .parquet, .csv or .npz" in complaint(capsys)
+        assert "the name must end in .parquet, .csv or .npz" in complaint(capsys)
 
     def test_a_place_that_cannot_be_written_is_73(
         self, tmp_path: Path, table: Table, capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,11 +20,13 @@ import pytest
 import edge
 from edge.errors import ConfigError, UnavailableError, UsageError
 from edge.face_mesh.models import MeshModels, cache_folder, find
+from host_training.cli import main
 from host_training.data import cluster as cluster_module
-from host_training.data import extract
+from host_training.data import extract, parquet
 from host_training.data.cluster import ensure_address, fan_out
 from host_training.data.extract import measure
 from host_training.data.source import ImageFile, Pixels, Row, Source
+from tests.support.portraits import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,14 +119,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:8786", "http://x:80", "tcp://x", "tcp://x:y"])
 def test_what_is_no_address_is_refused(address: str):
-    with pytest.raises(UsageError, match="is no address: give the one that `dask scheduler` prints"):
+    with pytest.raises(UsageError, match="is not an address; give the one that `dask scheduler` prints"):
         ensure_address(address)
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(impatient: Callable[[], None]):
     impatient()
 
-    with pytest.raises(UnavailableError, match="no Dask scheduler answers; start one with `dask scheduler`"):
+    with pytest.raises(UnavailableError, match="no Dask scheduler answers there; start one with `dask scheduler`"):
         next(fan_out(f"tcp://127.0.0.1:{free_port()}", int, [(1,)]))
 
 
@@ -154,7 +157,7 @@ def test_a_scheduler_without_workers_is_one_line(cluster: Cluster, jobs_module: 
     worker.wait()
     impatient()
 
-    with pytest.raises(UnavailableError, match="has no workers; start some with `dask worker"):
+    with pytest.raises(UnavailableError, match="the scheduler has no workers; start some with `dask worker"):
         next(fan_out(cluster.address, int, [(1,)]))
 
 
@@ -200,7 +203,7 @@ def end_scheduler(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "message"), [(end_worker, "all its workers are gone"), (end_scheduler, "the scheduler is gone")]
+    ("end", "message"), [(end_worker, "all workers have gone away"), (end_scheduler, "the scheduler has gone away")]
 )
 def test_a_cluster_that_dies_in_the_middle_is_one_line(
     cluster: Cluster,
@@ -237,7 +240,7 @@ def test_a_job_that_kills_its_workers_is_one_line(cluster: Cluster, jobs_module:
     for _ in range(4):
         cluster.worker()
 
-    with pytest.raises(UnavailableError, match=r"workers died at the same job|all its workers are gone"):
+    with pytest.raises(UnavailableError, match=r"the same job killed several workers|all workers have gone away"):
         list(fan_out(cluster.address, jobs_module.die, [(1,)]))
 
 
@@ -273,7 +276,7 @@ def test_faces_are_measured_there_as_they_are_here(
 def portrait() -> np.ndarray:
     import cv2
 
-    picture = cv2.imread(str(Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrait.jpg"))
+    picture = cv2.imread(str(FILE))
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
@@ -282,15 +285,28 @@ def test_a_picture_that_only_the_worker_lacks_is_not_left_out(
 ):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # the worker is at home elsewhere
-    Path("a.jpg").write_bytes(
-        (Path(edge.__file__).parent / "camera" / "demo" / "assets" / "demo-portrait.jpg").read_bytes()
-    )
+    shutil.copy(FILE, "a.jpg")
     cluster.worker()
 
-    with pytest.raises(UnavailableError, match=r"lacks a picture that is here \(a\.jpg.*at the same path there"):
+    with pytest.raises(UnavailableError, match=r"lacks a picture \(a\.jpg.*at the same path there"):
         measure(
             Source("tiny", [Row("a", ImageFile(Path("a.jpg")))]), models, parts=tmp_path / "p", cluster=cluster.address
         )
+
+
+def test_relative_paths_reach_a_worker_that_runs_in_another_directory(
+    cluster: Cluster, models: MeshModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here" / "pictures" / "happy").mkdir(parents=True)
+    shutil.copy(FILE, tmp_path / "here" / "pictures" / "happy")
+    (tmp_path / "here" / "mesh").symlink_to(models.folder)
+    monkeypatch.chdir(tmp_path / "here")
+    cluster.worker(XDG_CACHE_HOME=str(tmp_path / "empty"))  # the models are in --mesh only
+
+    arguments = ["import", "folder", "pictures", "--mesh", "mesh", "--cluster", cluster.address, "--out", "t.parquet"]
+    assert main(arguments) == 0
+
+    assert parquet.read(Path("t.parquet")).found.tolist() == [True]
 
 
 def test_a_worker_without_the_mesh_models_is_one_line(cluster: Cluster, tmp_path: Path):

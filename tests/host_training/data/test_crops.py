@@ -10,7 +10,7 @@ import pytest
 from edge.classifier.crop import FaceCrop
 from edge.errors import DataError, NoInputError
 from host_training.data import crops, extract
-from host_training.data.crops import AROUND, FINEST, SUFFIX, build, path_of, read, write
+from host_training.data.crops import CUTOUT_SIDE, MAX_CROP_SIDE, SUFFIX, build, path_of, read, write
 from host_training.data.keypoints import take
 from host_training.data.source import ImageFile, Pixels, Row, Source
 from host_training.errors import SourceError
@@ -83,7 +83,7 @@ def test_a_crop_of_a_cut_that_was_scaled_down_is_nearly_the_same(store, table, p
 def test_a_cut_is_no_larger_than_the_picture_and_no_finer_than_needed(store, pictures):
     assert store.cutout(AT_THE_EDGE).shape <= pictures[AT_THE_EDGE].values.shape
     assert store.scale[[SMALL, AT_THE_EDGE]].tolist() == [1, 1]
-    assert max(store.cutout(LARGE).shape) <= AROUND * FINEST + 2
+    assert max(store.cutout(LARGE).shape) <= CUTOUT_SIDE * MAX_CROP_SIDE + 2
     assert store.scale[LARGE] < 0.5
 
 
@@ -137,7 +137,7 @@ def test_other_landmarks_are_refused(table, path):
 
 
 def test_another_picture_than_the_measured_one_is_refused(table, pictures):
-    with pytest.raises(SourceError, match="tiny/0: another picture than the one that was measured"):
+    with pytest.raises(SourceError, match="tiny/0: not the picture that was measured"):
         build(table, {SMALL: pictures[NO_FACE]})
 
 
@@ -155,7 +155,7 @@ def test_a_table_without_any_picture_is_refused(table):
 def test_a_file_that_is_cut_short_is_refused(table, path, keep):
     path.write_bytes(path.read_bytes()[:keep])
 
-    with pytest.raises(DataError, match="not a whole store of faces"):
+    with pytest.raises(DataError, match="not a complete crop store"):
         read(path, table)
 
 
@@ -173,7 +173,7 @@ def test_arrays_that_do_not_fit_are_refused(table, path, change):
     with np.load(path) as data:
         np.savez(path.with_name("odd.npz"), **{**data, **change})
 
-    with pytest.raises(DataError, match="not a whole store of faces"):
+    with pytest.raises(DataError, match="not a complete crop store"):
         read(path.with_name("odd.npz"), table)
 
 
@@ -183,14 +183,14 @@ def test_a_changed_pixel_is_noticed(store, table, path):
     data[at + 5] ^= 1
     path.write_bytes(data)
 
-    with pytest.raises(DataError, match="not a whole store of faces"):
+    with pytest.raises(DataError, match="not a complete crop store"):
         read(path, table)
 
 
 def test_another_version_is_refused(table, path, monkeypatch):
     monkeypatch.setattr(crops, "VERSION", 2)
 
-    with pytest.raises(DataError, match="a store of version 1, and this is for 2"):
+    with pytest.raises(DataError, match="a store of version 1, not 2"):
         read(path, table)
 
 

@@ -15,8 +15,8 @@ from host_training.data.distortions import (
     MOTION,
     NOISE,
     RESOLUTIONS,
+    STRAY_SHARE,
     TRAINING,
-    VEILED,
     augmented,
     distorted,
 )
@@ -114,7 +114,9 @@ def test_low_contrast_narrows_the_range(face):
     picture, landmarks = face
     after, _ = distorted("low-contrast", picture, landmarks, "tiny/1")
 
-    assert inside(after, landmarks).std() == pytest.approx((1 - VEILED) * inside(picture, landmarks).std(), rel=0.05)
+    assert inside(after, landmarks).std() == pytest.approx(
+        (1 - STRAY_SHARE) * inside(picture, landmarks).std(), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("kind", ["blur", "motion", "resolution-20"])

@@ -18,11 +18,12 @@ import edge
 from edge.errors import ConfigError, OutputError, UnavailableError
 from edge.face_mesh.models import cache_folder, find
 from host_training.data import extract, parts
-from host_training.data.extract import UNREADABLE, fingerprint, light, measure
+from host_training.data.conditions import light
+from host_training.data.extract import UNREADABLE, measure
 from host_training.data.keypoints import MESH
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.parts import Parts
-from host_training.data.source import ImageFile, Pixels, Row, Source
+from host_training.data.source import ImageFile, Pixels, Row, Source, fingerprint
 from host_training.errors import SourceError
 
 if TYPE_CHECKING:
@@ -150,9 +151,9 @@ def test_names_that_no_table_can_hold_are_refused_before_the_work(source: Source
     twice = Source("tiny", [source.rows[0], source.rows[0]])
     odd = Source("tiny", [Row(os.fsdecode(b"caf\xe9.png"), source.rows[0].picture)])
 
-    with pytest.raises(SourceError, match="'0' stands in the data set twice"):
+    with pytest.raises(SourceError, match="'0' occurs twice"):
         measure(twice, models, parts=tmp_path / "parts")
-    with pytest.raises(SourceError, match=r"'caf\\udce9.png': its name is not in UTF-8"):
+    with pytest.raises(SourceError, match=r"'caf\\udce9.png': the name is not in UTF-8"):
         measure(odd, models, parts=tmp_path / "parts")
     assert not (tmp_path / "parts").exists()
 
@@ -284,7 +285,7 @@ def test_parts_of_another_job_are_not_used(
     again, _ = measure(many, models, parts=tmp_path / "parts", workers=1)
 
     assert 0.125 not in again.presence
-    assert "holds 3 parts of another job; starting anew" in capsys.readouterr().err
+    assert "discarding 3 parts of another job" in capsys.readouterr().err
 
 
 def test_other_labels_and_splits_make_no_other_job(many: Source, models: MeshModels, tmp_path: Path):
@@ -305,7 +306,7 @@ def test_a_full_disk_loses_nothing(many: Source, models: MeshModels, tmp_path: P
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(OutputError, match=r"cannot be written .*; what is done stays there"):
+        with pytest.raises(OutputError, match=r"cannot be written .*; the finished parts stay there"):
             measure(many, models, parts=tmp_path / "parts", workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -315,7 +316,7 @@ def test_a_full_disk_loses_nothing(many: Source, models: MeshModels, tmp_path: P
 
 
 def test_two_programs_do_not_work_on_one_job(many: Source, models: MeshModels, tmp_path: Path):
-    with Parts(tmp_path / "parts", {}), pytest.raises(UnavailableError, match="another program is at work"):
+    with Parts(tmp_path / "parts", {}), pytest.raises(UnavailableError, match="another program works on the same job"):
         measure(many, models, parts=tmp_path / "parts", workers=1)
 
 

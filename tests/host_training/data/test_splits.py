@@ -201,7 +201,7 @@ def test_a_fold_without_rows_is_refused():
     table = table_of([("ann" if index > 6 else "", group, TRAIN) for index, group in enumerate(groups)])
     table = dataclasses.replace(table, label=(table.group % 3).astype(np.int8))
 
-    with pytest.raises(UsageError, match="4 folds: too many for these persons or pictures"):
+    with pytest.raises(UsageError, match="4 folds are too many for these persons or pictures"):
         dealt(table, 4, seed=0)
 
 
