@@ -169,7 +169,7 @@ def checked(hint: Any, value: Any, key: str) -> Any:
     elif origin is tuple and isinstance(value, list | tuple):
         found = tuple(checked(arguments[0], each, f"{key}[{i}]") for i, each in enumerate(value))
     elif origin is Mapping and isinstance(value, Mapping):
-        found = {str(name): checked(arguments[1], each, f"{key}.{name}") for name, each in value.items()}
+        found = {str(name): checked(arguments[1], each, f"{key}.{_printable(name)}") for name, each in value.items()}
     elif (found := _converted(base, value)) is None:
         raise _not_allowed(key, value, hint)
     if rule is not None and found not in rule:
@@ -219,7 +219,7 @@ def _unknown(name: str, section: str, whole: type, *, is_section: bool) -> Inval
     homes = [f"[{title}]" for title, keys in sections.items() if name in keys]
     if name in sections and not is_section:
         return InvalidError(f"{name!r} is a section, not a key; write [{name}] and its keys below")
-    what = f"section [{repr(name)[1:-1]}]" if is_section else f"key {name!r}"
+    what = f"section [{_printable(name)}]" if is_section else f"key {name!r}"
     where = f" in [{section}]" if section else ""
     if near := difflib.get_close_matches(name.lower(), known, n=1):
         advice = f"did you mean {near[0]!r}?"
@@ -278,6 +278,10 @@ def _not_allowed(key: str, value: Any, hint: Any) -> InvalidError:
 def _shown(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
+
+
+def _printable(name: object) -> str:
+    return repr(str(name))[1:-1]
 
 
 def _parts(hint: Any) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ import importlib.metadata
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -95,20 +95,21 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
             "parameters": fitted.network.parameters,
             "crop_share": fitted.crop_share,
             "bytes": len(quantised.network),
-            "temperature": packed.manifest["temperature"],
+            "temperature": packed.manifest.temperature,
             "losses": fitted.losses,
             "evaluation": {split: found.as_dict() for split, found in scores.items()},
         }
-        provenance: dict[str, Any] = {
-            "data": bundle.shown(origin.table),
-            "rows": report["rows"],
-            "protocol": PROTOCOLS[recipe.truth],
-            "metrics": scores[TEST].headline(),
-            "command": origin.command,
-            "seed": recipe.seed,
-            "landmarker_sha256": packed.manifest["landmarker_sha256"],
-            "libraries": _libraries(),
-        }
+        provenance = replace(
+            packed.manifest.provenance,
+            data=bundle.shown(origin.table),
+            rows=report["rows"],
+            protocol=PROTOCOLS[recipe.truth],
+            metrics=scores[TEST].headline(),
+            command=origin.command,
+            seed=recipe.seed,
+            landmarker_sha256=packed.manifest.landmarker_sha256,
+            libraries=_libraries(),
+        )
         text = card.text(report, provenance)
         bundle.finish(folder, packed.manifest, provenance, json.dumps(report, indent=1) + "\n", text)
         installed = bundle.install(folder, out)

@@ -20,10 +20,14 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.bundle import bundle
 from edge.errors import EdgeError, NoInputError, OutputError, UnavailableError
 from edge.face_mesh import models
+
+if TYPE_CHECKING:
+    from edge.bundle.manifest import Manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD = REPOSITORY / "build" / "deploy"
@@ -89,7 +93,7 @@ def pack_checkout(key: Path | None) -> dict[str, str]:
             _copy(REPOSITORY / name, copy / name)
         manifest = _checked(copy / "model" / "fused", key)
         _checked(copy / "model" / "landmarks", key)
-        return _archive("checkout", copy, "emotion-edge") | {"id": str(manifest["id"])}
+        return _archive("checkout", copy, "emotion-edge") | {"id": manifest.id}
 
 
 def pack_bundle(folder: Path, key: Path | None) -> dict[str, str]:
@@ -105,7 +109,7 @@ def pack_bundle(folder: Path, key: Path | None) -> dict[str, str]:
         _copy(folder, copy)
         manifest = _checked(copy, key)
         digest = hashlib.sha256((copy / bundle.MANIFEST).read_bytes()).hexdigest()
-        return _archive("bundle", copy, copy.name) | {"id": str(manifest["id"]), "manifest": digest}
+        return _archive("bundle", copy, copy.name) | {"id": manifest.id, "manifest": digest}
 
 
 def pack_wheels(architecture: str, python: str) -> dict[str, str]:
@@ -153,15 +157,14 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _checked(folder: Path, key: Path | None) -> dict[str, object]:
+def _checked(folder: Path, key: Path | None) -> Manifest:
     """The manifest of a bundle, which is signed on the way where there is a key."""
     try:
         if key is not None:
             from host_training.training import signing
 
             # Its own counter, so that signing it again gives the same file.
-            counter = bundle.verified(folder).get("counter")
-            return signing.sign(folder, signing.read_key(key), counter=counter if isinstance(counter, int) else 0)
+            return signing.sign(folder, signing.read_key(key), counter=bundle.verified(folder).counter)
         return bundle.verified(folder)
     except EdgeError as error:  # people know it by the folder that they have
         raise type(error)(str(error).replace(f"{folder.parent}/", "")) from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import edge
 from edge.bundle import signature
+from edge.bundle.manifest import Manifest
 from edge.bundle.signature import refused
 from edge.classifier.features import INPUTS, Features
 from edge.classifier.network import Classifier, network
 from edge.face_mesh.models import LANDMARKER, MEMBERS
+from edge.validation import InvalidError
 from edge.values import LANDMARKS
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from edge.classifier.baseline import Baseline
     from edge.classifier.crop import FaceCrop
 
-SCHEMA = 1
 MANIFEST = signature.MANIFEST
 NETWORK, FEATURES, GOLDEN = "classifier.tflite", "features.npz", "golden.npz"
 
@@ -37,19 +37,19 @@ class Bundle:
     """A bundle that has passed every check."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     features: Features
     classifier: Classifier
 
     @property
     def id(self) -> str:
         """Name and fingerprint of the model, as events carry it."""
-        return str(self.manifest["id"])
+        return self.manifest.id
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the probabilities."""
-        return tuple(self.manifest["labels"])
+        return self.manifest.labels
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Bundle:
     @property
     def metrics(self) -> dict[str, float]:
         """The headline figures of its evaluation."""
-        return dict(self.manifest["provenance"]["metrics"])
+        return dict(self.manifest.provenance.metrics)
 
 
 def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
@@ -91,78 +91,46 @@ def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
     """
     manifest = verified(folder, keys)
     features = Features.load(folder / FEATURES)
-    if features.contract_hash != manifest["feature_contract"]:
+    if features.contract_hash != manifest.feature_contract:
         raise refused(folder, "its features are not the ones that this version computes")
-    if manifest["landmarker_sha256"] != MEMBERS[LANDMARKER]:
+    if manifest.landmarker_sha256 != MEMBERS[LANDMARKER]:
         raise refused(folder, "it was trained on the landmarks of another face mesh")
-    labels = manifest["labels"]
-    if manifest["inputs"] != list(features.inputs):
+    if manifest.inputs != features.inputs:
         raise refused(folder, f"{MANIFEST} and {FEATURES} do not agree on what it reads")
-    model = network(folder / NETWORK, features, len(labels))
-    classifier = Classifier(model, features, float(manifest["temperature"]))
-    _self_test(folder, classifier, features.crop, len(labels))
+    model = network(folder / NETWORK, features, len(manifest.labels))
+    classifier = Classifier(model, features, manifest.temperature)
+    _self_test(folder, classifier, features.crop, len(manifest.labels))
     return Bundle(folder, manifest, features, classifier)
 
 
-def verified(folder: Path, keys: TrustedKeys | None = None) -> dict[str, Any]:
+def verified(folder: Path, keys: TrustedKeys | None = None) -> Manifest:
     """The manifest of a bundle whose files are all as they were made; nothing of it has been run yet.
 
     Raises:
         ConfigError, UnavailableError: see `load`.
     """
-    manifest = _read(folder)
-    # Before anything else is believed or looked at: an interpreter may crash, or worse, on a crafted network.
-    if keys is not None:
-        signature.verify(folder, manifest, keys, signature.today())
-    _check(folder, manifest)
-    files = manifest["files"]
-    if missing := {NETWORK, FEATURES, GOLDEN} - files.keys():
-        raise refused(folder, f"{MANIFEST} does not list {', '.join(sorted(missing))}")
-    if keys is not None:
-        signature.verify_names(folder, files)
-    signature.verify_hashes(folder, files)
-    return manifest
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        data = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise refused(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise refused(folder, f"{MANIFEST} is damaged ({error})") from error
-    if not isinstance(manifest, dict):
-        raise refused(folder, f"{MANIFEST} is no manifest")
+    # Before anything is parsed or looked at: an interpreter may crash, or worse, on a crafted network.
+    if keys is not None:
+        signature.verify(folder, data, keys)
+    try:
+        manifest = Manifest.from_json(data)
+    except InvalidError as error:
+        raise refused(folder, f"{MANIFEST}: {error}") from error
+    if keys is not None:
+        signature.verify_expiry(folder, manifest.expires)
+        signature.verify_names(folder, manifest.files)
+    if manifest.inputs not in INPUTS:
+        raise refused(folder, "it reads what this version does not know; update emotion-edge")
+    if _version(manifest.least_edge_version) > _version(edge.__version__):
+        raise refused(folder, f"it needs emotion-edge {manifest.least_edge_version} or later")
+    if missing := {NETWORK, FEATURES, GOLDEN} - manifest.files.keys():
+        raise refused(folder, f"{MANIFEST} does not list {', '.join(sorted(missing))}")
+    signature.verify_hashes(folder, manifest.files)
     return manifest
-
-
-def _check(folder: Path, manifest: dict[str, Any]) -> None:
-    wanted = {
-        "schema": int,
-        "id": str,
-        "labels": list,
-        "inputs": list,
-        "temperature": float,
-        "feature_contract": str,
-        "landmarker_sha256": str,
-        "least_edge_version": str,
-        "files": dict,
-        "provenance": dict,
-    }
-    for key, kind in wanted.items():
-        if not isinstance(manifest.get(key), kind):
-            raise refused(folder, f"{MANIFEST} lacks a proper {key!r}")
-    if manifest["schema"] != SCHEMA or tuple(manifest["inputs"]) not in INPUTS:
-        raise refused(folder, "it is of a kind that this version does not know; update emotion-edge")
-    if _version(manifest["least_edge_version"]) > _version(edge.__version__):
-        raise refused(folder, f"it needs emotion-edge {manifest['least_edge_version']} or later")
-    labels = manifest["labels"]
-    if not all(isinstance(label, str) for label in labels) or not 1 < len(labels) == len(set(labels)):
-        raise refused(folder, f"{MANIFEST} has no proper list of labels")
-    metrics = manifest["provenance"].get("metrics")
-    if not isinstance(metrics, dict) or not all(isinstance(value, int | float) for value in metrics.values()):
-        raise refused(folder, f"{MANIFEST} has no proper metrics in its provenance")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -1,16 +1,21 @@
-"""Who made a model bundle: an Ed25519 signature over its manifest, which in turn has the hash of every file."""
+"""Who made a model bundle: a minisign signature of its manifest, which in turn has the hash of every file.
+
+The bytes of the manifest are signed, and nothing in them is read before they are verified. Keys and signatures have the
+form of minisign (https://jedisct1.github.io/minisign/), so that it can check them too:
+
+    minisign -V -p fleet.key.pub -m model/fused/manifest.json
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import logging
 import stat
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge import hints
 from edge.device.system import clock_synchronised
@@ -22,10 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MANIFEST, SIGNATURE, MESH = "manifest.json", "manifest.sig", "mesh"
+MANIFEST, SIGNATURE, MESH = "manifest.json", "manifest.json.minisig", "mesh"
+UNTRUSTED, TRUSTED = "untrusted comment: ", "trusted comment: "
+"""Beginnings of the comment lines in minisign's files."""
+KEY_ALGORITHM, SIGNATURE_ALGORITHM = b"Ed", b"ED"
+"""First bytes of a public key (Ed25519, RFC 8032), and of a signature of the BLAKE2b hash of a file."""
+KEY_ID_BYTES = 8
 KEY_BYTES = 32
-KEY_ID_DIGITS = 16
-"""Hexadecimal digits of the public key's hash in its id."""
+SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +43,21 @@ class TrustedKeys:
 
     file: Path
     public: Mapping[str, bytes]
-    """The 32 bytes of each key (RFC 8032), by its id."""
+    """The 32 bytes of each key, by its id."""
 
 
-def key_id(public: bytes) -> str:
-    """What a public key is called: the beginning of its sha256."""
-    return hashlib.sha256(public).hexdigest()[:KEY_ID_DIGITS]
+def key_name(key_id: bytes) -> str:
+    """The id of a key, 8 bytes, as minisign prints it."""
+    return f"{int.from_bytes(key_id, 'little'):016X}"
+
+
+def digest(manifest: bytes) -> bytes:
+    """What is signed of a manifest: its BLAKE2b hash of 512 bits."""
+    return hashlib.blake2b(manifest).digest()
 
 
 def read_trusted_keys(file: Path) -> TrustedKeys:
-    """Read a file of trusted keys: one a line, as `KEY_ID BASE64 comment`; lines that begin with # are comments.
+    """Read a file of trusted keys: minisign's .pub files one after the other; lines that begin with # are comments.
 
     Raises:
         ConfigError: it cannot be read, a line is no key, or it holds none.
@@ -53,77 +67,69 @@ def read_trusted_keys(file: Path) -> TrustedKeys:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(
-            f"{file}: the trusted keys cannot be read ({reason}); mend it or model.trusted_keys"
+            f"{file}: the trusted keys cannot be read ({reason}); correct the file or model.trusted_keys"
         ) from error
     public = {}
     for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+        if not line.strip() or line.startswith(("#", UNTRUSTED)):
             continue
-        key = _decoded(words[1]) if len(words) > 1 else b""
-        if len(key) != KEY_BYTES or key_id(key) != words[0]:
+        data = _decoded(line.strip())
+        if len(data) != len(KEY_ALGORITHM) + KEY_ID_BYTES + KEY_BYTES or not data.startswith(KEY_ALGORITHM):
             raise ConfigError(
-                f"{file}: line {number} is no public key; copy the line of the .pub file that belongs to your key"
+                f"{file}: line {number} is not a minisign public key; copy the lines of the .pub file of your key"
             )
-        public[words[0]] = key
+        public[key_name(data[-KEY_BYTES - KEY_ID_BYTES : -KEY_BYTES])] = data[-KEY_BYTES:]
     if not public:
         raise ConfigError(f"{file}: holds no key, so no model bundle can be trusted; add one, or remove the file")
     return TrustedKeys(file, public)
 
 
-def canonical(manifest: Mapping[str, Any]) -> bytes:
-    """The form of a manifest that is signed, which does not change when it is written anew.
-
-    JSON with sorted keys and without white space in UTF-8, as RFC 8785 has it, but for numbers, which are written as
-    Python does, and for the order of characters beyond the first 65,536.
-
-    Raises:
-        ValueError: it holds something that JSON has no word for.
-    """
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
-
-
-def today() -> date | None:
-    """The date in UTC; None while the clock has not been set, as on a Pi that has just started."""
-    return datetime.now(UTC).date() if clock_synchronised() else None
-
-
-def verify(folder: Path, manifest: Mapping[str, Any], keys: TrustedKeys, on: date | None) -> None:
-    """Make sure that one of the keys has signed the manifest, and for longer than until now.
+def verify(folder: Path, manifest: bytes, keys: TrustedKeys) -> None:
+    """Make sure that one of the keys has signed a manifest.
 
     Args:
         folder: of the bundle, with the signature.
-        manifest: as read from there.
+        manifest: the bytes of the file.
         keys: the trusted ones.
-        on: from `today`. While that is not known no bundle has expired: a device that cannot reach a time server
-            would otherwise be locked out.
 
     Raises:
-        ConfigError: it is unsigned, signed by another key, altered, or expired.
+        ConfigError: it is unsigned, signed by another key, or altered.
         UnavailableError: PyNaCl is not installed.
     """
-    signer, signature = _signature(folder, keys)
+    signer, signature, comment, comment_signature = _read_signature(folder, keys)
     if signer not in keys.public:
-        raise refused(folder, f"it is signed with the key {signer!r}, which is not in {keys.file}")
+        raise refused(folder, f"it is signed with the key {signer}, which is not in {keys.file}")
     try:
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
     except ImportError as error:
         raise UnavailableError(f"signatures cannot be checked ({error}): {hints.install('litert')}") from error
+    key = VerifyKey(keys.public[signer])
     try:
-        VerifyKey(keys.public[signer]).verify(canonical(manifest), signature)
-    except (BadSignatureError, ValueError, RecursionError) as error:
+        key.verify(digest(manifest), signature)
+        key.verify(signature + comment, comment_signature)
+    except (BadSignatureError, ValueError) as error:
         raise refused(folder, f"it was altered after it was signed with the key {signer}") from error
-    if "expires" not in manifest:
+
+
+def verify_expiry(folder: Path, expires: date | None) -> None:
+    """Make sure that a signed bundle has not expired.
+
+    While the clock has not been set, as on a Pi that has just started, no bundle has: a device that cannot reach a time
+    server would otherwise be locked out.
+
+    Args:
+        folder: of the bundle.
+        expires: the last day, in UTC, on which it may be loaded; None: it never expires.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if expires is None:
         return
-    try:
-        expires = date.fromisoformat(manifest["expires"])
-    except (TypeError, ValueError) as error:
-        raise refused(folder, f"{MANIFEST} does not say properly when it expires") from error
-    if on is None:
+    if not clock_synchronised():
         log.warning("the clock has not been set, so whether model bundle %s expired on %s is unknown", folder, expires)
-    elif on > expires:
+    elif datetime.now(UTC).date() > expires:
         raise refused(folder, f"it expired on {expires}")
 
 
@@ -149,7 +155,7 @@ def verify_names(folder: Path, listed: Iterable[str]) -> None:
         raise refused(folder, f"it cannot be read ({error.strerror})") from error
 
 
-def verify_hashes(folder: Path, files: Mapping[str, Any]) -> None:
+def verify_hashes(folder: Path, files: Mapping[str, str]) -> None:
     """Make sure that the files of a manifest are there, byte for byte.
 
     Raises:
@@ -172,19 +178,29 @@ def refused(folder: Path, reason: str) -> ConfigError:
     return ConfigError(f"model bundle {folder}: {reason}; install another bundle or set model.bundle")
 
 
-def _signature(folder: Path, keys: TrustedKeys) -> tuple[str, bytes]:
-    """Key id and signature, of whatever length."""
+def _read_signature(folder: Path, keys: TrustedKeys) -> tuple[str, bytes, bytes, bytes]:
+    """The id of the key, the signature, the trusted comment, and the signature of both."""
     try:
         text = (folder / SIGNATURE).read_text("utf-8")
     except FileNotFoundError as error:
         raise refused(folder, f"it has no {SIGNATURE}, and {keys.file} asks for a signature") from error
     except (OSError, ValueError) as error:
         raise refused(folder, f"{SIGNATURE} cannot be read") from error
+    head = len(SIGNATURE_ALGORITHM) + KEY_ID_BYTES
     try:
-        content = json.loads(text)
-        return str(content["key"]), _decoded(content["signature"])
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        untrusted, first, trusted, second = text.rstrip("\n").split("\n")
+    except ValueError as error:
         raise refused(folder, f"{SIGNATURE} is damaged") from error
+    signature, comment_signature = _decoded(first), _decoded(second)
+    if (
+        not (untrusted.startswith(UNTRUSTED) and trusted.startswith(TRUSTED))
+        or not signature.startswith(SIGNATURE_ALGORITHM)
+        or len(signature) != head + SIGNATURE_BYTES
+        or len(comment_signature) != SIGNATURE_BYTES
+    ):
+        raise refused(folder, f"{SIGNATURE} is damaged, or not one that `minisign -S` writes")
+    name = key_name(signature[len(SIGNATURE_ALGORITHM) : head])
+    return name, signature[head:], trusted.removeprefix(TRUSTED).encode(), comment_signature
 
 
 def _decoded(text: str) -> bytes:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import re
 import shutil
 import syslog
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge import files
 from edge.bundle import bundle as bundles
 from edge.bundle import trial
 from edge.bundle.locate import CURRENT, LANDMARKS, SHADOW, stored
-from edge.bundle.signature import MANIFEST, MESH, refused, verify_names
+from edge.bundle.signature import MESH, refused, verify_names
 from edge.device import journal
 from edge.errors import ConfigError, EdgeError, NoInputError, OutputError, PermissionRefusedError, UnavailableError
 from edge.face_mesh import models
@@ -33,6 +32,7 @@ from edge.face_mesh import models
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edge.bundle.manifest import Manifest
     from edge.bundle.signature import TrustedKeys
 
 PREVIOUS, COUNTER = "previous", "counter"
@@ -45,7 +45,6 @@ SHADOWED = "d1f3c6b0a9e84c57b2f4f7d0c35e8a16"
 
 _LINKS = (CURRENT, PREVIOUS, SHADOW, LANDMARKS)
 _SCRATCH = ".install-"
-_ID = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 
 
 class BundleStore:
@@ -77,14 +76,14 @@ class BundleStore:
         """
         with self._alone(), self._scratch() as scratch:
             manifest = self._stage(source, scratch)
-            name, before = manifest["id"], self._target(CURRENT)
+            name, before = manifest.id, self._target(CURRENT)
             if done := self._done(scratch, name, shadow=shadow):
                 return done
             with _known_as(source, scratch):
                 self._test(scratch, self._trial_s)
             if not shadow:
                 # First of all: a power cut after the switch would leave the door open to what came before.
-                self._note(manifest["counter"])
+                self._note(manifest.counter)
             if not files.same(scratch, self._root / name):
                 self._place(scratch, self._root / name)
             if shadow:
@@ -105,7 +104,7 @@ class BundleStore:
         Raises:
             NoInputError, ConfigError: see `install`.
         """
-        name, before = self._acceptable(source)["id"], self._target(CURRENT)
+        name, before = self._acceptable(source).id, self._target(CURRENT)
         if done := self._done(source, name, shadow=shadow):
             return done
         self._test(source, self._trial_s)
@@ -182,26 +181,23 @@ class BundleStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _acceptable(self, folder: Path) -> dict[str, Any]:
+    def _acceptable(self, folder: Path) -> Manifest:
         """The manifest of a bundle that may be tested: whole, and neither older nor otherwise called than it may be."""
         if not folder.is_dir():
             raise NoInputError(f"{folder}: there is no such folder; give that of a model bundle")
         manifest = bundles.verified(folder, self._keys)
-        verify_names(folder, manifest["files"])
-        name, counter = manifest["id"], manifest.get("counter")
-        if type(counter) is not int or counter < 0:
-            raise refused(folder, f"{MANIFEST} lacks a proper 'counter'")
-        if not _ID.fullmatch(name) or name in {*_LINKS, COUNTER}:
-            raise refused(folder, f"on a device it cannot be called {name!r}")
-        if counter < (highest := self._highest()):
+        verify_names(folder, manifest.files)
+        if manifest.id in {*_LINKS, COUNTER}:
+            raise refused(folder, f"on a device it cannot be called {manifest.id!r}")
+        if manifest.counter < (highest := self._highest()):
             raise refused(
                 folder,
-                f"its counter, {counter}, is below that of one installed before, {highest}; sign it anew if it is "
-                "right, or go back with `emotion-edge model rollback`",
+                f"its counter, {manifest.counter}, is below that of one installed before, {highest}; sign it anew if "
+                "it is right, or go back with `emotion-edge model rollback`",
             )
         return manifest
 
-    def _stage(self, source: Path, scratch: Path) -> dict[str, Any]:
+    def _stage(self, source: Path, scratch: Path) -> Manifest:
         """Copy a bundle, and the face mesh of the one in use where it brings none; its manifest."""
         self._acceptable(source)  # here already, so that nothing is copied that is none
         files.copy_tree(source, scratch)
@@ -328,9 +324,8 @@ def _told(message: str, message_id: str, name: str, before: str) -> str:
 
 
 def _counter(folder: Path) -> int:
-    """Of a bundle; -1: it has none, or is damaged."""
+    """Of a bundle; -1: it is damaged."""
     try:
-        counter = bundles.verified(folder).get("counter")
+        return bundles.verified(folder).counter
     except ConfigError:
         return -1
-    return counter if isinstance(counter, int) else -1

@@ -170,7 +170,7 @@ class Reporter:
             device=self._settings.device_name,
             versions=library_versions(),
             model_id=bundle.id,
-            model_name=str(bundle.manifest.get("name", bundle.id)),
+            model_name=bundle.id,
             metrics=bundle.metrics,
             camera=self._pipeline.camera.name,
             labels=bundle.labels,

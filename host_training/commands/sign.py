@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Make a signing key, or sign a bundle with it. Devices that trust a key, which is a line of its .pub file in\n"
+        "Make a signing key, or sign a bundle with it. Devices that trust a key, whose .pub file is in\n"
         "/etc/emotion-edge/trusted-keys, take no bundle that is not signed by one of those they trust, and none whose\n"
         "counter is below that of one they had. Keep the key where no device is, and a copy of it elsewhere."
     )
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if args.new_key is not None:
         if any(value is not None for value in (args.bundle, args.counter, args.expires)):
             raise UsageError("--new-key FILE makes a key and takes nothing else; sign with --key")
-        name = signing.new_key(args.new_key)
+        name = signing.new_key(args.new_key).name
         public = signing.public_file(args.new_key)
-        print(f"wrote key {name}: {args.new_key} is secret, and the line of {public} is for trusted-keys on devices")
+        print(f"wrote key {name}: {args.new_key} is secret, {public} is for trusted-keys on devices")
         return 0
     if args.bundle is None:
         raise UsageError("--key FILE signs a bundle; give its folder (see `emotion-train sign --help`)")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     key = signing.read_key(args.key)
     manifest = signing.sign(args.bundle, key, counter=args.counter, expires=expires)
     until = f", until {expires}" if expires else ""
-    print(f"signed {args.bundle}: {manifest['id']}, counter {manifest['counter']}{until}")
+    print(f"signed {args.bundle}: {manifest.id}, counter {manifest.counter}{until}")
     return 0
 
 

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
     from host_training.data.inputs import Inputs
 
-FLOAT_SHA256 = "float_sha256"
-"""Where a manifest's provenance has the hash of the float network."""
-
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -57,9 +54,9 @@ def float_of(bundle: Bundle) -> Path:
         NoInputError: it cannot be read, or the bundle was packed without one.
         DataError: it belongs to another bundle, or is damaged.
     """
-    expected = bundle.manifest["provenance"].get(FLOAT_SHA256)
+    expected = bundle.manifest.provenance.float_sha256
     path = float_path(bundle.folder)
-    if expected is None:
+    if not expected:
         raise NoInputError(f"{bundle.id} was packed without its float network")
     try:
         actual = hashlib.sha256(path.read_bytes()).hexdigest()

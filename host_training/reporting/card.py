@@ -16,6 +16,8 @@ from host_training.words import joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from edge.bundle.manifest import Provenance
+
 WIDTH = 110
 """Columns that its paragraphs are filled to."""
 THRESHOLDS = (0.5, 0.7, 0.9)
@@ -68,7 +70,7 @@ _FIGURES = (
 )
 
 
-def text(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def text(report: Mapping[str, Any], provenance: Provenance) -> str:
     """The card as Markdown.
 
     Args:
@@ -199,7 +201,7 @@ def _head(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _quality(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
+def _quality(report: Mapping[str, Any], provenance: Provenance) -> list[str]:
     test, validation = (report["evaluation"][split] for split in ("test", "validation"))
     about = (
         f"{test['rows']:,} test pictures that neither training nor any choice has seen, nor {_copies(report)}. "
@@ -212,7 +214,7 @@ def _quality(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[s
         "## How good it is",
         about,
         _table(("figure", "test", "validation"), rows),
-        f"    {provenance['command']}\n    {report['evaluate_command']}",
+        f"    {provenance.command}\n    {report['evaluate_command']}",
         "The first command makes the model and these figures; the second measures the test column again. " + FLATTERS,
         *_folds(report),
         *_by_label(test),
@@ -299,7 +301,7 @@ def _folds(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
+def _data(report: Mapping[str, Any], provenance: Provenance) -> list[str]:
     rows = " ".join(
         f"{split.capitalize()}: {row['rows']:,} rows, a face found in {row['found']:,}."
         for split, row in report["rows"].items()
@@ -310,12 +312,12 @@ def _data(report: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]
         "The pictures are not part of this bundle. `golden.npz` holds the landmarks of a few of them: coordinates, "
         "from which the picture cannot be had back"
     ) + ("; and crops that are the mean of many faces." if CROP_INPUT in inputs(report) else ".")
-    mesh = provenance["landmarker_sha256"][:12]
+    mesh = provenance.landmarker_sha256[:12]
     facts = [
         *(f"Pictures: {origin}" for origin in origins(report)),
         golden,
         f"Landmarks: MediaPipe's face mesh (Apache-2.0), sha256 {mesh}…, run as the device runs it on a still picture.",
-        f"Made with {', '.join(f'{name} {version}' for name, version in provenance['libraries'].items())}.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in provenance.libraries.items())}.",
         *report.get("notes", ()),
     ]
     knobs = "\n".join(f"    {key} = {json.dumps(value)}" for key, value in recipe(report).items())

@@ -92,7 +92,7 @@ def write(
     folds, trials = (f"{bundle_folder.absolute().name}.{name}" for name in (FOLDS, TRIALS))
     values: Json = {
         "manifest": bundle.manifest,
-        "provenance": bundle.manifest["provenance"],
+        "provenance": bundle.manifest.provenance,
         "files": (folds, trials, COMPARISON, ROBUSTNESS),
     }
     for name, view, source in (
@@ -108,7 +108,7 @@ def write(
             values[name] = view(report[name]) if report.get(name) else None
     with _form_of(path):
         text = _template().render(values | _views(report, table))
-        words = card.text(report, bundle.manifest["provenance"]) if model_card else ""
+        words = card.text(report, bundle.manifest.provenance) if model_card else ""
     write_text(out, text)
     if model_card:
         write_text(model_card, words)

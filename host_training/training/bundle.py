@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,12 @@ import numpy as np
 import edge
 from edge import files
 from edge.bundle import bundle as edge_bundle
+from edge.bundle.manifest import SCHEMA, Manifest, Provenance
 from edge.classifier import network as classifier
 from edge.errors import ConfigError
 from edge.face_mesh.models import LANDMARKER, MEMBERS
 from host_training.errors import BundleWriteError
-from host_training.evaluation.engines import FLOAT_SHA256, float_path
+from host_training.evaluation.engines import float_path
 from host_training.training.signing import hashes
 
 if TYPE_CHECKING:
@@ -107,31 +108,29 @@ def write_model(
     np.savez_compressed(folder / edge_bundle.GOLDEN, **arrays)
     content = hashlib.sha256(network + features.contract_hash.encode() + repr(temperature).encode()).hexdigest()
     created = datetime.now(UTC).replace(microsecond=0)
-    manifest = {
-        "schema": edge_bundle.SCHEMA,
-        "id": f"{name}-{content[:ID_DIGITS]}",
-        "created": created.isoformat().replace("+00:00", "Z"),
-        # Rises from bundle to bundle, so that an old one can be told from a new one.
-        "counter": int(created.timestamp()),
-        "inputs": list(features.inputs),
-        "labels": list(labels),
-        "temperature": temperature,
-        "feature_contract": features.contract_hash,
-        "landmarker_sha256": MEMBERS[LANDMARKER],
-        "least_edge_version": edge.__version__,
-        "files": hashes(folder),
-        "provenance": {"metrics": {}, FLOAT_SHA256: hashlib.sha256(whole).hexdigest()},
-    }
+    manifest = Manifest(
+        schema=SCHEMA,
+        id=f"{name}-{content[:ID_DIGITS]}",
+        created=created.isoformat().replace("+00:00", "Z"),
+        counter=int(created.timestamp()),
+        inputs=features.inputs,
+        labels=labels,
+        temperature=temperature,
+        feature_contract=features.contract_hash,
+        landmarker_sha256=MEMBERS[LANDMARKER],
+        least_edge_version=edge.__version__,
+        files=hashes(folder),
+        provenance=Provenance(metrics={}, float_sha256=hashlib.sha256(whole).hexdigest()),
+    )
     _write_manifest(folder, manifest)
     return edge_bundle.load(folder)
 
 
-def finish(folder: Path, manifest: dict[str, Any], provenance: dict[str, Any], report: str, card: str) -> None:
+def finish(folder: Path, manifest: Manifest, provenance: Provenance, report: str, card: str) -> None:
     """Add what people read, and the provenance."""
     (folder / REPORT).write_text(report, "utf-8")
     (folder / CARD).write_text(card, "utf-8")
-    whole = {**manifest["provenance"], **provenance}
-    _write_manifest(folder, {**manifest, "files": hashes(folder), "provenance": whole})
+    _write_manifest(folder, replace(manifest, files=hashes(folder), provenance=provenance))
 
 
 def shown(path: Path) -> str:
@@ -170,7 +169,7 @@ def install(folder: Path, out: Path) -> edge_bundle.Bundle:
     return edge_bundle.load(out)
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
     path = folder / edge_bundle.MANIFEST
-    path.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    path.write_bytes(manifest.to_json())
     files.sync(path)

@@ -1,15 +1,16 @@
-"""Signs a model bundle, so that devices can tell whose it is; no TensorFlow needed."""
+"""Signs model bundles with keys in minisign's form, so that devices can tell whose they are; no TensorFlow needed."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
+import secrets
 import shutil
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge import files
 from edge.bundle import bundle as edge_bundle
@@ -22,8 +23,29 @@ if TYPE_CHECKING:
 
     from nacl.signing import SigningKey
 
-KIND = "emotion-edge-signing-key"
-"""First word of a file with a secret key; the second is its 32 bytes (RFC 8032) in base64."""
+    from edge.bundle.manifest import Manifest
+
+PLAIN, ENCRYPTED = b"\0\0", b"Sc"
+"""How the secret of a key file is encrypted: not at all, or with a password."""
+CHECKSUM = b"B2"
+"""Algorithm of the checksum in a key file; that of an unencrypted secret is zero."""
+_HEAD = signature.KEY_ALGORITHM + PLAIN + CHECKSUM + bytes(48)
+"""Before key id and secret: what follows the algorithms is for passwords alone."""
+CHECKSUM_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that signs."""
+
+    id: bytes
+    """8 bytes by which it is told from others."""
+    secret: SigningKey
+
+    @property
+    def name(self) -> str:
+        """The id, as minisign prints it."""
+        return signature.key_name(self.id)
 
 
 def public_file(file: Path) -> Path:
@@ -31,63 +53,64 @@ def public_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.pub")
 
 
-def new_key(file: Path) -> str:
-    """Make a pair of keys: `file`, which only its owner may read, and beside it the line that devices are given.
-
-    Returns:
-        The id of the key.
+def new_key(file: Path) -> Key:
+    """Make a pair of keys: `file`, which only its owner may read, and beside it the public one that devices are given.
 
     Raises:
         OutputError: one of the two is there already, or cannot be written.
     """
     from nacl.signing import SigningKey
 
-    key = SigningKey.generate()
-    public = bytes(key.verify_key)
-    name = signature.key_id(public)
-    pub = public_file(file)
+    key = Key(secrets.token_bytes(signature.KEY_ID_BYTES), SigningKey.generate())
+    public = bytes(key.secret.verify_key)
+    secret = _HEAD + key.id + bytes(key.secret) + public + bytes(CHECKSUM_BYTES)
     written: list[Path] = []
     try:
-        for path, mode, words in (
-            (file, 0o600, (KIND, _text(bytes(key)))),
-            (pub, 0o644, (name, _text(public), "_".join(file.name.split()))),
+        for path, mode, what, data in (
+            (file, 0o600, "secret key, not encrypted", secret),
+            (public_file(file), 0o644, "public key", signature.KEY_ALGORITHM + key.id + public),
         ):
             path.touch(mode, exist_ok=False)
             written.append(path)
-            path.write_text(" ".join(words) + "\n", "utf-8")
+            path.write_text(f"{signature.UNTRUSTED}emotion-edge {what} {key.name}\n{_text(data)}\n", "utf-8")
             files.sync(path)
     except OSError as error:
         for path in written:
             path.unlink()
         if isinstance(error, FileExistsError):
-            raise OutputError(
-                f"{error.filename}: is there already, and no key is ever replaced; name another"
-            ) from error
+            raise OutputError(f"{error.filename}: exists, and no key is ever replaced; give another name") from error
         raise OutputError(f"{file}: cannot be written ({error.strerror})") from error
-    return name
+    return key
 
 
-def read_key(file: Path) -> SigningKey:
-    """The secret key in a file.
+def read_key(file: Path) -> Key:
+    """The secret key in a file that `new_key` or `minisign -G -W` wrote.
 
     Raises:
         NoInputError: the file cannot be read.
-        DataError: it holds no secret key.
+        DataError: it holds no secret key, or an encrypted one.
     """
     from nacl.signing import SigningKey
 
     try:
-        words = file.read_text("utf-8").split()
-        if len(words) == 2 and words[0] == KIND:  # noqa: PLR2004  the words of the line
-            return SigningKey(base64.b64decode(words[1], validate=True))
+        _, line = file.read_text("utf-8").rstrip("\n").split("\n")
+        data = base64.b64decode(line, validate=True)
     except OSError as error:
         raise NoInputError(f"{file}: {error.strerror}") from error
     except ValueError:
-        pass
-    raise DataError(f"{file}: is no secret key; give what `emotion-train sign --new-key` wrote, and not its .pub")
+        data = b""
+    key_id, rest = data[len(_HEAD) :][: signature.KEY_ID_BYTES], data[len(_HEAD) + signature.KEY_ID_BYTES :]
+    if len(rest) != 2 * signature.KEY_BYTES + CHECKSUM_BYTES or not data.startswith(signature.KEY_ALGORITHM):
+        raise DataError(f"{file}: is no secret key; give what `emotion-train sign --new-key` wrote, and not its .pub")
+    if data[2:4] != PLAIN:
+        raise DataError(
+            f"{file}: is encrypted with a password, which nobody could type in during a deployment; "
+            "make a key with `emotion-train sign --new-key`"
+        )
+    return Key(key_id, SigningKey(rest[: signature.KEY_BYTES]))
 
 
-def sign(folder: Path, key: SigningKey, *, counter: int | None = None, expires: date | None = None) -> dict[str, Any]:
+def sign(folder: Path, key: Key, *, counter: int | None = None, expires: date | None = None) -> Manifest:
     """Write counter, expiry and the hash of every file into a bundle's manifest, and sign that.
 
     All of it takes place in a copy, which must pass the checks of a device before it takes the place of the bundle.
@@ -123,20 +146,25 @@ def sign(folder: Path, key: SigningKey, *, counter: int | None = None, expires: 
     return manifest
 
 
-def _signed(folder: Path, key: SigningKey, counter: int, expires: date | None) -> dict[str, Any]:
-    path = folder / edge_bundle.MANIFEST
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest.pop("expires", None)
-    manifest |= {"counter": counter, "files": hashes(folder)}
-    if expires is not None:
-        manifest["expires"] = expires.isoformat()
-    made = {
-        "key": signature.key_id(bytes(key.verify_key)),
-        "signature": _text(key.sign(signature.canonical(manifest)).signature),
-    }
-    path.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    (folder / signature.SIGNATURE).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+def _signed(folder: Path, key: Key, counter: int, expires: date | None) -> Manifest:
+    manifest = edge_bundle.verified(folder)
+    manifest = replace(manifest, counter=counter, expires=expires, files=hashes(folder))
+    data = manifest.to_json()
+    (folder / signature.MANIFEST).write_bytes(data)
+    (folder / signature.SIGNATURE).write_bytes(signed(data, key, f"{manifest.id}, counter {counter}"))
     return edge_bundle.load(folder).manifest
+
+
+def signed(manifest: bytes, key: Key, comment: str) -> bytes:
+    """The signature file of a manifest; the same again for the same manifest, key and comment."""
+    made = key.secret.sign(signature.digest(manifest)).signature
+    lines = (
+        f"{signature.UNTRUSTED}signature from emotion-edge key {key.name}",
+        _text(signature.SIGNATURE_ALGORITHM + key.id + made),
+        f"{signature.TRUSTED}{comment}",
+        _text(key.secret.sign(made + comment.encode()).signature),
+    )
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def hashes(folder: Path) -> dict[str, str]:

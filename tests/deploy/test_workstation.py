@@ -107,7 +107,7 @@ def test_a_key_signs_the_packed_bundle_and_not_the_original(tmp_path: Path):
     signing.new_key(key)
     packed = pack("bundle", MODEL / "fused", "--key", key)
     with tarfile.open(packed["file"]) as archive:
-        assert f"{packed['folder']}/manifest.sig" in archive.getnames()
+        assert f"{packed['folder']}/manifest.json.minisig" in archive.getnames()
     assert packed == pack("bundle", MODEL / "fused", "--key", key)
     assert packed["name"] != pack("bundle", MODEL / "fused")["name"]
     assert (MODEL / "fused" / "manifest.json").read_bytes() == before

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 OWN = {
     "edge": "cli errors expression files hints interpreter secret_files settings validation values",
-    "edge.bundle": "bundle locate signature",
+    "edge.bundle": "bundle locate manifest signature",
     "edge.camera": "closed opencv pace reopening demo demo.camera demo.face demo.portrait demo.script",
     "edge.classifier": "baseline calibration crop features network",
     "edge.commands": "run",

@@ -199,7 +199,7 @@ def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, n
     folder = request.getfixturevalue(name)
     bundle, report = edge_bundle.load(folder), json.loads((folder / "report.json").read_text())
 
-    assert bundle.manifest["inputs"] == report["inputs"] == list(report["losses"]) == inputs
+    assert list(bundle.manifest.inputs) == report["inputs"] == list(report["losses"]) == inputs
     assert bundle.features.crop is not None
     assert bundle.features.crop.size == 24
     assert (bundle.features.size > 0) == ("landmarks" in inputs)

@@ -12,6 +12,7 @@ import pytest
 
 import edge
 from edge.bundle import bundle as bundles
+from edge.bundle.manifest import SCHEMA
 from edge.camera.demo.camera import DemoCamera
 from edge.classifier.crop import FaceCrop
 from edge.classifier.features import Features
@@ -76,8 +77,9 @@ def crop_bundle(portraits, crop_features, tmp_path) -> Callable[[str], Path]:
         said = classifier.probabilities(landmarks, crops)
         np.savez(folder / bundles.GOLDEN, landmarks=landmarks, crops=crops, probabilities=said)
         manifest = {
-            "schema": bundles.SCHEMA,
+            "schema": SCHEMA,
             "id": name,
+            "counter": 1,
             "labels": LABELS,
             "inputs": list(features.inputs),
             "temperature": 1.0,

@@ -75,7 +75,7 @@ def main(template: str, keys: str, action: str, what: str) -> None:
         in_use = bundles.verified(root / "current", trusted)
         print(json.dumps({
             "step": step,
-            "in_use": [in_use["id"], in_use["counter"]],
+            "in_use": [in_use.id, in_use.counter],
             "again": act(root),
             "counter": (root / "counter").read_text() if (root / "counter").exists() else None,
             "left": {path.name: str(path.readlink()) if path.is_symlink() else None for path in root.iterdir()},

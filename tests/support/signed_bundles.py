@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nacl.signing import SigningKey
-
 
 class Key(NamedTuple):
     """A signing key and the file with its public half, which can serve as trusted keys."""
 
-    secret: SigningKey
-    id: str
+    secret: signing.Key
     public: Path
+
+    @property
+    def id(self) -> str:
+        return self.secret.name
 
     @property
     def trusted(self) -> signature.TrustedKeys:
@@ -38,8 +38,7 @@ def keys(tmp_path_factory) -> tuple[Key, Key]:
     folder = tmp_path_factory.mktemp("keys")
 
     def key(name: str) -> Key:
-        key_id = signing.new_key(folder / name)
-        return Key(signing.read_key(folder / name), key_id, signing.public_file(folder / name))
+        return Key(signing.new_key(folder / name), folder / f"{name}.pub")
 
     return key("first"), key("second")
 
@@ -65,9 +64,9 @@ def sign_by_hand(keys) -> Callable[..., None]:
 
     def sign(folder: Path, **changes) -> None:
         manifest = {**json.loads((folder / bundles.MANIFEST).read_text()), **changes}
-        made = base64.b64encode(keys[0].secret.sign(signature.canonical(manifest)).signature).decode()
-        (folder / bundles.MANIFEST).write_text(json.dumps(manifest))
-        (folder / signature.SIGNATURE).write_text(json.dumps({"key": keys[0].id, "signature": made}))
+        data = json.dumps(manifest).encode()
+        (folder / bundles.MANIFEST).write_bytes(data)
+        (folder / signature.SIGNATURE).write_bytes(signing.signed(data, keys[0].secret, "by hand"))
 
     return sign
 

@@ -147,7 +147,7 @@ def test_a_bundle_that_was_signed_anew_takes_its_own_place(store, root, signed):
     again = signed("a", 2)
     assert store.install(again) == "model bundle a is installed anew"
     assert links(root) == {"current": "a"}
-    assert (root / "a" / "manifest.sig").read_bytes() == (again / "manifest.sig").read_bytes()
+    assert (root / "a" / "manifest.json.minisig").read_bytes() == (again / "manifest.json.minisig").read_bytes()
     assert (root / "counter").read_text() == "2\n"
     assert names(root) == {"a", "current", "counter", ".lock"}
 
@@ -200,23 +200,25 @@ def test_a_damaged_counter_is_not_taken_for_none(store, root, signed):
 def test_a_counter_that_is_none_is_refused(store, signed, sign_by_hand, counter):
     folder = signed("a")
     sign_by_hand(folder, counter=counter)
-    with pytest.raises(ConfigError, match="lacks a proper 'counter'"):
+    with pytest.raises(ConfigError, match=r"counter = .* is not allowed; give a whole number, at least 0"):
         store.install(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "..", "a/b", ".a", "current", "previous", "shadow", "landmarks", "counter", "a b", "a" * 101]
-)
+NO_NAMES = ["", "..", "a/b", ".a", "a b", "a\nb", "a" * 101]
+TAKEN = ["current", "previous", "shadow", "landmarks", "counter"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES + TAKEN)
 def test_a_name_that_no_folder_should_have_is_refused(store, root, signed, sign_by_hand, name):
     folder = signed("a")
     sign_by_hand(folder, id=name)
-    with pytest.raises(ConfigError, match="on a device it cannot be called"):
+    with pytest.raises(ConfigError, match="on a device it cannot be called" if name in TAKEN else "id = .* not "):
         store.install(folder)
     assert names(root) == {".lock"}
 
 
 REFUSALS = {
-    "unsigned": (lambda folder: (folder / "manifest.sig").unlink(), r"no manifest\.sig"),
+    "unsigned": (lambda folder: (folder / "manifest.json.minisig").unlink(), r"no manifest\.json\.minisig"),
     "altered manifest": (lambda folder: _rewrite(folder, counter=99), "altered after it was signed"),
     "truncated file": (lambda folder: os.truncate(folder / "classifier.tflite", 99), "not the file"),
     "missing file": (lambda folder: (folder / "features.npz").unlink(), "cannot be read"),

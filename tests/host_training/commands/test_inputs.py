@@ -95,7 +95,7 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
     command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
     assert command == "emotion-train evaluate --bundle emotion --data t.parquet --crops t.crops.npz"
-    assert bundle.manifest["provenance"]["command"] == (
+    assert bundle.manifest.provenance.command == (
         "emotion-train train --table t.parquet --recipe quick.toml --inputs landmarks,crop --crops t.crops.npz "
         "--out emotion"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from edge.bundle import bundle as edge_bundle
 from edge.bundle import signature
 from edge.errors import ConfigError
 from host_training import cli
+from host_training.training import signing
 from tests.support.released import LANDMARK_BUNDLE
 
 
@@ -47,12 +50,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
     return status, line
 
 
-def test_a_new_key_is_its_owners_alone_and_has_a_line_for_devices(key: Path):
-    (name, public), *others = trusted(key).public.items()
-    assert not others
-    assert name == signature.key_id(public)
+def test_a_new_key_is_its_owners_alone_and_has_a_public_half_for_devices(key: Path):
+    secret = signing.read_key(key)
+    assert dict(trusted(key).public) == {secret.name: bytes(secret.secret.verify_key)}
     assert key.stat().st_mode & 0o777 == 0o600
-    assert Path(f"{key}.pub").read_text().split()[::2] == [name, "fleet.key"]
+    assert Path(f"{key}.pub").read_text().startswith(f"untrusted comment: emotion-edge public key {secret.name}\n")
 
 
 @pytest.mark.parametrize("there", ["fleet.key", "fleet.key.pub"])
@@ -60,7 +62,7 @@ def test_no_key_is_ever_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / there).write_text("precious")
     status, line = refused(capsys, "--new-key", tmp_path / "fleet.key")
     assert status == os.EX_CANTCREAT
-    assert f"{there}: is there already" in line
+    assert f"{there}: exists" in line
     assert content(tmp_path) == {there: b"precious"}
 
 
@@ -75,26 +77,26 @@ def test_a_device_takes_what_was_signed(folder: Path, key: Path, capsys: pytest.
     assert cli.main(["sign", str(folder), "--key", str(key)]) == 0
     bundle = edge_bundle.load(folder, trusted(key))
     assert bundle.id == before.id
-    assert bundle.manifest["provenance"] == before.manifest["provenance"]
-    assert now <= bundle.manifest["counter"] <= time.time()
-    assert f"{before.id}, counter {bundle.manifest['counter']}\n" in capsys.readouterr().out
+    assert bundle.manifest.provenance == before.manifest.provenance
+    assert now <= bundle.manifest.counter <= time.time()
+    assert f"{before.id}, counter {bundle.manifest.counter}\n" in capsys.readouterr().out
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_counter_and_expiry_are_signed_too(folder: Path, key: Path):
     assert cli.main(["sign", str(folder), "--key", str(key), "--counter", "7", "--expires", "2999-01-31"]) == 0
     manifest = edge_bundle.load(folder, trusted(key)).manifest
-    assert (manifest["counter"], manifest["expires"]) == (7, "2999-01-31")
+    assert (manifest.counter, manifest.expires) == (7, date(2999, 1, 31))
     assert cli.main(["sign", str(folder), "--key", str(key), "--counter", "8"]) == 0
-    assert "expires" not in edge_bundle.load(folder, trusted(key)).manifest
+    assert edge_bundle.load(folder, trusted(key)).manifest.expires is None
 
 
 def test_every_file_is_signed_and_the_face_mesh_left_to_its_own_hashes(folder: Path, key: Path):
     (folder / "notes.txt").write_text("mine")
     (folder / "mesh").mkdir()
     assert cli.main(["sign", str(folder), "--key", str(key)]) == 0
-    files = edge_bundle.load(folder, trusted(key)).manifest["files"]
-    assert set(files) == {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig", "mesh"}
+    files = edge_bundle.load(folder, trusted(key)).manifest.files
+    assert set(files) == {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.json.minisig", "mesh"}
     (folder / "notes.txt").write_text("yours")
     with pytest.raises(ConfigError, match=r"notes\.txt is not the file"):
         edge_bundle.load(folder, trusted(key))
@@ -117,11 +119,30 @@ def test_a_folder_within_is_not_signed(folder: Path, key: Path, capsys: pytest.C
     assert (status, "'photos' is in it" in line) == (os.EX_CONFIG, True)
 
 
-@pytest.mark.parametrize("text", ["", "emotion-edge-signing-key abc", "emotion-edge-signing-key AAAA", "\xff"])
+@pytest.mark.parametrize("text", ["", "untrusted comment: a\nabc\n", "a\nAAAA\n", "a\nb\nc", "\xff"])
 def test_a_file_that_is_no_secret_key_is_refused(folder, tmp_path, capsys, text):
     (tmp_path / "key").write_text(text, "latin-1")
     status, line = refused(capsys, folder, "--key", tmp_path / "key")
     assert (status, "is no secret key" in line) == (os.EX_DATAERR, True)
+
+
+def test_a_key_with_a_password_does_not_sign(folder: Path, key: Path, capsys: pytest.CaptureFixture[str]):
+    comment, line = key.read_text().splitlines()
+    data = bytearray(base64.b64decode(line))
+    data[2:4] = b"Sc"
+    key.write_text(f"{comment}\n{base64.b64encode(data).decode()}\n")
+    capsys.readouterr()
+    status, line = refused(capsys, folder, "--key", key)
+    assert (status, "is encrypted with a password" in line) == (os.EX_DATAERR, True)
+
+
+def test_the_same_key_and_counter_give_the_same_files(folder: Path, key: Path):
+    """What a deployment signs again is not installed again."""
+    sign = ["sign", str(folder), "--key", str(key), "--counter", "7"]
+    assert cli.main(sign) == 0
+    once = content(folder)
+    assert cli.main(sign) == 0
+    assert content(folder) == once
 
 
 def test_the_public_half_does_not_sign(folder: Path, key: Path, capsys: pytest.CaptureFixture[str]):
@@ -159,6 +180,7 @@ def hook(event, found):
     if f"{event} {name}".startswith(step) and (event != "open" or found[1] == "w"):
         os.kill(os.getpid(), signal.SIGKILL)
 from host_training import cli
+from host_training.training import signing
 sys.addaudithook(hook)
 sys.exit(cli.main(arguments))
 """
@@ -166,12 +188,17 @@ sys.exit(cli.main(arguments))
 
 @pytest.mark.parametrize(
     ("step", "signed"),
-    [("open manifest.json", 1), ("open manifest.sig", 1), ("ctypes.dlsym <", 1), ("shutil.rmtree .emotion-", 2)],
+    [
+        ("open manifest.json", 1),
+        ("open manifest.json.minisig", 1),
+        ("ctypes.dlsym <", 1),
+        ("shutil.rmtree .emotion-", 2),
+    ],
 )
 def test_a_signing_that_is_killed_leaves_the_old_or_the_new(folder: Path, key: Path, step: str, signed: int):
     sign = ["sign", str(folder), "--key", str(key), "--counter"]
     assert cli.main([*sign, "1"]) == 0
     done = subprocess.run([sys.executable, "-c", KILLED, step, *sign, "2"], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert edge_bundle.load(folder, trusted(key)).manifest["counter"] == signed
+    assert edge_bundle.load(folder, trusted(key)).manifest.counter == signed
     assert json.loads((folder / "manifest.json").read_text())["counter"] == signed

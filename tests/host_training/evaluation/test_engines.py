@@ -12,7 +12,7 @@ from edge.bundle import bundle as edge_bundle
 from edge.classifier import network
 from edge.errors import DataError, NoInputError
 from host_training.data.inputs import Inputs, inputs_of, inputs_of_split
-from host_training.evaluation.engines import FLOAT_SHA256, by_reference, compare, float_of, float_path
+from host_training.evaluation.engines import by_reference, compare, float_of, float_path
 from host_training.training import quantise
 from host_training.training.float_network import FloatNetwork
 from host_training.training.layers import Layer
@@ -66,12 +66,15 @@ def test_a_missing_one_is_no_input(bundle: Bundle):
         float_of(bundle)
 
 
-def test_a_bundle_that_was_packed_without_one_has_none(bundle: Bundle):
-    provenance = {key: value for key, value in bundle.manifest["provenance"].items() if key != "float_sha256"}
-    bare = dataclasses.replace(bundle, manifest={**bundle.manifest, "provenance": provenance})
+def with_float(bundle: Bundle, sha256: str) -> Bundle:
+    """The bundle, with such a hash of its float network in the manifest."""
+    provenance = dataclasses.replace(bundle.manifest.provenance, float_sha256=sha256)
+    return dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, provenance=provenance))
 
+
+def test_a_bundle_that_was_packed_without_one_has_none(bundle: Bundle):
     with pytest.raises(NoInputError, match="was packed without its float network"):
-        float_of(bare)
+        float_of(with_float(bundle, ""))
 
 
 # What it says
@@ -105,7 +108,7 @@ def test_a_network_that_says_something_else_is_told_by_its_agreement(bundle: Bun
     layer = Layer(np.zeros((bundle.features.size, 8), np.float32), np.eye(8, dtype=np.float32)[0])
     stubborn = quantise.to_tflite(FloatNetwork([layer], None), None)
     float_path(bundle.folder).write_bytes(stubborn)
-    bundle.manifest["provenance"][FLOAT_SHA256] = hashlib.sha256(stubborn).hexdigest()
+    bundle = with_float(bundle, hashlib.sha256(stubborn).hexdigest())
 
     wrong, _, edges = compare(bundle, inputs, all_of(inputs), label, list(range(8)))
 

@@ -114,14 +114,14 @@ def test_labels_that_make_no_choice_are_refused(bundle: Bundle, table: Table, la
 
 
 def test_a_label_that_the_bundle_does_not_read_is_refused(bundle: Bundle, table: Table):
-    manifest = {**bundle.manifest, "labels": [*LABELS[:-1]]}
+    manifest = dataclasses.replace(bundle.manifest, labels=tuple(LABELS[:-1]))
 
     with pytest.raises(UsageError, match="does not read 'contempt', only neutral, happiness"):
         evaluate(dataclasses.replace(bundle, manifest=manifest), table, labels=["neutral", "contempt"])
 
 
 def test_a_bundle_of_another_kit_is_refused(bundle: Bundle, table: Table):
-    manifest = {**bundle.manifest, "labels": ["awe", *LABELS[1:]]}
+    manifest = dataclasses.replace(bundle.manifest, labels=("awe", *LABELS[1:]))
 
     with pytest.raises(ConfigError, match="reads 'awe'"):
         evaluate(dataclasses.replace(bundle, manifest=manifest), table)

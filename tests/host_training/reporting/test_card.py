@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edge.bundle.manifest import Provenance
 from host_training.reporting import card
 from host_training.training import recipe as recipes
 
@@ -39,11 +40,12 @@ SCORES: dict[str, Any] = {
         "data_set": [{"name": "fer2013", "rows": 500, "found": 490, "accuracy": 0.8123, "interval": [0.771, 0.846]}],
     },
 }
-PROVENANCE = {
-    "command": "emotion-train train --table t.parquet --out model/fused",
-    "landmarker_sha256": "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
-    "libraries": {"python": "3.13.0", "tensorflow": "2.21.0"},
-}
+PROVENANCE = Provenance(
+    metrics={},
+    command="emotion-train train --table t.parquet --out model/fused",
+    landmarker_sha256="c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
+    libraries={"python": "3.13.0", "tensorflow": "2.21.0"},
+)
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_it_tells_by_picture_and_by_confidence(report: dict[str, Any]):
 
 
 def test_it_says_how_the_figures_come_about(report: dict[str, Any]):
-    for command in (PROVENANCE["command"], report["evaluate_command"]):
+    for command in (PROVENANCE.command, report["evaluate_command"]):
         assert f"    {command}\n" in of(report)
 
 
