@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from host_training.cli import main
 from host_training.data import parquet
 from host_training.data.inputs import inputs_of
 from host_training.data.votes import targets_of
+from host_training.training import folds as folds_module
 from host_training.training.fit import features_of, fit
 from host_training.training.folds import cross_validated, out_of_fold
 
@@ -25,19 +27,30 @@ if TYPE_CHECKING:
     from host_training.training.recipe import Recipe
 
 
-@pytest.fixture
-def persons(table: Table, changed: Callable[..., Table]) -> Table:
+@pytest.fixture(scope="module")
+def quick(recipe: Recipe) -> Recipe:
+    """Two epochs: who is asked about whom does not depend on how well."""
+    return dataclasses.replace(recipe, optimiser=dataclasses.replace(recipe.optimiser, epochs=2))
+
+
+@pytest.fixture(scope="module")
+def persons(table: Table) -> Table:
     """The table as if twenty people were in its training and validation rows, and others in its test rows."""
     number = np.arange(len(table)) % 20
     subject = np.char.add(np.where(table.split == "test", "t", "p"), number.astype(np.str_))
     split = np.where(table.split == "test", "test", "train")
-    return changed(subject=subject, split=split)
+    return dataclasses.replace(table, subject=subject, split=split)
 
 
-def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(persons: Table, recipe: Recipe):
-    targets = targets_of(persons)
+@pytest.fixture(scope="module")
+def three_folds(persons: Table, quick: Recipe) -> list[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+    return list(cross_validated(persons, targets_of(persons), quick, 3))
 
-    folds = [rows for rows, _ in cross_validated(persons, targets, recipe, 3)]
+
+def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(
+    persons: Table, three_folds: list[tuple[NDArray[np.intp], NDArray[np.float32]]]
+):
+    folds = [rows for rows, _ in three_folds]
 
     together = np.concatenate(folds)
     np.testing.assert_array_equal(np.sort(together), np.flatnonzero(persons.split != "test"))
@@ -46,10 +59,13 @@ def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(pe
 
 
 def test_a_network_is_not_trained_on_the_people_of_its_fold(
-    persons: Table, changed: Callable[..., Table], recipe: Recipe
+    persons: Table,
+    changed: Callable[..., Table],
+    quick: Recipe,
+    three_folds: list[tuple[NDArray[np.intp], NDArray[np.float32]]],
 ):
     targets = targets_of(persons)
-    rows, probabilities = next(iter(cross_validated(persons, targets, recipe, 3)))
+    rows, probabilities = three_folds[0]
     votes = persons.votes.copy()
     votes[rows] = np.roll(votes[rows], 1, axis=1)  # other labels for the rows held out
 
@@ -60,21 +76,30 @@ def test_a_network_is_not_trained_on_the_people_of_its_fold(
     training, judged = training[persons.found[training]], rows[persons.found[rows]]
 
     def predictions(targets: Targets) -> NDArray[np.float32]:
-        features = features_of(persons, targets, training, recipe)
+        features = features_of(persons, targets, training, quick)
         inputs = inputs_of(features, persons, training)
-        fitted = fit(persons, targets, recipe, features, {"train": inputs, "validation": inputs})
+        fitted = fit(persons, targets, quick, features, {"train": inputs, "validation": inputs})
         return fitted.probabilities(inputs_of(features, persons, judged))
 
     assert len(probabilities) == len(judged)
     np.testing.assert_array_equal(predictions(targets_of(persons)), predictions(targets))
 
 
-def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(persons: Table, recipe: Recipe):
-    probabilities = out_of_fold(persons, targets_of(persons), recipe)
+def test_out_of_fold_probabilities_are_given_for_faces_found_outside_the_test(
+    persons: Table,
+    quick: Recipe,
+    three_folds: list[tuple[NDArray[np.intp], NDArray[np.float32]]],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(folds_module, "cross_validated", lambda *_: three_folds)
+
+    probabilities = out_of_fold(persons, targets_of(persons), quick)
 
     given = np.isfinite(probabilities[:, 0])
     np.testing.assert_array_equal(given, persons.found & (persons.split != "test"))
     np.testing.assert_allclose(probabilities[given].sum(axis=1), 1, atol=1e-5)
+    for rows, of_fold in three_folds:
+        np.testing.assert_array_equal(probabilities[rows[persons.found[rows]]], of_fold)
 
 
 @pytest.mark.parametrize("count", [2, 21])
@@ -85,7 +110,7 @@ def test_too_few_and_too_many_folds_are_refused(persons: Table, recipe: Recipe, 
 
 def test_the_command_prints_mean_and_deviation(persons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     parquet.write(persons, tmp_path / "tiny.parquet")
-    (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 8\nbatch = 32")
+    (tmp_path / "quick.toml").write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 2\nbatch = 32")
 
     arguments = ["--table", f"{tmp_path}/tiny.parquet", "--recipe", f"{tmp_path}/quick.toml", "--folds", "3"]
     assert main(["cross-validate", *arguments, "--out", f"{tmp_path}/cv.json"]) == 0
