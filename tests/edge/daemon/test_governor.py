@@ -1,4 +1,4 @@
-"""The governor: within its limits always, down while it is hot, up when it is cool, steady in between."""
+"""The governor stays within its limits, lowers the rate while hot, raises it while cool, and is steady in between."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ least = st.floats(min_value=0.2, max_value=120)
 pauses = st.floats(min_value=0, max_value=120)
 temperatures = st.none() | st.floats(min_value=-40, max_value=120)
 flags = st.none() | st.booleans()
-weather = st.lists(st.tuples(pauses, temperatures, flags), max_size=60)
+conditions = st.lists(st.tuples(pauses, temperatures, flags), max_size=60)
 hot = st.tuples(pauses, st.floats(min_value=HOT_C, max_value=120), flags) | st.tuples(
     pauses, temperatures, st.just(value=True)
 )
@@ -32,8 +32,8 @@ def governor(fps: float = 15.0, least_fps: float = 3.0) -> Governor:
     return Governor(fps, LoadSettings(hot_c=HOT_C, least_fps=least_fps))
 
 
-def live(one: Governor, steps: list, start: float = 0.0) -> tuple[list[float], float]:
-    """What it allows after each of the steps, and the time after the last."""
+def run(one: Governor, steps: list, start: float = 0.0) -> tuple[list[float], float]:
+    """The rate after each step, and the time after the last."""
     allowed, now = [], start
     for pause, temperature_c, throttled in steps:
         now += pause
@@ -41,57 +41,57 @@ def live(one: Governor, steps: list, start: float = 0.0) -> tuple[list[float], f
     return allowed, now
 
 
-@given(rates, least, weather)
+@given(rates, least, conditions)
 def test_it_never_leaves_its_limits(fps: float, least_fps: float, steps: list):
-    allowed, _ = live(governor(fps, least_fps), steps)
+    allowed, _ = run(governor(fps, least_fps), steps)
     assert all(min(least_fps, fps) <= each <= fps for each in allowed)
 
 
-@given(weather, st.lists(hot))
+@given(conditions, st.lists(hot))
 def test_it_never_rises_while_hot(before: list, steps: list):
     one = governor()
-    _, now = live(one, before)
-    allowed = [one.fps, *live(one, steps, now)[0]]
+    _, now = run(one, before)
+    allowed = [one.fps, *run(one, steps, now)[0]]
     assert all(later <= earlier for earlier, later in pairwise(allowed))
 
 
-@given(weather, st.lists(cool))
+@given(conditions, st.lists(cool))
 def test_it_never_falls_while_cool(before: list, steps: list):
     one = governor()
-    _, now = live(one, before)
-    allowed = [one.fps, *live(one, steps, now)[0]]
+    _, now = run(one, before)
+    allowed = [one.fps, *run(one, steps, now)[0]]
     assert all(later >= earlier for earlier, later in pairwise(allowed))
 
 
-@given(rates, least, weather)
-def test_it_is_back_at_the_full_rate_once_it_has_been_cool_for_long(fps: float, least_fps: float, before: list):
+@given(rates, least, conditions)
+def test_it_reaches_the_full_rate_after_a_long_cool_time(fps: float, least_fps: float, before: list):
     one = governor(fps, least_fps)
-    _, now = live(one, before)
-    live(one, [(RAISE_EVERY_S, HOT_C - COOLER_C - 1, False)] * 40, now)
-    assert one.fps == fps, "exactly: a rate that is nearly full would be told as lowered"
+    _, now = run(one, before)
+    run(one, [(RAISE_EVERY_S, HOT_C - COOLER_C - 1, False)] * 40, now)
+    assert one.fps == fps, "exactly, because a slightly lower rate would be reported as lowered"
     assert one.full
 
 
-@given(rates, least, weather)
-def test_it_is_at_the_least_once_it_has_been_hot_for_long(fps: float, least_fps: float, before: list):
+@given(rates, least, conditions)
+def test_it_reaches_the_minimum_after_a_long_hot_time(fps: float, least_fps: float, before: list):
     one = governor(fps, least_fps)
-    _, now = live(one, before)
-    allowed, _ = live(one, [(LOWER_EVERY_S, HOT_C, False)] * 40, now + RAISE_EVERY_S)
+    _, now = run(one, before)
+    allowed, _ = run(one, [(LOWER_EVERY_S, HOT_C, False)] * 40, now + RAISE_EVERY_S)
     assert allowed[-1] == min(least_fps, fps)
 
 
-@given(weather, between, st.lists(pauses))
-def test_a_constant_temperature_in_the_dead_band_moves_nothing(before: list, temperature_c: float, times: list):
+@given(conditions, between, st.lists(pauses))
+def test_a_constant_temperature_in_the_dead_band_changes_nothing(before: list, temperature_c: float, times: list):
     one = governor()
-    _, now = live(one, before)
-    stays = one.fps
-    allowed, _ = live(one, [(pause, temperature_c, False) for pause in times], now)
-    assert set(allowed) <= {stays}
+    _, now = run(one, before)
+    rate = one.fps
+    allowed, _ = run(one, [(pause, temperature_c, False) for pause in times], now)
+    assert set(allowed) <= {rate}
 
 
 @given(st.floats(min_value=-40, max_value=120), st.lists(pauses, max_size=60))
-def test_at_any_constant_temperature_it_goes_one_way_only(temperature_c: float, times: list):
-    allowed, _ = live(governor(), [(pause, temperature_c, False) for pause in times])
+def test_a_constant_temperature_changes_the_rate_in_one_direction_only(temperature_c: float, times: list):
+    allowed, _ = run(governor(), [(pause, temperature_c, False) for pause in times])
     assert allowed in (sorted(allowed), sorted(allowed, reverse=True))
 
 
@@ -109,17 +109,17 @@ def test_it_raises_by_one_step_in_thirty_seconds():
     assert allowed == pytest.approx([15 * STEP**2, 15 * STEP**2, 15 * STEP, 15 * STEP, 15])
 
 
-def test_what_the_firmware_says_counts_without_a_temperature():
+def test_throttling_counts_without_a_temperature():
     one = governor()
     assert one.step(0.0, None, throttled=True) < 15
     assert one.step(60.0, None, throttled=False) == 15
 
 
-def test_a_machine_that_tells_nothing_is_never_slowed_down():
-    assert live(governor(), [(10.0, None, None)] * 10)[0] == [15.0] * 10
+def test_without_sensors_the_rate_is_never_lowered():
+    assert run(governor(), [(10.0, None, None)] * 10)[0] == [15.0] * 10
 
 
-def test_recovery_from_the_least_takes_no_more_steps_than_the_way_down():
+def test_recovery_takes_no_more_steps_than_the_way_down():
     one = governor(15.0, 12.5)
     for i in range(20):
         one.step(i * LOWER_EVERY_S, 80.0, throttled=False)

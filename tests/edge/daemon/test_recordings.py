@@ -1,4 +1,4 @@
-"""The recordings that come with the project, and recording as a user does it."""
+"""The released recordings, and `emotion-edge record`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def path(expression: str) -> Path:
     return RECORDINGS / f"{expression}.landmarks"
 
 
-def story(expression: str) -> list[tuple[str, str | None]]:
-    """The events of a recording: neutral, the expression, neutral again, gone."""
+def expected_events(expression: str) -> list[tuple[str, str | None]]:
+    """The events of a released recording: neutral, the expression, neutral, end."""
     between = [] if expression == "neutral" else [("update", expression), ("update", "neutral")]
     return [("new", "neutral"), *between, ("end", None)]
 
@@ -67,8 +67,8 @@ def start():
         process.communicate()
 
 
-def refused(done: subprocess.CompletedProcess, status: int) -> str:
-    """The one line that a refused command prints."""
+def error_of(done: subprocess.CompletedProcess, status: int) -> str:
+    """The single line of an error."""
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("emotion-edge: ")]
@@ -87,19 +87,19 @@ def demo_pictures(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def empty_room(tmp_path_factory) -> Path:
-    """A folder with a picture of nobody."""
-    folder = tmp_path_factory.mktemp("nobody")
+    """A folder with a picture without a face."""
+    folder = tmp_path_factory.mktemp("empty-room")
     cv2.imwrite(str(folder / "wall.png"), np.full((240, 320, 3), 128, np.uint8))
     return folder
 
 
-def test_there_is_one_of_each_expression_the_model_knows(landmark_bundle):
+def test_there_is_a_recording_of_each_expression(landmark_bundle):
     labels = bundles.load(landmark_bundle).labels
     assert sorted(labels) == sorted(EXPRESSIONS) == sorted(file.stem for file in RECORDINGS.glob("*.landmarks"))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_what_a_recording_shows_is_read(landmark_bundle, expression):
+def test_each_recording_gives_the_expected_events(landmark_bundle, expression):
     bundle = bundles.load(landmark_bundle)
     machine = ExpressionMachine(bundle.labels, Settings().expression)
     changes = []
@@ -108,26 +108,26 @@ def test_what_a_recording_shows_is_read(landmark_bundle, expression):
         with contextlib.suppress(EndOfStreamError):
             while frame := camera.read(0.0):
                 changes += machine.step(bundle.classifier.read(frame.faces, frame.rgb), frame.captured_at)
-    assert [(change.kind, change.expression) for change in changes] == story(expression)
-    assert machine.shown() == (), "the face is gone before the recording ends"
+    assert [(change.kind, change.expression) for change in changes] == expected_events(expression)
+    assert machine.shown() == (), "the face ends before the recording"
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_a_recorded_face_is_in_the_frame_and_moves_as_a_face_does(expression):
+def test_a_recorded_face_is_in_the_frame_and_moves_naturally(expression):
     reader = RecordingReader(path(expression))
     faces = [frame.faces[0].landmarks for frame in reader if frame.faces]
     assert all((points[:, :2] > 0).all() for points in faces)
     assert all((points[:, :2] < (reader.header.width, reader.header.height)).all() for points in faces)
     steps = np.abs(np.diff(faces, axis=0)[:, :, :2]).max(axis=(1, 2))
-    assert (steps > 0).all(), "it is never quite still"
-    assert (steps < 20).all(), "nor does it jump"
+    assert (steps > 0).all(), "it is never completely still"
+    assert (steps < 20).all(), "it does not jump"
 
 
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize(
     "expressions", [("neutral", "contempt"), pytest.param(EXPRESSIONS, marks=pytest.mark.nightly, id="all")]
 )
-def test_devices_that_play_them_publish_what_they_show(start, broker, tmp_path, expressions):
+def test_devices_that_play_them_publish_the_expected_events(start, broker, tmp_path, expressions):
     daemons = {}
     with Listener(broker.port, "emotion/#") as listener:
         for name in expressions:
@@ -136,23 +136,23 @@ def test_devices_that_play_them_publish_what_they_show(start, broker, tmp_path, 
             daemons[name] = start(
                 "run", "--config", config, "--camera", f"recording:{path(name)}", "--mqtt", broker.url
             )
-        complaints = {name: daemon.communicate(timeout=300)[1] for name, daemon in daemons.items()}
+        errors = {name: daemon.communicate(timeout=300)[1] for name, daemon in daemons.items()}
         for name in expressions:
             until(lambda name=name: listener.payloads(f"{name}/availability")[-1:] == ["offline"], f"{name} is offline")
-    assert {name: daemon.returncode for name, daemon in daemons.items()} == dict.fromkeys(expressions, 0), complaints
+    assert {name: daemon.returncode for name, daemon in daemons.items()} == dict.fromkeys(expressions, 0), errors
     for name in expressions:
         events = listener.payloads(f"{name}/event")
-        told = [(event["type"], None if event["type"] == "end" else event["expression"]) for event in events]
-        assert told == story(name)
+        published = [(event["type"], None if event["type"] == "end" else event["expression"]) for event in events]
+        assert published == expected_events(name)
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
 
 @pytest.mark.usefixtures("models")
-def test_a_recording_that_was_cut_short_tells_what_was_whole_and_then_one_line(tmp_path):
+def test_a_truncated_recording_plays_its_complete_frames_and_then_fails(tmp_path):
     cut = tmp_path / "cut.landmarks"
     cut.write_bytes(path("happiness").read_bytes()[:60_000])
     done = emotion_edge("run", "--camera", f"recording:{cut}", "--mqtt", NO_BROKER)
-    assert "frames could be read" in refused(done, os.EX_DATAERR)
+    assert "frames could be read" in error_of(done, os.EX_DATAERR)
     assert [
         line.partition("face 1: ")[2].split(" (")[0] for line in done.stderr.splitlines() if "face 1: " in line
     ] == [
@@ -162,18 +162,18 @@ def test_a_recording_that_was_cut_short_tells_what_was_whole_and_then_one_line(t
     ]
 
 
-def test_a_file_that_cannot_be_read_is_one_line():
-    # The kernel lets anybody open it, and gives an error for what is at its beginning.
+def test_an_unreadable_file_is_reported():
+    # This file can be opened, but reading its beginning fails.
     with pytest.raises(NoInputError, match=f"cannot be read: {os.strerror(errno.EIO)}"):
         RecordingReader(Path("/proc/self/mem"))
 
 
-def test_a_name_that_cannot_be_one_is_one_line():
+def test_an_invalid_name_is_reported():
     with pytest.raises(NoInputError, match="is not the name of a file"):
         RecordingReader(Path("a\0b"))
 
 
-def test_a_header_beyond_all_numbers_is_no_recording(tmp_path):
+def test_a_header_with_infinite_numbers_is_rejected(tmp_path):
     header, _, records = path("neutral").read_bytes().partition(b"\n")
     (tmp_path / "forged").write_bytes(header.replace(b'"width": 640', b'"width": 1e999') + b"\n" + records)
     with pytest.raises(DataError, match="is not a recording"):
@@ -181,29 +181,29 @@ def test_a_header_beyond_all_numbers_is_no_recording(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", ["0", "-3", "nan"])
-def test_a_time_that_is_none_is_refused_before_anything_is_opened(tmp_path, seconds):
+def test_an_invalid_time_is_rejected_before_anything_is_opened(tmp_path, seconds):
     file = tmp_path / "a.landmarks"
     done = emotion_edge("record", "--camera", "demo", f"--seconds={seconds}", file)
-    assert "--seconds" in refused(done, os.EX_USAGE)
+    assert "--seconds" in error_of(done, os.EX_USAGE)
     assert not file.exists()
 
 
-def test_an_existing_file_is_refused_before_the_camera_is_opened(tmp_path):
+def test_an_existing_file_is_rejected_before_the_camera_is_opened(tmp_path):
     (tmp_path / "old").write_text("precious")
     done = emotion_edge("record", "--camera", "v4l2:/dev/video999", tmp_path / "old")
-    assert "is there already" in refused(done, os.EX_CANTCREAT)
+    assert "is there already" in error_of(done, os.EX_CANTCREAT)
     assert (tmp_path / "old").read_text() == "precious"
 
 
 @pytest.mark.usefixtures("models")
-def test_recording_nobody_says_how_to_aim(empty_room, tmp_path):
+def test_recording_without_a_face_says_how_to_aim(empty_room, tmp_path):
     done = emotion_edge("record", "--camera", f"images:{empty_room}", tmp_path / "a.landmarks")
     assert done.returncode == 0, done.stderr
     assert "1 frames, 0 faces; `emotion-edge run --preview --preview-picture` shows" in done.stdout
 
 
 @pytest.mark.usefixtures("models")
-def test_a_recording_of_a_recording_is_of_its_size(demo_pictures, tmp_path):
+def test_a_recording_of_a_recording_has_its_frame_size(demo_pictures, tmp_path):
     first, second = tmp_path / "first.landmarks", tmp_path / "second.landmarks"
     emotion_edge("record", "--camera", f"images:{demo_pictures}", first)
     assert emotion_edge("record", "--camera", f"recording:{first}", second).returncode == 0
@@ -215,40 +215,40 @@ def test_a_recording_of_a_recording_is_of_its_size(demo_pictures, tmp_path):
 
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_recording_that_is_whole(start, tmp_path, number):
+def test_a_signal_ends_a_recording_without_damage(start, tmp_path, number):
     file = tmp_path / "a.landmarks"
     recorder = start("record", "--camera", "demo", file)
     until(lambda: file.exists() and file.stat().st_size > 10_000, "a few frames are recorded", 60)
     recorder.send_signal(number)
-    said, complaints = recorder.communicate(timeout=30)
-    assert (recorder.returncode, complaints) == (0, "")
+    output, errors = recorder.communicate(timeout=30)
+    assert (recorder.returncode, errors) == (0, "")
     frames = len(list(RecordingReader(file)))
-    assert f"{file}: {frames} frames" in said
+    assert f"{file}: {frames} frames" in output
 
 
 @pytest.mark.usefixtures("models")
-def test_a_full_disk_is_one_line_and_what_was_recorded_can_be_played(tmp_path):
+def test_a_full_disk_is_reported_and_the_recording_can_be_played(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "none", disk]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no small disk can be mounted here: run as root")
+        pytest.skip("only root may mount a small disk")
     try:
         file = disk / "a.landmarks"
         done = emotion_edge("record", "--camera", "demo", file)
         frames = len(list(RecordingReader(file)))
         (disk / "rest").write_bytes(bytes(disk_left(disk)))
         full = emotion_edge("record", "--camera", "demo", disk / "b.landmarks")
-        assert not (disk / "b.landmarks").exists(), "without a header it would only be in the way"
+        assert not (disk / "b.landmarks").exists(), "no file without a header is left"
     finally:
         subprocess.run(["umount", disk], check=True)
     assert frames > 3
-    line = refused(done, os.EX_CANTCREAT)
+    line = error_of(done, os.EX_CANTCREAT)
     assert f"{os.strerror(errno.ENOSPC)}; the {frames} frames before can be played" in line
-    assert os.strerror(errno.ENOSPC) in refused(full, os.EX_CANTCREAT)
+    assert os.strerror(errno.ENOSPC) in error_of(full, os.EX_CANTCREAT)
 
 
 def disk_left(folder: Path) -> int:
-    """Bytes."""
+    """Free space, bytes."""
     left = os.statvfs(folder)
     return left.f_bavail * left.f_bsize

@@ -1,4 +1,4 @@
-"""The sensors: read every few seconds, told to the governor, unknown where there are none."""
+"""The sensors are read every few seconds and limit the frame rate; they may be missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS = Settings(camera=CameraSettings(fps=15.0), load=LoadSettings(hot_c=75.
 
 @pytest.fixture
 def here(monkeypatch):
-    """Let the sensors be those of another root."""
+    """Read the sensors of another root."""
 
     def move(root) -> None:
         for name in ("cpu_temperature_c", "throttling"):
@@ -51,7 +51,7 @@ def test_throttling_by_the_firmware_is_named(pi5, here, caplog):
     assert "the processor is throttled by the firmware" in caplog.text
 
 
-def test_they_are_read_at_once_and_then_now_and_again(pi5, here):
+def test_they_are_read_at_once_and_then_periodically(pi5, here):
     here(pi5.root)
     pi5.temperature(50)
     sensors = Sensors(SETTINGS)
@@ -63,7 +63,7 @@ def test_they_are_read_at_once_and_then_now_and_again(pi5, here):
     assert sensors.temperature_c == 60
 
 
-def test_where_there_are_none_the_rate_is_full(tmp_path, here):
+def test_without_sensors_the_rate_is_full(tmp_path, here):
     here(tmp_path)
     sensors = Sensors(SETTINGS)
     sensors.step(100.0)

@@ -1,4 +1,4 @@
-"""A shadow reads what the bundle in use reads, says so beside it, and changes nothing, whatever becomes of it."""
+"""A shadow reads the same faces as the bundle in use, publishes its readings, and never affects anything else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ reporter.FIRST_HEALTH_S = 0.5
 from edge.cli import main
 sys.exit(main(["run", *sys.argv[2:]]))
 """
-"""The program, on a device whose bundles are in a folder of the test; it says soon how it is."""
+"""The daemon on a device whose bundles are in a folder of the test, with an early first health."""
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def start(tmp_path, broker, models):
         daemon.communicate()
 
 
-def finish(daemon: subprocess.Popen) -> tuple[int, str]:
+def stop(daemon: subprocess.Popen) -> tuple[int, str]:
     daemon.send_signal(signal.SIGTERM)
-    _, complaints = daemon.communicate(timeout=60)
-    return daemon.returncode, complaints
+    _, log = daemon.communicate(timeout=60)
+    return daemon.returncode, log
 
 
 def faces_of(listener: Listener) -> list[dict]:
@@ -96,85 +96,89 @@ def infos(listener: Listener) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_shadow_says_at_the_same_moments_what_it_would_show(start, broker):
+def test_a_shadow_publishes_with_each_state_what_it_would_show(start, broker):
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start(f"[model]\nshadow = '{LANDMARK_BUNDLE}'\n[mqtt]\nstate_interval_s = 0.1\n")
-        until(lambda: len(faces_of(listener)) >= 5, "faces, as the shadow sees them", 30)
-        status, complaints = finish(daemon)
-        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is said")
+        until(lambda: len(faces_of(listener)) >= 5, "readings of the shadow", 30)
+        status, log = stop(daemon)
+        until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is published")
         left = retained(broker.port)
-    assert status == 0, complaints
+    assert status == 0, log
     states = {state["time"]: state for state in listener.payloads("state")}
     pairs = [(shadow, states.get(shadow["time"])) for shadow in listener.payloads("shadow/state")]
-    # Where the broker is slow only the newest state waits, so one of the two may be missing.
-    assert sum(beside is not None for _, beside in pairs) >= 3
-    for shadow, beside in pairs:
+    # With a slow broker, only the newest state is queued, so one of the two may be missing.
+    assert sum(in_use is not None for _, in_use in pairs) >= 3
+    for shadow, in_use in pairs:
         SCHEMA.validate(shadow)
-        if beside is None:
+        if in_use is None:
             continue
-        shown = {face["track"]: face["expression"] for face in beside["faces"]}
+        shown = {face["track"]: face["expression"] for face in in_use["faces"]}
         assert (shadow["model"], shadow["in_use"]["model"]) == (id_of(LANDMARK_BUNDLE), id_of(FUSED_BUNDLE))
-        assert shadow["in_use"]["expression"] == beside["expression"]
+        assert shadow["in_use"]["expression"] == in_use["expression"]
         assert all(face["in_use"] == shown[face["track"]] for face in shadow["faces"])
     assert infos(listener) == [(id_of(FUSED_BUNDLE), id_of(LANDMARK_BUNDLE))]
     assert {event["model"] for event in listener.payloads("event")} == {id_of(FUSED_BUNDLE)}
-    assert f"model {id_of(FUSED_BUNDLE)}, shadow {id_of(LANDMARK_BUNDLE)}" in complaints
-    assert "shadow/state" not in left, "what a shadow says is of this moment alone"
+    assert f"model {id_of(FUSED_BUNDLE)}, shadow {id_of(LANDMARK_BUNDLE)}" in log
+    assert "shadow/state" not in left, "the state of a shadow is not retained"
 
 
-def test_a_shadow_of_the_store_comes_into_use(store, start, broker):
+def test_a_shadow_becomes_the_bundle_in_use(store, start, broker):
     store.install(LANDMARK_BUNDLE, shadow=True)
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start("[mqtt]\nhealth_interval_s = 3600.0\nstate_interval_s = 0.1\n")
-        until(lambda: faces_of(listener), "a face, as the shadow sees it", 30)
+        until(lambda: faces_of(listener), "a reading of the shadow", 30)
         store.install(LANDMARK_BUNDLE)
         daemon.send_signal(signal.SIGHUP)
-        until(lambda: len(infos(listener)) == 2, "info tells it")
-        compared = len(listener.payloads("shadow/state"))
-        seen = len(listener.payloads("state"))
-        until(lambda: len(listener.payloads("state")) > seen + 2, "the state goes on")
-        until(lambda: [h for h in listener.payloads("health") if h["model"] == id_of(LANDMARK_BUNDLE)], "health", 60)
+        until(lambda: len(infos(listener)) == 2, "info is updated")
+        shadow_states = len(listener.payloads("shadow/state"))
+        states = len(listener.payloads("state"))
+        until(lambda: len(listener.payloads("state")) > states + 2, "states continue")
+        until(
+            lambda: [h for h in listener.payloads("health") if h["model"] == id_of(LANDMARK_BUNDLE)],
+            "health names it",
+            60,
+        )
     assert infos(listener) == [(id_of(FUSED_BUNDLE), id_of(LANDMARK_BUNDLE)), (id_of(LANDMARK_BUNDLE), None)]
-    assert len(listener.payloads("shadow/state")) == compared
+    assert len(listener.payloads("shadow/state")) == shadow_states
     assert listener.payloads("info")[-1]["shadow_problem"] is None
 
 
-def test_a_shadow_comes_and_goes_with_a_reload_and_no_face_ends(store, start, broker):
+def test_a_reload_starts_and_ends_a_shadow_without_ending_faces(store, start, broker):
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start()
         until(lambda: listener.payloads("event"), "the first event", 30)
         for change in (lambda: store.install(LANDMARK_BUNDLE, shadow=True), store.shadow_off):
             change()
-            told = len(infos(listener))
+            before = len(infos(listener))
             daemon.send_signal(signal.SIGHUP)
-            until(lambda told=told: len(infos(listener)) > told, "info is published again")
+            until(lambda before=before: len(infos(listener)) > before, "info is published again")
     assert [shadow for _, shadow in infos(listener)] == [None, id_of(LANDMARK_BUNDLE), None]
     tracks = [event["track"] for event in listener.payloads("event")]
     assert "end" not in [event["type"] for event in listener.payloads("event") if event["track"] == tracks[0]]
 
 
-def test_a_shadow_that_cannot_be_loaded_is_told_and_stops_nothing(store, start, broker, tmp_path):
+def test_a_shadow_that_cannot_be_loaded_is_reported_and_harmless(store, start, broker, tmp_path):
     store.install(LANDMARK_BUNDLE, shadow=True)
     network = tmp_path / "models" / "shadow" / bundles.NETWORK
     network.write_bytes(network.read_bytes()[:-1])
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = start()
         until(lambda: listener.payloads("event"), "the first event", 30)
-        status, complaints = finish(daemon)
-    assert status == 0, complaints
+        status, log = stop(daemon)
+    assert status == 0, log
     info = listener.payloads("info")[0]
     assert (info["shadow"], info["problem"]) == (None, None)
     assert "classifier.tflite is not the file that the manifest describes" in info["shadow_problem"]
-    (line,) = [line for line in complaints.splitlines() if "shadow" in line]
+    (line,) = [line for line in log.splitlines() if "shadow" in line]
     assert line.startswith("WARNING no shadow runs: model bundle")
     assert listener.payloads("shadow/state") == []
 
 
-def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(store, start, broker, tmp_path):
+def test_a_shadow_that_ran_during_a_crash_is_off_until_a_reload(store, start, broker, tmp_path):
     store.install(LANDMARK_BUNDLE, shadow=True)
 
     def run(end: signal.Signals, *, reload: bool = False) -> tuple[str | None, str | None]:
-        """Start the daemon and end it; what `info` said of the shadow in the end."""
+        """Start the daemon and end it; return shadow and problem of its last `info`."""
         with Listener(broker.port, "emotion/test/#") as listener:
             daemon = start()
             until(lambda: listener.payloads("event"), "the first event", 30)
@@ -186,15 +190,15 @@ def test_a_shadow_with_which_the_program_crashed_is_left_out_until_a_reload(stor
         info = listener.payloads("info")[-1]
         return info["shadow"], info["shadow_problem"]
 
-    left_out = (
+    turned_off = (
         None,
         f"the program ended unexpectedly while {tmp_path / 'models' / id_of(LANDMARK_BUNDLE)} was the shadow",
     )
     assert run(signal.SIGKILL) == (id_of(LANDMARK_BUNDLE), None)
     shadow, problem = run(signal.SIGKILL)
-    assert (shadow, (problem or "").partition(";")[0]) == left_out
+    assert (shadow, (problem or "").partition(";")[0]) == turned_off
     assert run(signal.SIGTERM, reload=True) == (id_of(LANDMARK_BUNDLE), None), "a reload tries it again"
-    assert run(signal.SIGTERM) == (id_of(LANDMARK_BUNDLE), None), "that run has ended well"
+    assert run(signal.SIGTERM) == (id_of(LANDMARK_BUNDLE), None), "that run ended cleanly"
 
 
 @pytest.fixture
@@ -211,21 +215,21 @@ def shadow_of(current: Path, *, recording: bool = False, **model: object) -> str
     return installation.load_shadow(folder, recording=recording).id if folder else None
 
 
-def test_where_a_bundle_is_chosen_by_hand_so_is_its_shadow(current):
+def test_with_a_configured_bundle_the_shadow_must_be_configured_too(current):
     assert shadow_of(current) == id_of(LANDMARK_BUNDLE)
     assert shadow_of(current, bundle=current) is None
     assert shadow_of(current, bundle=FUSED_BUNDLE, shadow=LANDMARK_BUNDLE) == id_of(LANDMARK_BUNDLE)
-    assert shadow_of(current, shadow=FUSED_BUNDLE) == id_of(FUSED_BUNDLE), "another folder, though the same model"
+    assert shadow_of(current, shadow=FUSED_BUNDLE) == id_of(FUSED_BUNDLE), "another folder with the same model"
     assert shadow_of(current, shadow=current) is None, "a bundle is no shadow of itself"
 
 
-def test_a_recording_has_no_picture_for_a_shadow_that_reads_one(current):
+def test_a_recording_has_no_crops_for_a_shadow(current):
     assert shadow_of(current, recording=True) == id_of(LANDMARK_BUNDLE)
     with pytest.raises(ConfigError, match=r"set model\.shadow to one that reads landmarks alone"):
         shadow_of(current, recording=True, shadow=FUSED_BUNDLE)
 
 
-def test_a_shadow_that_fails_at_work_ends_with_one_line(crop_bundle, portraits, caplog):
+def test_a_shadow_that_fails_while_reading_ends_with_one_line(crop_bundle, portraits, caplog):
     settings = Settings(model=ModelSettings(shadow=str(crop_bundle("crop"))))
     shadow = Shadow(settings, Installation.of(settings), bundles.load(FUSED_BUNDLE))
     picture, face = portraits[0]
@@ -233,7 +237,7 @@ def test_a_shadow_that_fails_at_work_ends_with_one_line(crop_bundle, portraits, 
     assert [shown.track_id for shown in shadow.shown()] == [face.track_id]
     with caplog.at_level(logging.WARNING):
         nothing = np.zeros((0, 0, 3), np.uint8)
-        assert not shadow.step([face], Frame(nothing, 2.0), 2.0), "no crop can be cut out of it"
+        assert not shadow.step([face], Frame(nothing, 2.0), 2.0), "an empty picture has no crop"
         assert shadow.step([face], Frame(picture, 3.0), 3.0)
     assert (shadow.id, shadow.shown()) == (None, ())
     assert len(caplog.records) == 1

@@ -1,4 +1,4 @@
-"""What a device remembers over restarts: for itself alone, and nothing where systemd gives it no folder."""
+"""State that lasts over restarts: readable by the device only, and only with a folder from systemd."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def state(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_baseline_is_saved_for_the_device_alone_and_can_be_forgotten(state, caplog):
+def test_a_baseline_is_private_and_can_be_deleted(state, caplog):
     assert state_directory.load_baseline() is None
     old = os.umask(0)
     try:
@@ -45,7 +45,7 @@ def test_a_baseline_is_saved_for_the_device_alone_and_can_be_forgotten(state, ca
     assert found is not None
     assert found.measured == MEASURED
     assert state_directory.save_baseline(None)
-    assert state_directory.save_baseline(None), "there may be nothing to forget"
+    assert state_directory.save_baseline(None), "it may be missing already"
     assert not list(state.iterdir())
     assert not caplog.records
 
@@ -56,7 +56,7 @@ def test_without_a_folder_nothing_is_saved(monkeypatch):
     assert state_directory.load_baseline() is None
 
 
-def test_a_damaged_file_is_told_once_and_left(state, caplog):
+def test_a_damaged_file_is_reported_once_and_not_touched(state, caplog):
     (state / state_directory.BASELINE).write_bytes(WHOLE[:-9])
     with caplog.at_level(logging.WARNING):
         assert state_directory.load_baseline() is None
@@ -65,9 +65,9 @@ def test_a_damaged_file_is_told_once_and_left(state, caplog):
     assert (state / state_directory.BASELINE).read_bytes() == WHOLE[:-9]
 
 
-def test_what_cannot_be_written_leaves_what_was_there(state, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(state, monkeypatch):
     state_directory.save_baseline(Baseline(FACES[0], MEASURED))
-    monkeypatch.setenv("STATE_DIRECTORY", str(state / state_directory.BASELINE))  # no folder at all
+    monkeypatch.setenv("STATE_DIRECTORY", str(state / state_directory.BASELINE))  # not a folder
     with pytest.raises(OutputError, match=r"can't write to .* \(Not a directory\)"):
         state_directory.save_baseline(Baseline(FACES[1]))
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
@@ -75,7 +75,7 @@ def test_what_cannot_be_written_leaves_what_was_there(state, monkeypatch):
 
 
 @pytest.mark.usefixtures("state")
-def test_a_pause_is_remembered_until_it_ends():
+def test_a_pause_is_saved_until_it_ends():
     assert not state_directory.load_paused()
     state_directory.save_paused(paused=True)
     assert state_directory.load_paused()
@@ -91,6 +91,6 @@ def test_a_pause_that_cannot_be_saved_is_a_warning(state, monkeypatch, caplog):
     assert "the pause won't outlast a restart" in caplog.text
 
 
-def test_of_several_folders_the_first_counts(state, monkeypatch):
+def test_the_first_of_several_folders_is_used(state, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", f"{state}:/elsewhere")
     assert state_directory.path() == state
