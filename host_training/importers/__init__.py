@@ -1,4 +1,4 @@
-"""Readers of data sets: each knows the layouts in which one is distributed, and gives rows to be measured."""
+"""Importers of data sets: each knows the layouts in which one is distributed, and returns rows to be measured."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from host_training.data.source import ImageFile, Measured, Options, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import affectnet, ckplus, emotic, fer2013, folder, jaffe, keypoint_csv, rafdb
 from host_training.importers.label_names import LEAVE_OUT
+from host_training.words import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class Importer(Protocol):
-    """A module that reads one data set."""
+    """Module that reads one data set."""
 
     SUMMARY: str
-    """What it is and which path to give, in one line."""
+    """What the data set is and which path to give, in one line."""
     OPTIONS: frozenset[str]
-    """Fields of `Options` that it reads; `split` and `subject_pattern` are seen to here, for all."""
+    """Fields of `Options` that it reads; `load` applies `split` and `subject_pattern` for all."""
 
     def load(self, path: Path, options: Options, /) -> Source | Measured:
-        """Read it; an OSError becomes one line here."""
+        """Read the data set; `importers.load` turns an OSError into a one-line error."""
 
 
 IMPORTERS: dict[str, Importer] = {
@@ -43,9 +44,10 @@ IMPORTERS: dict[str, Importer] = {
     "folder": folder,
     "keypoint-csv": keypoint_csv,
 }
-"""Name of a data set -> what reads it."""
+"""Name of a data set -> its importer."""
 
-FOR_ALL = frozenset({"split", "subject_pattern"})
+COMMON_OPTIONS = frozenset({"split", "subject_pattern"})
+"""Options that `load` applies for every importer."""
 
 
 @overload
@@ -61,20 +63,20 @@ def load(name: str, path: Path, options: Options) -> Source | Measured:
 
     Args:
         name: one of `IMPORTERS`.
-        path: where it lies; see the importer's `SUMMARY`.
-        options: what the user adds.
+        path: the path that the importer's `SUMMARY` names.
+        options: the user's.
 
     Returns:
-        Pictures to be measured, or rows that were measured before.
+        Pictures to be measured, or rows that come with their landmarks.
 
     Raises:
-        NoInputError: a file or folder is not there or cannot be read.
-        SourceError: it is not in a layout that is known, is damaged, or nothing of it is left.
-        UsageError: there is no such importer, or it has no use for an option.
+        NoInputError: a file or folder cannot be read.
+        SourceError: the data set is in no known layout, it is damaged, or no picture of it is left.
+        UsageError: there is no such importer, or it does not read one of the options.
         ConfigError: see `depth.learned`.
     """
     if name not in IMPORTERS:
-        raise UsageError(f"{name!r} is no data set that can be imported; there are {', '.join(IMPORTERS)}")
+        raise UsageError(unknown("data set", name, IMPORTERS))
     importer = IMPORTERS[name]
     _check_options(name, importer, options)
     path = path.absolute()  # the pictures may be read by a worker that runs in another directory
@@ -89,7 +91,7 @@ def load(name: str, path: Path, options: Options) -> Source | Measured:
             return dataclasses.replace(loaded, table=dataclasses.replace(loaded.table, split=split))
         return loaded
     dropped = Counter(loaded.dropped)
-    rows = {row.source: row for row in reversed(loaded.rows)}  # the first of several stays
+    rows = {row.source: row for row in reversed(loaded.rows)}  # the first of several wins
     if len(rows) < len(loaded.rows):
         dropped["the data set lists the picture twice"] = len(loaded.rows) - len(rows)
     if not rows:
@@ -100,26 +102,26 @@ def load(name: str, path: Path, options: Options) -> Source | Measured:
 
 
 def _check_options(name: str, importer: Importer, options: Options) -> None:
-    useful = importer.OPTIONS | FOR_ALL
+    useful = importer.OPTIONS | COMMON_OPTIONS
     for field in fields(Options):
         if getattr(options, field.name) and field.name not in useful:
             flag = {"labels": "label"}.get(field.name, field.name)
-            raise UsageError(f"{name} has no use for --{flag}; leave it out")
+            raise UsageError(f"{name} takes no --{flag}; leave it out")
     if options.split and options.split not in SPLITS:
-        raise UsageError(f"--split {options.split}: none of {', '.join(SPLITS)}")
-    for word, label in options.labels.items():
+        raise UsageError(f"--split: {unknown('split', options.split, SPLITS)}")
+    for old, label in options.labels.items():
         if label not in (*LABELS, LEAVE_OUT):
-            raise UsageError(f"--label {word}={label}: {label!r} is none of {', '.join(LABELS)}, nor {LEAVE_OUT!r}")
+            raise UsageError(f"--label {old}={label}: {unknown('label', label, (*LABELS, LEAVE_OUT))}")
 
 
 def _completed(row: Row, name: str, options: Options) -> Row:
-    """The row with the split and the subject that the user gives it."""
+    """The row with the split and the subject that the options give it."""
     subject = options.subject or row.subject
     if options.subject_pattern is not None:
         if not isinstance(row.picture, ImageFile):
-            raise UsageError(f"{name} has no file names here to find a subject in; leave --subject-pattern out")
+            raise UsageError(f"--subject-pattern finds subjects in file names, and {name} has none here; leave it out")
         found = options.subject_pattern.search(row.source)
         subject = (found[1] if found.re.groups else found[0]) if found else ""
         if not subject:
-            raise UsageError(f"--subject-pattern finds nothing in {row.source!r}, and each picture must have a subject")
+            raise UsageError(f"--subject-pattern finds nothing in {row.source!r}; it must match every picture")
     return dataclasses.replace(row, split=options.split or row.split, subject=subject)

@@ -1,4 +1,4 @@
-"""AffectNet (Mollahosseini et al. 2017), the manually annotated part: some 290,000 faces with an expression."""
+"""AffectNet (Mollahosseini et al. 2017), the manually annotated part: about 290,000 faces with an expression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from host_training.data.keypoints import TEST, TRAIN
 from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
-from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
+from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown_layout, widened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +36,11 @@ CODES = {
 }
 NO_EXPRESSION = {"8": "none", "9": "uncertain", "10": "no face"}
 LISTS = {"training.csv": TRAIN, "validation.csv": TEST}
-"""The test set was never published, so everyone judges on the published validation set, and so do we."""
+"""Lists and their splits. The test set was never published, so everyone judges on the published validation set."""
 SETS = {"train_set": TRAIN, "val_set": TEST}
 BOX = ("face_x", "face_y", "face_width", "face_height")
 VALIDATION_SHARE = 0.05
-"""Of the training rows: what the published validation set would be for. Nothing is known of who is in a picture."""
+"""Share of the training rows that is held out for validation. Who is in a picture is unknown."""
 
 
 def load(path: Path, _options: Options) -> Source:
@@ -65,15 +65,15 @@ def load(path: Path, _options: Options) -> Source:
             if (lists / name).is_file():
                 _add_listed(source, lists / name, images, split)
             else:
-                source.notes.append(f"there is no {name}, so no rows for {split}")
+                source.notes.append(f"{name} is missing, so there are no rows for {split}")
     elif first_of(path, *SETS):
         for name, split in SETS.items():
             if (path / name).is_dir():
                 _add_annotated(source, path, name, split)
             else:
-                source.notes.append(f"there is no {name}, so no rows for {split}")
+                source.notes.append(f"{name} is missing, so there are no rows for {split}")
     else:
-        raise unknown(path, LAYOUTS)
+        raise unknown_layout(path, LAYOUTS)
     return source
 
 
@@ -101,7 +101,7 @@ def _add_annotated(source: Source, path: Path, name: str, split: str) -> None:
         try:
             code = str(np.load(annotation, allow_pickle=False)[()])
         except (ValueError, EOFError) as error:
-            raise SourceError(f"{annotation}: not a whole npy file ({error})") from error
+            raise SourceError(f"{annotation}: not a complete npy file ({error})") from error
         label = _label(source, code, str(annotation))
         if label is not None:
             place = file.relative_to(path).as_posix()
@@ -113,18 +113,18 @@ def _label(source: Source, code: str, place: str) -> str | None:
         source.dropped[f"its annotation is {NO_EXPRESSION[code]!r}"] += 1
         return None
     if code not in CODES:
-        raise SourceError(f"{place}: expression {code!r} is no code from 0 to {len(CODES) + len(NO_EXPRESSION) - 1}")
+        raise SourceError(f"{place}: expression {code!r} is not a code from 0 to {len(CODES) + len(NO_EXPRESSION) - 1}")
     return CODES[code]
 
 
 def _box(values: list[str], place: str) -> tuple[int, int, int, int] | None:
-    """The face with some of what is around it, in px; None where the list has no box."""
+    """The box of the face with a margin, in px; None if the list has no box."""
     if "NULL" in values:
         return None
     try:
         x, y, width, height = (int(float(value)) for value in values)
     except (ValueError, OverflowError) as error:
-        raise SourceError(f"{place}: its box is no numbers ({', '.join(values)})") from error
+        raise SourceError(f"{place}: its box is not four numbers ({', '.join(values)})") from error
     return widened(x, y, width, height) if width > 0 and height > 0 else None
 
 

@@ -1,7 +1,8 @@
 """CK+, the extended Cohn-Kanade set (Lucey et al. 2010): 593 sequences from a neutral face to a peak.
 
-327 of them have an emotion label, which belongs to the last frame. What circulates as 48x48 px are the last three
-frames of those (CK+48), or the last frame with the first ones of all as neutral faces (ckextended.csv).
+327 of them have an emotion label, which is that of the last frame. The versions in 48x48 px that circulate have the
+last three frames of those (CK+48), or their last frame and the first frames of all sequences as neutral faces
+(ckextended.csv).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from host_training.data.keypoints import TRAIN
 from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
-from host_training.importers.layout import first_of, pictures, unknown
+from host_training.importers.layout import first_of, pictures, unknown_layout
+from host_training.words import joined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +31,9 @@ LAYOUTS = (
 )
 
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
-"""What 0 to 7 mean in the files *_emotion.txt."""
+"""Meanings of 0 to 7 in the files *_emotion.txt."""
 CSV_CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
-"""What 0 to 7 mean in ckextended.csv: FER2013's codes, and contempt."""
+"""Meanings of 0 to 7 in ckextended.csv: FER2013's codes, and contempt."""
 NAMES = {
     "anger": "anger",
     "contempt": "contempt",
@@ -41,9 +43,9 @@ NAMES = {
     "sadness": "sadness",
     "surprise": "surprise",
 }
-"""The folders of CK+48."""
+"""Folders of CK+48 and their labels."""
 PEAK = 3
-"""Frames at the end of a sequence that show the expression, by custom."""
+"""Frames at the end of a sequence that, by convention, show the expression."""
 FRAME = re.compile(r"(?P<subject>S\d{3})_\d{3}_\d{8}\.png", re.IGNORECASE)
 
 
@@ -64,8 +66,8 @@ def _from_csv(path: Path, options: Options) -> Source:
     faces = csv_rows.faces(path, CSV_CODES)
     rows = [Row(str(index), pixels, label, split=TRAIN) for index, (_, label, pixels, _) in enumerate(faces)]
     note = (
-        f"{path.name} does not say who is in a picture, and its Usage parts pictures of one person: it is not used, "
-        f"and all rows stay together in the {options.split or TRAIN} split"
+        f"{path.name} does not say who is in a picture, and its Usage puts one person into several splits: it is "
+        f"ignored, and all rows are in the {options.split or TRAIN} split"
     )
     return Source("ckplus", rows, notes=[note])
 
@@ -76,14 +78,14 @@ def _from_faces(path: Path) -> Source:
         label = NAMES.get(folders[-1].lower()) if folders else None
         named = FRAME.fullmatch(file.name)
         if label is None:
-            source.dropped[f"the folder {folders[-1] if folders else path.name!r} is none of {', '.join(NAMES)}"] += 1
+            source.dropped[f"the folder {folders[-1] if folders else path.name!r} is not {joined(NAMES, 'or')}"] += 1
         elif named is None:
-            source.dropped["the file's name does not tell the subject, as in S010_004_00000017.png"] += 1
+            source.dropped["the file's name has no subject, unlike S010_004_00000017.png"] += 1
         else:
             place = file.relative_to(path).as_posix()
             source.rows.append(Row(place, ImageFile(file), label, subject=named["subject"].upper()))
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     return source
 
 
@@ -111,12 +113,12 @@ def _from_sequences(path: Path, images: Path) -> Source:
                 place = file.relative_to(images).as_posix()
                 source.rows.append(Row(place, ImageFile(file), said, subject=subject))
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     return source
 
 
 def _label(folder: Path) -> str | None:
-    """What the one emotion file of a sequence says; None: there is none."""
+    """The label in the one emotion file of a sequence; None if there is no file."""
     for file in sorted(folder.glob("*_emotion.txt")):
         try:
             code = float(file.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Reading csv files row by row, and the faces that some data sets keep in them."""
+"""Reading of csv files row by row, and of the faces that some data sets store in them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIDE = 48
-"""px of the faces in `fer2013.csv` and whatever copies its layout."""
+"""Side of the faces in px, in `fer2013.csv` and files that copy its layout."""
 
 
 def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a csv file that are not empty, with their numbers; without the blanks around each cell.
+    """Yield the lines of a csv file that are not empty, with their numbers, the cells stripped of blanks.
 
     Raises:
         OSError: the file cannot be read.
-        SourceError: it is no csv file, or has no rows.
+        SourceError: it is not a csv file, or has no rows.
     """
-    csv.field_size_limit(sys.maxsize)  # the pixels of one face pass the usual limit
+    csv.field_size_limit(sys.maxsize)  # the pixels of one face exceed the default
     some = False
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -45,16 +45,16 @@ def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
 def rows(
     path: Path, wanted: Sequence[str], header: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a csv file with their line numbers.
+    """Yield the rows of a csv file with their line numbers.
 
     Args:
         path: the file.
         wanted: the columns that are needed.
-        header: the names of all columns, for a file that does not begin with them.
+        header: the names of all columns, for a file without a header.
 
     Raises:
         OSError: the file cannot be read.
-        SourceError: it is no csv file, has no rows, lacks a column, or a row has more or fewer cells than names.
+        SourceError: it is not a csv file, has no rows, lacks a column, or a row has more or fewer cells than columns.
     """
     lines = cells(path)
     names = list(header or next(lines)[1])
@@ -75,12 +75,12 @@ def rows(
 def faces(
     path: Path, labels: Sequence[str], columns: Sequence[str] = ()
 ) -> Iterator[tuple[int, str, Pixels, dict[str, str]]]:
-    """The faces of a csv file in the layout of `fer2013.csv`: a code and 48x48 grey values in words.
+    """Yield the faces of a csv file in the layout of `fer2013.csv`: a code, and 48x48 grey values as decimal text.
 
     Args:
         path: a file with the columns `emotion` and `pixels`.
-        labels: what the codes 0, 1, 2, ... mean.
-        columns: further ones that are wanted.
+        labels: meanings of the codes 0, 1, 2, ...
+        columns: further columns that are needed.
 
     Yields:
         The line, the label, the face, and the row.
@@ -92,16 +92,18 @@ def faces(
     codes = {str(code): label for code, label in enumerate(labels)}
     for line, row in rows(path, ("emotion", "pixels", *columns)):
         if row["emotion"] not in codes:
-            raise SourceError(f"{path}, line {line}: emotion {row['emotion']!r} is no code from 0 to {len(codes) - 1}")
+            raise SourceError(
+                f"{path}, line {line}: emotion {row['emotion']!r} is not a code from 0 to {len(codes) - 1}"
+            )
         try:
             values = bytes(map(int, row["pixels"].split()))
         except ValueError as error:
-            raise SourceError(f"{path}, line {line}: pixels are no numbers from 0 to 255 ({error})") from error
+            raise SourceError(f"{path}, line {line}: pixels are not numbers from 0 to 255 ({error})") from error
         if len(values) != SIDE * SIDE:
-            raise SourceError(f"{path}, line {line}: {len(values)} pixels where {SIDE}x{SIDE} belong")
+            raise SourceError(f"{path}, line {line}: {len(values)} pixels instead of {SIDE}x{SIDE}")
         yield line, codes[row["emotion"]], Pixels(np.frombuffer(values, np.uint8).reshape(SIDE, SIDE)), row
 
 
 def _shortened(text: str) -> str:
-    """The first line of a file that is of another kind may be long."""
+    """Text cut to 200 characters: the first line of another kind of file may be long."""
     return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - what fits into two lines of a terminal

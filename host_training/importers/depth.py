@@ -1,8 +1,8 @@
-"""Depth of landmarks that were kept without it: z from x and y by linear regression.
+"""Depth of landmarks that were stored without it: z from x and y by linear regression.
 
-The face mesh has only one picture to go by: its z is what it learned of faces, a smooth function of where the
-points lie in the picture. A ridge regression (Hoerl and Kennard 1970) on the published table tells more than 99 % of
-the variance of z within a face; `tests/host_training/importers/test_depth.py` holds it to that.
+The face mesh has only one picture to go by: its z is what it has learned about faces, a smooth function of x and y.
+A ridge regression (Hoerl and Kennard 1970) on the published table explains more than 99 % of the variance of z within
+a face; `tests/host_training/importers/test_depth.py` holds it to that.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PUBLISHED = Path(edge.__file__).parent.parent / "model" / "keypoints" / "ferplus.parquet"
-"""The table that comes with a checkout of the project."""
+"""Table that comes with a checkout of the project."""
 FACES = 4000
-"""That are learned from, at most; eight times as many points as a face has."""
+"""Maximum number of faces to learn from: eight times as many as a face has points."""
 RIDGE = 1e-3
-"""Penalty, as a share of the mean variance of a coordinate. Less is a little better for exact coordinates and much
-worse for whole pixels, which is what many old tables hold."""
+"""Penalty, as a share of the mean variance of a coordinate. Less is slightly better for exact coordinates and much
+worse for whole pixels, which many old tables have."""
 ROUNDS = 5
-"""Of alignment and averaging; two or three would do."""
+"""Rounds of alignment and averaging; two or three would do."""
 CHUNK = 4096
-"""Faces at a time, to bound the memory."""
+"""Faces computed at a time, to bound the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What was learned."""
+    """Regression from x and y to z."""
 
     reference: NDArray[np.complex128]
     """complex128[478]: x + iy of the mean face, about its centroid, of length 1."""
     mean: NDArray[np.float64]
-    """float64[956]: x, then y of the aligned training faces, averaged."""
+    """float64[956]: mean x, then mean y, of the aligned training faces."""
     mean_depth: NDArray[np.float64]
-    """float64[478]."""
+    """float64[478]: mean z of the aligned training faces."""
     weights: NDArray[np.float64]
-    """float64[956, 478]."""
+    """float64[956, 478]: from x and y to z, both less their means."""
 
     @classmethod
     def fit(cls, landmarks: NDArray[np.float32]) -> Depth:
-        """Learn from faces with depth, float32[N, 478, 3]."""
+        """Fit the regression to faces with depth, float32[N, 478, 3]."""
         faces = _centred(landmarks)
         reference = faces[0] / np.linalg.norm(faces[0])
         for _ in range(ROUNDS):
@@ -67,7 +67,7 @@ class Depth:
         return cls(reference, centre, middle, weights)
 
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The depths, float32[N, 478], of faces, float32[N, 478, 2]; in their unit, about the mean of each face."""
+        """Depths of faces, float32[N, 478, 2]: float32[N, 478], in the same unit, relative to each face's mean depth."""
         depths = np.empty(points.shape[:2], np.float32)
         for start in range(0, len(points), CHUNK):
             faces = _centred(points[start : start + CHUNK])
@@ -79,10 +79,10 @@ class Depth:
 
 
 def learned(path: Path) -> Depth:
-    """Learn from the training faces of a keypoint table.
+    """Learn depth from the training faces of a keypoint table.
 
     Raises:
-        ConfigError: there is no such table, or no training face in it.
+        ConfigError: there is no such table, or it has no training face.
         TableError: it is damaged.
     """
     if not path.is_file():
@@ -93,20 +93,20 @@ def learned(path: Path) -> Depth:
     rows = np.flatnonzero(table.found & (table.split == TRAIN) & (table.mesh == keypoints.MESH))
     if not len(rows):
         raise ConfigError(f"{path}: has no training face to learn depth from")
-    # Evenly over the table, whose rows may be sorted.
+    # Spread evenly over the table, whose rows may be sorted.
     sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), FACES)).astype(np.intp)]
     return Depth.fit(table.landmarks[sample])
 
 
 def _centred(landmarks: NDArray[np.float32]) -> NDArray[np.complex128]:
-    """Faces as x + iy, complex128[N, 478], about their centroids: a product turns and scales them."""
+    """Faces as x + iy, complex128[N, 478], relative to their centroids; a product then rotates and scales them."""
     plane = landmarks[:, :, :2].astype(np.float64)
     faces = plane[:, :, 0] + 1j * plane[:, :, 1]
     return np.asarray(faces - faces.mean(axis=1, keepdims=True))
 
 
 def _similarity(faces: NDArray[np.complex128], reference: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """complex128[N]: the factors that lay faces on the reference, in the least-squares sense."""
+    """complex128[N]: factors that align the faces with the reference, by least squares."""
     return np.asarray((faces.conj() @ reference) / np.square(np.abs(faces)).sum(axis=1))
 
 

@@ -1,10 +1,10 @@
 """EMOTIC, emotions in context (Kosti et al. 2019): people in photographs, each with some of 26 emotion categories.
 
-The categories tell what a person may feel, from everything in the picture; few of them are expressions of a face.
-A person of the training set was annotated once, one of the validation set five times, one of the test set three
-times. A row's label is what more than half of its annotators chose, each of whom must have chosen categories with
-one counterpart among the labels; so the three splits are labelled by one rule. FER+'s rules for votes are not used:
-they want ten opinions.
+The categories say what a person may feel, judged from the whole picture; few of them are expressions of a face. A
+person of the training set was annotated once, of the validation set five times, of the test set three times. One rule
+labels all three: a row's label is the one that more than half of its annotators chose, where an annotator counts whose
+categories have exactly one counterpart among the labels. FER+'s rules for votes are not used, because they need ten
+votes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from host_training.data.keypoints import TEST, TRAIN, VALIDATION
 from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
 from host_training.importers.label_names import LEAVE_OUT, LabelNames
-from host_training.importers.layout import MISSING, Listing, first_of, unknown
+from host_training.importers.layout import MISSING, Listing, first_of, unknown_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,8 @@ CATEGORIES = {
         LEAVE_OUT,
     ),
 }
-"""The 26 categories and their counterparts, by the definitions that come with the data set. None is neutral:
-`Peace` is contentment, and the absence of a category is not its opposite."""
+"""Counterparts of the 26 categories, by the definitions that come with the data set. None is neutral: `Peace` is
+contentment, and the absence of a category is not its opposite."""
 
 
 def load(path: Path, options: Options) -> Source:
@@ -64,14 +64,14 @@ def load(path: Path, options: Options) -> Source:
     Raises:
         OSError: a file cannot be read.
         SourceError: a file is not in its layout.
-        UsageError: `options.labels` names what is no category.
+        UsageError: `options.labels` has a name that is not a category.
     """
     annotations = first_of(path, "Annotations/Annotations.mat", "Annotations.mat")
     if annotations is None:
-        raise unknown(path, LAYOUTS)
+        raise unknown_layout(path, LAYOUTS)
     images = first_of(path, "emotic") or path
     names = LabelNames(options.labels, {name.casefold(): label for name, label in CATEGORIES.items()})
-    for name in CATEGORIES:  # all can be named, whether or not somebody chose them
+    for name in CATEGORIES:  # all of them may be given, whether or not an annotator chose them
         names.find(name)
     names.ensure_all_met("category")
     source, there = Source("emotic", []), Listing()
@@ -93,11 +93,11 @@ def load(path: Path, options: Options) -> Source:
 class _Person:
     split: str
     place: str
-    """The picture, and which person in it."""
+    """Picture, and number of the person in it."""
     chosen: list[list[str]]
-    """The categories that each annotator chose."""
+    """Categories that each annotator chose."""
     box: tuple[int, int, int, int] | None
-    """x, y, width and height in px."""
+    """Box of the person: x, y, width and height in px."""
 
 
 def _people(path: Path) -> Iterator[_Person]:
@@ -108,7 +108,7 @@ def _people(path: Path) -> Iterator[_Person]:
         sets = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False, variable_names=list(SETS))
     except Exception as error:
         # A damaged file raises from deep inside scipy, zlib or NumPy.
-        raise SourceError(f"{path}: not a whole MATLAB file ({error or type(error).__name__})") from error
+        raise SourceError(f"{path}: not a complete MATLAB file ({error or type(error).__name__})") from error
     if not sets.keys() & SETS.keys():
         raise SourceError(f"{path}: has none of the variables {', '.join(SETS)}")
     for name, split in SETS.items():
@@ -124,12 +124,12 @@ def _people(path: Path) -> Iterator[_Person]:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A MATLAB array as a list: one of a single element arrives as the element, one of none as an empty array."""
+    """A MATLAB array as a list. An array with one element arrives as the element, an empty one as an empty array."""
     return [] if value is None else list(np.atleast_1d(np.asarray(value, object)).ravel())
 
 
 def _box(corners: Any) -> tuple[int, int, int, int] | None:
-    """A box of the data set, x and y of two corners; None if there is nothing in it."""
+    """A box from x and y of two corners; None if it is empty."""
     left, top, right, bottom = np.asarray(corners, np.float64)
     if not right > left or not bottom > top:
         return None
@@ -138,18 +138,18 @@ def _box(corners: Any) -> tuple[int, int, int, int] | None:
 
 
 def _opinion(chosen: list[str], names: LabelNames, path: Path) -> set[str]:
-    """The labels that one annotator's categories stand for."""
+    """Counterparts of one annotator's categories among the labels."""
     labels = set()
     for category in chosen:
         label = names.find(category)
         if label is None:
-            raise SourceError(f"{path}: {category!r} is none of the 26 categories")
+            raise SourceError(f"{path}: {category!r} is not one of the 26 categories")
         labels.add(label)
     return labels - {LEAVE_OUT}
 
 
 def _label(opinions: list[set[str]]) -> tuple[str | None, str]:
-    """What the annotators of a person agree on; or None and the reason."""
+    """The label that a person's annotators agree on; or None and the reason."""
     counts = Counter(next(iter(opinion)) for opinion in opinions if len(opinion) == 1)
     label, count = counts.most_common(1)[0] if counts else ("", 0)
     if 2 * count > len(opinions):

@@ -1,6 +1,6 @@
-"""FER2013 (Goodfellow et al. 2013), with the votes of FER+ (Barsoum et al. 2016) where they are given.
+"""FER2013 (Goodfellow et al. 2013), with the votes of FER+ (Barsoum et al. 2016) if they are given.
 
-35,887 grey faces of 48x48 px, one label each. FER+: ten people's votes for each of them, in the same order.
+FER2013 has 35,887 grey faces of 48x48 px with one label each; FER+ has ten people's votes for each, in the same order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from host_training.data.labels import VOTE_COLUMNS
 from host_training.data.source import ImageFile, Pixels, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
-from host_training.importers.layout import MISSING, SPLIT_FOLDERS, Listing, first_of, pictures, unknown
+from host_training.importers.layout import MISSING, SPLIT_FOLDERS, Listing, first_of, pictures, unknown_layout
+from host_training.words import joined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,16 +37,16 @@ LAYOUTS = (
 )
 
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-"""What 0 to 6 mean in `fer2013.csv`."""
+"""Meanings of 0 to 6 in `fer2013.csv`."""
 NAMES = dict(zip(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), CODES, strict=True))
-"""The folders, and the classes of the npz."""
+"""Names of folders, and of classes in the npz, and their labels."""
 USAGES = {"Training": TRAIN, "PublicTest": VALIDATION, "PrivateTest": TEST}
 FERPLUS_FOLDERS = {"FER2013Train": TRAIN, "FER2013Valid": VALIDATION, "FER2013Test": TEST}
 FERPLUS_HEADER = ("Image name", "box", *VOTE_COLUMNS)
-"""`label.csv` has no header; the box is always the whole picture."""
+"""Columns of `label.csv`, which has no header; the box is always the whole picture."""
 NPZ_ARRAYS = ("images", "label", "classes", "usage", "ferplus_votes", "ferplus_columns")
 NPZ_MARKS = ("pixel_source", "label_ambiguous")
-"""Each may be missing: not 0 where a picture is not the original one; true where its label is uncertain."""
+"""Optional arrays: not 0 if the picture is not the original one; true if its label is uncertain."""
 
 
 def load(path: Path, options: Options) -> Source:
@@ -53,8 +54,8 @@ def load(path: Path, options: Options) -> Source:
 
     Raises:
         OSError: a file cannot be read.
-        SourceError: a file is not in its layout, or the two do not belong together.
-        UsageError: votes are given beside a layout that has its own, or no place for them.
+        SourceError: a file is not in its layout, or the two files do not belong together.
+        UsageError: votes are given with a layout that has its own, or cannot have any.
     """
     if options.ferplus is not None and (path.is_dir() or path.suffix == ".npz"):
         raise UsageError(f"--ferplus goes with fer2013.csv; leave it out for {path}")
@@ -91,8 +92,8 @@ def _votes_from_csv(path: Path, usages: list[str]) -> list[tuple[int, ...]]:
         theirs.append(cells["Usage"])
     if theirs != usages:
         raise SourceError(
-            f"{path}: its {len(theirs)} rows are not those of the {len(usages)} pictures, in number or in Usage; "
-            "take both files as published"
+            f"{path}: its {len(theirs)} rows do not match the {len(usages)} pictures in number or Usage; give both "
+            "files as published"
         )
     return votes
 
@@ -101,12 +102,12 @@ def _votes(cells: dict[str, str], place: str) -> tuple[int, ...]:
     try:
         return tuple(np.array([cells[name] for name in VOTE_COLUMNS], np.uint8).tolist())
     except (ValueError, OverflowError) as error:
-        raise SourceError(f"{place}: votes are no numbers ({error})") from error
+        raise SourceError(f"{place}: votes are not numbers ({error})") from error
 
 
 def _split(usage: str, place: str) -> str:
     if usage not in USAGES:
-        raise SourceError(f"{place}: Usage {usage!r} is none of {', '.join(USAGES)}")
+        raise SourceError(f"{place}: unknown Usage {usage!r}; it must be {joined(USAGES, 'or')}")
     return USAGES[usage]
 
 
@@ -145,7 +146,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except Exception as error:
         # A damaged zip raises from deep inside zipfile, zlib or NumPy.
-        raise SourceError(f"{path}: not a whole npz file ({error or type(error).__name__})") from error
+        raise SourceError(f"{path}: not a complete npz file ({error or type(error).__name__})") from error
     missing = [name for name in NPZ_ARRAYS if name not in data]
     if missing:
         raise SourceError(f"{path}: lacks the arrays {', '.join(missing)}")
@@ -161,7 +162,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not all(flat.values()) or data["ferplus_votes"].shape != (count, len(VOTE_COLUMNS)):
         raise SourceError(f"{path}: its arrays have different numbers of rows")
     if any(data[name].dtype.kind not in "ui" for name in ("label", "ferplus_votes")):
-        raise SourceError(f"{path}: label and ferplus_votes are no whole numbers")
+        raise SourceError(f"{path}: label and ferplus_votes must be integers")
     return data
 
 
@@ -170,18 +171,18 @@ def _from_folders(path: Path) -> Source:
     prefix = re.compile(f"({'|'.join(USAGES)})_")
     for file, folders in pictures(path, source.dropped):
         label = NAMES.get(folders[-1].lower()) if folders else None
-        # The file's name goes first: Kaggle's test/ holds both PublicTest and PrivateTest.
+        # The file's name takes precedence: Kaggle's test/ holds both PublicTest and PrivateTest.
         named = prefix.match(file.name)
         above = (SPLIT_FOLDERS[name.lower()] for name in reversed(folders[:-1]) if name.lower() in SPLIT_FOLDERS)
         split = USAGES[named[1]] if named else next(above, None)
         if label is None:
-            source.dropped[f"the folder {folders[-1] if folders else path.name!r} is none of {', '.join(NAMES)}"] += 1
+            source.dropped[f"the folder {folders[-1] if folders else path.name!r} is not {joined(NAMES, 'or')}"] += 1
         elif split is None:
-            source.dropped["neither the file's name nor a folder says which split it is of"] += 1
+            source.dropped["neither the file's name nor a folder names its split"] += 1
         else:
             source.rows.append(Row(file.relative_to(path).as_posix(), ImageFile(file), label, split=split))
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     return source
 
 
@@ -189,7 +190,7 @@ def _from_ferplus_folders(path: Path) -> Source:
     source, there = Source("fer2013", []), Listing()
     for folder, split in FERPLUS_FOLDERS.items():
         if not (path / folder).is_dir():
-            source.notes.append(f"there is no {folder}, so no rows for {split}")
+            source.notes.append(f"{folder} is missing, so there are no rows for {split}")
             continue
         labels = path / folder / "label.csv"
         for line, cells in csv_rows.rows(labels, ("Image name", *VOTE_COLUMNS), FERPLUS_HEADER):

@@ -1,4 +1,4 @@
-"""Pictures of one's own: a folder for each expression, perhaps below one for each split or person."""
+"""The user's own pictures: a folder for each expression, perhaps below a folder for each split or person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from host_training.data.keypoints import TRAIN
 from host_training.data.source import ImageFile, Row, Source
 from host_training.importers.label_names import LEAVE_OUT, LabelNames, reason
-from host_training.importers.layout import SPLIT_FOLDERS, pictures, unknown
+from host_training.importers.layout import SPLIT_FOLDERS, pictures, unknown_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +22,14 @@ LAYOUTS = ("a folder with happy/1.jpg, or train/happy/1.jpg, and so on",)
 def load(path: Path, options: Options) -> Source:
     """Read a folder.
 
-    The folder nearest to a picture whose name is an expression labels it; the folders above that may name a split.
-    Where no subject is known, rows without a split are for training: frames of one person on both sides would
-    measure memory.
+    A picture gets the label of the nearest folder that is named after an expression; the folders above that may name a
+    split. If no subjects are known, rows without a split are for training: with frames of one person in two splits, the
+    figures would measure memory.
 
     Raises:
         OSError: a folder cannot be read.
-        SourceError: there is no picture in it that has a label.
-        UsageError: `options.labels` names a folder that is not there.
+        SourceError: no picture in it has a label.
+        UsageError: `options.labels` names a folder that does not exist.
     """
     names = LabelNames(options.labels)
     source = Source(path.resolve().name or "folder", [])
@@ -37,7 +37,7 @@ def load(path: Path, options: Options) -> Source:
     unsplit = 0
     for file, folders in pictures(path, source.dropped):
         if not folders:
-            source.dropped["the picture lies in no folder that could name its expression"] += 1
+            source.dropped["the picture is in no folder that could name its expression"] += 1
             continue
         found = [(depth, label) for depth, name in enumerate(folders) if (label := names.find(name))]
         depth, label = found[-1] if found else (len(folders) - 1, None)
@@ -52,11 +52,11 @@ def load(path: Path, options: Options) -> Source:
         source.rows.append(Row(file.relative_to(path).as_posix(), ImageFile(file), label, split=split))
     names.ensure_all_met("folder")
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     if unsplit and not options.split:
         source.notes.append(
-            f"{unsplit} pictures are all for training: without knowing who is in them, one person could stand on both "
-            "sides, and the figures would measure memory; say who it is with --subject-pattern or --subject, or put a "
-            "whole folder into one split with --split"
+            f"all {unsplit} pictures are for training: it is unknown who is in them, so one person could be in two "
+            "splits, and the figures would measure memory; give --subject-pattern or --subject, or put a whole folder "
+            "into one split with --split"
         )
     return source

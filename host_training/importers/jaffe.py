@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from host_training.data.source import ImageFile, Row, Source
-from host_training.importers.layout import pictures, unknown
+from host_training.importers.layout import pictures, unknown_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ CODES = {
     "SU": "surprise",
 }
 NAME = re.compile(rf"(?P<subject>[A-Z]{{2}})\.(?P<code>{'|'.join(CODES)})\d*\.", re.IGNORECASE)
-"""Subject, expression, which of several; then a running number."""
+"""Pattern of file names: subject, expression with its number, and a serial number."""
 
 
 def load(path: Path, _options: Options) -> Source:
@@ -35,7 +35,7 @@ def load(path: Path, _options: Options) -> Source:
 
     Raises:
         OSError: it cannot be read.
-        SourceError: no picture has a name of the data set.
+        SourceError: no picture is named like those of the data set.
     """
     source = Source("jaffe", [])
     for file, _ in pictures(path, source.dropped):
@@ -46,5 +46,5 @@ def load(path: Path, _options: Options) -> Source:
             place, label = file.relative_to(path).as_posix(), CODES[named["code"].upper()]
             source.rows.append(Row(place, ImageFile(file), label, subject=named["subject"].upper()))
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     return source

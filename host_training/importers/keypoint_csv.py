@@ -1,7 +1,7 @@
-"""A keypoint.csv of an older tool: a class and the x and y of 478 landmarks in each line, no pictures, no depth.
+"""The keypoint.csv of older tools: a class and the x and y of 478 landmarks in each line; no pictures, no depth.
 
-Such tables are written by programs around MediaPipe's face mesh: x and y are relative to the first point and divided
-by the largest, or in px. Beside it lies keypoint_classifier_label.csv with a name for each class.
+Programs around MediaPipe's face mesh write such tables. x and y are in px, or relative to the first point and divided
+by the largest value. keypoint_classifier_label.csv beside it has a name for each class.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 
     from host_training.data.source import Options
 
-SUMMARY = "landmarks that an older tool kept: keypoint.csv, with keypoint_classifier_label.csv beside it"
+SUMMARY = "landmarks from an older tool: keypoint.csv, with keypoint_classifier_label.csv beside it"
 OPTIONS = frozenset({"labels", "subject"})
 
 NAMES = "keypoint_classifier_label.csv"
+"""File with the names of the classes."""
 CELLS = 1 + 2 * LANDMARKS
+"""Cells of a line."""
 WITHOUT_IRISES = 468
-"""Points of the mesh that leaves them out."""
+"""Points of the mesh without irises."""
 SIDE = 200
-"""px of the longer side of a face's box: the coordinates come in no known unit."""
+"""Longer side of a face's box in px, to which the coordinates are scaled: their unit is unknown."""
 
 
 def load(path: Path, options: Options, depth_table: Path | None = None) -> Measured:
@@ -44,20 +46,20 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
 
     Args:
         path: the csv file.
-        options: what the user adds.
-        depth_table: a keypoint table to learn depth from; None: the one that comes with the project.
+        options: the user's.
+        depth_table: the keypoint table to learn depth from; None: the one that comes with the project.
 
     Raises:
         OSError: a file cannot be read.
         SourceError: a file is not in this layout.
-        UsageError: nothing names the classes, or `options.labels` names one that is not there.
+        UsageError: nothing names the classes, or `options.labels` names one that does not exist.
         ConfigError: the table to learn depth from is missing.
     """
     from host_training.data.keypoints import Table
     from host_training.importers import depth
 
     if path.is_dir():
-        raise UsageError(f"{path}: a folder; give the keypoint.csv in it")
+        raise UsageError(f"{path} is a folder; give the keypoint.csv in it")
     classes = _classes(path.with_name(NAMES), options)
     names = LabelNames(options.labels)
     dropped: Counter[str] = Counter()
@@ -68,7 +70,7 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
         if not label:
             dropped[why] += 1
         elif not np.ptp(face, axis=0).all():
-            dropped["all landmarks lie on one line"] += 1
+            dropped["all landmarks are on one line"] += 1
         else:
             lines.append(line)
             labels.append(LABELS.index(label))
@@ -98,40 +100,40 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
     )
     notes = [
         "the depth of the landmarks is estimated from x and y",
-        f"all rows are taken for one person, {subject!r}, and stay together in the {options.split or TRAIN} split",
+        f"all rows are taken for one person, {subject!r}, and are in the {options.split or TRAIN} split",
     ]
     return Measured(table, dropped, notes)
 
 
 def _classes(path: Path, options: Options) -> list[str]:
-    """The names of the classes 0, 1, 2, ..."""
+    """Names of the classes 0, 1, 2, ..."""
     if path.is_file():
         return [cells[0] for _, cells in csv_rows.cells(path)]
     if not options.labels:
-        raise UsageError(f"{path}: is missing; name the classes with --label 0=neutral --label 1=happiness and so on")
+        raise UsageError(f"{path} is missing; name the classes with --label 0=neutral --label 1=happiness and so on")
     return []
 
 
 def _parse(cells: list[str], place: str) -> tuple[int, NDArray[np.float32]]:
-    """The class and the landmarks, float32[478, 2], of a line."""
+    """Class and landmarks, float32[478, 2], of a line."""
     if len(cells) == 1 + 2 * WITHOUT_IRISES:
         raise SourceError(
-            f"{place}: {WITHOUT_IRISES} landmarks; the mesh with irises, which has {LANDMARKS}, is needed"
+            f"{place}: has {WITHOUT_IRISES} landmarks, but only the mesh with irises and {LANDMARKS} can be used"
         )
     if len(cells) != CELLS:
-        raise SourceError(f"{place}: {len(cells)} cells where a class and {LANDMARKS} pairs of x and y belong")
+        raise SourceError(f"{place}: {len(cells)} cells instead of a class and {LANDMARKS} pairs of x and y")
     try:
         number = int(cells[0])
         face = np.array(cells[1:], np.float32).reshape(LANDMARKS, 2)
     except ValueError as error:
         raise SourceError(f"{place}: not all cells are numbers ({error})") from error
     if number < 0 or not np.isfinite(face).all():
-        raise SourceError(f"{place}: not all cells are proper numbers")
+        raise SourceError(f"{place}: not all cells are finite numbers")
     return number, face
 
 
 def _label(number: int, classes: list[str], names: LabelNames) -> tuple[str | None, str]:
-    """The label of a class, by its number or its name; or None and the reason."""
+    """Label of a class, by its number or its name; or None and the reason."""
     name = classes[number] if number < len(classes) else ""
     label = names.find(str(number)) or (names.find(name) if name else None)
     if label is None or label == LEAVE_OUT:
@@ -140,5 +142,5 @@ def _label(number: int, classes: list[str], names: LabelNames) -> tuple[str | No
 
 
 def _fingerprint(face: NDArray[np.float32]) -> int:
-    """The same for equal coordinates."""
+    """Hash of the coordinates, equal for equal ones."""
     return int.from_bytes(hashlib.sha256(face.astype("<f4").tobytes()).digest()[:8], "big", signed=True)

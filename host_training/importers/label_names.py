@@ -1,4 +1,4 @@
-"""Names of expressions as people write them -> the project's labels."""
+"""Translation of the usual names of expressions to the project's labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEAVE_OUT = "-"
-"""In place of a label: rows of that name are not wanted."""
+"""Value in place of a label, for names whose rows are to be left out."""
 
 _SPELLINGS = {
     "neutral": ("neutral", "neutrality"),
@@ -24,27 +24,27 @@ _SPELLINGS = {
     "contempt": ("contempt", "contemptuous"),
 }
 SPELLINGS = {spelling: label for label, spellings in _SPELLINGS.items() for spelling in spellings}
-"""Usual name -> label, in small letters."""
+"""Usual name, in lower case -> label."""
 
 
 class LabelNames:
-    """What the names in one data set mean."""
+    """The meaning of names in one data set."""
 
     def __init__(self, given: Mapping[str, str], usual: Mapping[str, str] = SPELLINGS) -> None:
-        """Put the user's words above the usual ones.
+        """Let the user's names override the usual ones.
 
         Args:
             given: `Options.labels`.
-            usual: name, in small letters -> label.
+            usual: name, in lower case -> label.
         """
         self._given = {name.strip().casefold(): label for name, label in given.items()}
         self._usual = usual
         self._met: set[str] = set()
 
     def find(self, name: str) -> str | None:
-        """The label that a name stands for, or `LEAVE_OUT`; None: it is not known.
+        """The label that a name stands for, or `LEAVE_OUT`; None if it is unknown.
 
-        Case, digits and punctuation are of no account in the usual names: `0_Angry` is `anger`.
+        Case, digits and punctuation do not matter in the usual names: `0_Angry` is `anger`.
         """
         folded = name.strip().casefold()
         if folded in self._given:
@@ -53,24 +53,24 @@ class LabelNames:
         return self._usual.get(folded) or self._usual.get(re.sub(r"[\W\d_]+", " ", folded).strip())
 
     def ensure_all_met(self, what: str) -> None:
-        """Refuse names that the user gave and that the data set does not have: most likely a slip.
+        """Refuse names that the user gave but the data set lacks: they are probably typing errors.
 
         Raises:
-            UsageError: there is one.
+            UsageError: there is such a name.
         """
         unmet = sorted(self._given.keys() - self._met)
         if unmet:
-            raise UsageError(f"--label {unmet[0]}={self._given[unmet[0]]}: there is no {what} of that name")
+            raise UsageError(f"--label {unmet[0]}={self._given[unmet[0]]}: there is no {what} with that name")
 
 
 def reason(what: str, name: str, label: str | None) -> str:
-    """Why the rows of a name are left out.
+    """The reason why rows with some name are left out.
 
     Args:
-        what: kind of thing that has the name, as in `folder`.
+        what: the kind of thing that has the name, such as `folder`.
         name: the name.
-        label: what `LabelNames.find` said, `LEAVE_OUT` or None.
+        label: what `LabelNames.find` returned, `LEAVE_OUT` or None.
     """
     if label == LEAVE_OUT:
-        return f"the {what} {name!r} is not wanted"
-    return f"the {what} {name!r} is no known expression (--label {name}=LABEL would name one)"
+        return f"--label leaves the {what} {name!r} out"
+    return f"the {what} {name!r} is not a known expression (give it a label with --label {name}=LABEL)"

@@ -1,4 +1,4 @@
-"""How the files of a data set lie: finding them quickly, and saying what was expected."""
+"""Layouts of data sets: finding files quickly, and naming the layouts that were expected."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MISSING = "the picture is missing"
-NO_PICTURE = "the file is no picture, by its name"
+NO_PICTURE = "the file's name is not that of a picture"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Of files that are taken for pictures."""
+"""Suffixes of picture files."""
 MARGIN = 0.25
-"""Of the sides of a box around a face: the boxes are tight, and the face mesh is surer when it sees a head."""
+"""Margin on each side of a face's box, as a share of its length: the boxes are tight, and the mesh prefers heads."""
 
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
+"""Usual names of the folders of splits, in lower case."""
 
 
 class Listing:
-    """Tells whether files are there with one look at each folder: hundreds of thousands would take minutes."""
+    """Set of existing files, read folder by folder: to ask for each of hundreds of thousands would take minutes."""
 
     def __init__(self) -> None:
         self._names: dict[Path, frozenset[str]] = {}
@@ -48,11 +49,11 @@ class Listing:
 
 
 def pictures(folder: Path, dropped: Counter[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The pictures in a folder and those below it, sorted, each with the folders that lead to it.
+    """Yield the pictures in a folder and below it, sorted, each with the names of the folders that lead to it.
 
     Args:
-        folder: where to look.
-        dropped: other files are counted there.
+        folder: the folder.
+        dropped: counts the other files.
     """
     for path in tqdm(image_files(folder), desc=f"looking through {folder.name}", unit=" files", leave=False):
         if path.suffix.lower() in SUFFIXES:
@@ -62,7 +63,7 @@ def pictures(folder: Path, dropped: Counter[str]) -> Iterator[tuple[Path, tuple[
 
 
 def first_of(path: Path, *candidates: str) -> Path | None:
-    """The first of some places in a folder that exists."""
+    """The first of some relative paths that exists in a folder."""
     return next((path / name for name in candidates if (path / name).exists()), None)
 
 
@@ -73,21 +74,21 @@ def widened(left: int, top: int, width: int, height: int) -> tuple[int, int, int
 
 
 def held_out(source: str, share: float) -> str:
-    """`validation` for a share of the training rows of a data set that has a test split only; `train` for the rest.
+    """`validation` for a share of the training rows of a data set without a validation split, `train` for the rest.
 
-    It hangs on the picture's name alone, so it is the same on every machine and for every copy.
+    It depends only on the picture's name, so it is the same on every machine and for every copy.
     """
     number = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big")
     return VALIDATION if number < share * 2**64 else TRAIN
 
 
-def unknown(path: Path, layouts: Sequence[str], dropped: Counter[str] | None = None) -> SourceError:
-    """What to raise where a data set is in none of its layouts.
+def unknown_layout(path: Path, layouts: Sequence[str], dropped: Counter[str] | None = None) -> SourceError:
+    """The error about a data set that is in none of its layouts.
 
     Args:
-        path: what the user gave.
-        layouts: what was expected.
-        dropped: what there is and why it does not count; the most frequent reason goes into the message.
+        path: the user's.
+        layouts: those that were expected.
+        dropped: reasons for which files were left out; the message has the most frequent one.
     """
     found = f" ({dropped.most_common(1)[0][0]})" if dropped else ""
-    return SourceError(f"{path}: not in a layout that is known{found}; give {', or '.join(layouts)}")
+    return SourceError(f"{path}: not in a known layout{found}; give {', or '.join(layouts)}")

@@ -1,4 +1,4 @@
-"""The pictures that the rows of a keypoint table were measured on, out of the data sets that a user has at hand."""
+"""The pictures of a keypoint table's rows, from the data sets that the user has."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 def pictures_of(table: Table, given: Sequence[str]) -> dict[int, Pixels | ImageFile]:
-    """Row of the table -> its picture, for those that a data set has; what is in a file is read when it is loaded.
+    """Row of the table -> its picture, for all rows that a data set has. Files are read when a picture is loaded.
 
     Args:
         table: the rows.
-        given: what `--pictures` says: data sets and where they lie, each as in `fer2013:fer2013.csv`.
+        given: the values of `--pictures`: data sets and their paths, such as `fer2013:fer2013.csv`.
 
     Raises:
-        UsageError: one is not of that form, has no pictures, or none that belongs to a row.
-        EdgeError: it cannot be read; see `importers.load`.
+        UsageError: a value is not of that form, or its data set has no pictures, or none that belongs to a row.
+        EdgeError: a data set cannot be read; see `importers.load`.
     """
     row_of = {name: row for row, name in enumerate(table.ids.tolist())}
     pictures: dict[int, Pixels | ImageFile] = {}
     for text in given:
         name, colon, path = text.partition(":")
         if not (name and colon and path):
-            raise UsageError(f"--pictures {text}: give a data set and where it lies, as in fer2013:fer2013.csv")
+            raise UsageError(f"--pictures {text}: give a data set and its path, such as fer2013:fer2013.csv")
         source = importers.load(name, Path(path), Options())
         if not isinstance(source, Source):
             raise UsageError(f"--pictures {text}: {name} has no pictures; leave it out")
         mine = {f"{source.name}/{row.source}": row.picture for row in source.rows}
         known = {row_of[name]: picture for name, picture in mine.items() if name in row_of}
         if not known:
-            raise UsageError(f"--pictures {text}: none of its {len(mine):,} pictures belongs to a row of the table")
+            raise UsageError(f"--pictures {text}: none of its {len(mine):,} pictures belongs to the table")
         pictures |= known
     return pictures

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from host_training.data.keypoints import TEST
 from host_training.data.source import ImageFile, Row, Source
 from host_training.errors import SourceError
-from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown, widened
+from host_training.importers.layout import MISSING, Listing, first_of, held_out, pictures, unknown_layout, widened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ LAYOUTS = (
     "the folder DATASET with train/1/train_00001_aligned.jpg and so on",
 )
 LIST = "EmoLabel/list_patition_label.txt"
-"""The spelling is the data set's."""
+"""List of labels; the spelling is the data set's own."""
 
 CODES = {
     "1": "surprise",
@@ -35,7 +35,7 @@ CODES = {
     "7": "neutral",
 }
 VALIDATION_SHARE = 0.1
-"""Of the training rows: the data set has no validation split of its own."""
+"""Share of the training rows that is held out for validation: the data set has no such split."""
 
 
 def load(path: Path, _options: Options) -> Source:
@@ -68,7 +68,7 @@ def _from_list(path: Path) -> Source:
 
 
 def _picture(path: Path, name: str, there: Listing) -> ImageFile | None:
-    """The aligned picture, 100x100 px; else the original one, and in it the box of the face if it has one."""
+    """The aligned picture, 100x100 px; or else the original, with the box of the face if the data set has one."""
     stem, _, suffix = name.rpartition(".")
     aligned, original = path / "Image/aligned" / f"{stem}_aligned.{suffix}", path / "Image/original" / name
     if aligned in there:
@@ -81,7 +81,7 @@ def _picture(path: Path, name: str, there: Listing) -> ImageFile | None:
     try:
         left, top, right, bottom = (round(float(value)) for value in boxes.read_text("utf-8").split())
     except (ValueError, OverflowError) as error:
-        raise SourceError(f"{boxes}: does not hold the four numbers of a box") from error
+        raise SourceError(f"{boxes}: not the four numbers of a box") from error
     return ImageFile(original, widened(left, top, right - left, bottom - top))
 
 
@@ -90,15 +90,15 @@ def _from_folders(path: Path) -> Source:
     for file, folders in pictures(path, source.dropped):
         split, code = folders[-2:] if len(folders) > 1 else ("", "")
         if split not in ("train", "test") or code not in CODES:
-            source.dropped["the picture is in no folder like train/1"] += 1
+            source.dropped["the picture is not in a folder like train/1"] += 1
         else:
-            # As in the list, so that both layouts hold out the same rows.
+            # The name in the list, so that both layouts hold out the same rows.
             name = f"{file.stem.removesuffix('_aligned')}{file.suffix}"
             label = CODES[code]
             place = file.relative_to(path).as_posix()
             source.rows.append(Row(place, ImageFile(file), label, split=TEST if split == "test" else _split(name)))
     if not source.rows:
-        raise unknown(path, LAYOUTS, source.dropped)
+        raise unknown_layout(path, LAYOUTS, source.dropped)
     return source
 
 

@@ -192,7 +192,7 @@ def test_the_page_saves_under_the_name_of_the_file_beside_the_table(first):
     ("more", "status", "words"),
     [
         (("--pictures", "fer2013.csv"), 64, "as in fer2013:fer2013.csv"),
-        (("--pictures", "mine:fer2013.csv"), 64, "'mine' is no data set that can be imported"),
+        (("--pictures", "mine:fer2013.csv"), 64, "unknown data set 'mine'"),
         (("--pictures", "fer2013:none.csv"), 66, "none.csv: No such file"),
         (("--top", "-1"), 64, "--top: must be 0 or more"),
         (("--labels", "joy"), 64, "unknown label 'joy'"),
@@ -208,7 +208,7 @@ def test_what_makes_no_sense_gets_one_line(place, capsys, more, status, words):
 def test_pictures_of_another_data_set_are_refused(place, capsys):
     (place / "web").rename(place / "other")
     assert clean(place, "--pictures", f"folder:{place / 'other'}") == 64
-    assert "none of its 2 pictures belongs to a row of the table" in capsys.readouterr().err
+    assert "none of its 2 pictures belongs to the table" in capsys.readouterr().err
 
 
 def test_a_broken_file_of_decisions_is_named_and_stays_as_it_is(place, capsys):

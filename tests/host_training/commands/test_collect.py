@@ -434,8 +434,8 @@ class TestImages:
         [
             ((), os.EX_USAGE, "say with --consent that the person has agreed"),
             (("--consent", "--subject", "a/b"), os.EX_USAGE, "the subject 'a/b' cannot be used"),
-            (("--consent", "--label", "smirk=joy"), os.EX_USAGE, "'joy' is none of neutral"),
-            (("--consent", "--label", "nobody=fear"), os.EX_USAGE, "there is no folder of that name"),
+            (("--consent", "--label", "smirk=joy"), os.EX_USAGE, "unknown label 'joy'; choose neutral"),
+            (("--consent", "--label", "nobody=fear"), os.EX_USAGE, "there is no folder with that name"),
             (("--consent", "--dance"), os.EX_USAGE, "--dance"),
         ],
     )
@@ -452,7 +452,7 @@ class TestImages:
         for name in ("happy", "Surprised"):
             shutil.rmtree(pictures / name)
         assert main(images(pictures, "--consent")) == os.EX_DATAERR
-        assert "'smirk' is no known expression" in complaint(capsys)
+        assert "'smirk' is not a known expression" in complaint(capsys)
         assert main(images(pictures / "no", "--consent")) == os.EX_NOINPUT
         assert "No such file" in complaint(capsys)
 

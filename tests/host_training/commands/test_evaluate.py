@@ -129,7 +129,7 @@ def test_what_is_left_out_of_a_folder_is_told(bundle_folder: Path, pictures: Pat
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(pictures)]) == 0
 
     said = capsys.readouterr()
-    assert "left out 1 pictures: the folder 'holiday' is no known expression" in said.err
+    assert "left out 1 pictures: the folder 'holiday' is not a known expression" in said.err
     assert said.out.startswith("test: 2 rows")
 
 

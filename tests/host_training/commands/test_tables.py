@@ -131,7 +131,7 @@ class TestImport:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--label", "smirk=joy"], "'joy' is none of neutral"),
+            (["--label", "smirk=joy"], "unknown label 'joy'; choose neutral"),
             (["--label", "smirk"], "write OLD=LABEL"),
             (["--label", "=fear"], "write OLD=LABEL"),
             (["--label", "a=fear", "--label", "a=anger"], "gives 'a' twice, as fear and as anger"),
@@ -142,7 +142,7 @@ class TestImport:
             (["--workers", "0"], "'0' is no number of at least 1"),
             (["--workers", "many"], "'many' is no number of at least 1"),
             (["--cluster", "tcp://x:1"], "not allowed with"),
-            (["--ferplus", "x.csv"], "has no use for --ferplus"),
+            (["--ferplus", "x.csv"], "takes no --ferplus"),
         ],
     )
     def test_wrong_usage_is_64(self, pictures: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str):

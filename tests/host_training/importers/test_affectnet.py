@@ -89,7 +89,7 @@ def test_a_twentieth_of_the_training_rows_is_held_out(tmp_path: Path, text: Writ
     assert 15 <= sum(row.split == "validation" for row in source.rows) <= 45
     assert {row.split for row in source.rows} == {"train", "validation"}
     assert [row.split for row in source.rows] == [row.split for row in again.rows]
-    assert source.notes == ["there is no validation.csv, so no rows for test"]
+    assert source.notes == ["validation.csv is missing, so there are no rows for test"]
 
 
 def test_missing_pictures_are_counted(lists: Path):
@@ -129,9 +129,9 @@ def test_a_picture_without_an_annotation_is_counted(sets: Path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (line("0/0.jpg", 11), "line 2: expression '11' is no code from 0 to 10"),
+        (line("0/0.jpg", 11), "line 2: expression '11' is not a code from 0 to 10"),
         (line("0/0.jpg", "happy"), "line 2: expression 'happy'"),
-        (line("0/0.jpg", 1, "a,b,c,d"), "line 2: its box is no numbers"),
+        (line("0/0.jpg", 1, "a,b,c,d"), "line 2: its box is not four numbers"),
         ("0/0.jpg,1,2\n", "line 2: 3 cells instead of 9"),
     ],
 )
@@ -146,14 +146,14 @@ def test_a_damaged_row_is_refused_by_its_line(lists: Path, text: WriteText, row:
 def test_a_damaged_annotation_is_refused(sets: Path, content: bytes):
     (sets / "train_set/annotations/0_exp.npy").write_bytes(content)
 
-    with pytest.raises(SourceError, match=r"0_exp\.npy: not a whole npy file"):
+    with pytest.raises(SourceError, match=r"0_exp\.npy: not a complete npy file"):
         importers.load("affectnet", sets, Options())
 
 
 def test_an_annotation_of_another_code_is_refused(sets: Path):
     np.save(sets / "train_set/annotations/0_exp.npy", "11")
 
-    with pytest.raises(SourceError, match=r"0_exp\.npy: expression '11' is no code"):
+    with pytest.raises(SourceError, match=r"0_exp\.npy: expression '11' is not a code"):
         importers.load("affectnet", sets, Options())
 
 

@@ -135,13 +135,13 @@ def test_the_csv_keeps_all_rows_on_one_side_and_says_why(text: WriteText):
     whole = importers.load("ckplus", path, Options(split="test"))
 
     assert {row.split for row in whole.rows} == {"test"}
-    assert whole.notes[0].endswith("all rows stay together in the test split")
+    assert whole.notes[0].endswith("all rows are in the test split")
 
 
 def test_unknown_codes_of_the_csv_are_refused(text: WriteText):
     path = text("ckextended.csv", f"emotion,pixels,Usage\n8,{' '.join(['7'] * 48 * 48)},Training\n")
 
-    with pytest.raises(SourceError, match="line 2: emotion '8' is no code from 0 to 7"):
+    with pytest.raises(SourceError, match="line 2: emotion '8' is not a code from 0 to 7"):
         importers.load("ckplus", path, Options())
 
 

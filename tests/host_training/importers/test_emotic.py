@@ -146,14 +146,14 @@ def test_the_user_may_name_other_counterparts(emotic):
 def test_a_counterpart_of_what_is_no_category_is_refused(emotic):
     path = emotic(train=[photograph("a.jpg", person(["Anger"]))])
 
-    with pytest.raises(UsageError, match="--label glee=happiness: there is no category of that name"):
+    with pytest.raises(UsageError, match="--label glee=happiness: there is no category with that name"):
         labels(path, labels={"glee": "happiness"})
 
 
 def test_a_category_of_another_kind_is_refused(emotic):
     path = emotic(train=[photograph("a.jpg", person(["Glee"]))])
 
-    with pytest.raises(SourceError, match="'Glee' is none of the 26 categories"):
+    with pytest.raises(SourceError, match="'Glee' is not one of the 26 categories"):
         labels(path)
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_file_is_refused(emotic, cut: int):
     file = path / "Annotations/Annotations.mat"
     file.write_bytes(file.read_bytes()[:cut])
 
-    with pytest.raises(SourceError, match=r"Annotations\.mat: not a whole MATLAB file"):
+    with pytest.raises(SourceError, match=r"Annotations\.mat: not a complete MATLAB file"):
         labels(path)
 
 
@@ -180,5 +180,5 @@ def test_a_matlab_file_of_another_kind_is_refused(tmp_path: Path):
 
 
 def test_another_folder_is_refused(tmp_path: Path):
-    with pytest.raises(SourceError, match=r"not in a layout that is known; give .*Annotations\.mat"):
+    with pytest.raises(SourceError, match=r"not in a known layout; give .*Annotations\.mat"):
         labels(tmp_path)

@@ -161,7 +161,7 @@ def test_pictures_in_other_folders_are_counted(tmp_path: Path, picture: WritePic
     assert len(source.rows) == 1
     assert sorted(source.dropped.values()) == [1, 1, 1]
     assert any("'sleepy'" in reason for reason in source.dropped)
-    assert any("which split" in reason for reason in source.dropped)
+    assert any("names its split" in reason for reason in source.dropped)
 
 
 def test_the_folders_of_ferplus_have_votes_and_no_label(tmp_path: Path, picture: WritePicture, text: WriteText):
@@ -189,7 +189,7 @@ def test_a_folder_of_ferplus_that_is_not_there_is_mentioned(tmp_path: Path, pict
 
     source = importers.load("fer2013", tmp_path, Options())
 
-    assert [note.split(",")[0] for note in source.notes] == ["there is no FER2013Valid", "there is no FER2013Test"]
+    assert [note.split(",")[0] for note in source.notes] == ["FER2013Valid is missing", "FER2013Test is missing"]
 
 
 def test_votes_are_not_taken_where_there_is_no_place_for_them(
@@ -219,15 +219,15 @@ def test_wrong_columns_are_named(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\n3,", "\n3,x ", "line 5: pixels are no numbers"),
-        ("\n3,", "\n3,7 ", "line 5: 2305 pixels where 48x48 belong"),
-        ("\n3,", "\n3,999 ", "line 5: pixels are no numbers from 0 to 255"),
-        ("\n3,", "\n3,-1 ", "line 5: pixels are no numbers from 0 to 255"),
-        ("\n3,", "\n7,", "line 5: emotion '7' is no code from 0 to 6"),
+        ("\n3,", "\n3,x ", "line 5: pixels are not numbers"),
+        ("\n3,", "\n3,7 ", "line 5: 2305 pixels instead of 48x48"),
+        ("\n3,", "\n3,999 ", "line 5: pixels are not numbers from 0 to 255"),
+        ("\n3,", "\n3,-1 ", "line 5: pixels are not numbers from 0 to 255"),
+        ("\n3,", "\n7,", "line 5: emotion '7' is not a code from 0 to 6"),
         ("\n3,", "\nangry,", "line 5: emotion 'angry'"),
         (",PublicTest", "", "line 7: 2 cells instead of 3"),
         (",PublicTest", ",,PublicTest", "line 7: 4 cells instead of 3"),
-        ("PublicTest", "Public", "line 7: Usage 'Public'"),
+        ("PublicTest", "Public", "line 7: unknown Usage 'Public'"),
     ],
 )
 def test_a_damaged_row_is_refused_by_its_line(both: tuple[Path, Path], old: str, new: str, message: str):
@@ -264,7 +264,7 @@ def test_votes_of_other_pictures_are_refused(tmp_path: Path, both: tuple[Path, P
     shuffled = write_ferplus(tmp_path / "shuffled.csv", votes, USAGE[::-1])
 
     for ferplus in (fewer, shuffled):
-        with pytest.raises(SourceError, match="are not those of the 9 pictures"):
+        with pytest.raises(SourceError, match="do not match the 9 pictures"):
             importers.load("fer2013", both[0], Options(ferplus=ferplus))
 
 
@@ -272,7 +272,7 @@ def test_votes_of_other_pictures_are_refused(tmp_path: Path, both: tuple[Path, P
 def test_votes_that_are_no_counts_are_refused(both: tuple[Path, Path], votes: NDArray[np.uint8], vote: str):
     both[1].write_text(both[1].read_text().replace(f".png,{votes[0, 0]}", f".png,{vote}", 1))
 
-    with pytest.raises(SourceError, match=r"fer2013new\.csv, line 2: votes are no numbers"):
+    with pytest.raises(SourceError, match=r"fer2013new\.csv, line 2: votes are not numbers"):
         importers.load("fer2013", both[0], Options(ferplus=both[1]))
 
 
@@ -280,7 +280,7 @@ def test_a_truncated_npz_is_refused(tmp_path: Path, images: NDArray[np.uint8], v
     path = write_npz(tmp_path / "f.npz", images, votes)
     path.write_bytes(path.read_bytes()[:-2000])
 
-    with pytest.raises(SourceError, match="not a whole npz"):
+    with pytest.raises(SourceError, match="not a complete npz"):
         importers.load("fer2013", path, Options())
 
 
@@ -290,12 +290,12 @@ def test_a_truncated_npz_is_refused(tmp_path: Path, images: NDArray[np.uint8], v
         ({"usage": None}, "lacks the arrays usage"),
         ({"images": np.zeros((9, 28, 28), np.uint8)}, "images is uint8"),
         ({"usage": np.array(USAGE[:8])}, "different numbers of rows"),
-        ({"usage": np.array(["Training"] * 8 + ["Secret"])}, "row 8: Usage 'Secret'"),
+        ({"usage": np.array(["Training"] * 8 + ["Secret"])}, "row 8: unknown Usage 'Secret'"),
         ({"ferplus_columns": np.array(VOTE_COLUMNS[::-1])}, "ferplus_columns is NF"),
         ({"classes": np.array(["angry", "glee"])}, "do not name"),
         ({"label": np.full(9, 7, np.uint8)}, "do not name"),
         ({"label": np.full(9, -1, np.int8)}, "do not name"),
-        ({"label": np.full(9, 0.5)}, "no whole numbers"),
+        ({"label": np.full(9, 0.5)}, "must be integers"),
     ],
 )
 def test_an_npz_of_another_layout_is_refused(

@@ -98,10 +98,10 @@ def test_unknown_folders_and_other_files_are_counted_by_name(folder, text: Write
 
     assert [row.source for row in source.rows] == ["happy/1.jpg"]
     assert source.dropped == {
-        "the folder 'bored' is no known expression (--label bored=LABEL would name one)": 2,
-        "the folder 'tired' is no known expression (--label tired=LABEL would name one)": 1,
-        "the picture lies in no folder that could name its expression": 1,
-        "the file is no picture, by its name": 1,
+        "the folder 'bored' is not a known expression (give it a label with --label bored=LABEL)": 2,
+        "the folder 'tired' is not a known expression (give it a label with --label tired=LABEL)": 1,
+        "the picture is in no folder that could name its expression": 1,
+        "the file's name is not that of a picture": 1,
     }
 
 
@@ -116,11 +116,11 @@ def test_the_user_may_name_folders_and_leave_some_out(folder):
         "Grin/1.jpg": "happiness",
         "happy/1.jpg": "contempt",
     }
-    assert source.dropped == {"the folder 'sad' is not wanted": 1}
+    assert source.dropped == {"--label leaves the folder 'sad' out": 1}
 
 
 def test_a_name_that_no_folder_has_is_refused(folder):
-    with pytest.raises(UsageError, match="--label hapy=happiness: there is no folder of that name"):
+    with pytest.raises(UsageError, match="--label hapy=happiness: there is no folder with that name"):
         rows(folder("happy/1.jpg"), labels={"hapy": "happiness"})
 
 
@@ -128,7 +128,9 @@ def test_without_subjects_and_splits_all_is_for_training_and_the_note_says_why(f
     source = importers.load("folder", folder("happy/1.jpg", "sad/1.jpg"), Options())
 
     assert {row.split for row in source.rows} == {"train"}
-    assert re.search(r"^2 pictures .*one person could stand on both sides.*--subject-pattern.*--split", source.notes[0])
+    assert re.search(
+        r"^all 2 pictures .*one person could be in two splits.*--subject-pattern.*--split", source.notes[0]
+    )
 
 
 def test_known_subjects_leave_the_split_open(folder):
@@ -158,10 +160,10 @@ def test_a_split_for_all_goes_above_the_folders(folder):
 
 @pytest.mark.parametrize("names", [(), ("beach/1.jpg",), ("1.jpg",)])
 def test_a_folder_without_expressions_is_refused(folder, names: tuple[str, ...]):
-    with pytest.raises(SourceError, match=r"not in a layout that is known.*happy/1\.jpg"):
+    with pytest.raises(SourceError, match=r"not in a known layout.*happy/1\.jpg"):
         rows(folder(*names))
 
 
 def test_a_file_is_refused(folder):
-    with pytest.raises(SourceError, match=r"not in a layout that is known"):
+    with pytest.raises(SourceError, match=r"not in a known layout"):
         rows(folder("happy/1.jpg") / "happy/1.jpg")

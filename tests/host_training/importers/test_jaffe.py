@@ -44,7 +44,7 @@ def test_other_files_are_counted(tmp_path: Path, picture: WritePicture, text: Wr
 
     assert len(source.rows) == 1
     assert source.dropped == {
-        "the file is no picture, by its name": 1,
+        "the file's name is not that of a picture": 1,
         "the file's name is not like KA.AN1.39.tiff": 1,
     }
 
@@ -52,5 +52,5 @@ def test_other_files_are_counted(tmp_path: Path, picture: WritePicture, text: Wr
 def test_another_folder_is_refused(tmp_path: Path, picture: WritePicture):
     picture("beach.jpg")
 
-    with pytest.raises(SourceError, match=r"not in a layout that is known.*KA\.AN1\.39\.tiff"):
+    with pytest.raises(SourceError, match=r"not in a known layout.*KA\.AN1\.39\.tiff"):
         importers.load("jaffe", tmp_path, Options())

@@ -117,10 +117,10 @@ def test_rows_that_are_not_wanted_are_counted(load, golden: NDArray[np.float32])
 
     assert len(result.table) == 1
     assert result.dropped == {
-        "the class 'Tired' is no known expression (--label Tired=LABEL would name one)": 1,
-        "the class 'Happy' is not wanted": 1,
-        "the class '4' is no known expression (--label 4=LABEL would name one)": 1,
-        "all landmarks lie on one line": 1,
+        "the class 'Tired' is not a known expression (give it a label with --label Tired=LABEL)": 1,
+        "--label leaves the class 'Happy' out": 1,
+        "the class '4' is not a known expression (give it a label with --label 4=LABEL)": 1,
+        "all landmarks are on one line": 1,
     }
 
 
@@ -134,7 +134,7 @@ def test_the_user_may_name_classes_by_number(load, golden: NDArray[np.float32]):
 
 def test_classes_without_names_are_asked_for(load, golden: NDArray[np.float32]):
     with pytest.raises(
-        UsageError, match=r"keypoint_classifier_label\.csv: is missing; name the classes with --label 0="
+        UsageError, match=r"keypoint_classifier_label\.csv is missing; name the classes with --label 0="
     ):
         load(line(0, relative(golden[0])), classes=None)
 
@@ -147,13 +147,13 @@ def test_a_name_that_no_class_has_is_refused(load, golden: NDArray[np.float32]):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("1,2,3\n", "line 1: 3 cells where a class and 478 pairs"),
-        ("0" + ",0.5" * 936 + "\n", "line 1: 468 landmarks; the mesh with irises"),
+        ("1,2,3\n", "line 1: 3 cells instead of a class and 478 pairs"),
+        ("0" + ",0.5" * 936 + "\n", "line 1: has 468 landmarks, but only the mesh with irises"),
         ("happy" + ",0.5" * 956 + "\n", "line 1: not all cells are numbers"),
         ("0,x" + ",0.5" * 955 + "\n", "line 1: not all cells are numbers"),
-        ("0,nan" + ",0.5" * 955 + "\n", "line 1: not all cells are proper numbers"),
-        ("-1" + ",0.5" * 956 + "\n", "line 1: not all cells are proper numbers"),
-        ("0" + ",0.5" * 956 + "\n", "no row is left .all landmarks lie on one line"),
+        ("0,nan" + ",0.5" * 955 + "\n", "line 1: not all cells are finite numbers"),
+        ("-1" + ",0.5" * 956 + "\n", "line 1: not all cells are finite numbers"),
+        ("0" + ",0.5" * 956 + "\n", "no row is left .all landmarks are on one line"),
         ("", "has no rows"),
     ],
 )

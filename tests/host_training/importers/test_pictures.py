@@ -62,12 +62,12 @@ def test_where_no_data_set_is_given_there_is_no_picture(rows: Callable[[str], Ta
 
 @pytest.mark.parametrize("text", ["fer2013.csv", ":fer2013.csv", "fer2013:"])
 def test_a_data_set_is_named_with_its_place(rows: Callable[[str], Table], text: str):
-    with pytest.raises(UsageError, match=f"--pictures {text}: give a data set and where it lies, as in fer2013:"):
+    with pytest.raises(UsageError, match=f"--pictures {text}: give a data set and its path, such as fer2013:"):
         pictures_of(rows("web"), [text])
 
 
 def test_a_data_set_that_is_none_or_not_there_is_refused(rows: Callable[[str], Table], tmp_path: Path):
-    with pytest.raises(UsageError, match="'mine' is no data set that can be imported"):
+    with pytest.raises(UsageError, match="unknown data set 'mine'"):
         pictures_of(rows("web"), [f"mine:{tmp_path}"])
     with pytest.raises(NoInputError, match=r"none\.csv: No such file"):
         pictures_of(rows("web"), [f"fer2013:{tmp_path / 'none.csv'}"])
@@ -85,5 +85,5 @@ def test_a_data_set_of_landmarks_alone_is_refused(
 
 
 def test_a_data_set_without_a_picture_of_the_table_is_refused(rows: Callable[[str], Table], folder: Path):
-    with pytest.raises(UsageError, match="none of its 3 pictures belongs to a row of the table"):
+    with pytest.raises(UsageError, match="none of its 3 pictures belongs to the table"):
         pictures_of(rows("elsewhere"), [f"folder:{folder}"])

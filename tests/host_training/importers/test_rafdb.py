@@ -90,7 +90,7 @@ def test_the_folders_give_labels_and_splits(tmp_path: Path, picture: WritePictur
 
     assert [row.label for row in source.rows] == list(LABELS)
     assert {row.split for row in source.rows} == {"test"}
-    assert source.dropped == {"the picture is in no folder like train/1": 2}
+    assert source.dropped == {"the picture is not in a folder like train/1": 2}
 
 
 @pytest.mark.parametrize("line", ["train_00001.jpg 8", "train_00001.jpg", "img.jpg 1", "train_00001.jpg happy"])
@@ -114,12 +114,12 @@ def test_a_box_that_is_none_is_refused(basic: Path, picture: WritePicture, text:
     picture("basic/Image/original/train_00001.jpg")
     text("basic/Annotation/boundingbox/train_00001_boundingbox.txt", "40.0 20.0")
 
-    with pytest.raises(SourceError, match=r"train_00001_boundingbox\.txt: does not hold the four numbers"):
+    with pytest.raises(SourceError, match=r"train_00001_boundingbox\.txt: not the four numbers"):
         importers.load("rafdb", basic, Options())
 
 
 def test_another_folder_is_refused(tmp_path: Path, picture: WritePicture):
     picture("holidays/beach.jpg")
 
-    with pytest.raises(SourceError, match=r"not in a layout that is known.*list_patition_label\.txt.*DATASET"):
+    with pytest.raises(SourceError, match=r"not in a known layout.*list_patition_label\.txt.*DATASET"):
         importers.load("rafdb", tmp_path, Options())
