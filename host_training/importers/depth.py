@@ -67,7 +67,7 @@ class Depth:
         return cls(reference, centre, middle, weights)
 
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Depths of faces, float32[N, 478, 2]: float32[N, 478], in the same unit, relative to each face's mean depth."""
+        """Depths, float32[N, 478], of faces, float32[N, 478, 2], in the same unit; each face's mean is 0."""
         depths = np.empty(points.shape[:2], np.float32)
         for start in range(0, len(points), CHUNK):
             faces = _centred(points[start : start + CHUNK])
