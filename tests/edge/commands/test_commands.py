@@ -33,7 +33,8 @@ PROCESSES = {"run", "record"}
 """Commands that take signals. The others run in this process, which saves their start; a few tests start them, too."""
 
 SHORT_BENCH = (
-    "import sys; from edge.commands import bench; bench.DAEMON_S = 1.0; from edge.cli import main; sys.exit(main())"
+    "import sys; from edge.commands.bench import process; process.DAEMON_S = 1.0; "
+    "from edge.cli import main; sys.exit(main())"
 )
 """The program, that watches the daemon for a second instead of eight."""
 
@@ -380,20 +381,34 @@ def test_record_does_not_write_over_a_file(smile, tmp_path):
     assert (tmp_path / "old").read_text() == "precious"
 
 
-def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, use):
-    folder = crop_bundle("landmarks_crop")
-    done = process("-c", SHORT_BENCH, "bench", "--json", "--frames", "60", *use(folder))
+def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, tmp_path):
+    """From a folder where the paths of the settings are relative, and something else is called edge."""
+    folder = crop_bundle("landmarks_crop").relative_to(tmp_path)
+    (tmp_path / "own.toml").write_text(f"[model]\nbundle = '{folder}'\n")
+    (tmp_path / "edge.py").write_text("raise SystemExit('not the daemon')\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SHORT_BENCH, "bench", "--json", "--frames", "60", "--config", "own.toml"],
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {
         "mesh", "bare landmark model", "features + classifier", "expression", "messages", "no face"
     }  # fmt: skip
     assert all(row["p50_ms"] <= row["p95_ms"] for row in report["stages"].values())
-    assert {"memory of the daemon, MB", "first event after start, s"} < set(report["figures"])
+    figures = {name: figure["value"] for name, figure in report["figures"].items()}
+    assert figures["imports of the daemon, s"] > 0
+    assert figures["first event after start, s"] > 0
+    private, resident, peak = (
+        figures[f"{what}, MB"]
+        for what in ("private memory of the daemon", "resident memory of the daemon", "peak of resident memory")
+    )
+    assert 10 < private < resident <= peak < 1000
     assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a crop"
     first, *others = report["bundles"]
     assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
-    assert first["network_bytes"] == (folder / "classifier.tflite").stat().st_size
+    assert first["network_bytes"] == (tmp_path / folder / "classifier.tflite").stat().st_size
     assert str(FUSED_BUNDLE) in {other["folder"] for other in others}
     assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
 

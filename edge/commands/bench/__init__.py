@@ -1,0 +1,153 @@
+"""`emotion-edge bench`: speed and memory on this machine, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from edge.classifier.features import CROP_INPUT
+from edge.cli import add_settings_arguments, load_settings
+from edge.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge.bundle.bundle import Bundle
+    from edge.commands.bench.stages import Stopwatch
+
+MIN_FRAMES = 60
+"""Frames that are needed at least: two blocks, see `stages.BLOCK`."""
+
+READING = "features + classifier + expression / mesh"
+TARGETS = {
+    "mesh / bare landmark model": 1.3,
+    READING: 0.05,
+    "no face / one face, at 15 fps": 0.25,
+    "whole loop / mediapipe alone": 0.8,
+    "imports of the daemon, s": 1.0,
+    "first event after start, s": 2.0,
+    "private memory of the daemon, MB": 80.0,
+    "resident memory of the daemon, MB": 150.0,
+    "peak of resident memory, MB": 170.0,
+}
+"""Upper limit of each figure."""
+READING_WITH_CROP = 0.25
+"""Upper limit of `READING` for a bundle that reads a crop of the picture."""
+CLASSIFIER = "classifier / bare landmark model"
+CLASSIFIER_TARGET = 0.2
+"""Upper limit for every bundle."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.epilog = "example: emotion-edge bench --json"
+    add_settings_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--frames", type=int, default=300, help="frames a stage (default: %(default)s)")
+    parser.add_argument(
+        "--mediapipe",
+        action="store_true",
+        help="compare with the mediapipe package, which reports usage to its maker: take the network from it",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    if args.frames < MIN_FRAMES:
+        raise UsageError(f"--frames {args.frames}: at least {MIN_FRAMES} are needed")
+    import cv2
+
+    from edge.bundle.locate import Installation
+    from edge.commands.bench import process, stages
+
+    cv2.setNumThreads(1)
+    settings = load_settings(args)
+    installation = Installation.of(settings)
+    found = [bundle for _, bundle in installation.at_hand()]
+    if isinstance(found[0], ConfigError):
+        raise found[0]
+    bundles = [bundle for bundle in found if not isinstance(bundle, ConfigError)]
+    models = installation.mesh_models()
+    frames, empty = stages.pictures(args.frames)
+    stopwatch, classifiers = stages.one_face(settings, bundles, models, frames, mediapipe=args.mediapipe)
+    stages.no_face(settings, models, empty, stopwatch)
+    first_event_s, memory = process.daemon(frames, args.config)
+    figures = {
+        **_ratios(stopwatch),
+        "imports of the daemon, s": process.import_time_s(),
+        "first event after start, s": first_event_s,
+        "private memory of the daemon, MB": memory.private,
+        "resident memory of the daemon, MB": memory.resident,
+        "peak of resident memory, MB": memory.peak,
+    }
+    targets = {**TARGETS, READING: READING_WITH_CROP} if CROP_INPUT in bundles[0].inputs else TARGETS
+    report = {
+        **_report(stopwatch, figures, targets),
+        "bundles": [_compared(bundle, classifiers, stopwatch.cpu("bare landmark model")) for bundle in bundles],
+    }
+    print(json.dumps(report) if args.json else _text(report))
+    return 0
+
+
+def _ratios(stopwatch: Stopwatch) -> dict[str, float]:
+    # The state is published once a second, so a frame bears only its share of that.
+    messages_ms = sum(stopwatch.cpu_ms["messages"]) / len(stopwatch.cpu_ms["mesh"])
+    loop_ms = stopwatch.cpu("mesh", "features + classifier", "expression") + messages_ms
+    ratios = {
+        "mesh / bare landmark model": stopwatch.cpu("mesh") / stopwatch.cpu("bare landmark model"),
+        READING: stopwatch.cpu("features + classifier", "expression") / stopwatch.cpu("mesh"),
+        # Most frames without a face cost nothing, so their mean counts and not their median.
+        "no face / one face, at 15 fps": statistics.fmean(stopwatch.cpu_ms["no face"]) / loop_ms,
+    }
+    if "mediapipe alone" in stopwatch.cpu_ms:
+        ratios["whole loop / mediapipe alone"] = loop_ms / stopwatch.cpu("mediapipe alone")
+    return ratios
+
+
+def _compared(bundle: Bundle, classifiers: Stopwatch, landmark_model_ms: float) -> dict[str, Any]:
+    """What one of several bundles costs."""
+    cpu_ms = classifiers.cpu(str(bundle.folder))
+    return {
+        "folder": str(bundle.folder),
+        "id": bundle.id,
+        "inputs": bundle.inputs,
+        "network_bytes": bundle.network_bytes,
+        "cpu_ms": round(cpu_ms, 3),
+        CLASSIFIER: _judged(cpu_ms / landmark_model_ms, CLASSIFIER_TARGET),
+    }
+
+
+def _judged(value: float, at_most: float) -> dict[str, Any]:
+    return {"value": round(value, 3), "at_most": at_most, "ok": value <= at_most}
+
+
+def _report(stopwatch: Stopwatch, figures: dict[str, float], targets: dict[str, float]) -> dict[str, Any]:
+    from edge.device import system
+    from edge.device.versions import library_versions
+
+    return {
+        "machine": system.machine(),
+        "versions": library_versions(),
+        "stages": stopwatch.table(),
+        "figures": {name: _judged(value, targets[name]) for name, value in figures.items()},
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    from edge.commands.bench.stages import HEIGHT, WIDTH
+
+    lines = [f"{report['machine']}, {report['versions']['runtime']}, {WIDTH}x{HEIGHT}", ""]
+    lines.append(f"{'stage':44}{'p50 ms':>9}{'p95 ms':>9}{'CPU ms':>9}")
+    for stage, row in report["stages"].items():
+        lines.append(f"{stage:44}{row['p50_ms']:9.3f}{row['p95_ms']:9.3f}{row['cpu_ms']:9.3f}")
+    lines += ["", f"{'figure':44}{'value':>9}{'at most':>9}"]
+    lines += [_figure(name, row) for name, row in report["figures"].items()]
+    lines += ["", f"bundles at hand, the one in use first: {CLASSIFIER}"]
+    for row in report["bundles"]:
+        lines.append(_figure(f"{row['id']}, {row['network_bytes'] / 1000:.0f} kB", row[CLASSIFIER]))
+    return "\n".join(lines)
+
+
+def _figure(name: str, row: dict[str, Any]) -> str:
+    return f"{name:44}{row['value']:9.3f}{row['at_most']:9.2f}{'' if row['ok'] else '  over'}"

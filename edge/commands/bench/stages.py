@@ -1,0 +1,166 @@
+"""Processor time of each stage of the loop, on pictures of the demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edge.errors import UnavailableError
+from edge.settings import CameraSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.bundle.bundle import Bundle
+    from edge.expression import ExpressionMachine
+    from edge.face_mesh.models import MeshModels
+    from edge.settings import Settings
+    from edge.values import Face
+
+Result = TypeVar("Result")
+
+WIDTH, HEIGHT, FPS = 640, 480, 15.0
+WARM_UP = 10
+"""Frames that are not counted, because they fill caches."""
+BLOCK = 30
+"""Frames of one backend before the other has its turn, so that a busy moment of the machine meets both."""
+EMPTY_FRAMES = 300
+"""Frames without a face that are measured."""
+PRESENT_S, ABSENT_AT_S = 21.0, 23.6
+"""How long the demo's person is in view, and a moment when nobody is; see `edge.camera.demo.script`."""
+
+
+class Stopwatch:
+    """Wall and processor time of named stages; the latter is that of the whole process, helper threads included."""
+
+    def __init__(self) -> None:
+        self.wall_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.cpu_ms: defaultdict[str, list[float]] = defaultdict(list)
+
+    def time(self, stage: str, work: Callable[..., Result], *args: Any) -> Result:
+        """Call `work` with `args` and add its time to a stage."""
+        wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+        result = work(*args)
+        self.cpu_ms[stage].append((time.process_time_ns() - cpu) / 1e6)
+        self.wall_ms[stage].append((time.perf_counter_ns() - wall) / 1e6)
+        return result
+
+    def cpu(self, *stages: str) -> float:
+        """Median processor time of some stages together, in ms per frame."""
+        return sum(statistics.median(self.cpu_ms[stage]) for stage in stages)
+
+    def table(self) -> dict[str, dict[str, float]]:
+        """By stage: p50 and p95 of the wall time, and the mean processor time, in ms."""
+        return {
+            stage: {
+                "p50_ms": round(statistics.median(values), 3),
+                "p95_ms": round(statistics.quantiles(values, n=20)[-1], 3),
+                "cpu_ms": round(statistics.fmean(self.cpu_ms[stage]), 3),
+            }
+            for stage, values in self.wall_ms.items()
+        }
+
+
+def pictures(count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Frames of the demo with its face in view, uint8[480, 640, 3], and one without a face."""
+    from edge.camera.demo.camera import DemoCamera
+
+    # Drawn beforehand: the demo's own cost is not the daemon's.
+    demo = DemoCamera(CameraSettings(width=WIDTH, height=HEIGHT))
+    return [demo.draw(PRESENT_S * i / count) for i in range(count)], demo.draw(ABSENT_AT_S)
+
+
+def one_face(
+    settings: Settings,
+    bundles: Sequence[Bundle],
+    models: MeshModels,
+    frames: Sequence[NDArray[np.uint8]],
+    *,
+    mediapipe: bool,
+) -> tuple[Stopwatch, Stopwatch]:
+    """Measure every stage on a tracked face, in turn with the bare landmark model and the mediapipe package.
+
+    The loop runs with the first bundle.
+
+    Returns:
+        The stages, and the classifier of each bundle by its folder, on the same faces.
+
+    Raises:
+        UnavailableError: the face mesh loses the demo's face.
+    """
+    from edge.expression import ExpressionMachine
+    from edge.face_mesh import open_face_mesh
+    from edge.face_mesh.litert import LiteRTFaceMesh
+    from edge.values import Frame
+
+    # One face is what the others are compared on; the search for more costs what `no face` does.
+    mesh_settings = dataclasses.replace(settings.mesh, max_faces=1)
+    mesh = LiteRTFaceMesh(mesh_settings, models)
+    other = None
+    if mediapipe:
+        other = open_face_mesh(dataclasses.replace(mesh_settings, backend="mediapipe"), models)
+    bundle = bundles[0]
+    stages, classifiers = Stopwatch(), Stopwatch()
+    machine = ExpressionMachine(bundle.labels, settings.expression)
+    for start in range(0, len(frames), BLOCK):
+        block = [Frame(rgb, i / FPS) for i, rgb in enumerate(frames[start : start + BLOCK], start)]
+        seen: list[tuple[Sequence[Face], NDArray[np.uint8]]] = []
+        for i, frame in enumerate(block, start):
+            watch = Stopwatch() if i < WARM_UP else stages
+            found = watch.time("mesh", mesh.process, frame)
+            seen.append((found, frame.rgb))
+            readings = watch.time("features + classifier", bundle.classifier.read, found, frame.rgb)
+            watch.time("expression", machine.step, readings, frame.captured_at)
+            if i % round(FPS * settings.mqtt.state_interval_s or 1) == 0:
+                watch.time("messages", _encoded_state, machine, frame.captured_at)
+            if not found and watch is stages:
+                raise UnavailableError("the face mesh lost the demo's face, so there is nothing to measure")
+        # In turns of their own, so that each finds the caches as it would alone.
+        for i in range(len(block)):
+            watch = Stopwatch() if i < 1 else stages
+            watch.time("bare landmark model", mesh.landmarker.invoke_again)
+        _classify(bundles, seen, classifiers)
+        if other is not None:
+            for i, frame in enumerate(block, start):
+                watch = Stopwatch() if i < WARM_UP else stages
+                watch.time("mediapipe alone", other.process, frame)
+    if other is not None:
+        other.close()
+    return stages, classifiers
+
+
+def no_face(settings: Settings, models: MeshModels, rgb: NDArray[np.uint8], stages: Stopwatch) -> None:
+    """Measure frames without a face, as the stage `no face`.
+
+    Raises:
+        UnavailableError: the face mesh finds one.
+    """
+    from edge.face_mesh.litert import LiteRTFaceMesh
+    from edge.values import Frame
+
+    mesh = LiteRTFaceMesh(settings.mesh, models)
+    for i in range(EMPTY_FRAMES):
+        if stages.time("no face", mesh.process, Frame(rgb, i / FPS)):
+            raise UnavailableError("the face mesh finds a face in the empty demo picture")
+
+
+def _classify(
+    bundles: Sequence[Bundle], seen: Sequence[tuple[Sequence[Face], NDArray[np.uint8]]], classifiers: Stopwatch
+) -> None:
+    for bundle in bundles:
+        for i, (faces, rgb) in enumerate(seen):
+            watch = Stopwatch() if i < 1 else classifiers
+            watch.time(str(bundle.folder), bundle.classifier.read, faces, rgb)
+
+
+def _encoded_state(machine: ExpressionMachine, now: float) -> bytes:
+    from edge.messages import payloads
+
+    clock = payloads.WallClock(0.0, synchronised=True)
+    return payloads.encode(payloads.state(machine.shown(), at=now, clock=clock))
