@@ -1,4 +1,4 @@
-"""Which broker URLs and names are taken, and what the others are told."""
+"""Broker URLs and names, valid and invalid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ("ws://pi:9001/broker/", BrokerAddress("pi", 9001, scheme="ws", path="/broker")),
     ],
 )
-def test_an_address_is_read(url: str, expected: BrokerAddress):
+def test_valid_addresses(url: str, expected: BrokerAddress):
     assert BrokerAddress.parse(url) == expected
 
 
@@ -35,7 +35,7 @@ def test_an_address_is_read(url: str, expected: BrokerAddress):
      "mqtt://pi/topic",
      "mqtt://a..b", "mqtt://[::1", "mqtt://:secret@pi"],
 )  # fmt: skip
-def test_any_other_address_is_an_error_of_one_line(url: str):
+def test_invalid_addresses_are_reported_in_one_line(url: str):
     with pytest.raises(ConfigError) as error:
         BrokerAddress.parse(url)
     assert "\n" not in str(error.value)
@@ -52,7 +52,7 @@ def test_the_password_comes_from_the_first_line_of_its_file(tmp_path: Path):
 
 @pytest.fixture
 def credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where systemd puts the service's password."""
+    """Path at which systemd stores the service's password."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     return tmp_path / "mqtt-password"
 
@@ -63,7 +63,7 @@ def test_the_password_comes_from_the_credential_of_the_service(credential: Path)
     assert BrokerAddress.parse("mqtt://anna@pi") == BrokerAddress("pi", 1883, "anna", "gehe im")
 
 
-def test_a_password_that_is_configured_stands_above_the_credential(credential: Path, tmp_path: Path):
+def test_a_configured_password_overrides_the_credential(credential: Path, tmp_path: Path):
     for path, text in ((credential, "of the service"), (tmp_path / "own", "own")):
         path.touch(0o600)
         path.write_text(text)
@@ -75,7 +75,7 @@ def test_a_password_that_is_configured_stands_above_the_credential(credential: P
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_an_empty_or_missing_credential_is_no_password(credential: Path, content: str | None):
+def test_an_empty_or_missing_credential_means_no_password(credential: Path, content: str | None):
     if content is not None:
         credential.touch(0o600)
         credential.write_text(content)
@@ -96,17 +96,17 @@ def test_a_password_is_never_shown():
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a+b", "#", "a\0b", "a\nb", "x" * 201])
-def test_a_device_name_that_mqtt_cannot_carry_is_refused(name: str):
+def test_an_invalid_device_name_is_rejected(name: str):
     with pytest.raises(ConfigError, match=r"device\.name"):
         check_device(name)
 
 
 @pytest.mark.parametrize("base", ["", "/emotion", "emotion/", "a//b", "a/#", "+", "$SYS", "a\0"])
-def test_a_base_that_mqtt_cannot_carry_is_refused(base: str):
+def test_an_invalid_base_is_rejected(base: str):
     with pytest.raises(ConfigError, match=r"mqtt\.base"):
         check_base(base)
 
 
-def test_names_may_be_as_people_write_them():
+def test_names_may_contain_spaces_and_umlauts():
     assert check_device("Küche 2") == "Küche 2"
     assert check_base("home/emotion") == "home/emotion"

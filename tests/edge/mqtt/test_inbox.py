@@ -1,4 +1,4 @@
-"""Commands wait for the loop: few, not too often, and none that the broker retained."""
+"""Commands wait for the loop: limited in number and rate, and never retained ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def drain(inbox: Inbox) -> int:
     return sum(1 for _ in iter(inbox.take, None))
 
 
-def test_commands_are_taken_in_the_order_they_came():
+def test_commands_are_taken_in_order():
     inbox = Inbox(lambda: 0.0)
     inbox.put("pause", b"", retained=False)
     inbox.put("identify", b'{"id": "7"}', retained=False)
     assert [inbox.take(), inbox.take(), inbox.take()] == [Request("pause"), Request("identify", "7"), None]
 
 
-def test_a_flood_is_dropped_and_counted_and_over_when_it_is_over():
+def test_a_flood_is_dropped_and_counted_and_has_no_aftermath():
     now = 0.0
     inbox = Inbox(lambda: now)
     for _ in range(1000):
@@ -32,7 +32,7 @@ def test_a_flood_is_dropped_and_counted_and_over_when_it_is_over():
     assert inbox.take() == Request("pause")
 
 
-def test_a_steady_stream_is_taken_at_the_rate_that_is_allowed():
+def test_a_steady_stream_is_limited_to_the_rate():
     now = 0.0
     inbox = Inbox(lambda: now)
     taken = 0
@@ -45,13 +45,13 @@ def test_a_steady_stream_is_taken_at_the_rate_that_is_allowed():
     assert inbox.dropped == 500 - taken
 
 
-def test_an_oversized_message_takes_no_room():
+def test_an_oversized_message_is_truncated():
     inbox = Inbox(lambda: 0.0)
     inbox.put("pause", b" " * 50_000_000, retained=False)
     assert len(inbox._waiting[0][1]) == BYTES_MAX + 1
-    asked = inbox.take()
-    assert isinstance(asked, Refusal)
-    assert "longer than 1024 bytes" in asked.reason
+    refusal = inbox.take()
+    assert isinstance(refusal, Refusal)
+    assert "longer than 1024 bytes" in refusal.reason
 
 
 @pytest.mark.parametrize("name", ["", "x" * 33, "a b", "ü", "pause\x00", "#"])
@@ -62,7 +62,7 @@ def test_a_name_that_cannot_be_answered_is_dropped_and_counted(name):
     assert inbox.dropped == 1
 
 
-def test_what_the_broker_retained_is_not_done_again_at_every_connection():
+def test_retained_commands_are_dropped():
     inbox = Inbox(lambda: 0.0)
     inbox.put("pause", b"", retained=True)
     assert inbox.take() is None

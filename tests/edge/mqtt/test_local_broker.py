@@ -1,4 +1,4 @@
-"""The broker for a workstation, and the publisher's way with one that speaks MQTT 3.1.1 only."""
+"""The local broker, and the publisher with a broker that supports MQTT 3.1.1 only."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.broker"]
 
-needs_amqtt = pytest.mark.skipif(importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install amqtt")
+needs_amqtt = pytest.mark.skipif(
+    importlib.util.find_spec("amqtt") is None, reason="amqtt is missing (pip install amqtt)"
+)
 
 
 @pytest.fixture
 def local() -> Iterator[int]:
-    """The port of a broker of our own."""
+    """The port of a local broker."""
     port = free_port()
     with ensure_broker(f"mqtt://localhost:{port}") as started:
         assert started
@@ -49,7 +51,7 @@ def children(port: int) -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if str(port) in child.cmdline()]
 
 
-def test_a_broker_that_answers_is_used(broker: Mosquitto):
+def test_a_running_broker_is_used(broker: Mosquitto):
     with ensure_broker(broker.url) as started:
         assert not started
         assert children(broker.port) == []
@@ -71,7 +73,7 @@ def test_without_amqtt_one_line_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 @needs_amqtt
-def test_it_is_gone_with_its_context():
+def test_it_ends_with_its_context():
     port = free_port()
     with ensure_broker(f"mqtt://localhost:{port}"):
         assert answers(port)
@@ -79,7 +81,7 @@ def test_it_is_gone_with_its_context():
 
 
 @needs_amqtt
-def test_it_is_gone_when_its_parent_is_killed():
+def test_it_ends_when_its_parent_is_killed():
     port = free_port()
     program = (
         "import time; from edge.mqtt.local_broker import ensure_broker\n"
@@ -89,11 +91,11 @@ def test_it_is_gone_when_its_parent_is_killed():
     until(lambda: answers(port), "the broker answers")
     parent.kill()
     parent.wait()
-    until(lambda: not answers(port), "the broker is gone")
+    until(lambda: not answers(port), "the broker has ended")
 
 
 @needs_amqtt
-def test_it_says_nothing_on_the_terminal(capfd: pytest.CaptureFixture[str]):
+def test_it_prints_nothing(capfd: pytest.CaptureFixture[str]):
     port = free_port()
     with ensure_broker(f"mqtt://localhost:{port}"), Listener(port):
         pass
@@ -108,15 +110,15 @@ def test_the_publisher_falls_back_to_311_and_remembers_it(local: int):
         publisher.info({"who": "me"})
         for seq in range(1, 11):
             publisher.event({"seq": seq}, time.monotonic())
-        until(lambda: len(listener.seqs()) >= 10, "all events are there")
+        until(lambda: len(listener.seqs()) >= 10, "all events arrive")
         (child,) = children(local)
-        # Frozen for longer than the keepalive, so that the next connection has to find the session again.
+        # Frozen for longer than the keepalive, so that the next connection resumes the session.
         os.kill(child.pid, signal.SIGSTOP)
         for seq in range(11, 31):
             publisher.event({"seq": seq}, time.monotonic())
         until(lambda: not publisher.connected, "the keepalive runs out")
         os.kill(child.pid, signal.SIGCONT)
-        until(lambda: 30 in listener.seqs(), "the other events are there")
+        until(lambda: 30 in listener.seqs(), "the other events arrive")
         assert listener.seqs() == list(range(1, 31))
         assert publisher._worker.session.protocol is V311
     assert retained(local) == {"availability": "online", "info": {"who": "me"}}
@@ -125,7 +127,7 @@ def test_the_publisher_falls_back_to_311_and_remembers_it(local: int):
 
 
 @needs_amqtt
-def test_the_last_will_is_retained_there_too(local: int):
+def test_it_retains_the_last_will(local: int):
     program = (
         "import time; from edge.mqtt.publisher import Publisher; from edge.settings import MqttSettings;"
         f"p = Publisher(MqttSettings(url='mqtt://127.0.0.1:{local}'), 'dev'); p.start(); time.sleep(60)"

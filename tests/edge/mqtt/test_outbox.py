@@ -1,4 +1,4 @@
-"""The queue of events is bounded in number and age, and counts what it gives up."""
+"""The queue of events is limited in number and age, and counts dropped events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def drain(outbox: Outbox, now: float = 0.0) -> list[int]:
     return taken
 
 
-def test_events_leave_in_the_order_they_came():
+def test_events_are_taken_in_order():
     outbox = Outbox(size=10, expiry_s=60)
     for number in range(5):
         outbox.add_event(event(number))
@@ -31,14 +31,14 @@ def test_the_oldest_is_dropped_first_and_counted():
     assert (drain(outbox), outbox.lost) == ([2, 3, 4], 2)
 
 
-def test_what_is_too_old_is_not_handed_out_but_counted():
+def test_expired_events_are_dropped_and_counted():
     outbox = Outbox(size=10, expiry_s=60)
     outbox.add_event(event(1, at=0.0))
     outbox.add_event(event(2, at=50.0))
     assert (drain(outbox, now=60.0), outbox.lost) == ([2], 1)
 
 
-def test_what_is_put_back_comes_before_the_rest_in_its_order():
+def test_events_that_are_put_back_come_first_and_in_order():
     outbox = Outbox(size=10, expiry_s=60)
     outbox.add_event(event(3))
     outbox.put_back([event(1), event(2)])
@@ -52,7 +52,7 @@ def test_putting_back_into_a_full_queue_drops_the_oldest():
     assert (drain(outbox), outbox.lost) == ([2, 3], 1)
 
 
-def test_only_the_newest_state_is_handed_out_and_only_once():
+def test_only_the_newest_state_is_taken_and_only_once():
     outbox = Outbox(size=2, expiry_s=60)
     for number in (1, 2):
         outbox.replace(Message(STATE, b"%d" % number, 0.0))
@@ -60,7 +60,7 @@ def test_only_the_newest_state_is_handed_out_and_only_once():
     assert [message and message.payload for message in taken] == [b"2", None]
 
 
-def test_a_new_connection_gets_state_and_info_again_but_nothing_of_which_only_the_moment_matters():
+def test_a_new_connection_gets_state_and_info_again_but_no_momentary_messages():
     outbox = Outbox(size=2, expiry_s=60)
     for topic in (STATE, INFO, HEALTH, SHADOW_STATE):
         outbox.replace(Message(topic, b"x", 0.0))

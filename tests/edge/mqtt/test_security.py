@@ -33,7 +33,7 @@ STATE = payloads.state([], at=0.0, clock=payloads.WallClock(1_700_000_000.0, syn
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private CA in ca.crt, and certificates of it: of the broker, and of the device `kitchen`; and a stranger's."""
+    """A private CA with certificates of the broker and of the device `kitchen`, and a certificate of another CA."""
     folder = tmp_path_factory.mktemp("authority")
 
     def openssl(*words: str) -> None:
@@ -57,7 +57,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encrypted(authority: Path, new_broker: Callable[..., Mosquitto]) -> Callable[..., Mosquitto]:
-    """Make a broker with TLS that runs."""
+    """Start a broker with TLS."""
 
     def make(*lines: str) -> Mosquitto:
         own = [f"cafile {authority}/ca.crt", f"certfile {authority}/broker.crt", f"keyfile {authority}/broker.key"]
@@ -88,8 +88,8 @@ def url(broker: Mosquitto, scheme: str, path: str = "") -> str:
     return f"{scheme}://localhost:{broker.port}{path}"
 
 
-def heard(address: BrokerAddress, topic: str = "emotion/#") -> list[str]:
-    """The topics of what is retained there."""
+def retained_topics(address: BrokerAddress, topic: str = "emotion/#") -> list[str]:
+    """The topics of all retained messages."""
     with Subscriber(address) as subscriber:
         subscriber.subscribe([topic])
         topics = []
@@ -99,7 +99,7 @@ def heard(address: BrokerAddress, topic: str = "emotion/#") -> list[str]:
 
 
 def websockets() -> list[str]:
-    """For a listener. mosquitto 2.0 does not count it as one, and wants another that it counts."""
+    """Settings of a websocket listener. mosquitto 2.0 also needs an ordinary one."""
     return ["socket_domain ipv4", "protocol websockets", "allow_anonymous true", f"listener {free_port()} 127.0.0.1"]
 
 
@@ -110,10 +110,10 @@ def test_an_encrypted_connection_with_a_private_ca(encrypted, publisher, authori
     one = publisher(url(broker, scheme), ca_file=ca)
     until(lambda: one.connected, "connected")
     address = BrokerAddress.parse(url(broker, scheme), ca_file=ca)
-    until(lambda: "emotion/kitchen/state" in heard(address), "the state is retained")
+    until(lambda: "emotion/kitchen/state" in retained_topics(address), "the state is retained")
 
 
-def test_what_is_published_there_can_be_watched(encrypted, publisher, authority):
+def test_watch_works_over_an_encrypted_connection(encrypted, publisher, authority):
     broker, ca = encrypted(), str(authority / "ca.crt")
     publisher(url(broker, "mqtts"), ca_file=ca)
     out, stop = io.StringIO(), threading.Event()
@@ -128,7 +128,7 @@ def test_what_is_published_there_can_be_watched(encrypted, publisher, authority)
 
 
 def test_many_messages_in_one_record_all_arrive(encrypted, authority):
-    """TLS hands over more at once than one packet, and then the socket has nothing more to say."""
+    """A TLS record may contain several packets, after which the socket is not readable any more."""
     broker = encrypted()
     address = BrokerAddress.parse(url(broker, "mqtts"), ca_file=str(authority / "ca.crt"))
     client = Client(CallbackAPIVersion.VERSION2)
@@ -140,7 +140,7 @@ def test_many_messages_in_one_record_all_arrive(encrypted, authority):
         each.wait_for_publish(WAIT_S)
     client.disconnect()
     client.loop_stop()
-    assert len(heard(address)) == 60
+    assert len(retained_topics(address)) == 60
 
 
 def test_websockets_without_encryption(new_broker, publisher):
@@ -148,10 +148,13 @@ def test_websockets_without_encryption(new_broker, publisher):
     broker.start()
     one = publisher(url(broker, "ws"))
     until(lambda: one.connected, "connected")
-    until(lambda: "emotion/kitchen/state" in heard(BrokerAddress.parse(url(broker, "ws"))), "the state is retained")
+    until(
+        lambda: "emotion/kitchen/state" in retained_topics(BrokerAddress.parse(url(broker, "ws"))),
+        "the state is retained",
+    )
 
 
-def test_a_broker_that_asks_for_a_certificate(encrypted, publisher, authority, caplog):
+def test_a_broker_that_requires_certificates(encrypted, publisher, authority, caplog):
     broker = encrypted("require_certificate true", "use_identity_as_username true", f"acl_file {ACCESS_LIST}")
     ca = str(authority / "ca.crt")
 
@@ -161,16 +164,16 @@ def test_a_broker_that_asks_for_a_certificate(encrypted, publisher, authority, c
     one = publisher(url(broker, "mqtts"), **ours("kitchen"))
     until(lambda: one.connected, "connected")
     stranger = publisher(url(broker, "mqtts"), **ours("stranger"))
-    nobody = publisher(url(broker, "mqtts"), ca_file=ca)
-    until(lambda: caplog.text.count("no connection to the broker") == 2, "both are told that they are not let in")
+    without = publisher(url(broker, "mqtts"), ca_file=ca)
+    until(lambda: caplog.text.count("no connection to the broker") == 2, "both log that they are refused")
     assert not stranger.connected
-    assert not nobody.connected
+    assert not without.connected
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_trusted(encrypted, publisher, authority, caplog):
     broker = encrypted()
     one = publisher(url(broker, "mqtts"), ca_file=str(authority / "other-ca.crt"))
-    until(lambda: "its certificate is not trusted" in caplog.text, "the log says why")
+    until(lambda: "its certificate is not trusted" in caplog.text, "the reason is logged")
     assert "see mqtt.ca_file" in caplog.text
     assert not one.connected
     with pytest.raises(UnavailableError, match="certificate is not trusted"):
@@ -182,7 +185,7 @@ def test_a_certificate_for_another_host_is_not_trusted(encrypted, authority):
     elsewhere = f"mqtts://127.0.0.2:{broker.port}"
     with pytest.raises(UnavailableError, match=r"refused|certificate is not trusted"):
         Subscriber(BrokerAddress.parse(elsewhere, ca_file=str(authority / "ca.crt")))
-    # The broker listens at 127.0.0.1 alone, so ask for a name that leads there and is not in the certificate.
+    # The broker listens at 127.0.0.1 only; this name resolves to it and is not in the certificate.
     named = f"mqtts://{os.uname().nodename}.localhost:{broker.port}"
     with pytest.raises(UnavailableError) as error:
         Subscriber(BrokerAddress.parse(named, ca_file=str(authority / "ca.crt")))
@@ -190,7 +193,7 @@ def test_a_certificate_for_another_host_is_not_trusted(encrypted, authority):
 
 
 @pytest.mark.parametrize("scheme", ["mqtts", "ws", "wss"])
-def test_the_wrong_port_is_told_in_one_line(new_broker, scheme):
+def test_the_wrong_port_is_reported_in_one_line(new_broker, scheme):
     broker = new_broker()
     broker.start()
     with pytest.raises(UnavailableError) as error:
@@ -229,7 +232,7 @@ def written(path: Path, content: bytes, mode: int = 0o600) -> str:
 
 
 @pytest.mark.parametrize(
-    ("key", "content", "mode", "complaint"),
+    ("key", "content", "mode", "message"),
     [
         ("ca_file", None, 0o600, "cannot be read: No such file"),
         ("ca_file", b"nonsense", 0o600, "no certificate in PEM format"),
@@ -240,19 +243,19 @@ def written(path: Path, content: bytes, mode: int = 0o600) -> str:
         ("password_file", b"hunter2", 0o604, "run: chmod o= "),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_in_one_line(authority, tmp_path, key, content, mode, complaint):
+def test_an_unusable_file_is_reported_in_one_line(authority, tmp_path, key, content, mode, message):
     path = tmp_path / "file"
     if content is not None:
         written(path, content, mode)
     options = {"username": "anna", "cert_file": f"{authority}/kitchen.crt", "key_file": f"{authority}/kitchen.key"}
     with pytest.raises(ConfigError) as error:
         BrokerAddress.parse("mqtts://pi", **{**options, key: str(path)})
-    assert complaint in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert "hunter2" not in str(error.value)
 
 
-def test_a_key_with_a_passphrase_is_told_and_not_asked_for(authority, tmp_path):
+def test_a_key_with_a_passphrase_is_reported_without_a_prompt(authority, tmp_path):
     locked = tmp_path / "locked.key"
     command = ["openssl", "pkey", "-in", authority / "kitchen.key", "-aes256", "-passout", "pass:x", "-out", locked]
     subprocess.run(command, check=True, capture_output=True)
@@ -261,14 +264,14 @@ def test_a_key_with_a_passphrase_is_told_and_not_asked_for(authority, tmp_path):
         BrokerAddress.parse("mqtts://pi", cert_file=f"{authority}/kitchen.crt", key_file=str(locked))
 
 
-def test_certificates_without_encryption_are_a_mistake(authority):
+def test_certificates_without_encryption_are_an_error(authority):
     with pytest.raises(ConfigError, match="write mqtts or wss"):
         BrokerAddress.parse("mqtt://pi", ca_file=f"{authority}/ca.crt")
 
 
 @pytest.fixture
-def fenced(tmp_path: Path, new_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """A broker with the access list of the example, and a user for each part in it."""
+def restricted(tmp_path: Path, new_broker: Callable[..., Mosquitto]) -> Mosquitto:
+    """A broker with the example of an access list, and a user for each of its roles."""
     passwords = tmp_path / "passwords"
     for number, user in enumerate(("kitchen", "cellar", "listener", "homeassistant")):
         create = [] if number else ["-c"]
@@ -278,13 +281,13 @@ def fenced(tmp_path: Path, new_broker: Callable[..., Mosquitto]) -> Mosquitto:
     return broker
 
 
-def test_the_access_list_lets_a_device_do_its_work_and_no_more(fenced, publisher):
-    with Listener(fenced.port, "emotion/#", username="listener", password="right") as listener:  # noqa: S106
-        one = publisher(fenced.url.replace("//", "//kitchen:right@"))
+def test_the_access_list_allows_exactly_what_a_device_needs(restricted, publisher):
+    with Listener(restricted.port, "emotion/#", username="listener", password="right") as listener:  # noqa: S106
+        one = publisher(restricted.url.replace("//", "//kitchen:right@"))
         until(lambda: listener.payloads("state"), "the device publishes")
         assert one.problem is None
-        # As somebody else than its user it is refused, with one line.
-        two = Publisher(MqttSettings(url=fenced.url.replace("//", "//cellar:right@")), "kitchen")
+        # With another user it is refused, with one line.
+        two = Publisher(MqttSettings(url=restricted.url.replace("//", "//cellar:right@")), "kitchen")
         two.start()
         problem = until(lambda: two.problem, "the refusal is a problem")
         two.stop(1.0)
@@ -296,9 +299,9 @@ def test_the_access_list_lets_a_device_do_its_work_and_no_more(fenced, publisher
             ("kitchen", "emotion/cellar/command/pause"),
             ("kitchen", "emotion/kitchen/command/pause"),
         ]:
-            command = ["mosquitto_pub", "-p", str(fenced.port), "-u", user, "-P", "right", "-q", "1", "-t", topic]
+            command = ["mosquitto_pub", "-p", str(restricted.port), "-u", user, "-P", "right", "-q", "1", "-t", topic]
             subprocess.run([*command, "-m", "{}"], check=True, capture_output=True)
-        command = ["mosquitto_pub", "-p", str(fenced.port), "-u", "homeassistant", "-P", "right", "-q", "1"]
+        command = ["mosquitto_pub", "-p", str(restricted.port), "-u", "homeassistant", "-P", "right", "-q", "1"]
         subprocess.run([*command, "-t", "emotion/kitchen/command/identify", "-m", "{}"], check=True)
         until(lambda: listener.payloads("identify"), "Home Assistant may press a button")
         forbidden = {"emotion/kitchen/command/pause", "emotion/cellar/command/pause"}
