@@ -1,4 +1,4 @@
-"""A bundle is put on a device whole and tested, or not at all; and the one before comes back when it is asked for."""
+"""A bundle is installed completely and tested, or not at all; a rollback restores the previous one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SWEEP = REPOSITORY / "tests" / "support" / "kill_sweep.py"
 
 @pytest.fixture(autouse=True)
 def _golden_faces_are_read_here(request, monkeypatch):
-    """What a process of its own would find out costs half a second; only what crashes it has to have one."""
+    """Run the self-test in this process, which saves half a second, except for bundles that crash it."""
     original = trial.try_out
 
     def try_out(folder: Path, *, seconds: float = 0.0, **more) -> None:
@@ -49,8 +49,8 @@ def _golden_faces_are_read_here(request, monkeypatch):
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """In memory, where there is such a place: a disk waits at each fsync, which no killed process can notice."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    """A folder in memory if possible: fsync on a disk is slow, and makes no difference after a kill."""
+    memory = Path("/dev/shm")  # noqa: S108 - only a temporary folder is created in it
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
 
@@ -81,7 +81,7 @@ def test_the_first_bundle_is_installed(store, root, signed):
     assert bundles.load(root / "current").id == "a"
 
 
-def test_everybody_may_read_what_is_installed(store, root, signed, models):
+def test_installed_bundles_are_readable_by_all_users(store, root, signed, models):
     folder = signed("a")
     shutil.copytree(models.folder, folder / "mesh")
     for path in (folder, *folder.rglob("*")):
@@ -97,13 +97,13 @@ def test_everybody_may_read_what_is_installed(store, root, signed, models):
         assert all(path.stat().st_mode & 0o111 == 0o111 for path in (bundle, bundle / "mesh"))
 
 
-def test_the_one_before_is_kept_and_comes_back(store, root, signed):
+def test_the_previous_bundle_is_kept_and_restored(store, root, signed):
     store.install(signed("a", 1))
     assert store.install(signed("b", 2)) == "model bundle b is installed, after a"
     assert links(root) == {"current": "b", "previous": "a"}
     assert store.rollback() == "back to model bundle a, after b, as asked for"
     assert links(root) == {"current": "a", "previous": "b"}
-    assert (root / "counter").read_text() == "2\n", "what was once too old still is"
+    assert (root / "counter").read_text() == "2\n", "the counter never decreases"
 
 
 def test_a_rollback_may_name_a_bundle(store, root, signed):
@@ -115,7 +115,7 @@ def test_a_rollback_may_name_a_bundle(store, root, signed):
     assert links(root) == {"current": "a", "previous": "c"}
 
 
-def test_what_is_not_there_cannot_come_back(store, signed):
+def test_a_missing_bundle_cannot_be_restored(store, signed):
     with pytest.raises(NoInputError, match="there is none before the one in use; there are none"):
         store.rollback()
     store.install(signed("a"))
@@ -125,7 +125,7 @@ def test_what_is_not_there_cannot_come_back(store, signed):
         store.rollback("x")
 
 
-def test_a_bundle_that_is_damaged_does_not_come_back(store, root, signed):
+def test_a_damaged_bundle_is_not_restored(store, root, signed):
     store.install(signed("a", 1))
     store.install(signed("b", 2))
     os.truncate(root / "a" / "golden.npz", 10)
@@ -134,7 +134,7 @@ def test_a_bundle_that_is_damaged_does_not_come_back(store, root, signed):
     assert links(root)["current"] == "b"
 
 
-def test_the_same_bundle_again_is_nothing_to_do(store, root, signed):
+def test_installing_the_same_bundle_again_does_nothing(store, root, signed):
     folder = signed("a")
     store.install(folder)
     inode = (root / "a").stat().st_ino
@@ -142,7 +142,7 @@ def test_the_same_bundle_again_is_nothing_to_do(store, root, signed):
     assert (root / "a").stat().st_ino == inode
 
 
-def test_a_bundle_that_was_signed_anew_takes_its_own_place(store, root, signed):
+def test_a_newly_signed_bundle_replaces_itself(store, root, signed):
     store.install(signed("a", 1))
     again = signed("a", 2)
     assert store.install(again) == "model bundle a is installed anew"
@@ -152,7 +152,7 @@ def test_a_bundle_that_was_signed_anew_takes_its_own_place(store, root, signed):
     assert names(root) == {"a", "current", "counter", ".lock"}
 
 
-def test_a_bundle_that_was_damaged_on_the_device_is_mended(store, root, signed):
+def test_a_damaged_installed_bundle_is_repaired(store, root, signed):
     folder = signed("a")
     store.install(folder)
     os.truncate(root / "a" / "classifier.tflite", 10)
@@ -160,7 +160,7 @@ def test_a_bundle_that_was_damaged_on_the_device_is_mended(store, root, signed):
     assert bundles.load(root / "current").id == "a"
 
 
-def test_a_lower_counter_is_refused(store, root, signed):
+def test_a_lower_counter_is_rejected(store, root, signed):
     old = signed("a", 1)
     store.install(old)
     store.install(signed("b", 7))
@@ -172,7 +172,7 @@ def test_a_lower_counter_is_refused(store, root, signed):
     assert links(root)["current"] == "a"
 
 
-def test_where_no_counter_is_written_down_the_bundle_in_use_has_it(store, root, signed):
+def test_without_a_counter_file_that_of_the_bundle_in_use_applies(store, root, signed):
     root.mkdir()
     shutil.copytree(signed("a", 7), root / "a")
     (root / "current").symlink_to("a")
@@ -180,7 +180,7 @@ def test_where_no_counter_is_written_down_the_bundle_in_use_has_it(store, root, 
         store.install(signed("b", 6))
 
 
-def test_going_back_where_no_counter_is_written_down_opens_no_door(store, root, signed):
+def test_a_rollback_without_a_counter_file_does_not_lower_the_counter(store, root, signed):
     store.install(signed("a", 1))
     store.install(signed("b", 7))
     (root / "counter").unlink()
@@ -189,7 +189,7 @@ def test_going_back_where_no_counter_is_written_down_opens_no_door(store, root, 
         store.install(signed("c", 6))
 
 
-def test_a_damaged_counter_is_not_taken_for_none(store, root, signed):
+def test_a_damaged_counter_file_is_an_error(store, root, signed):
     store.install(signed("a", 1))
     (root / "counter").write_text("seven")
     with pytest.raises(ConfigError, match="counter: is damaged; remove it"):
@@ -197,22 +197,22 @@ def test_a_damaged_counter_is_not_taken_for_none(store, root, signed):
 
 
 @pytest.mark.parametrize("counter", [None, -1, 1.5, True, "1"])
-def test_a_counter_that_is_none_is_refused(store, signed, sign_by_hand, counter):
+def test_an_invalid_counter_is_rejected(store, signed, sign_by_hand, counter):
     folder = signed("a")
     sign_by_hand(folder, counter=counter)
     with pytest.raises(ConfigError, match=r"counter = .* is not allowed; give a whole number, at least 0"):
         store.install(folder)
 
 
-NO_NAMES = ["", "..", "a/b", ".a", "a b", "a\nb", "a" * 101]
-TAKEN = ["current", "previous", "shadow", "landmarks", "counter"]
+INVALID_NAMES = ["", "..", "a/b", ".a", "a b", "a\nb", "a" * 101]
+RESERVED = ["current", "previous", "shadow", "landmarks", "counter"]
 
 
-@pytest.mark.parametrize("name", NO_NAMES + TAKEN)
-def test_a_name_that_no_folder_should_have_is_refused(store, root, signed, sign_by_hand, name):
+@pytest.mark.parametrize("name", INVALID_NAMES + RESERVED)
+def test_an_unsuitable_id_is_rejected(store, root, signed, sign_by_hand, name):
     folder = signed("a")
     sign_by_hand(folder, id=name)
-    with pytest.raises(ConfigError, match="on a device it cannot be called" if name in TAKEN else "id = .* not "):
+    with pytest.raises(ConfigError, match="on a device it cannot be called" if name in RESERVED else "id = .* not "):
         store.install(folder)
     assert names(root) == {".lock"}
 
@@ -241,7 +241,7 @@ def _mesh(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_is_refused_leaves_all_as_it_was(store, root, signed, case):
+def test_a_rejected_bundle_changes_nothing(store, root, signed, case):
     change, reason = REFUSALS[case]
     store.install(signed("a", 1))
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*") if path.name != ".lock"}
@@ -249,18 +249,18 @@ def test_what_is_refused_leaves_all_as_it_was(store, root, signed, case):
     change(folder)
     with pytest.raises(ConfigError, match=reason) as caught:
         store.install(folder)
-    assert str(folder) in str(caught.value), "under the name that was given"
+    assert str(folder) in str(caught.value), "the error names the given folder"
     assert "\n" not in str(caught.value)
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*") if path.name != ".lock"} == before
 
 
-def test_another_key_is_refused(store, root, signed, keys):
+def test_another_key_is_rejected(store, root, signed, keys):
     with pytest.raises(ConfigError, match=keys[1].id):
         store.install(signed("a", key=keys[1]))
     assert names(root) == {".lock"}
 
 
-def test_answers_that_are_not_those_of_its_maker_are_refused(store, signed, sign_by_hand):
+def test_a_failing_self_test_rejects_the_bundle(store, signed, sign_by_hand):
     folder = signed("a")
     with np.load(folder / "golden.npz") as golden:
         wrong = {**golden, "probabilities": np.roll(golden["probabilities"], 1, axis=1)}
@@ -270,19 +270,19 @@ def test_answers_that_are_not_those_of_its_maker_are_refused(store, signed, sign
         store.install(folder)
 
 
-def test_a_network_that_crashes_the_interpreter_is_refused(store, root, signed, crashing):
+def test_a_network_that_crashes_the_interpreter_is_rejected(store, root, signed, crashing):
     store.install(signed("a", 1))
     with pytest.raises(ConfigError, match=r"the interpreter crashes on it \(SIG|cannot load this model"):
         store.install(crashing)
     assert links(root) == {"current": "a"}
 
 
-def test_a_folder_that_is_not_there_is_said(store, tmp_path):
+def test_a_missing_folder_is_reported(store, tmp_path):
     with pytest.raises(NoInputError, match="there is no such folder"):
         store.install(tmp_path / "nothing")
 
 
-def test_the_face_mesh_of_the_bundle_in_use_is_taken_over(store, root, signed, models):
+def test_the_face_mesh_of_the_bundle_in_use_is_copied(store, root, signed, models):
     folder = signed("a", 1)
     shutil.copytree(models.folder, folder / "mesh")
     store.install(folder)
@@ -292,7 +292,7 @@ def test_the_face_mesh_of_the_bundle_in_use_is_taken_over(store, root, signed, m
     assert mesh_models.find([root / "b" / "mesh"]).folder == root / "b" / "mesh"
 
 
-def test_the_last_three_are_kept_and_those_that_a_link_leads_to(store, root, signed):
+def test_the_last_three_and_all_linked_bundles_are_kept(store, root, signed):
     store.install(signed("landmark-bundle", 0))
     (root / "landmarks").symlink_to("landmark-bundle")
     for i, name in enumerate("abcd", 1):
@@ -318,14 +318,14 @@ def test_one_installation_at_a_time(store, root, signed):
     assert store.install(signed("c", 3))
 
 
-def test_a_current_that_is_no_link_is_not_overwritten(store, root, signed):
+def test_a_current_that_is_not_a_link_is_not_overwritten(store, root, signed):
     (root / "current").mkdir(parents=True)
     with pytest.raises(ConfigError, match="current: is no link to a bundle"):
         store.install(signed("a"))
     assert (root / "current").is_dir()
 
 
-def test_without_permission_it_says_so(store, root, signed):
+def test_a_missing_permission_is_reported(store, root, signed):
     folder = signed("a")
     if os.geteuid():
         root.mkdir(mode=0o500)
@@ -343,7 +343,7 @@ def test_without_permission_it_says_so(store, root, signed):
 def test_a_full_disk_loses_nothing(root, keys, signed):
     root.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", root], check=False).returncode:
-        pytest.skip("only root may mount the small disk that this fills")
+        pytest.skip("only root may mount a small disk")
     try:
         store = BundleStore(root, keys[0].trusted, trial_s=0)
         store.install(signed("a", 1))
@@ -357,7 +357,7 @@ def test_a_full_disk_loses_nothing(root, keys, signed):
         subprocess.run(["umount", root], check=True)
 
 
-def test_the_journal_tells_of_every_switch(store, signed, tmp_path, monkeypatch):
+def test_every_switch_is_in_the_journal(store, signed, tmp_path, monkeypatch):
     monkeypatch.setattr("edge.device.journal.JOURNAL", str(tmp_path / "journal"))
     monkeypatch.setattr("edge.device.journal.library", lambda _name: None)  # systemd-python has its own socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
@@ -373,7 +373,7 @@ def test_the_journal_tells_of_every_switch(store, signed, tmp_path, monkeypatch)
 
 @pytest.fixture
 def device(root, monkeypatch, keys, tmp_path):
-    """Run `emotion-edge model` as if `root` were the device's; its exit status."""
+    """Run `emotion-edge model` with `root` as the device's folder; returns its exit status."""
     monkeypatch.setattr(locate, "DEVICE", root)
     settings = tmp_path / "settings.toml"
     settings.write_text(f"[model]\ntrusted_keys = '{keys[0].public}'\n")
@@ -395,15 +395,15 @@ def test_the_commands(device, root, signed, keys, capsys):
     assert device("rollback") == 0
     assert device("rollback", "b") == 0
     assert device("rollback", "x") == 66
-    said = capsys.readouterr()
-    assert said.out.splitlines() == [
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [
         "model bundle a is installed, after none",
         "model bundle b is installed, after a",
         f"{root / 'current'}: b is whole and gives the right answers on this machine",
         "back to model bundle a, after b, as asked for",
         "back to model bundle b, after a, as asked for",
     ]
-    errors = [line for line in said.err.splitlines() if line.startswith("emotion-edge: ")]
+    errors = [line for line in output.err.splitlines() if line.startswith("emotion-edge: ")]
     assert [word in line for word, line in zip(("below", keys[1].id, "no model bundle x"), errors, strict=True)]
 
 
@@ -426,13 +426,13 @@ def test_the_commands_for_a_shadow(device, root, signed, capsys):
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "4s"])
-def test_a_trial_that_does_not_end_is_refused(device, root, signed, seconds, capsys):
+def test_an_invalid_time_of_the_trial_is_rejected(device, root, signed, seconds, capsys):
     assert device("install", signed("a"), trial=seconds) == os.EX_USAGE
     assert "--trial" in capsys.readouterr().err
     assert not root.exists()
 
 
-def test_the_list_marks_what_is_in_use_and_what_was(device, root, signed, capsys):
+def test_the_list_shows_the_roles_of_bundles(device, root, signed, capsys):
     device("install", signed("a", 1))
     device("install", signed("b", 2))
     device("install", signed("c", 3), "--shadow")
@@ -448,7 +448,7 @@ def test_the_list_marks_what_is_in_use_and_what_was(device, root, signed, capsys
     assert f"{root / 'a'} (previous): a" in lines
 
 
-def test_a_shadow_is_tested_and_kept_and_changes_nothing_else(store, root, signed):
+def test_a_shadow_is_kept_and_changes_nothing_else(store, root, signed):
     store.install(signed("a", 1))
     assert store.install(signed("b", 2), shadow=True) == "model bundle b is installed as the shadow of a"
     assert links(root) == {"current": "a", "shadow": "b"}
@@ -460,7 +460,7 @@ def test_a_shadow_is_tested_and_kept_and_changes_nothing_else(store, root, signe
     assert "a" not in names(root)
 
 
-def test_what_is_refused_becomes_no_shadow(store, root, signed, crashing):
+def test_a_rejected_bundle_does_not_become_the_shadow(store, root, signed, crashing):
     store.install(signed("a", 5))
     for folder in (crashing, signed("b", 4)):
         with pytest.raises(ConfigError):
@@ -468,7 +468,7 @@ def test_what_is_refused_becomes_no_shadow(store, root, signed, crashing):
     assert links(root) == {"current": "a"}
 
 
-def test_a_shadow_needs_a_bundle_in_use_and_is_another_than_that(store, root, signed):
+def test_a_shadow_needs_another_bundle_in_use(store, root, signed):
     with pytest.raises(NoInputError, match="no bundle is in use, so there is nothing to be a shadow of"):
         store.install(signed("a"), shadow=True)
     store.install(signed("b", 2))
@@ -478,25 +478,25 @@ def test_a_shadow_needs_a_bundle_in_use_and_is_another_than_that(store, root, si
 
 @pytest.fixture
 def shadowed(store, signed) -> Path:
-    """A store with bundle a in use and b, whose counter is higher, as its shadow; the folder that b came from."""
+    """A store with bundle a in use and b, with a higher counter, as the shadow. Returns the source folder of b."""
     folder = signed("b", 2)
     store.install(signed("a", 1))
     store.install(folder, shadow=True)
     return folder
 
 
-def test_the_same_shadow_again_is_nothing_to_do(store, root, shadowed):
+def test_installing_the_same_shadow_again_does_nothing(store, root, shadowed):
     assert store.install(shadowed, shadow=True) == "model bundle b is installed and the shadow: nothing to do"
     assert links(root) == {"current": "a", "shadow": "b"}
 
 
-def test_a_shadow_that_is_installed_is_in_use_and_a_shadow_no_more(store, root, shadowed):
+def test_an_installed_shadow_is_in_use_and_no_longer_the_shadow(store, root, shadowed):
     assert store.install(shadowed) == "model bundle b is installed, after a"
     assert links(root) == {"current": "b", "previous": "a"}
     assert (root / "counter").read_text() == "2\n"
 
 
-def test_a_shadow_may_come_into_use_by_its_name(store, root, shadowed, signed):
+def test_a_rollback_may_name_the_shadow(store, root, shadowed, signed):
     assert shadowed
     assert store.rollback("b") == "back to model bundle b, after a, as asked for"
     assert links(root) == {"current": "b", "previous": "a"}
@@ -504,16 +504,16 @@ def test_a_shadow_may_come_into_use_by_its_name(store, root, shadowed, signed):
         store.install(signed("c", 1))
 
 
-def test_a_shadow_ends(store, root, shadowed):
+def test_a_shadow_is_turned_off(store, root, shadowed):
     assert shadowed
     assert store.shadow_off() == "model bundle b is no shadow any more"
     assert links(root) == {"current": "a"}
     assert store.shadow_off() == "no model bundle runs as a shadow: nothing to do"
 
 
-def test_check_says_what_would_be_done_and_does_nothing(store, root, signed, shadowed):
+def test_check_reports_what_would_be_done_and_changes_nothing(store, root, signed, shadowed):
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
-    said = [
+    results = [
         store.check(signed("c", 3)),
         store.check(signed("d", 3), shadow=True),
         store.check(shadowed),
@@ -521,7 +521,7 @@ def test_check_says_what_would_be_done_and_does_nothing(store, root, signed, sha
         store.check(root.parent / "signed" / "a-1"),
         store.check(signed("a", 4)),
     ]
-    assert said == [
+    assert results == [
         "would install model bundle c, after a",
         "would install model bundle d as the shadow of a",
         "would install model bundle b, after a",
@@ -534,14 +534,14 @@ def test_check_says_what_would_be_done_and_does_nothing(store, root, signed, sha
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_check_makes_no_store(store, root, signed, crashing):
+def test_check_creates_no_store(store, root, signed, crashing):
     assert store.check(signed("a")) == "would install model bundle a, after none"
     with pytest.raises(ConfigError, match=r"the interpreter crashes on it \(SIG|cannot load this model"):
         store.check(crashing)
     assert not root.exists()
 
 
-def test_check_asks_for_no_right_to_change_anything(store, root, signed):
+def test_check_needs_no_lock(store, root, signed):
     store.install(signed("a"))
     folder = signed("b", 2)
     with (root / ".lock").open() as lock:
@@ -560,7 +560,7 @@ def sweep(root: Path, public: Path, action: str, what: object) -> list[dict]:
 
 @pytest.fixture
 def used(store, root, signed) -> Path:
-    """A store with bundles o, a and b, of which b is in use, and one that is about to be too many."""
+    """A store with bundles o, a and b, of which b is in use; one more would remove the oldest."""
     for i, name in enumerate("oab"):
         store.install(signed(name, i))
     return root
@@ -569,7 +569,7 @@ def used(store, root, signed) -> Path:
 LEFT = {"current", "previous", "counter", ".lock"}
 
 
-def test_an_installation_killed_at_any_step_leaves_the_old_or_the_new(used, signed, keys):
+def test_an_installation_killed_at_any_step_leaves_the_old_or_the_new_bundle(used, signed, keys):
     attempts = sweep(used, keys[0].public, "install", signed("c", 3))
     steps = [attempt["step"] for attempt in attempts]
     assert {step.split()[0] for step in steps[:-1]} >= {
@@ -589,7 +589,7 @@ def test_an_installation_killed_at_any_step_leaves_the_old_or_the_new(used, sign
         assert left - {"o"} == LEFT | {"a", "b", "c"}
 
 
-def test_a_bundle_signed_anew_killed_at_any_step_is_the_old_or_the_new(used, signed, keys):
+def test_replacing_a_bundle_killed_at_any_step_leaves_the_old_or_the_new_one(used, signed, keys):
     attempts = sweep(used, keys[0].public, "install", signed("b", 3))
     assert "ctypes.dlsym" in {attempt["step"].split()[0] for attempt in attempts[:-1]}
     in_use = [attempt["in_use"] for attempt in attempts]
@@ -601,7 +601,7 @@ def test_a_bundle_signed_anew_killed_at_any_step_is_the_old_or_the_new(used, sig
         assert (attempt["left"]["current"], attempt["left"]["previous"]) == ("b", "a")
 
 
-def test_a_rollback_killed_at_any_step_leaves_the_one_or_the_other(used, keys):
+def test_a_rollback_killed_at_any_step_leaves_one_of_the_two(used, keys):
     attempts = sweep(used, keys[0].public, "rollback", "a")
     in_use = [attempt["in_use"] for attempt in attempts]
     switched = in_use.index(["a", 1])
@@ -611,7 +611,7 @@ def test_a_rollback_killed_at_any_step_leaves_the_one_or_the_other(used, keys):
         assert (attempt["left"]["current"], attempt["left"]["previous"]) == ("a", "b")
 
 
-def test_a_shadow_killed_at_any_step_is_there_or_not_and_the_bundle_in_use_stays(used, signed, keys):
+def test_installing_a_shadow_killed_at_any_step_never_affects_the_bundle_in_use(used, signed, keys):
     attempts = sweep(used, keys[0].public, "shadow", signed("c", 3))
     steps = [attempt["step"] for attempt in attempts[:-1]]
     assert {"os.symlink", "os.rename", "subprocess.Popen"} <= {step.split()[0] for step in steps}
@@ -624,7 +624,7 @@ def test_a_shadow_killed_at_any_step_is_there_or_not_and_the_bundle_in_use_stays
 
 
 @pytest.mark.parametrize("action", ["install", "rollback"])
-def test_a_shadow_that_comes_into_use_killed_at_any_step_leaves_the_old_or_the_new(store, used, signed, keys, action):
+def test_switching_to_the_shadow_killed_at_any_step_leaves_the_old_or_the_new_bundle(store, used, signed, keys, action):
     folder = signed("c", 3)
     store.install(folder, shadow=True)
     attempts = sweep(used, keys[0].public, action, folder if action == "install" else "c")
@@ -639,7 +639,7 @@ def test_a_shadow_that_comes_into_use_killed_at_any_step_leaves_the_old_or_the_n
         assert {name for name in left if name.startswith(".")} <= {".lock"}
 
 
-def test_a_shadow_that_ends_killed_at_any_step_is_there_or_not(store, used, signed, keys):
+def test_turning_a_shadow_off_killed_at_any_step_never_affects_the_bundle_in_use(store, used, signed, keys):
     store.install(signed("c", 3), shadow=True)
     attempts = sweep(used, keys[0].public, "shadow-off", "")
     assert len(attempts) > 2

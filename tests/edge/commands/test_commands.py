@@ -1,4 +1,4 @@
-"""The program as a user runs it: exit status, one line for what is wrong, and what it prints."""
+"""The commands as a user runs them: exit status, errors in one line, and output."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NO_BROKER = "mqtt://127.0.0.1:9"
 
 
 PROCESSES = {"run", "record"}
-"""Commands that take signals. The others run in this process, which saves their start; a few tests start them, too."""
+"""Commands that handle signals. The others run in this process to save time; a few tests start them as well."""
 
 SHORT_BENCH = (
     "import sys; from edge.commands.bench import process; process.DAEMON_S = 1.0; "
     "from edge.cli import main; sys.exit(main())"
 )
-"""The program, that watches the daemon for a second instead of eight."""
+"""The program, with a bench that runs the daemon for one second instead of eight."""
 
 
 def emotion_edge(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -68,8 +68,8 @@ def process(*arguments, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def refused(*arguments, status, **environment) -> str:
-    """The one line that a refused command prints."""
+def error_of(*arguments, status, **environment) -> str:
+    """The single line of an error."""
     done = emotion_edge(*arguments, **environment)
     assert done.returncode == status, done.stderr
     lines = done.stderr.strip().splitlines()
@@ -88,7 +88,7 @@ def smile(tmp_path_factory) -> Path:
 
 
 @pytest.mark.interpreter
-def test_classify_prints_one_object_a_picture_with_everything_in_it(smile):
+def test_classify_prints_one_complete_object_for_each_picture(smile):
     done = emotion_edge("classify", "--json", smile)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -104,7 +104,7 @@ def test_classify_prints_one_object_a_picture_with_everything_in_it(smile):
     assert face["quality"] > 0.8
 
 
-def test_classify_reads_posed_expressions_of_strangers(media):
+def test_classify_reads_posed_expressions(media):
     expected = {
         "0-f1-su-ph.jpg": "surprise",
         "0-f15-hao-ph.jpg": "happiness",
@@ -114,7 +114,7 @@ def test_classify_reads_posed_expressions_of_strangers(media):
     assert {Path(r["source"]).name: r["faces"][0]["expression"] for r in found} == expected
 
 
-def test_classify_walks_folders_says_what_it_cannot_read_and_goes_on(smile, tmp_path):
+def test_classify_walks_folders_and_reports_unreadable_files(smile, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.txt").write_text("not a picture")
     (tmp_path / "b.png").write_bytes(smile.read_bytes())
@@ -129,7 +129,7 @@ def test_classify_walks_folders_says_what_it_cannot_read_and_goes_on(smile, tmp_
     assert "\n" not in results["c.png"]["error"]
 
 
-def test_classify_takes_one_pixel_and_sixteen_bits(smile, tmp_path):
+def test_classify_accepts_one_pixel_and_sixteen_bits(smile, tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((1, 1, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "deep.png"), cv2.imread(str(smile)).astype(np.uint16) * 257)
     done = emotion_edge("classify", "--json", tmp_path / "one.png", tmp_path / "deep.png")
@@ -153,15 +153,15 @@ def test_print_config_is_the_commented_file_with_the_defaults(tmp_path):
     assert emotion_edge("doctor", "--config", tmp_path / "own.toml", "--camera", "demo").stdout
 
 
-def test_a_typo_in_the_settings_names_the_right_key(tmp_path):
+def test_the_error_for_a_typo_in_the_settings_names_the_right_key(tmp_path):
     (tmp_path / "typo.toml").write_text("[expression]\ndwel_s = 1.0\n")
-    line = refused("run", "--config", tmp_path / "typo.toml", status=78)
+    line = error_of("run", "--config", tmp_path / "typo.toml", status=78)
     assert "dwel_s" in line
     assert "dwell_s" in line
 
 
 def test_a_missing_settings_file_is_a_configuration_error(tmp_path):
-    assert "none.toml" in refused("run", "--config", tmp_path / "none.toml", status=78)
+    assert "none.toml" in error_of("run", "--config", tmp_path / "none.toml", status=78)
 
 
 def test_a_truncated_video_ends_with_a_data_error(tmp_path):
@@ -171,34 +171,34 @@ def test_a_truncated_video_ends_with_a_data_error(tmp_path):
         writer.write(np.full((240, 320, 3), i, np.uint8))
     writer.release()
     (tmp_path / "cut.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    line = refused("run", "--camera", f"video:{tmp_path / 'cut.avi'}", "--mqtt", NO_BROKER, status=65)
+    line = error_of("run", "--camera", f"video:{tmp_path / 'cut.avi'}", "--mqtt", NO_BROKER, status=65)
     assert "cut.avi" in line
 
 
 def test_a_missing_video_is_no_input(tmp_path):
-    line = refused("run", "--camera", f"video:{tmp_path / 'none.mp4'}", "--mqtt", NO_BROKER, status=66)
+    line = error_of("run", "--camera", f"video:{tmp_path / 'none.mp4'}", "--mqtt", NO_BROKER, status=66)
     assert "none.mp4" in line
 
 
-def test_a_folder_of_texts_holds_no_image(tmp_path):
+def test_a_folder_without_images_is_no_input(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
-    line = refused("run", "--camera", f"images:{tmp_path}", "--mqtt", NO_BROKER, status=66)
+    line = error_of("run", "--camera", f"images:{tmp_path}", "--mqtt", NO_BROKER, status=66)
     assert "no image" in line
 
 
-def test_a_missing_device_says_what_is_connected():
-    line = refused("run", "--camera", "v4l2:/dev/video99", "--mqtt", NO_BROKER, status=66)
+def test_a_missing_device_is_no_input():
+    line = error_of("run", "--camera", "v4l2:/dev/video99", "--mqtt", NO_BROKER, status=66)
     assert "/dev/video99" in line
 
 
-def test_no_camera_is_an_error_where_the_demo_is_not_wanted():
+def test_without_a_camera_no_demo_is_an_error():
     if list(Path("/dev").glob("video*")):
-        pytest.skip("there is a video device here")
-    assert "camera" in refused("run", "--no-demo", "--mqtt", NO_BROKER, status=69)
+        pytest.skip("this machine has a video device")
+    assert "camera" in error_of("run", "--no-demo", "--mqtt", NO_BROKER, status=69)
 
 
-def test_missing_mesh_models_name_the_command(tmp_path):
-    line = refused("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
+def test_the_error_for_missing_mesh_models_names_the_command(tmp_path):
+    line = error_of("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
     assert "emotion-edge model fetch" in line
 
 
@@ -207,20 +207,20 @@ def test_a_mesh_model_with_another_hash_is_not_run(tmp_path, models):
     folder.mkdir(parents=True)
     for path in (models.detector, models.landmarker):
         (folder / path.name).write_bytes(path.read_bytes()[:-1] + b"?")
-    line = refused("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
+    line = error_of("run", "--camera", "demo", "--mqtt", NO_BROKER, status=78, XDG_CACHE_HOME=str(tmp_path))
     assert "not the published model" in line
 
 
-def test_a_bundle_that_is_none_is_a_configuration_error(tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_a_configuration_error(tmp_path):
     (tmp_path / "own.toml").write_text(f"[model]\nbundle = '{tmp_path}'\n")
-    assert "manifest.json" in refused("run", "--config", tmp_path / "own.toml", "--camera", "demo", status=78)
+    assert "manifest.json" in error_of("run", "--config", tmp_path / "own.toml", "--camera", "demo", status=78)
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["dance"], ["run", "--camra", "demo"], ["classify"], ["bench", "--frames", "1"]]
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments):
-    line = refused(*arguments, status=64)
+    line = error_of(*arguments, status=64)
     assert "--help" in line or "--frames" in line
 
 
@@ -231,9 +231,9 @@ def test_every_command_has_help_with_an_example(command):
     assert f"example: emotion-edge {command}" in done.stdout
 
 
-def test_a_full_disk_is_one_line(smile):
+def test_a_full_disk_is_reported_in_one_line(smile):
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
+        pytest.skip("/dev/full is missing")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "edge", "classify", "--json", str(smile)],
@@ -245,7 +245,7 @@ def test_a_full_disk_is_one_line(smile):
     ]
 
 
-def test_a_reader_that_goes_away_is_no_error(smile):
+def test_a_closed_pipe_is_not_an_error(smile):
     done = subprocess.run(
         f"{sys.executable} -m edge classify --json {smile} {smile} {smile} | head -c 1; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", capture_output=True, text=True, check=False, cwd=REPOSITORY,
@@ -254,9 +254,9 @@ def test_a_reader_that_goes_away_is_no_error(smile):
     assert done.stderr == ""
 
 
-def test_model_verify_accepts_what_ships_and_refuses_what_is_none(tmp_path):
+def test_model_verify_accepts_the_released_bundle_and_rejects_other_folders(tmp_path):
     assert emotion_edge("model", "verify").returncode == 0
-    assert "manifest.json" in refused("model", "verify", tmp_path, status=78)
+    assert "manifest.json" in error_of("model", "verify", tmp_path, status=78)
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def use(tmp_path):
     return options
 
 
-def test_model_list_shows_the_bundles_at_hand(crop_bundle, use):
+def test_model_list_shows_all_bundles(crop_bundle, use):
     folder = crop_bundle("landmarks_crop")
     done = emotion_edge("model", "list", "--json", *use(folder))
     assert done.returncode == 0, done.stderr
@@ -292,17 +292,17 @@ def test_model_list_shows_the_bundles_at_hand(crop_bundle, use):
     assert "accuracy 0.500, macro-F1 0.250" in text
 
 
-def test_model_list_shows_a_damaged_bundle_with_what_is_wrong(crop_bundle, use):
+def test_model_list_shows_a_damaged_bundle_with_its_error(crop_bundle, use):
     folder = crop_bundle("crop")
     (folder / "golden.npz").unlink()
     done = emotion_edge("model", "list", *use(folder))
     assert done.returncode == 1
     assert "golden.npz cannot be read" in done.stdout.splitlines()[0]
-    assert f"{FUSED_BUNDLE}: " in done.stdout, "the others are listed all the same"
+    assert f"{FUSED_BUNDLE}: " in done.stdout, "the others are still listed"
     assert done.stderr == ""
 
 
-def test_classify_with_a_bundle_that_reads_pictures(smile, crop_bundle, use):
+def test_classify_with_a_bundle_that_reads_crops(smile, crop_bundle, use):
     done = emotion_edge("classify", "--json", *use(crop_bundle("landmarks_crop")), smile)
     assert done.returncode == 0, done.stderr
     (face,) = json.loads(done.stdout)["faces"]
@@ -310,10 +310,10 @@ def test_classify_with_a_bundle_that_reads_pictures(smile, crop_bundle, use):
     assert face["quality"] > 0.8
 
 
-def test_a_recording_is_not_for_a_bundle_that_reads_pictures(smile, crop_bundle, use, tmp_path):
+def test_a_recording_does_not_work_with_a_bundle_that_reads_crops(smile, crop_bundle, use, tmp_path):
     file, options = tmp_path / "smile.landmarks", use(crop_bundle("crop"))
     assert emotion_edge("record", "--camera", f"images:{smile.parent}", *options, file).returncode == 0
-    line = refused("run", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER, status=78)
+    line = error_of("run", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER, status=78)
     assert "model.bundle" in line
     findings = emotion_edge("doctor", "--json", *options, "--camera", f"recording:{file}", "--mqtt", NO_BROKER).stdout
     (bundle,) = [each for each in map(json.loads, findings.splitlines()) if each["check"] == "bundle"]
@@ -321,7 +321,7 @@ def test_a_recording_is_not_for_a_bundle_that_reads_pictures(smile, crop_bundle,
     assert not bundle["ok"]
 
 
-def test_doctor_finds_nothing_wrong_but_the_broker():
+def test_doctor_reports_only_the_missing_broker():
     done = emotion_edge("doctor", "--json", "--camera", "demo", "--mqtt", NO_BROKER)
     checks = {finding["check"]: finding for finding in map(json.loads, done.stdout.splitlines())}
     assert set(checks) == {
@@ -333,7 +333,7 @@ def test_doctor_finds_nothing_wrong_but_the_broker():
     assert all(checks[name]["ok"] for name in ("python", "libraries", "bundle", "models", "camera"))
 
 
-def test_doctor_meets_a_real_broker_and_one_that_refuses(broker, new_broker):
+def test_doctor_with_a_real_broker_and_one_that_refuses(broker, new_broker):
     line = next(
         x for x in emotion_edge("doctor", "--camera", "demo", "--mqtt", broker.url).stdout.splitlines() if "broker" in x
     )
@@ -375,14 +375,14 @@ def test_a_recording_can_be_recorded_again(smile, tmp_path):
     assert "1 frames, 1 faces" in done.stdout
 
 
-def test_record_does_not_write_over_a_file(smile, tmp_path):
+def test_record_does_not_overwrite_a_file(smile, tmp_path):
     (tmp_path / "old").write_text("precious")
-    assert "old" in refused("record", "--camera", f"images:{smile.parent}", tmp_path / "old", status=73)
+    assert "old" in error_of("record", "--camera", f"images:{smile.parent}", tmp_path / "old", status=73)
     assert (tmp_path / "old").read_text() == "precious"
 
 
-def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, tmp_path):
-    """From a folder where the paths of the settings are relative, and something else is called edge."""
+def test_bench_measures_everything_and_compares_the_bundles(crop_bundle, tmp_path):
+    """Run in a folder with relative paths in the settings and another module named edge."""
     folder = crop_bundle("landmarks_crop").relative_to(tmp_path)
     (tmp_path / "own.toml").write_text(f"[model]\nbundle = '{folder}'\n")
     (tmp_path / "edge.py").write_text("raise SystemExit('not the daemon')\n")
@@ -413,9 +413,9 @@ def test_bench_gives_every_figure_and_compares_the_bundles(crop_bundle, tmp_path
     assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
 
 
-def test_bench_of_a_bundle_that_is_none_is_a_configuration_error(tmp_path, use):
-    assert "manifest.json" in refused("bench", *use(tmp_path), status=78)
+def test_bench_of_a_folder_that_is_not_a_bundle_is_a_configuration_error(tmp_path, use):
+    assert "manifest.json" in error_of("bench", *use(tmp_path), status=78)
 
 
-def test_the_settings_of_a_checkout_find_its_bundle():
+def test_the_default_settings_find_a_bundle():
     assert Installation.of(Settings()).bundle in {FUSED_BUNDLE, locate.DEVICE / locate.CURRENT}

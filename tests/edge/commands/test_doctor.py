@@ -1,4 +1,4 @@
-"""`emotion-edge doctor`: every usual fault is found, and its line says what to do."""
+"""`emotion-edge doctor` finds common faults and says what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOBODY = 65534
 
 ANYWHERE = ["python", "libraries", "settings", "permissions", "disk", "bundle", "models", "camera", "broker", "clock"]
 OF_THIS_MACHINE = {"broker", "clock"}
-"""What the root of a file system tells nothing of."""
+"""Checks that don't depend on the root of the file system."""
 
 
 def settings(source="auto", **mqtt) -> Settings:
@@ -39,8 +39,8 @@ def examine(root, source="auto") -> dict[str, doctor.Finding]:
     return {finding.name: finding for finding in doctor._examine(lambda: settings(source), root)}
 
 
-def refusal(check, *arguments) -> EdgeError:
-    """What a check complains of; every complaint is one line and has a status of sysexits.h."""
+def fault(check, *arguments) -> EdgeError:
+    """The error of a check: one line, with a status of sysexits.h."""
     with pytest.raises(EdgeError) as caught:
         check(*arguments)
     assert "\n" not in str(caught.value)
@@ -67,17 +67,17 @@ def test_nothing_is_wrong_on_a_healthy_pi(name, request, distribution):
 
 
 @pytest.mark.usefixtures("models")
-def test_elsewhere_what_only_a_pi_has_is_left_out(tmp_path):
+def test_checks_of_a_pi_are_omitted_elsewhere(tmp_path):
     assert list(examine(tmp_path, "demo")) == ANYWHERE
 
 
 @pytest.mark.usefixtures("models")
-def test_a_camera_of_another_kind_needs_no_picamera2(pi4):
+def test_another_camera_needs_no_picamera2(pi4):
     assert "pi camera" not in examine(pi4.root, "v4l2:/dev/video0")
 
 
 @pytest.mark.usefixtures("models")
-def test_the_demo_is_no_camera_for_a_pi(pi4, distribution):
+def test_on_a_pi_the_demo_does_not_count_as_a_camera(pi4, distribution):
     distribution(pi4)
     camera = examine(pi4.root)["camera"]
     assert camera.exit_status == os.EX_UNAVAILABLE
@@ -87,19 +87,19 @@ def test_the_demo_is_no_camera_for_a_pi(pi4, distribution):
 class TestPower:
     def test_too_low_now(self, pi4):
         pi4.firmware.flags = 0x50005
-        line = str(refusal(raspberry_pi.power, pi4.root))
+        line = str(fault(raspberry_pi.power, pi4.root))
         assert line == "the voltage is too low: use the official power supply (5.1 V, 3 A) and its own cable"
 
-    def test_too_low_since_the_start(self, pi5):
+    def test_too_low_since_the_boot(self, pi5):
         pi5.firmware.flags = 0x50000
-        line = str(refusal(raspberry_pi.power, pi5.root))
+        line = str(fault(raspberry_pi.power, pi5.root))
         assert "since the boot" in line
         assert "5.1 V, 5 A" in line
 
-    def test_the_kernel_alone_saw_it(self, pi5):
+    def test_only_the_kernel_detected_it(self, pi5):
         pi5.no_firmware()
         pi5.alarm("1")
-        assert "too low" in str(refusal(raspberry_pi.power, pi5.root))
+        assert "too low" in str(fault(raspberry_pi.power, pi5.root))
 
     def test_only_the_present_is_known(self, pi5):
         pi5.no_firmware()
@@ -110,23 +110,23 @@ class TestPower:
 
 
 class TestHeat:
-    def test_the_firmware_slows_down(self, pi4):
+    def test_the_firmware_throttles(self, pi4):
         pi4.firmware.flags = 0x60006
         pi4.temperature(81.2)
-        line = str(refusal(raspberry_pi.heat, pi4.root))
+        line = str(fault(raspberry_pi.heat, pi4.root))
         assert "81 °C" in line
         assert "fan" in line
 
     def test_the_temperature_alone_is_enough(self, pi4):
         pi4.no_firmware()
         pi4.temperature(raspberry_pi.HOT_C)
-        assert "80 °C" in str(refusal(raspberry_pi.heat, pi4.root))
+        assert "80 °C" in str(fault(raspberry_pi.heat, pi4.root))
 
-    def test_it_was_hot_once(self, pi4):
+    def test_it_was_hot_before(self, pi4):
         pi4.firmware.flags = 0x60000
         assert raspberry_pi.heat(pi4.root) == "the processor is at 48 °C; it has been throttled for heat since the boot"
 
-    def test_a_low_voltage_is_not_taken_for_heat(self, pi4):
+    def test_a_low_voltage_is_not_reported_as_heat(self, pi4):
         for pi4.firmware.flags in (0x50005, 0x50000):
             assert raspberry_pi.heat(pi4.root) == "the processor is at 48 °C"
 
@@ -141,24 +141,24 @@ class TestCameraStack:
     )
     def test_legacy(self, pi4, line):
         pi4.config(line)
-        complaint = str(refusal(raspberry_pi.picamera2, pi4.root))
-        assert "/boot/firmware/config.txt" in complaint
-        assert "remove that line and reboot" in complaint
+        error = str(fault(raspberry_pi.picamera2, pi4.root))
+        assert "/boot/firmware/config.txt" in error
+        assert "remove that line and reboot" in error
 
-    def test_legacy_in_a_system_of_before_bookworm(self, pi4):
+    def test_legacy_in_a_system_older_than_bookworm(self, pi4):
         (pi4.root / "boot/firmware/config.txt").rename(pi4.root / "boot/config.txt")
         pi4.write("boot/config.txt", "start_x=1\n")
-        assert "/boot/config.txt has start_x=1" in str(refusal(raspberry_pi.picamera2, pi4.root))
+        assert "/boot/config.txt has start_x=1" in str(fault(raspberry_pi.picamera2, pi4.root))
 
     @pytest.mark.parametrize("section", ["[pi4]", "[cm4]", "[all]", "[pi5]\n[all]"])
-    def test_a_section_for_this_board_holds(self, pi4, section):
+    def test_a_section_for_this_board_applies(self, pi4, section):
         pi4.config(section, "start_x=1")
-        assert "legacy" in str(refusal(raspberry_pi.picamera2, pi4.root))
+        assert "legacy" in str(fault(raspberry_pi.picamera2, pi4.root))
 
     @pytest.mark.parametrize(
         "lines", [("[pi3]", "start_x=1"), ("[none]", "start_x=1"), ("#start_x=1",), ("start_x=0",)]
     )
-    def test_what_does_not_hold_here_does_no_harm(self, pi4, lines):
+    def test_lines_that_do_not_apply_are_ignored(self, pi4, lines):
         pi4.config(*lines)
         assert raspberry_pi.picamera2(pi4.root) == "imx708"
 
@@ -168,17 +168,17 @@ class TestCameraStack:
 
     def test_numpy_of_another_origin(self, pi4, monkeypatch):
         monkeypatch.setattr(np, "__file__", "/opt/emotion-edge/current/lib/python3.11/site-packages/numpy/__init__.py")
-        line = str(refusal(raspberry_pi.picamera2, pi4.root))
+        line = str(fault(raspberry_pi.picamera2, pi4.root))
         assert line.startswith(
             f"NumPy {np.__version__} in /opt/emotion-edge/current/lib/python3.11/site-packages/numpy is"
         )
         assert line.endswith(f": run `sudo {REPOSITORY}/deploy/install.sh`")
 
     def test_a_library_of_another_version(self, pi4):
-        # What simplejpeg raises where NumPy has been replaced (raspberrypi/picamera2, issue 1211).
+        # The error of simplejpeg with another NumPy (raspberrypi/picamera2, issue 1211).
         reason = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88"
         pi4.write(f"{raspberry_pi.PACKAGES}/picamera2/__init__.py", f"raise ValueError({reason!r})\n")
-        line = str(refusal(raspberry_pi.picamera2, pi4.root))
+        line = str(fault(raspberry_pi.picamera2, pi4.root))
         assert reason in line
         assert line.endswith(f": run `sudo {REPOSITORY}/deploy/install.sh`")
 
@@ -186,18 +186,18 @@ class TestCameraStack:
 def test_picamera2_is_missing(pi4, monkeypatch):
     monkeypatch.setattr(raspberry_pi, "PACKAGES", "nowhere")
     if importlib.util.find_spec("picamera2"):
-        pytest.skip("picamera2 is installed here")
-    assert "apt install python3-picamera2" in str(refusal(raspberry_pi.picamera2, pi4.root))
+        pytest.skip("picamera2 is installed on this machine")
+    assert "apt install python3-picamera2" in str(fault(raspberry_pi.picamera2, pi4.root))
 
 
-def test_picamera2_is_there_but_hidden_from_this_python(pi4):
+def test_picamera2_is_installed_but_hidden_from_this_python(pi4):
     if importlib.util.find_spec("picamera2"):
-        pytest.skip("picamera2 is installed here")
-    assert "this Python can't find it" in str(refusal(raspberry_pi.picamera2, pi4.root))
+        pytest.skip("picamera2 is installed on this machine")
+    assert "this Python can't find it" in str(fault(raspberry_pi.picamera2, pi4.root))
 
 
 @pytest.mark.parametrize("whose", ["the distribution's", "another"])
-def test_the_numpy_that_is_imported_is_the_one_that_counts(pi4, whose):
+def test_the_imported_numpy_is_checked(pi4, whose):
     packages = pi4.root / raspberry_pi.PACKAGES
     if whose == "the distribution's":
         for folder in Path(np.__file__).parents[1].glob("numpy*"):
@@ -220,7 +220,7 @@ class TestNoCamera:
 
     def check(self, pi, distribution, source="auto"):
         distribution(pi)
-        return str(refusal(doctor._pi_camera, settings(source), pi.root))
+        return str(fault(doctor._pi_camera, settings(source), pi.root))
 
     @pytest.mark.parametrize("source", ["auto", "picamera2", "picamera2:1"])
     def test_the_cable(self, pi4, distribution, source):
@@ -234,20 +234,20 @@ class TestNoCamera:
         assert "facing the Ethernet socket" in line
 
     @pytest.mark.parametrize("lines", [(), ("camera_auto_detect=0",)])
-    def test_none_is_looked_for(self, pi4, distribution, lines):
+    def test_detection_is_off(self, pi4, distribution, lines):
         pi4.config(*lines, instead_of="camera_auto_detect=1")
         line = self.check(pi4, distribution)
         assert "add the line camera_auto_detect=1 to /boot/firmware/config.txt and reboot" in line
 
-    def test_a_sensor_is_named(self, pi4, distribution):
+    def test_a_sensor_is_configured(self, pi4, distribution):
         pi4.config("dtoverlay=imx519,cam0", instead_of="camera_auto_detect=1")
         assert "cable" in self.check(pi4, distribution)
 
-    def test_a_usb_camera_will_do(self, pi4, distribution):
+    def test_a_usb_camera_is_enough(self, pi4, distribution):
         pi4.write("dev/video0", "")
         distribution(pi4)
         assert "USB" in doctor._pi_camera(settings("auto"), pi4.root)
-        assert "cable" in str(refusal(doctor._pi_camera, settings("picamera2"), pi4.root))
+        assert "cable" in str(fault(doctor._pi_camera, settings("picamera2"), pi4.root))
 
 
 class TestService:
@@ -261,16 +261,16 @@ class TestService:
     )
     def test_it_failed(self, pi4, state, result):
         pi4.service(**state, Result=result, StatusText="")
-        complaint = refusal(doctor._service_line, doctor._service(pi4.root))
-        assert complaint.exit_status == os.EX_UNAVAILABLE
-        assert f"result: {result}" in str(complaint)
-        assert "journalctl -u emotion-edge -n 20" in str(complaint)
+        error = fault(doctor._service_line, doctor._service(pi4.root))
+        assert error.exit_status == os.EX_UNAVAILABLE
+        assert f"result: {result}" in str(error)
+        assert "journalctl -u emotion-edge -n 20" in str(error)
 
     def test_it_is_stopped(self, pi4):
         pi4.service(ActiveState="inactive", SubState="dead", StatusText="")
         assert "sudo systemctl start emotion-edge" in doctor._service_line(doctor._service(pi4.root))
 
-    def test_it_starts(self, pi4):
+    def test_it_is_starting(self, pi4):
         pi4.service(ActiveState="activating", SubState="start", StatusText="")
         assert doctor._service_line(doctor._service(pi4.root)) == "the service is activating"
 
@@ -279,12 +279,12 @@ class TestService:
         pi4.service(LoadState=load)
         assert doctor._service(pi4.root) == {}
 
-    def test_there_is_no_systemd(self, pi4):
+    def test_systemd_is_missing(self, pi4):
         assert doctor._service(pi4.root) == {}
 
-    def test_a_real_systemctl_that_reaches_no_systemd_is_no_fault(self):
+    def test_a_systemctl_without_systemd_is_not_a_fault(self):
         if not Path("/usr/bin/systemctl").exists() or Path("/run/systemd/system").exists():
-            pytest.skip("needs systemctl, and a machine that systemd does not run")
+            pytest.skip("needs systemctl on a machine without systemd")
         assert doctor._service(system.ROOT) == {}
 
 
@@ -292,20 +292,20 @@ class TestService:
     ("kernel", "bits", "words"),
     [("aarch64", 32, "a 32-bit system on a 64-bit kernel"), ("armv7l", 32, "a 32-bit system")],
 )
-def test_a_32_bit_system_cannot_be_helped(kernel, bits, words):
-    line = str(refusal(doctor._check_bits, kernel, bits))
+def test_a_32_bit_system_is_a_fault(kernel, bits, words):
+    line = str(fault(doctor._check_bits, kernel, bits))
     assert line.startswith(words)
     assert "64-bit Raspberry Pi OS" in line
 
 
-def test_a_64_bit_system_is_what_it_takes():
+def test_a_64_bit_system_is_fine():
     doctor._check_bits("aarch64", 64)
     doctor._check_bits("x86_64", 64)
 
 
 @contextlib.contextmanager
-def somebody():
-    """Be a user without rights, and come back."""
+def unprivileged():
+    """Run as a user without rights."""
     if os.getuid():
         yield
         return
@@ -323,23 +323,23 @@ def somebody():
 
 @pytest.fixture
 def open_folder():
-    """A folder that everybody may enter; pytest's own are closed."""
+    """A folder that all users may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
 
 
-def test_a_user_outside_the_group_video_is_told_how_to_get_in(open_folder):
+def test_a_user_outside_the_group_video_is_told_the_command(open_folder):
     (open_folder / "dev").mkdir()
     for name in ("video0", "video10", "video9"):
         (open_folder / "dev" / name).write_text("")
         (open_folder / "dev" / name).chmod(0)
-    with somebody():
-        complaint = refusal(doctor._permissions, open_folder)
-    assert isinstance(complaint, PermissionRefusedError)
-    assert "usermod -aG video" in str(complaint)
-    assert "video0, " in str(complaint)
+    with unprivileged():
+        error = fault(doctor._permissions, open_folder)
+    assert isinstance(error, PermissionRefusedError)
+    assert "usermod -aG video" in str(error)
+    assert "video0, " in str(error)
 
 
 def test_a_password_that_only_root_may_read_asks_for_sudo(open_folder):
@@ -347,28 +347,28 @@ def test_a_password_that_only_root_may_read_asks_for_sudo(open_folder):
     password.parent.mkdir(parents=True)
     password.write_text("right\n")
     password.chmod(0o600 if os.getuid() == 0 else 0)
-    with somebody():
-        complaint = refusal(doctor._broker, settings(), open_folder)
-    assert complaint.exit_status == os.EX_NOPERM
-    assert "sudo emotion-edge doctor" in str(complaint)
+    with unprivileged():
+        error = fault(doctor._broker, settings(), open_folder)
+    assert error.exit_status == os.EX_NOPERM
+    assert "sudo emotion-edge doctor" in str(error)
 
 
-def test_the_password_of_the_service_opens_the_broker(tmp_path, new_broker):
+def test_the_password_of_the_service_is_used(tmp_path, new_broker):
     passwords, password = tmp_path / "passwords", tmp_path / doctor.PASSWORD
     subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "anna", "right"], check=True)
     password.parent.mkdir(parents=True)
-    guarded = new_broker(settings=f"password_file {passwords}")
-    guarded.start()
-    anna = settings(url=guarded.url, username="anna")
+    restricted = new_broker(settings=f"password_file {passwords}")
+    restricted.start()
+    anna = settings(url=restricted.url, username="anna")
     password.touch(0o600)
     password.write_text("right\n")
     assert "accepts user 'anna'" in doctor._broker(anna, tmp_path)
     password.write_text("wrong\n")
-    assert "mqtt.password_file" in str(refusal(doctor._broker, anna, tmp_path))
+    assert "mqtt.password_file" in str(fault(doctor._broker, anna, tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "\n"])
-def test_an_empty_password_file_as_the_installer_makes_it_is_none(tmp_path, broker, text):
+def test_the_empty_password_file_of_the_installer_is_ignored(tmp_path, broker, text):
     password = tmp_path / doctor.PASSWORD
     password.parent.mkdir(parents=True)
     password.touch(0o600)
@@ -376,30 +376,30 @@ def test_an_empty_password_file_as_the_installer_makes_it_is_none(tmp_path, brok
     assert "a client without a user name" in doctor._broker(settings(url=broker.url), tmp_path)
 
 
-def test_a_full_disk_is_found_where_the_cache_is(tmp_path, monkeypatch):
+def test_a_full_disk_with_the_cache_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "FREE_MB", 1e12)
-    assert "make room for at least" in str(refusal(doctor._disk, tmp_path))
+    assert "make room for at least" in str(fault(doctor._disk, tmp_path))
 
 
-def test_a_full_disk_is_found_where_the_state_is(tmp_path):
+def test_a_full_disk_with_the_state_is_found(tmp_path):
     state = tmp_path / doctor.STATE
     state.mkdir(parents=True)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", state], capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip("needs the right to mount a small file system")
+        pytest.skip("only root may mount a small disk")
     try:
-        assert str(refusal(doctor._disk, tmp_path)) == f"only 4 MB free at {state}: make room for at least 100 MB"
+        assert str(fault(doctor._disk, tmp_path)) == f"only 4 MB free at {state}: make room for at least 100 MB"
     finally:
         subprocess.run(["umount", state], check=True)
 
 
-def test_the_clock_is_judged_by_the_kernel():
+def test_the_kernel_knows_whether_the_clock_is_synchronised():
     if system.clock_synchronised():
         assert doctor._clock() == "synchronised with a time server"
     else:
-        complaint = refusal(doctor._clock)
-        assert isinstance(complaint, ConfigError)
-        assert "timedatectl set-ntp true" in str(complaint)
+        error = fault(doctor._clock)
+        assert isinstance(error, ConfigError)
+        assert "timedatectl set-ntp true" in str(error)
 
 
 def test_the_exit_status_is_that_of_the_first_fault(capsys, monkeypatch):
@@ -422,7 +422,7 @@ def doctor_arguments(*arguments):
 
 
 @pytest.mark.usefixtures("models")
-def test_the_program_tells_all_this_of_the_machine_it_runs_on():
+def test_doctor_checks_this_machine():
     done = subprocess.run(
         [sys.executable, "-m", "edge", "doctor", "--json", "--camera", "demo", "--mqtt", NO_BROKER],
         capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY,

@@ -1,4 +1,4 @@
-"""`emotion-edge status` against a real broker: nothing is missed, and nothing breaks it."""
+"""`emotion-edge status` with a real broker: it misses nothing, and nothing breaks it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.fleet_payloads import MODEL, device_payloads, health, info, p
 pytest_plugins = ["tests.support.broker"]
 
 REPOSITORY = Path(__file__).parents[3]
-PASSWORD = "right"  # noqa: S105 - of a broker that lives for one test
+PASSWORD = "right"  # noqa: S105 - of a broker that lives for a test
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_fleet_is_one_table_sorted_by_device(broker, publisher):
     assert "\x1b" not in done.stdout
 
 
-def test_json_is_one_object_a_device(broker, publisher):
+def test_json_has_one_object_for_each_device(broker, publisher):
     publish(publisher, "pi", device_payloads(info=info(problem="no bundle", shadow="next")))
     done = status("--mqtt", broker.url, "--json")
     (row,) = objects(done).values()
@@ -84,7 +84,7 @@ def test_json_is_one_object_a_device(broker, publisher):
     assert row["last_seen"].endswith("Z")
 
 
-def test_a_named_device_that_nobody_heard_of_is_unknown_and_exit_status_1(broker, publisher):
+def test_an_unknown_device_is_reported_with_exit_status_1(broker, publisher):
     publish(publisher, "pi", device_payloads())
     publish(publisher, "other", device_payloads())
     done = status("--mqtt", broker.url, "--json", "pi", "nowhere")
@@ -95,27 +95,27 @@ def test_a_named_device_that_nobody_heard_of_is_unknown_and_exit_status_1(broker
     assert status("--mqtt", broker.url, "pi").returncode == 0
 
 
-def test_an_empty_fleet_is_said(broker):
+def test_an_empty_fleet_is_reported(broker):
     done = status("--mqtt", broker.url)
     assert (done.returncode, done.stdout) == (0, "")
     assert "retains nothing of a device under emotion/" in done.stderr
 
 
-def test_a_large_fleet_is_whole_although_its_broker_drops_what_is_too_much_at_once(broker, publisher):
-    # Long messages, so that they would fill the connection, and then what mosquitto queues for a subscriber.
+def test_a_large_fleet_is_complete_although_the_broker_drops_messages(broker, publisher):
+    # Long messages fill the connection, and then mosquitto's queue for a subscriber.
     payloads = device_payloads(info=info(problem="?" * 10_000))
     for i in range(1500):
         for topic, payload in payloads.items():
             publisher.publish(f"emotion/pi-{i:04}/{topic.name}", payload, 0, retain=True)
     publisher.publish("test/flush", b"", 1).wait_for_publish(60)
-    heard, complete = read(BrokerAddress.parse(broker.url), "emotion", [], wait_s=30)
+    received, complete = read(BrokerAddress.parse(broker.url), "emotion", [], wait_s=30)
     assert complete
-    assert len(heard) == 1500
-    assert all(found == payloads for found in heard.values())
+    assert len(received) == 1500
+    assert all(found == payloads for found in received.values())
 
 
-@pytest.mark.skipif(importlib.util.find_spec("amqtt") is None, reason="no amqtt here: pip install amqtt")
-def test_a_broker_of_another_kind_tells_as_much():
+@pytest.mark.skipif(importlib.util.find_spec("amqtt") is None, reason="amqtt is missing (pip install amqtt)")
+def test_amqtt_gives_the_same_result():
     port = free_port()
     with ensure_broker(f"mqtt://127.0.0.1:{port}"), Listener(port, "nothing") as listener:
         for device in ("attic", "pi"):
@@ -126,23 +126,23 @@ def test_a_broker_of_another_kind_tells_as_much():
     assert all(row["online"] and row["model"] and row["fps"] and row["expression"] for row in rows.values())
 
 
-def test_messages_that_never_stop_do_not_keep_it_waiting(broker, publisher):
+def test_endless_messages_do_not_keep_it_waiting(broker, publisher):
     publish(publisher, "pi", device_payloads())
-    chatter = subprocess.Popen(
+    flood = subprocess.Popen(
         f"while true; do echo x; done | mosquitto_pub -p {broker.port} -t emotion/pi/availability -l",
         shell=True, start_new_session=True,
     )  # fmt: skip
     try:
-        until(lambda: broker.log.stat().st_size > 100_000, "it chatters")
+        until(lambda: broker.log.stat().st_size > 100_000, "messages are published")
         done = status("--mqtt", broker.url, "--json", "pi")
     finally:
-        os.killpg(chatter.pid, signal.SIGKILL)
-        chatter.wait()
+        os.killpg(flood.pid, signal.SIGKILL)
+        flood.wait()
     assert done.returncode == 0, done.stderr
     assert objects(done)["pi"]["model"] == MODEL
 
 
-def test_hostile_payloads_spoil_no_other_device(broker, publisher):
+def test_hostile_payloads_do_not_affect_other_devices(broker, publisher):
     publish(publisher, "good", device_payloads())
     publish(publisher, "evil", {AVAILABILITY: b"\x1b[2J\x07", INFO: b"{" * 10_000_000, STATE: b"\xff\xfe"})
     publish(
@@ -160,7 +160,7 @@ def test_hostile_payloads_spoil_no_other_device(broker, publisher):
 @pytest.mark.parametrize(("environment", "coloured"), [({"TERM": "xterm", "NO_COLOR": ""}, True),
                                                        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
                                                        ({"TERM": "dumb", "NO_COLOR": ""}, False)])  # fmt: skip
-def test_colour_is_for_terminals_that_want_it(broker, publisher, environment, coloured):
+def test_colour_is_used_only_on_terminals_that_support_it(broker, publisher, environment, coloured):
     publish(publisher, "pi", device_payloads(availability=OFFLINE))
     ours, theirs = pty.openpty()
     try:
@@ -177,7 +177,7 @@ def test_help_has_an_example():
     assert "example: emotion-edge status" in status("--help").stdout
 
 
-def test_a_broker_that_is_away_is_one_line():
+def test_a_missing_broker_is_reported_in_one_line():
     done = status("--mqtt", "mqtt://127.0.0.1:9")
     assert done.returncode == os.EX_UNAVAILABLE
     (line,) = done.stderr.splitlines()
@@ -186,21 +186,21 @@ def test_a_broker_that_is_away_is_one_line():
 
 
 @pytest.mark.parametrize("arguments", [["--wait", "0"], ["--wait", "nan"], ["--wait", "soon"]])
-def test_a_wait_that_is_none_is_a_usage_error(arguments):
+def test_an_invalid_wait_is_a_usage_error(arguments):
     done = status(*arguments)
     assert done.returncode == os.EX_USAGE
     assert "--wait" in done.stderr
 
 
-def test_a_device_that_is_a_pattern_is_refused(broker):
+def test_a_wildcard_as_a_device_is_rejected(broker):
     done = status("--mqtt", broker.url, "#")
     assert done.returncode == os.EX_CONFIG
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.fixture
-def guarded(new_broker, tmp_path):
-    """A broker that lets `anna` and `ben` in with a password, but only her read and write."""
+def restricted(new_broker, tmp_path):
+    """A broker with the users `anna`, who may read and write, and `ben`, who may not."""
     passwords, rules = tmp_path / "passwords", tmp_path / "rules"
     passwords.touch()
     for user in ("anna", "ben"):
@@ -212,28 +212,30 @@ def guarded(new_broker, tmp_path):
     return broker
 
 
-def test_it_reads_with_the_user_and_password_of_the_settings(guarded, tmp_path):
+def test_it_reads_with_the_user_and_password_of_the_settings(restricted, tmp_path):
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     (tmp_path / "password").chmod(0o600)
     config = tmp_path / "own.toml"
-    config.write_text(f"[mqtt]\nurl = '{guarded.url}'\nusername = 'anna'\npassword_file = '{tmp_path / 'password'}'\n")
-    with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
+    config.write_text(
+        f"[mqtt]\nurl = '{restricted.url}'\nusername = 'anna'\npassword_file = '{tmp_path / 'password'}'\n"
+    )
+    with Listener(restricted.port, "nothing", username="anna", password=PASSWORD) as listener:
         publish(listener.client, "pi", device_payloads())
     done = status("--config", config, "--json")
     assert done.returncode == 0, done.stderr
     assert objects(done)["pi"]["online"] is True
 
 
-def test_a_user_who_may_read_nothing_is_told(guarded):
-    with Listener(guarded.port, "nothing", username="anna", password=PASSWORD) as listener:
+def test_a_user_who_may_read_nothing_is_reported(restricted):
+    with Listener(restricted.port, "nothing", username="anna", password=PASSWORD) as listener:
         publish(listener.client, "pi", device_payloads())
-    done = status("--mqtt", guarded.url.replace("//", f"//ben:{PASSWORD}@"))
+    done = status("--mqtt", restricted.url.replace("//", f"//ben:{PASSWORD}@"))
     assert (done.returncode, done.stdout) == (0, "")
     assert "user 'ben' may read" in done.stderr
 
 
-def test_a_user_whom_the_broker_refuses_is_one_line(guarded):
-    done = status("--mqtt", guarded.url.replace("//", "//anna:wrong@"))
+def test_a_refused_user_is_reported_in_one_line(restricted):
+    done = status("--mqtt", restricted.url.replace("//", "//anna:wrong@"))
     assert done.returncode == os.EX_NOPERM
     (line,) = done.stderr.splitlines()
     assert "refuses user 'anna'" in line

@@ -1,4 +1,4 @@
-"""The activity LED: it blinks, and then does what it did before."""
+"""The activity LED blinks and returns to its previous trigger."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def new_led(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["ACT", "led0"])
-def test_the_led_of_the_board_blinks_and_shows_again_what_it_showed(tmp_path, monkeypatch, name):
+def test_the_led_blinks_and_its_trigger_is_restored(tmp_path, monkeypatch, name):
     monkeypatch.setattr(led, "BLINK_S", 0.01)
     folder = new_led(tmp_path, name)
     assert led.blink(tmp_path) == name
-    until(lambda: (folder / "trigger").read_text() == "mmc0", "it is as it was")
+    until(lambda: (folder / "trigger").read_text() == "mmc0", "the trigger is restored")
 
 
-def test_without_an_led_it_says_so(tmp_path):
+def test_a_missing_led_is_an_error(tmp_path):
     with pytest.raises(UnavailableError, match="no LED"):
         led.blink(tmp_path)
     folder = new_led(tmp_path, "ACT")

@@ -1,4 +1,4 @@
-"""What systemd and the journal are told, over the real sockets, by the real process and its signals."""
+"""Messages to systemd and the journal, over real sockets, from the real process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[3]
 NO_BROKER = "mqtt://127.0.0.1:9"
 WATCHDOG_S = 0.5
 LOOP_LIMIT_S = 1.0
-"""Limit of the publisher: longer than it waits for the network, and shorter than anybody wants to wait here."""
+"""Time limit of the publisher: longer than its waits for the network, and short for the test."""
 MARK, CLOSE = b"mark", b"close"
 
 LAUNCHER = """
@@ -40,12 +40,12 @@ worker.LOOP_LIMIT_S = float(sys.argv.pop(1))
 fault, marker = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
 hangs = marker.with_name("hangs")
 def hanging(work):
-    def hangs_once_the_marker_is_there(*arguments):
+    def hang_while_marked(*arguments):
         while marker.exists():
             hangs.touch()
             threading.Event().wait(0.05)
         return work(*arguments)
-    return hangs_once_the_marker_is_there
+    return hang_while_marked
 from edge.camera.demo.camera import DemoCamera
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.mqtt.session import Session
@@ -63,12 +63,12 @@ if fault == "a name server that is silent":
 from edge.cli import main
 sys.exit(main(["run", *sys.argv[1:]]))
 """
-"""The program, but with the journal's socket where the test listens, a publisher of little patience, and a fault once
-a file is there; another file says that the fault has struck."""
+"""The daemon with another socket of the journal, a shorter time limit of the publisher, and a fault while a file
+exists; another file confirms that the fault is active."""
 
 
 class Socket:
-    """A datagram socket of systemd or journald, read as promptly as they do, with all that came."""
+    """A datagram socket in place of systemd or journald, with all messages."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -86,18 +86,18 @@ class Socket:
                 self.messages.append(message)
 
     def all(self) -> list[bytes]:
-        """What was sent until now."""
+        """All messages so far."""
         marks = self.marks
-        self.say(MARK)
-        until(lambda: self.marks > marks, "our own word came through")
+        self.send(MARK)
+        until(lambda: self.marks > marks, "the mark arrives")
         return list(self.messages)
 
-    def say(self, word: bytes) -> None:
+    def send(self, message: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(word, self.address)
+            sender.sendto(message, self.address)
 
     def close(self) -> None:
-        self.say(CLOSE)
+        self.send(CLOSE)
         self.thread.join()
         self.socket.close()
 
@@ -109,7 +109,7 @@ class Socket:
 
 
 class Unit:
-    """The daemon as systemd would start it."""
+    """The daemon, started like a unit of systemd."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -141,7 +141,7 @@ class Unit:
         return self.process
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, list[str]]:
-        """Its exit status and the lines on stderr."""
+        """Stop it; return its exit status and the lines on stderr."""
         self.process.send_signal(number)
         return self.end()
 
@@ -164,9 +164,11 @@ def unit(tmp_path):
 
 @pytest.fixture(params=["sockets", "systemd-python"])
 def way(request, monkeypatch):
-    """Both ways to reach systemd."""
+    """Both ways to notify systemd."""
     if request.param == "systemd-python":
-        pytest.importorskip("systemd.daemon", reason="systemd-python is not here: apt install python3-systemd")
+        pytest.importorskip(
+            "systemd.daemon", reason="systemd-python is missing (Debian: sudo apt install python3-systemd)"
+        )
     else:
         monkeypatch.setattr(systemd, "library", lambda _name: None)
 
@@ -181,7 +183,7 @@ def listener(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("way")
-def test_systemd_hears_each_word_as_it_wants_it(listener):
+def test_each_message_has_the_format_of_sd_notify(listener):
     systemd, before = Systemd(), time.monotonic()
     systemd.ready()
     systemd.status("15.0 fps,\nREADY=1")
@@ -189,7 +191,7 @@ def test_systemd_hears_each_word_as_it_wants_it(listener):
     systemd.stopping()
     ready, status, reloading, stopping = listener.all()
     assert ready == b"READY=1"
-    assert status == b"STATUS=15.0 fps, READY=1", "one line, whatever a label holds"
+    assert status == b"STATUS=15.0 fps, READY=1", "always one line"
     first, second = reloading.decode().splitlines()
     assert first == "RELOADING=1"
     assert before - 1e-6 <= int(second.removeprefix("MONOTONIC_USEC=")) / 1e6 <= time.monotonic()
@@ -207,7 +209,7 @@ def test_a_reload_during_the_start_does_not_end_the_start(listener):
     assert listener.count(b"READY=1") == 2
 
 
-def test_a_status_is_sent_when_it_is_another(listener):
+def test_a_status_is_sent_only_when_it_changes(listener):
     systemd = Systemd()
     for text in ("a", "a", "b", "a"):
         systemd.status(text)
@@ -230,7 +232,7 @@ def test_the_watchdog_is_fed_no_more_often_than_it_needs(listener, monkeypatch):
 @pytest.mark.parametrize(
     "environment", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"}]
 )
-def test_no_watchdog_no_food(listener, monkeypatch, environment):
+def test_without_a_watchdog_it_is_not_fed(listener, monkeypatch, environment):
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -246,22 +248,22 @@ def test_without_systemd_nothing_happens(monkeypatch, address):
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     systemd = Systemd()
     systemd.ready()
-    systemd.status("all is well")
+    systemd.status("a status")
     systemd.stopping()
 
 
-def test_an_entry_with_a_value_of_several_lines_carries_its_length():
+def test_a_multi_line_value_is_encoded_with_its_length():
     assert encoded({"MESSAGE": "one", "NOTE": "two\nlines"}) == (b"MESSAGE=one\nNOTE\n\x09\0\0\0\0\0\0\0two\nlines\n")
 
 
-def test_lines_on_a_stderr_that_is_the_journal_have_their_priority(capsys):
+def test_lines_on_a_stderr_that_is_the_journal_have_priorities(capsys):
     handler = journal.JournalHandler(sys.stderr)
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         handler.handle(logging.LogRecord("edge", level, "", 0, "one\ntwo", None, None))
     assert capsys.readouterr().err.splitlines() == [f"<{n}>{line}" for n in (7, 6, 4, 3, 2) for line in ("one", "two")]
 
 
-def test_an_entry_that_the_journal_does_not_take_goes_to_stderr(capsys, monkeypatch, tmp_path):
+def test_an_entry_that_the_journal_refuses_goes_to_stderr(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(journal, "library", lambda _name: None)
     monkeypatch.setattr(journal, "JOURNAL", str(tmp_path / "nobody"))
     record = logging.LogRecord("edge", logging.INFO, "", 0, "face 1", None, None)
@@ -274,32 +276,33 @@ needs_models = pytest.mark.usefixtures("models")
 
 
 @needs_models
-def test_it_is_ready_with_the_first_frame_and_waits_for_no_broker(unit):
+def test_it_is_ready_with_the_first_frame_without_a_broker(unit):
     unit.start()
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "the watchdog is fed")
-    until(lambda: len(unit.notify.starting("STATUS=")) >= 2, "the status is told")
+    until(lambda: len(unit.notify.starting("STATUS=")) >= 2, "the status is sent")
     status, lines = unit.stop()
-    heard = unit.notify.all()
+    messages = unit.notify.all()
     assert status == 0, lines
-    assert heard[0] == b"READY=1"
-    assert heard.count(b"READY=1") == 1
-    assert heard[-1] == b"STOPPING=1"
+    assert messages[0] == b"READY=1"
+    assert messages.count(b"READY=1") == 1
+    assert messages[-1] == b"STOPPING=1"
     assert re.fullmatch(r"STATUS=\d+\.\d fps, (no face|[a-z]+), no broker", unit.notify.starting("STATUS=")[-1])
 
 
 @needs_models
-def test_the_status_tells_frame_rate_expression_and_broker(unit, broker):
+def test_the_status_shows_frame_rate_expression_and_broker(unit, broker):
     unit.start("--camera", "demo", "--mqtt", broker.url)
-    told = until(
-        lambda: [s for s in unit.notify.starting("STATUS=") if s.endswith("broker connected")], "the broker is there"
+    statuses = until(
+        lambda: [s for s in unit.notify.starting("STATUS=") if s.endswith("broker connected")],
+        "the broker is connected",
     )
-    fps, expression, _ = told[0].removeprefix("STATUS=").split(", ")
+    fps, expression, _ = statuses[0].removeprefix("STATUS=").split(", ")
     assert 0 < float(fps.removesuffix(" fps")) < 17
     assert expression == "happiness", "the demo begins with a smile"
 
 
 @needs_models
-def test_a_change_is_one_entry_of_the_journal_with_its_fields(unit):
+def test_a_change_is_one_entry_of_the_journal_with_fields(unit):
     unit.start()
     changes = until(lambda: unit.journal.starting("MESSAGE=face"), "the first face")
     status, lines = unit.stop()
@@ -313,33 +316,33 @@ def test_a_change_is_one_entry_of_the_journal_with_its_fields(unit):
     }  # fmt: skip
     last = dict(line.split("=", 1) for line in unit.journal.starting("MESSAGE=face")[-1].splitlines())
     assert (last["EXPRESSION"], last["MESSAGE"].split()[2]) == ("none", "end")
-    assert not [line for line in lines if "face 1" in line], "once, not twice"
+    assert not [line for line in lines if "face 1" in line], "logged only once"
     assert [line for line in lines if line.startswith("<6>demo on litert")], lines
     assert [line for line in lines if line.startswith("<4>stopped before")], lines
 
 
 @needs_models
-def test_a_reload_is_told_to_systemd_and_to_the_journal(unit):
+def test_a_reload_is_reported_to_systemd_and_the_journal(unit):
     unit.start()
     until(lambda: unit.notify.count(b"READY=1"), "it is ready")
     unit.process.send_signal(signal.SIGHUP)
     until(lambda: unit.notify.count(b"READY=1") == 2, "it is ready again")
     (unit.folder / "own.toml").write_text("[cammera]\n")
     unit.process.send_signal(signal.SIGHUP)
-    until(lambda: unit.notify.count(b"READY=1") == 3, "it is ready again, with what it had")
+    until(lambda: unit.notify.count(b"READY=1") == 3, "it is ready again, with the old settings")
     status, lines = unit.stop()
-    words = [word.split("=")[0] for word in unit.notify.starting("RE")]
-    assert words == ["READY", "RELOADING", "READY", "RELOADING", "READY"]
+    names = [message.split("=")[0] for message in unit.notify.starting("RE")]
+    assert names == ["READY", "RELOADING", "READY", "RELOADING", "READY"]
     assert status == 0
     reloaded, refused = [entry for entry in unit.journal.starting("MESSAGE=") if "MESSAGE=reload" in entry]
     assert {"PRIORITY=6", f"MESSAGE_ID={journal.RELOADED}"} < set(reloaded.splitlines())
     assert {"PRIORITY=4", f"MESSAGE_ID={journal.REFUSED}"} < set(refused.splitlines())
     assert "cammera" in refused
-    assert not [line for line in lines if "reload" in line], "once, not twice"
+    assert not [line for line in lines if "reload" in line], "logged only once"
 
 
 @needs_models
-def test_where_the_journal_does_not_answer_a_change_is_a_line(unit):
+def test_without_the_journal_a_change_is_a_line_on_stderr(unit):
     unit.start(journal="nobody")
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "it runs")
     _, lines = unit.stop()
@@ -351,39 +354,39 @@ def test_where_the_journal_does_not_answer_a_change_is_a_line(unit):
 @pytest.mark.parametrize(
     "fault", ["a camera that is silent", "a camera that hangs", "a mesh that hangs", "a publisher that hangs"]
 )
-def test_the_watchdog_starves_with(unit, broker, fault):
+def test_the_watchdog_is_not_fed_with(unit, broker, fault):
     unit.start("--camera", "demo", "--mqtt", broker.url, fault=fault)
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= 2, "the watchdog is fed")
-    until(lambda: "emotion-edge-test" in broker.log.read_text(), "the broker knows it")
+    until(lambda: "emotion-edge-test" in broker.log.read_text(), "it is connected to the broker")
     unit.marker.touch()
-    until(unit.hangs.exists, "the fault strikes")
+    until(unit.hangs.exists, "the fault is active")
 
     def starves() -> bool:
-        """Whether the watchdog is not fed for as long as it waits."""
+        """Whether the watchdog is not fed during its time-out."""
         fed = unit.notify.count(b"WATCHDOG=1")
         time.sleep(WATCHDOG_S)
         return unit.notify.count(b"WATCHDOG=1") == fed
 
     until(starves, "the watchdog starves")
-    assert starves(), "for as long as it hangs"
+    assert starves(), "while it hangs"
     fed = unit.notify.count(b"WATCHDOG=1")
     unit.marker.unlink()
-    until(lambda: unit.notify.count(b"WATCHDOG=1") > fed, "what hung goes on, and the watchdog is fed again")
+    until(lambda: unit.notify.count(b"WATCHDOG=1") > fed, "the watchdog is fed again")
 
 
 @needs_models
-def test_a_name_server_that_is_silent_does_not_starve_the_watchdog(unit):
+def test_a_silent_name_server_does_not_starve_the_watchdog(unit):
     unit.marker.touch()
     unit.start("--camera", "demo", "--mqtt", "mqtt://localhost:9", fault="a name server that is silent")
     until(lambda: unit.notify.count(b"READY=1"), "it is ready")
-    until(unit.hangs.exists, "the name server is asked")
+    until(unit.hangs.exists, "the name server is queried")
     fed = unit.notify.count(b"WATCHDOG=1")
     beyond_the_limit = 2 * LOOP_LIMIT_S / (WATCHDOG_S / systemd.FEEDS_PER_TIMEOUT)
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= fed + beyond_the_limit, "the watchdog is fed")
 
 
 @needs_models
-def test_pictures_that_are_shown_slowly_do_not_starve_the_watchdog(unit, tmp_path):
+def test_slow_pictures_do_not_starve_the_watchdog(unit, tmp_path):
     (tmp_path / "pictures").mkdir()
     pictures = 8
     for i in range(pictures):
@@ -395,7 +398,7 @@ def test_pictures_that_are_shown_slowly_do_not_starve_the_watchdog(unit, tmp_pat
 @needs_models
 def test_a_missing_camera_and_bad_settings_are_never_ready(unit):
     if list(Path("/dev").glob("video*")):
-        pytest.skip("there is a video device here")
+        pytest.skip("this machine has a video device")
     unit.start("--no-demo", "--mqtt", NO_BROKER)
     status, lines = unit.end()
     assert (status, len(lines)) == (69, 1), lines
@@ -404,15 +407,15 @@ def test_a_missing_camera_and_bad_settings_are_never_ready(unit):
     unit.start(config="[cammera]\n")
     status, lines = unit.end()
     assert (status, len(lines)) == (78, 1), lines
-    assert lines[0].startswith("<3>emotion-edge: ")  # an error, as journald reads it
+    assert lines[0].startswith("<3>emotion-edge: ")  # priority 3, an error
     assert "cammera" in lines[0]
     assert unit.notify.all() == []
 
 
 @needs_models
-def test_in_a_terminal_a_hangup_ends_it(tmp_path):
+def test_in_a_terminal_sighup_ends_it(tmp_path):
     ours, theirs = pty.openpty()
-    # Who starts the tests with nohup has its children ignore hang-ups, too.
+    # Under nohup, child processes ignore SIGHUP, too.
     command = ["env", "--default-signal=HUP", sys.executable, "-m", "edge", "run"]
     with (tmp_path / "log").open("w") as log:
         daemon = subprocess.Popen(
