@@ -1,13 +1,13 @@
-"""Kills what changes a store of bundles before each of its steps in turn, and tells what each leaves behind.
+"""Kills a change to a store of bundles before each of its steps in turn, and reports what it leaves behind.
 
     python kill_sweep.py STORE KEYS install DIR
     python kill_sweep.py STORE KEYS shadow DIR
     python kill_sweep.py STORE KEYS shadow-off ''
     python kill_sweep.py STORE KEYS rollback ID
 
-Every attempt works in a copy of STORE. One JSON object a line: `step`, what the process was killed before, or null
-when it came to its end; `in_use`, the bundle that `current` leads to, verified; `again`, what the same command says
-when it is given once more; `left`, the names that are in the store after that; `counter`, what is in that file.
+Every attempt works in a copy of STORE. It prints one JSON object for each: `step`, the step before which the process
+was killed, or null if it ended; `in_use`, the bundle that `current` points to, verified; `again`, the result of the
+same command after that; `left`, the names in the store then; `counter`, the content of that file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STEPS = {
     "fcntl.flock", "os.mkdir", "os.rename", "os.symlink", "os.link", "os.remove", "os.rmdir", "subprocess.Popen",
     "ctypes.dlsym",
 }  # fmt: skip
-"""Audit events of calls that change names, start the self-test, or let two folders swap their names."""
+"""Audit events of calls that change names, start the self-test, or swap two folders."""
 
 
-def kill_before(number: int, tell: int) -> None:
-    """Die, as by kill -9, before the numbered step, once it is told which that is."""
+def kill_before(number: int, pipe: int) -> None:
+    """Make this process kill itself before a step, after writing the step's name to a pipe."""
     count = 0
 
     def hook(event: str, arguments: tuple) -> None:
@@ -40,7 +40,7 @@ def kill_before(number: int, tell: int) -> None:
         if event in STEPS or writes:
             count += 1
             if count == number:
-                os.write(tell, f"{event} {arguments[0]}".encode())
+                os.write(pipe, f"{event} {arguments[0]}".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
@@ -48,10 +48,10 @@ def kill_before(number: int, tell: int) -> None:
 
 def main(template: str, keys: str, action: str, what: str) -> None:
     trusted = signature.read_trusted_keys(Path(keys))
-    trial._CHILD = "pass"  # a process starts and ends well; what it finds out is not in question here
+    trial._CHILD = "pass"  # a process that does nothing
 
     def act(root: Path) -> str:
-        store = BundleStore(root, trusted, trial_s=0)  # it is one of the steps, however long it lasts
+        store = BundleStore(root, trusted, trial_s=0)  # one step is enough
         if action == "rollback":
             return store.rollback(what)
         return store.shadow_off() if action == "shadow-off" else store.install(Path(what), shadow=action == "shadow")
@@ -60,15 +60,15 @@ def main(template: str, keys: str, action: str, what: str) -> None:
     while step is not None:
         number += 1
         shutil.copytree(template, root, symlinks=True)
-        heard, tell = os.pipe()
+        reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            kill_before(number, tell)
+            kill_before(number, writer)
             act(root)
             os._exit(0)
-        os.close(tell)
+        os.close(writer)
         _, status = os.waitpid(pid, 0)
-        with os.fdopen(heard) as pipe:
+        with os.fdopen(reader) as pipe:
             step = pipe.read().replace(str(root), "") or None
         if status != (signal.SIGKILL if step else 0):
             sys.exit(f"step {number} ended with status {status}")

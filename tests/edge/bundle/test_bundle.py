@@ -1,4 +1,4 @@
-"""A bundle goes live only if it is whole and gives the right answers on this machine."""
+"""A bundle is loaded only if it is complete and passes its self-test on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def change_manifest(folder: Path, change: Callable[[dict], None]) -> None:
 
 
 def declare(folder: Path, name: str) -> None:
-    """Make the manifest agree with a file that was changed."""
+    """Update the hash of a changed file in the manifest."""
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     change_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
 
@@ -49,7 +49,7 @@ def change_golden(folder: Path, change: Callable[[dict], None]) -> None:
     declare(folder, bundles.GOLDEN)
 
 
-def test_the_bundle_that_ships_is_accepted_and_reads_eight_expressions():
+def test_the_released_bundle_reads_eight_expressions():
     bundle = bundles.load(FUSED_BUNDLE)
     assert set(bundle.labels) == {
         "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"
@@ -77,7 +77,7 @@ def test_a_damaged_manifest_is_refused(folder):
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '"text"', "null"])
-def test_json_that_is_no_manifest_is_refused(folder, content):
+def test_json_that_is_not_a_manifest_is_refused(folder, content):
     (folder / "manifest.json").write_text(content)
     with pytest.raises(ConfigError, match="manifest"):
         bundles.load(folder)
@@ -124,7 +124,7 @@ def test_another_face_mesh_is_refused(folder):
         bundles.load(folder)
 
 
-def test_a_bundle_from_the_future_is_refused(folder):
+def test_a_bundle_for_a_newer_version_is_refused(folder):
     change_manifest(folder, lambda manifest: manifest.update(least_edge_version="99.0"))
     with pytest.raises(ConfigError, match=r"needs emotion-edge 99\.0"):
         bundles.load(folder)
@@ -137,7 +137,7 @@ def test_other_inputs_are_refused(folder):
 
 
 @pytest.mark.parametrize("schema", [0, 2, 10**30])
-def test_another_schema_is_refused_before_its_keys_are_looked_at(folder, schema):
+def test_another_schema_is_refused_before_its_keys_are_checked(folder, schema):
     (folder / bundles.MANIFEST).write_text(json.dumps({"schema": schema}))
     with pytest.raises(ConfigError, match=f"it has schema {schema}, and this version reads 1; update emotion-edge"):
         bundles.load(folder)
@@ -151,14 +151,14 @@ def test_inputs_are_of_the_three_known_kinds(folder, inputs):
 
 
 @pytest.mark.parametrize("labels", [[["neutral"], ["happiness"]], ["neutral", "neutral"], ["neutral"], [1, 2]])
-def test_a_list_of_labels_that_is_none_is_refused(folder, labels):
+def test_invalid_labels_are_refused(folder, labels):
     change_manifest(folder, lambda manifest: manifest.update(labels=labels))
     with pytest.raises(ConfigError, match=r"manifest\.json: labels.* is not allowed; give"):
         bundles.load(folder)
 
 
 @pytest.mark.parametrize("provenance", [{}, {"metrics": []}, {"metrics": {"a": "high"}}, {"metrics": {"a": 1e999}}])
-def test_metrics_that_are_no_numbers_are_refused(folder, provenance):
+def test_invalid_metrics_are_refused(folder, provenance):
     change_manifest(folder, lambda manifest: manifest.update(provenance=provenance))
     with pytest.raises(ConfigError, match=r"manifest\.json: provenance\.metrics.* (is missing|is not allowed; give)"):
         bundles.load(folder)
@@ -170,7 +170,7 @@ def test_labels_that_do_not_fit_the_network_are_refused(folder):
         bundles.load(folder)
 
 
-def test_other_answers_than_where_it_was_made_are_refused(folder):
+def test_other_probabilities_than_the_golden_ones_are_refused(folder):
     change_golden(folder, lambda golden: golden.update(probabilities=np.roll(golden["probabilities"], 1, axis=1)))
     with pytest.raises(ConfigError, match="other probabilities here"):
         bundles.load(folder)
@@ -182,7 +182,7 @@ def test_golden_vectors_that_are_not_numbers_are_refused(folder):
         bundles.load(folder)
 
 
-def test_a_network_that_is_none_is_refused(folder):
+def test_a_file_that_is_not_a_network_is_refused(folder):
     (folder / bundles.NETWORK).write_bytes(b"no model" * 100)
     declare(folder, bundles.NETWORK)
     with pytest.raises(ConfigError, match="cannot load this model"):
@@ -221,7 +221,7 @@ def test_another_crop_than_that_of_the_contract_is_refused(crop_bundle):
         bundles.load(folder)
 
 
-def test_a_network_that_reads_something_else_is_refused(crop_bundle):
+def test_a_network_with_other_inputs_is_refused(crop_bundle):
     both, alone = crop_bundle("landmarks_crop"), crop_bundle("crop")
     shutil.copy(both / bundles.NETWORK, alone / bundles.NETWORK)
     declare(alone, bundles.NETWORK)
@@ -239,7 +239,7 @@ def test_a_network_that_reads_something_else_is_refused(crop_bundle):
         lambda crops: crops.astype(np.int8),
     ],
 )
-def test_golden_crops_of_another_form_are_refused(crop_bundle, crops):
+def test_golden_crops_of_another_shape_are_refused(crop_bundle, crops):
     folder = crop_bundle("landmarks_crop")
     change_golden(folder, lambda golden: golden.update(crops=crops(golden["crops"])))
     with pytest.raises(ConfigError, match="does not hold a crop of each face"):
@@ -253,7 +253,7 @@ def test_missing_golden_crops_are_refused(crop_bundle):
         bundles.load(folder)
 
 
-def test_golden_crops_take_part_in_the_self_test(crop_bundle):
+def test_golden_crops_are_part_of_the_self_test(crop_bundle):
     folder = crop_bundle("crop")
     change_golden(folder, lambda golden: golden.update(crops=255 - golden["crops"]))
     with pytest.raises(ConfigError, match="other probabilities here"):

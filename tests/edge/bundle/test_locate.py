@@ -1,4 +1,4 @@
-"""Which bundle a process uses, and where the released ones lie."""
+"""Which bundle is used, and where the released bundles are."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.support.released import FUSED_BUNDLE
 pytest_plugins = ["tests.support.crop_bundles"]
 
 
-def test_the_released_bundles_of_a_checkout_lie_beside_the_package():
+def test_in_a_checkout_the_released_bundles_are_beside_the_package():
     assert locate.released() == Path(edge.__file__).parents[1] / "model"
     assert bundles.load(locate.released() / locate.FUSED).inputs == ("landmarks", "crop")
     assert bundles.load(locate.released() / locate.LANDMARKS).inputs == ("landmarks",)
 
 
-def test_the_released_bundles_of_an_installed_package_lie_inside_of_it(tmp_path):
-    """A folder that happens to lie beside the package, and is called model too, is somebody else's."""
+def test_an_installed_package_contains_the_released_bundles(tmp_path):
+    """Another folder called model beside the package is ignored."""
     package = tmp_path / "site-packages" / "edge"
     shutil.copytree(Path(edge.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(FUSED_BUNDLE, package / "model" / "fused")
@@ -44,7 +44,7 @@ def test_the_released_bundles_of_an_installed_package_lie_inside_of_it(tmp_path)
 
 @pytest.fixture
 def homes(tmp_path) -> tuple[Path, Path]:
-    """Empty folders for a device's bundles, and for the released ones."""
+    """Empty folders in place of those of the device and the released bundles."""
     device, released = tmp_path / "device", tmp_path / "model"
     device.mkdir()
     released.mkdir()
@@ -57,31 +57,31 @@ def installation(homes: tuple[Path, Path], bundle: Path | str = "") -> Installat
 
 
 @pytest.mark.parametrize(("home", "first"), [(0, "current"), (1, "fused")])
-def test_a_recording_is_read_with_the_bundle_for_landmarks(crop_bundle, landmark_bundle, homes, home, first):
+def test_a_recording_is_read_with_the_landmark_bundle(crop_bundle, landmark_bundle, homes, home, first):
     shutil.copytree(crop_bundle("landmarks_crop"), homes[home] / first)
     shutil.copytree(landmark_bundle, homes[home] / "landmarks")
     assert installation(homes).load(recording=True).folder == homes[home] / "landmarks"
     assert installation(homes).load().folder == homes[home] / first
 
 
-def test_a_recording_is_read_with_the_default_bundle_where_that_reads_landmarks(landmark_bundle, homes):
+def test_a_recording_is_read_with_the_default_bundle_if_that_reads_landmarks(landmark_bundle, homes):
     shutil.copytree(landmark_bundle, homes[1] / "fused")
     assert installation(homes).load(recording=True).folder == homes[1] / "fused"
 
 
-def test_a_recording_is_not_read_with_a_bundle_for_pictures(crop_bundle, homes):
+def test_a_recording_is_not_read_with_a_bundle_that_needs_crops(crop_bundle, homes):
     shutil.copytree(crop_bundle("crop"), homes[1] / "fused")
     with pytest.raises(ConfigError, match=r"reads the picture .* set model\.bundle"):
         installation(homes).load(recording=True)
 
 
-def test_a_configured_bundle_is_not_passed_over_for_a_recording(crop_bundle, landmark_bundle, homes):
+def test_a_recording_does_not_override_a_configured_bundle(crop_bundle, landmark_bundle, homes):
     shutil.copytree(landmark_bundle, homes[1] / "landmarks")
     with pytest.raises(ConfigError, match="reads the picture"):
         installation(homes, crop_bundle("crop")).load(recording=True)
 
 
-def test_every_bundle_at_hand_is_found_once_and_the_one_in_use_first(crop_bundle, landmark_bundle, homes):
+def test_every_bundle_is_listed_once_and_the_one_in_use_first(crop_bundle, landmark_bundle, homes):
     device, released = homes
     shutil.copytree(landmark_bundle, released / "fused")
     shutil.copytree(crop_bundle("crop"), device / "b")
@@ -95,7 +95,7 @@ def test_every_bundle_at_hand_is_found_once_and_the_one_in_use_first(crop_bundle
     assert "cannot be read" in str(found[1][1])
 
 
-def test_a_configured_bundle_leads_the_list_even_if_it_is_not_there(homes, tmp_path):
+def test_a_configured_bundle_is_listed_first_even_if_it_is_missing(homes, tmp_path):
     ((folder, bundle),) = installation(homes, tmp_path / "none").at_hand()
     assert folder == tmp_path / "none"
     assert isinstance(bundle, ConfigError)

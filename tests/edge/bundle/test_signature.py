@@ -1,4 +1,4 @@
-"""Where keys are trusted, a bundle is loaded only if one of them has signed it, every file of it."""
+"""With trusted keys, a bundle is loaded only if one of them has signed all of its files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAY = dt.timedelta(days=1)
 
 
 def in_use(folder: Path, trusted: Path) -> bundles.Bundle:
-    """The bundle as the daemon loads it with these settings."""
+    """Load a bundle as the daemon does with these settings."""
     return Installation.of(Settings(model=ModelSettings(bundle=str(folder), trusted_keys=str(trusted)))).load()
 
 
@@ -52,30 +52,30 @@ def test_any_of_several_keys_may_have_signed_it(signed, keys, tmp_path):
 
 
 def on_device(folder: Path, trusted: Path) -> Installation:
-    """The installation of a device with such a file of trusted keys, whose settings name the bundle alone."""
+    """The installation of a device with a file of trusted keys, whose settings name only the bundle."""
     return Installation.of(Settings(model=ModelSettings(bundle=str(folder))), trusted_keys=trusted)
 
 
-def test_without_trusted_keys_nobody_has_to_sign(landmark_bundle, tmp_path):
+def test_without_trusted_keys_no_signature_is_needed(landmark_bundle, tmp_path):
     installation = on_device(landmark_bundle, tmp_path / "none" / "trusted-keys")
     assert installation.keys() is None
     assert installation.load().folder == landmark_bundle
 
 
-def test_the_trusted_keys_of_the_device_count_without_any_setting(landmark_bundle, keys):
+def test_the_trusted_keys_of_the_device_apply_without_a_setting(landmark_bundle, keys):
     installation = on_device(landmark_bundle, keys[0].public)
     for recording in (False, True):
         with pytest.raises(ConfigError, match=r"no manifest\.json\.minisig, and .*first\.pub asks for a signature"):
             installation.load(recording=recording)
 
 
-def test_the_face_mesh_may_lie_in_it(signed, keys, models):
+def test_a_signed_bundle_may_contain_the_face_mesh(signed, keys, models):
     folder = signed()
     shutil.copytree(models.folder, folder / "mesh")
     assert in_use(folder, keys[0].public).id == "a"
 
 
-def test_bytes_are_signed_and_not_what_they_mean(signed, keys):
+def test_the_bytes_of_the_manifest_are_signed(signed, keys):
     folder = signed()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=7))
@@ -111,7 +111,7 @@ def test_minisign_verifies_what_was_signed_here(signed, keys):
 
 @needs_minisign
 def test_a_bundle_signed_by_minisign_is_loaded(signed, keys, tmp_path):
-    """With a key of its own, and with one that was made here."""
+    """With a key that minisign made, and with one of ours."""
     folder = signed()
     assert minisign("-G", "-W", "-p", tmp_path / "own.pub", "-s", tmp_path / "own").returncode == 0
     for secret, public in ((tmp_path / "own", tmp_path / "own.pub"), (keys[0].public.with_suffix(""), keys[0].public)):
@@ -122,8 +122,8 @@ def test_a_bundle_signed_by_minisign_is_loaded(signed, keys, tmp_path):
 
 
 @needs_minisign
-def test_a_signature_in_the_old_form_is_refused(signed, keys):
-    """Ed25519 over the file itself: one form is enough, and minisign has written the other since 2021."""
+def test_a_signature_in_the_legacy_format_is_refused(signed, keys):
+    """Ed25519 over the file itself: minisign has used the other format since 2021."""
     folder = signed()
     minisign("-S", "-l", "-s", keys[0].public.with_suffix(""), "-m", folder / "manifest.json")
     with pytest.raises(ConfigError, match="not one that `minisign -S` writes"):
@@ -180,7 +180,7 @@ def mesh_with(name: str):
         (lambda folder: (folder / "mesh").write_text(""), "'mesh' is in it"),
     ],
 )  # fmt: skip
-def test_what_is_not_as_it_was_signed_is_refused(signed, keys, change, reason):
+def test_any_change_after_signing_is_refused(signed, keys, change, reason):
     folder = signed()
     change(folder)
     with pytest.raises(ConfigError, match=reason) as caught:
@@ -189,7 +189,7 @@ def test_what_is_not_as_it_was_signed_is_refused(signed, keys, change, reason):
 
 
 @pytest.mark.parametrize("name", ["../secret", "mesh/x", "..", "", "a\0b"])
-def test_a_signed_manifest_may_not_lead_out_of_the_bundle_either(signed, sign_by_hand, keys, name):
+def test_a_signed_manifest_may_not_name_files_outside_of_the_bundle(signed, sign_by_hand, keys, name):
     folder = signed()
     files = json.loads((folder / "manifest.json").read_text())["files"]
     sign_by_hand(folder, files={**files, name: "0" * 64})
@@ -202,7 +202,7 @@ def test_an_unknown_key_is_named(signed, keys):
         in_use(signed(key=keys[1]), keys[0].public)
 
 
-def test_a_key_that_was_removed_is_trusted_no_more(signed, keys, tmp_path):
+def test_a_removed_key_is_no_longer_trusted(signed, keys, tmp_path):
     folder, trusted = signed(key=keys[1]), tmp_path / "trusted-keys"
     trusted.write_text("".join(key.public.read_text() for key in keys))
     in_use(folder, trusted)
@@ -211,7 +211,7 @@ def test_a_key_that_was_removed_is_trusted_no_more(signed, keys, tmp_path):
         in_use(folder, trusted)
 
 
-def test_the_id_of_a_trusted_key_does_not_make_a_signature(signed, keys):
+def test_the_id_of_a_trusted_key_is_not_enough(signed, keys):
     folder = signed(key=keys[1])
     untrusted, line, *others = (folder / "manifest.json.minisig").read_text().splitlines()
     data = base64.b64decode(line)
@@ -222,14 +222,14 @@ def test_the_id_of_a_trusted_key_does_not_make_a_signature(signed, keys):
 
 
 def test_a_network_is_not_run_before_the_signature_is_checked(crashing, keys):
-    # tflite-runtime would take this process with it.
+    # The network would crash this process with tflite-runtime.
     (crashing / "manifest.json.minisig").unlink()
     with pytest.raises(ConfigError, match="asks for a signature"):
         in_use(crashing, keys[0].public)
 
 
 @pytest.mark.usefixtures("models")
-def test_a_daemon_that_is_reloaded_goes_on_with_the_old_one(signed, keys):
+def test_a_reload_with_a_refused_bundle_keeps_the_old_one(signed, keys):
     def settings(folder: Path) -> Settings:
         model = ModelSettings(bundle=str(folder), trusted_keys=str(keys[0].public))
         return Settings(camera=CameraSettings(source="demo"), model=model)
@@ -256,14 +256,14 @@ def test_a_bundle_is_loaded_up_to_the_day_on_which_it_expires(signed, keys, last
             in_use(folder, keys[0].public)
 
 
-def test_a_clock_that_is_not_set_locks_nobody_out(signed, keys, monkeypatch, caplog):
+def test_without_a_set_clock_no_bundle_expires(signed, keys, monkeypatch, caplog):
     monkeypatch.setattr(signature, "clock_synchronised", lambda: False)
     assert in_use(signed(expires=TODAY - DAY), keys[0].public).id == "a"
     assert "the clock has not been set" in caplog.text
 
 
 @pytest.mark.parametrize("expires", ["soon", 20270131])
-def test_a_date_that_is_none_is_refused(signed, sign_by_hand, keys, expires):
+def test_an_invalid_date_is_refused(signed, sign_by_hand, keys, expires):
     folder = signed()
     sign_by_hand(folder, expires=expires)
     with pytest.raises(ConfigError, match=r"manifest\.json: expires = .* is not allowed; give a date"):
@@ -290,6 +290,6 @@ def test_trusted_keys_that_cannot_be_read_are_refused(signed, tmp_path, content,
         in_use(signed(), trusted)
 
 
-def test_trusted_keys_that_are_no_file_are_not_taken_for_none(landmark_bundle, tmp_path):
+def test_a_missing_file_of_trusted_keys_is_an_error(landmark_bundle, tmp_path):
     with pytest.raises(ConfigError, match="Is a directory"):
         on_device(landmark_bundle, tmp_path).load()

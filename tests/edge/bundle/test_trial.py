@@ -1,4 +1,4 @@
-"""A new bundle has to keep up with the one in use on this device; whatever goes wrong meanwhile is one line."""
+"""A new bundle must be about as fast as the one in use on this device. Errors of the trial are one line."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def store(root, models) -> BundleStore:
-    """One with a trial; whoever made a bundle is trusted."""
+    """A store with a trial and without trusted keys."""
     return BundleStore(root, trial_s=SECONDS, mesh=str(models.folder))
 
 
 @pytest.fixture
 def slow(crop_bundle, sign_by_hand) -> Path:
-    """A bundle whose network takes several times as long as the face mesh; nothing else is wrong with it."""
+    """A valid bundle whose network takes several times as long as the face mesh."""
     folder = crop_bundle("crop_slow")
     sign_by_hand(folder, counter=2_000_000_000, files=signing.hashes(folder))
     return folder
@@ -59,7 +59,7 @@ def test_a_bundle_that_is_much_slower_is_refused(store, root, slow):
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
-def test_nor_may_it_be_a_shadow_and_a_check_tells(store, root, slow):
+def test_a_slow_bundle_cannot_be_a_shadow_and_check_reports_it(store, root, slow):
     store.install(FUSED_BUNDLE)
     with pytest.raises(ConfigError, match="% of the frames per second"):
         store.install(slow, shadow=True)
@@ -68,7 +68,7 @@ def test_nor_may_it_be_a_shadow_and_a_check_tells(store, root, slow):
     assert not (root / "shadow").is_symlink()
 
 
-def test_without_a_trial_and_without_one_to_compare_with_it_may_be_as_slow_as_it_is(root, slow, models):
+def test_without_a_trial_or_a_bundle_in_use_it_may_be_slow(root, slow, models):
     BundleStore(root, trial_s=SECONDS, mesh=str(models.folder)).install(slow)
     assert current(root) == "crop_slow"
     shutil.rmtree(root)
@@ -80,11 +80,11 @@ def test_without_a_trial_and_without_one_to_compare_with_it_may_be_as_slow_as_it
 
 @pytest.mark.interpreter
 @pytest.mark.parametrize("beside", [FUSED_BUNDLE, LANDMARK_BUNDLE], ids=["fused", "landmarks"])
-def test_a_bundle_keeps_up_with_itself_and_with_one_that_has_more_to_do(models, beside):
+def test_a_bundle_is_as_fast_as_itself_and_as_a_slower_one(models, beside):
     trial.try_out(LANDMARK_BUNDLE, seconds=SECONDS, mesh=models.folder, beside=beside)
 
 
-def test_where_the_bundle_in_use_is_damaged_a_new_one_is_not_measured_by_it(store, root, slow):
+def test_a_damaged_bundle_in_use_is_not_compared_with(store, root, slow):
     store.install(FUSED_BUNDLE)
     os.truncate(root / "current" / bundles.NETWORK, 10)
     store.install(slow)
@@ -98,8 +98,8 @@ def test_without_the_face_mesh_there_is_no_trial(root, tmp_path):
     assert not (root / "current").is_symlink()
 
 
-def test_a_trial_that_does_not_end_is_a_refusal(store, root, monkeypatch):
-    monkeypatch.setattr(trial, "ANSWER_S", -SECONDS + 0.2)  # sooner than any process could answer
+def test_a_trial_that_hangs_refuses_the_bundle(store, root, monkeypatch):
+    monkeypatch.setattr(trial, "ANSWER_S", -SECONDS + 0.2)  # before any process can answer
     with pytest.raises(ConfigError, match="its trial does not end within 0 s"):
         store.install(FUSED_BUNDLE)
     assert not (root / "current").is_symlink()
@@ -111,12 +111,12 @@ from pathlib import Path
 from edge.bundle.store import BundleStore
 BundleStore(Path(sys.argv[1]), trial_s=60.0, mesh=sys.argv[2]).install(Path(sys.argv[3]))
 """
-"""With a trial that is long enough for something to happen meanwhile."""
+"""Installs a bundle with a long trial."""
 
 
 @pytest.fixture
 def install(root, models):
-    """Start an installation as a process, which ends with the test; it, and the process of its trial, at work."""
+    """Start an installation; returns its process and the process of its trial. They end with the test."""
     running: list[subprocess.Popen] = []
 
     def start() -> tuple[subprocess.Popen, psutil.Process]:
@@ -132,16 +132,16 @@ def install(root, models):
         process.communicate()
 
 
-def test_a_trial_that_is_killed_is_a_refusal(install, root):
+def test_a_killed_trial_refuses_the_bundle(install, root):
     process, child = install()
-    child.kill()  # as the kernel does where memory runs out
+    child.kill()  # as the kernel does when memory runs out
     _, complaints = process.communicate(timeout=120)
     assert complaints.splitlines()[-1].startswith("edge.errors.ConfigError: model bundle"), complaints
     assert "its trial was killed, as happens where memory runs out" in complaints
     assert not (root / "current").is_symlink()
 
 
-def test_an_installation_that_is_killed_during_the_trial_has_changed_nothing(install, store, root):
+def test_an_installation_killed_during_the_trial_changes_nothing(install, store, root):
     store.install(FUSED_BUNDLE)
     before = current(root)
     process, child = install()
