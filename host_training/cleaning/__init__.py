@@ -1,1 +1,1 @@
-"""Looks for wrong labels and near-duplicates, and keeps what people decide about them."""
+"""Search for wrong labels and near-duplicates, and the page on which people decide about them."""

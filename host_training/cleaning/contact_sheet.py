@@ -1,4 +1,4 @@
-"""The page on which a person decides about suspicious rows and pairs: one HTML file that works without a server."""
+"""The contact sheet, on which a person decides about doubtful labels and pairs: one HTML file, without a server."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
     from host_training.data.keypoints import Table
     from host_training.data.source import ImageFile, Pixels
 
-SIDE = 128
-"""px, the longer side of an embedded picture, at most."""
-SURROUNDINGS = 0.35
-"""Share of a face's box that is shown around it."""
+MAX_SIDE = 128
+"""Maximum longer side of an embedded picture in px."""
+MARGIN = 0.35
+"""Margin around a face, in longer sides of its box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What there is to decide about a table."""
+    """What a person can decide about a table."""
 
     suspects: Sequence[Suspect]
-    """Rows with a doubtful label, for the page."""
+    """Rows with a doubtful label that the page shows."""
     doubtful: int
-    """How many there are in all."""
+    """Number of all rows with a doubtful label."""
     pairs: Sequence[Pair]
-    """Rows of one photo, for the page."""
+    """Pairs of rows with one photo that the page shows."""
     all_pairs: int
-    """How many there are in all."""
+    """Number of all such pairs."""
     lines: Sequence[Decision]
-    """Everything decided or suggested so far, with a line for each of the above."""
+    """All decisions and suggestions so far; each of the rows and pairs above has one."""
 
 
 def write(
     path: Path, table: Table, findings: Findings, pictures: Mapping[int, Pixels | ImageFile], *, name: str, file: str
 ) -> None:
-    """Write the page; it appears whole or not at all.
+    """Write the page; the file appears whole or not at all.
 
     Args:
         path: the HTML file.
         table: the rows.
-        findings: what is shown of them.
-        pictures: those at hand, by row; of other rows the mesh is drawn.
+        findings: what the page shows.
+        pictures: row -> picture; for other rows the page shows a drawing of the mesh.
         name: of the table, for the title.
-        file: name of the file of decisions that the page saves.
+        file: name of the decisions file that the page saves.
 
     Raises:
         EdgeError: a picture cannot be read.
@@ -85,7 +85,7 @@ def write(
             "line": line_of[(ids[suspect.row],)],
             "side": side(suspect.row),
             "given": suspect.given,
-            "said": suspect.said,
+            "predicted": suspect.predicted,
             "confidence": suspect.confidence,
             "votes": _votes(table.votes[suspect.row]),
         }
@@ -119,7 +119,7 @@ def write(
 
 
 def words(pair: Pair) -> str:
-    """How much alike two rows are."""
+    """Figures on how similar the rows of a pair are."""
     what = "mirrored, " if pair.mirrored else ""
     if np.isfinite(pair.agreement):
         what += f"pictures correlate at {pair.agreement:.2f}, "
@@ -127,7 +127,7 @@ def words(pair: Pair) -> str:
 
 
 def _votes(votes: NDArray[np.uint8]) -> list[tuple[str, int]]:
-    """What was voted for, the most frequent first."""
+    """Votes by choice, the most frequent first."""
     return [
         (VOTE_COLUMNS[column], int(votes[column]))
         for column in np.argsort(-votes.astype(int), kind="stable")
@@ -136,15 +136,15 @@ def _votes(votes: NDArray[np.uint8]) -> list[tuple[str, int]]:
 
 
 def _data_uri(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> str:
-    """The face and a little around it, as a PNG in a URI."""
+    """The face with a margin, as a PNG in a data URI."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
-    around = SURROUNDINGS * float(np.max(high - low))
-    x, y = np.maximum(low - around, 0).astype(int)
-    right, bottom = np.maximum(high + around, 1).astype(int)
+    margin = MARGIN * float(np.max(high - low))
+    x, y = np.maximum(low - margin, 0).astype(int)
+    right, bottom = np.maximum(high + margin, 1).astype(int)
     face = rgb[y:bottom, x:right]
-    if not face.size:  # the table was measured on a larger version
+    if not face.size:  # the table was measured on a larger version of the picture
         face = rgb
-    scale = min(1, SIDE / max(face.shape[:2]))
+    scale = min(1, MAX_SIDE / max(face.shape[:2]))
     small = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     png = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
     return f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"

@@ -1,11 +1,11 @@
-"""Rows that show one photo in another crop, brightness or compression, or as a mirror shows it.
+"""Near-duplicates: rows that show one photo with another crop, brightness or compression, or mirrored.
 
-Byte-equal pictures have one `group` from the start. A photo that was collected twice from the web hardly ever is
-byte-equal, and a network that has learnt the one copy is no honest judge of the other.
+Byte-equal pictures have the same `group` from the start. A photo that was collected twice from the web is hardly ever
+byte-equal, and a network that was trained on one copy cannot be judged honestly on the other.
 
-Candidates are each row's nearest neighbours, by the shape of its landmarks and, where the pictures are at hand, by
-what they show. Landmarks that all but coincide make a pair; so do pictures that correlate once one is laid upon the
-other (enhanced correlation coefficient, Evangelidis and Psarakis 2008).
+Candidates are each row's nearest neighbours, by the shape of its landmarks and, if the pictures are available, by their
+content. Two rows are a pair if their landmarks nearly coincide, or if their pictures correlate after alignment
+(enhanced correlation coefficient, Evangelidis and Psarakis 2008).
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ if TYPE_CHECKING:
     from host_training.data.source import ImageFile, Pixels
 
 SAME_SHAPE = 0.02
-"""Largest distance of the landmarks of one photo: root mean square over the points, in units of their root mean
-square radius. Of the 3,209 pairs of FER2013 below it the pictures confirm 3,157; of the 52 others, looked at, 51 are
-the same photo. Without pictures it finds a third of what they show; from 0.026 on most pairs are wrong."""
+"""Maximum distance of the landmarks of one photo: root mean square over the points, in units of their root mean square
+radius. Of the 3,209 pairs of FER2013 below it, the pictures confirm 3,157; of the 52 others, looked at, 51 are the same
+photo. Without pictures it finds a third of what they show; from 0.026 on, most pairs are wrong."""
 SAME_PICTURE = 0.94
-"""Least correlation of two aligned pictures of one photo. Looked at on FER2013, of the pairs that tie rows together:
-of the 189 weakest, 183 show one photo or two shots of one sitting; of 63 drawn from all above 0.96, 63; of the 104
-between 0.92 and 0.94, 84, and what is wrong there are babies and faces in the dark."""
+"""Minimum correlation of two aligned pictures of one photo. Pairs of FER2013 that were looked at: of the 189 weakest,
+183 show one photo or two shots of one sitting; of 63 drawn from those above 0.96, all 63; of the 104 between 0.92 and
+0.94, 84, and the wrong ones are babies and faces in the dark."""
 
 NEIGHBOURS = 8
-"""Of each row and kind. Photos with more copies are found through their copies."""
+"""Neighbours of each row, by landmarks and by pictures. Photos with more copies are found through their copies."""
 COMPONENTS = 64
-"""Principal components in which neighbours are sought: they hold 99.9 % of the variance of landmarks."""
+"""Principal components in which neighbours are searched: they explain 99.9 % of the variance of landmarks."""
 PROMISING = 0.6
-"""Least correlation of two pictures before they are aligned: 99.5 % of the pairs of FER2013 have more."""
+"""Minimum correlation of two pictures before alignment: 99.5 % of the pairs of FER2013 have more."""
 
 SIDE = 48
-"""px of a face that is compared."""
+"""Side, in px, of the square around a face that is compared."""
 RADIUS = 0.25
-"""Root mean square radius of the landmarks in it, as a share of `SIDE`: around the face there is room for the hair."""
+"""Root mean square radius of the landmarks in that square, in sides: the hair fits in, too."""
 OVERLAP = 0.25
-"""Least share of that square that both pictures must fill."""
+"""Minimum share of the square that both pictures must fill."""
 COARSE = 24
-"""px of the same square where many are compared with many."""
+"""Side, in px, of the square when all are compared with all."""
 ROWS = 1000
-"""Rows whose neighbours are sought at a time."""
+"""Rows whose neighbours are searched at a time."""
 
 _NO_PAIRS = np.zeros((0, 3), np.intp)
 
@@ -69,32 +69,32 @@ class Pair:
     first: int
     """Row of the table."""
     second: int
-    """Row of the table, after the first."""
+    """Later row of the table."""
     mirrored: bool
     """Whether one shows the mirror image of the other."""
     distance: float
-    """Of their landmarks, in the units of `SAME_SHAPE`."""
+    """Distance of their landmarks, in the unit of `SAME_SHAPE`."""
     agreement: float
-    """Correlation of the aligned pictures, up to 1; NaN where they cannot be compared."""
+    """Correlation of the aligned pictures, up to 1; NaN if they cannot be compared."""
 
     @property
     def certainty(self) -> float:
-        """From 0, barely a pair, to 1, beyond doubt; below 0: none."""
+        """Certainty from 0, barely a pair, to 1, beyond doubt; below 0 it is no pair."""
         by_shape = 1 - self.distance / SAME_SHAPE
         by_picture = (self.agreement - SAME_PICTURE) / (1 - SAME_PICTURE)
         return by_shape if np.isnan(by_picture) else max(by_shape, by_picture)
 
 
 def find(table: Table, pictures: Mapping[int, Pixels | ImageFile], decided: Iterable[Decision] = ()) -> list[Pair]:
-    """The pairs that tie rows of one photo together, the least certain first.
+    """Find the pairs that connect the rows of one photo, the least certain first.
 
-    Rows that belong together anyway, by person, byte-equal picture or decision, make no pair, nor do rows that were
-    decided to be different. Of three rows with one photo there are two pairs: the surest that it takes.
+    Rows that belong together anyway, by person, byte-equal picture or decision, are no pairs, nor are rows that
+    somebody decided are different. Three rows with one photo give two pairs: the most certain ones that connect them.
 
     Args:
         table: the rows.
-        pictures: those at hand, by row.
-        decided: what is known about pairs.
+        pictures: row -> picture, for those that are available.
+        decided: decisions; those about pairs count.
 
     Raises:
         EdgeError: a picture cannot be read.
@@ -118,14 +118,14 @@ def find(table: Table, pictures: Mapping[int, Pixels | ImageFile], decided: Iter
 
 
 def _candidates(table: Table, rows: NDArray[np.intp], faces: _Faces) -> Iterator[NDArray[np.intp]]:
-    """int[P, 3]: row, later row, whether mirrored; a pair may come up more than once."""
+    """Yield candidates, int[P, 3]: row, later row, whether mirrored. A pair may occur more than once."""
     kinds = {}
     if len(rows) > 1:
         landmarks = table.landmarks[rows]
         kinds["landmarks"] = (rows, _shapes(landmarks), _shapes(mirrored(landmarks)))
-    seen = rows[faces.seen[rows]]
-    if len(seen) > 1:
-        kinds["pictures"] = (seen, faces.details[seen], _turned(faces.details[seen]))
+    pictured = rows[faces.available[rows]]
+    if len(pictured) > 1:
+        kinds["pictures"] = (pictured, faces.details[pictured], _flipped(faces.details[pictured]))
     for kind, (mine, vectors, turned) in kinds.items():
         space = PCA(min(COMPONENTS, *vectors.shape), random_state=0).fit(vectors)
         search = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(mine)), algorithm="brute")
@@ -146,34 +146,34 @@ def _candidates(table: Table, rows: NDArray[np.intp], faces: _Faces) -> Iterator
 def _promising(
     table: Table, faces: _Faces, first: NDArray[np.intp], second: NDArray[np.intp], *, mirror: bool
 ) -> NDArray[np.bool_]:
-    """bool[P]: whether a pair deserves a closer look."""
+    """Whether a pair deserves a closer look, bool[P]."""
     alike = np.einsum(
-        "ij,ij->i", _turned(faces.details[first]) if mirror else faces.details[first], faces.details[second]
+        "ij,ij->i", _flipped(faces.details[first]) if mirror else faces.details[first], faces.details[second]
     )
     close = _distances(table.landmarks[first], table.landmarks[second], mirror=mirror) <= SAME_SHAPE
-    return np.asarray(close | (faces.seen[first] & faces.seen[second] & (alike >= PROMISING)))
+    return np.asarray(close | (faces.available[first] & faces.available[second] & (alike >= PROMISING)))
 
 
 def _shapes(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[N, 956]: the points in the picture's plane, less place and size; a crop changes nothing else."""
+    """X and y of the landmarks without position and size, which is all that a crop changes, float32[N, 956]."""
     points = landmarks[:, :, :2] - landmarks[:, :, :2].mean(axis=1, keepdims=True)
     radius = np.sqrt(np.square(points).sum(axis=2).mean(axis=1))
     return np.asarray((points / np.maximum(radius, 1e-6)[:, None, None]).reshape(len(points), -1), np.float32)
 
 
 def _distances(one: NDArray[np.float32], other: NDArray[np.float32], *, mirror: bool) -> NDArray[np.float32]:
-    """float32[P], in the units of `SAME_SHAPE`."""
+    """Distances of landmarks, float32[P], in the unit of `SAME_SHAPE`."""
     apart = _shapes(one) - _shapes(mirrored(other) if mirror else other)
     return np.asarray(np.sqrt(np.square(apart).sum(axis=1) / one.shape[1]), np.float32)
 
 
-def _turned(details: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a mirror shows of float32[N, COARSE * COARSE]."""
+def _flipped(details: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mirror images of details, float32[N, COARSE * COARSE]."""
     return details.reshape(-1, COARSE, COARSE)[:, :, ::-1].reshape(details.shape)
 
 
 def _forest(pairs: Iterable[Pair], unit: NDArray[np.intp]) -> list[Pair]:
-    """The surest pairs that connect all that the pairs connect, the surest first (Kruskal 1956)."""
+    """The most certain pairs that connect all connected rows, the most certain first (Kruskal 1956)."""
     root = list(range(len(unit)))
 
     def find_root(node: int) -> int:
@@ -192,15 +192,15 @@ def _forest(pairs: Iterable[Pair], unit: NDArray[np.intp]) -> list[Pair]:
 
 
 class _Faces:
-    """What is compared of the pictures: the face, upright as it is, in a square of `SIDE` px."""
+    """The part of each picture that is compared: a square of `SIDE` px around the face, not rotated."""
 
     def __init__(self, table: Table, pictures: Mapping[int, Pixels | ImageFile]) -> None:
-        self.seen = np.zeros(len(table), np.bool_)
-        """bool[N]: whether the picture of a row is at hand."""
+        self.available = np.zeros(len(table), np.bool_)
+        """bool[N]: whether the row has a picture."""
         self.details = np.zeros((len(table), COARSE * COARSE), np.float32)
-        """float32[N, COARSE * COARSE], each row of length 1; 0 where there is no picture."""
+        """float32[N, COARSE * COARSE], unit vectors; 0 without a picture."""
         self._crops: dict[int, tuple[NDArray[np.uint8], tuple[slice, slice]]] = {}
-        """Row -> uint8[SIDE, SIDE], grey, and the part of it that the picture fills."""
+        """Row -> square, uint8[SIDE, SIDE], grey, and the part of it that the picture fills."""
         for row, picture in tqdm(pictures.items(), desc="pictures read", unit="picture", leave=False):
             crop, filled = _crop(picture.load(), table.landmarks[row])
             self._crops[row] = crop, filled
@@ -208,11 +208,11 @@ class _Faces:
             inside[filled] = _details(crop)[filled]
             coarse = cv2.resize(inside, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel()
             self.details[row] = coarse / max(float(np.linalg.norm(coarse)), 1e-6)
-            self.seen[row] = True
+            self.available[row] = True
 
     def agreement(self, first: int, second: int, *, mirror: bool) -> float:
-        """Correlation of two pictures, the second laid upon the first; NaN where they show too little of one face."""
-        if not (self.seen[first] and self.seen[second]):  # not both are at hand
+        """Correlation of two pictures after the second is aligned with the first; NaN if they overlap too little."""
+        if not (self.available[first] and self.available[second]):  # one is not available
             return float("nan")
         (one, one_filled), (other, other_filled) = self._crops[first], self._crops[second]
         one_inside, other_inside = np.zeros((2, SIDE, SIDE), np.uint8)
@@ -221,7 +221,7 @@ class _Faces:
             other, other_inside = (np.ascontiguousarray(part[:, ::-1]) for part in (other, other_inside))
         one_details, other_details = _details(one), _details(other)
         plain = _correlation(one_details, other_details, one_inside & other_inside)
-        if not plain >= PROMISING:  # spares nearly all of them the alignment, which takes longer
+        if not plain >= PROMISING:  # nearly all of them; alignment takes longer
             return plain
         try:
             _, warp = cv2.findTransformECC(
@@ -233,7 +233,7 @@ class _Faces:
                 one_inside & other_inside,
                 1,
             )
-        except cv2.error:  # they are too different to be aligned
+        except cv2.error:  # the pictures are too different to be aligned
             return plain
         laid, inside = (
             cv2.warpAffine(part, warp, (SIDE, SIDE), flags=how | cv2.WARP_INVERSE_MAP)
@@ -243,12 +243,12 @@ class _Faces:
 
 
 def _crop(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[slice, slice]]:
-    """The square about the face, uint8[SIDE, SIDE], grey, and the rows and columns of it that the picture fills."""
+    """The square around the face, uint8[SIDE, SIDE], grey, and the rows and columns of it that the picture fills."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     points = landmarks[:, :2].astype(np.float64)
     radius = max(float(np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean())), 1e-6)
     scale = SIDE * RADIUS / radius
-    if scale < 1 / 2:  # single pixels of a large picture would stand for many
+    if scale < 1 / 2:  # otherwise single pixels of a large picture would represent many
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         points, scale = points * scale, 1.0
     corner = SIDE / 2 - points.mean(axis=0) * scale
@@ -260,14 +260,14 @@ def _crop(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArr
 
 
 def _details(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Difference of Gaussians: neither brightness, nor a gradient of light, nor the grain of compression."""
+    """Difference of Gaussians, which removes brightness, gradients of light and the noise of compression."""
     grey = crop.astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), SIDE / part) for part in (64, 11))
     return np.asarray(fine - coarse, np.float32)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], inside: NDArray[np.uint8]) -> float:
-    """Pearson's, over the pixels inside; NaN where they are too few."""
+    """Pearson's correlation over the pixels inside; NaN if they are too few."""
     chosen = inside.astype(np.bool_)
     if chosen.sum() < OVERLAP * SIDE * SIDE:
         return float("nan")

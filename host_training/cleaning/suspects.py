@@ -1,15 +1,15 @@
-"""Rows whose label is probably wrong: what people said, held against networks that have not seen the row (cleanlab).
+"""Suspects: rows whose label is probably wrong, by the predictions of networks that were not trained on the row.
 
-A label is scored by its margin: how much more probable than every other label it is. Where one person labelled a
-picture, only the network has a say in that. Its margin found the errors in FER2013's own labels well: of the 200 most
-suspicious, FER+'s ten voters contradict 85 %, and 78 % of the time they say what the network says; of all labels they
+The score of a label, computed by cleanlab, is its margin: how much more probable it is than any other label. If one
+person labelled a picture, only the network decides about the score. This finds the errors in FER2013's own labels well:
+of the 200 most doubtful, FER+'s ten voters contradict 85 %, and in 78 % they agree with the network; of all labels they
 contradict 32 %.
 
-Where several voted, CROWDLAB (Goh et al. 2022) weighs the network against each of them, so that nine people are not
-overruled by one network: on FER+ it counts as four. FER+ tells how many people said what, but not who; its voters are
-dealt to columns at random, which gives each the same weight. Measured by photos that stand in FER+ several times, each
-with votes of its own, it finds the copy with the odd label better than the network alone (area under the ROC curve
-0.84 against 0.73).
+If several people voted, CROWDLAB (Goh et al. 2022) weighs the network against each of them, so that one network does
+not overrule nine people: on FER+ it counts as four. FER+ tells how many people voted for what, but not who, so its
+votes are assigned to columns at random, which gives each voter the same weight. Some photos are in FER+ several times,
+each with votes of its own; among those it finds the copy with the odd label better than the network alone (area under
+the ROC curve 0.84 against 0.73).
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from host_training.data.votes import Targets
 
 METHOD = "normalized_margin"
+"""Score of a label, by cleanlab's name."""
 DOUBTFUL = 0.5
-"""Below it, another label is more probable than the given one."""
+"""Score below which another label is more probable than the given one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +42,31 @@ class Suspect:
     """A row whose label is in doubt."""
 
     row: int
-    """Of the table."""
+    """Row of the table."""
     given: str
-    """Its label, one of `labels.LABELS`."""
-    said: str
-    """The label that the network gives it."""
+    """Label of the row, one of `labels.LABELS`."""
+    predicted: str
+    """Label that the network predicts."""
     confidence: float
-    """Probability of that label, 0..1."""
+    """Probability of the predicted label, 0..1."""
     score: float
-    """Quality of the given label, from 0, surely wrong, to `DOUBTFUL`."""
+    """Score of the given label, from 0, certainly wrong, to `DOUBTFUL`."""
 
 
 def rank(table: Table, targets: Targets, probabilities: NDArray[np.float32], truth: str) -> list[Suspect]:
-    """The rows with a doubtful label, the most suspicious first.
+    """The rows with a doubtful label, the most doubtful first.
 
     Args:
         table: the rows.
         targets: their labels.
-        probabilities: float32[N, C] of networks that have not seen the row; NaN where a row takes no part.
-        truth: one of `votes.TRUTHS`: where the labels came from.
+        probabilities: float32[N, C], of networks that were not trained on the row; NaN for rows that take no part.
+        truth: the source of the labels, one of `votes.TRUTHS`.
     """
     taken = np.isfinite(probabilities[:, 0]) & targets.judged
     votes = table.votes[:, [LABELS.index(name) for name in targets.labels]].astype(np.intp)
     voted = taken & (votes.sum(axis=1) > 1) & (truth == VOTES)
     sure = probabilities.astype(np.float64)
-    sure /= sure.sum(axis=1, keepdims=True)  # cleanlab wants them to be 1 in all digits
+    sure /= sure.sum(axis=1, keepdims=True)  # cleanlab requires a sum of exactly 1
     score = np.ones(len(table))
     alone = taken & ~voted
     if alone.any():
@@ -73,13 +74,13 @@ def rank(table: Table, targets: Targets, probabilities: NDArray[np.float32], tru
     if voted.any():
         score[voted] = _crowd_scores(votes[voted], sure[voted])
     order = np.argsort(score, kind="stable")
-    said = np.argmax(np.nan_to_num(probabilities), axis=1)
+    predicted = np.argmax(np.nan_to_num(probabilities), axis=1)
     return [
         Suspect(
             row,
             targets.labels[targets.hard[row]],
-            targets.labels[said[row]],
-            float(probabilities[row, said[row]]),
+            targets.labels[predicted[row]],
+            float(probabilities[row, predicted[row]]),
             float(score[row]),
         )
         for row in order[score[order] < DOUBTFUL].tolist()
@@ -87,15 +88,15 @@ def rank(table: Table, targets: Targets, probabilities: NDArray[np.float32], tru
 
 
 def _crowd_scores(votes: NDArray[np.intp], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CROWDLAB's score of each majority label, float64[M], from votes, int[M, C]."""
+    """CROWDLAB's scores of the majority labels, float64[M], from votes, int[M, C]."""
     count, labels = int(np.max(votes.sum(axis=1))), votes.shape[1]
-    # Each row's votes one by one, in the order of the labels; then shuffled, what is missing last.
+    # Each row's votes one by one, in the order of the labels; then shuffled, with missing votes last.
     single = (votes.cumsum(axis=1)[:, None] <= np.arange(count)[:, None]).sum(axis=2)
     key = np.where(single < labels, np.random.default_rng(0).random(single.shape), 1)
     dealt = np.take_along_axis(single, key.argsort(axis=1), axis=1).astype(np.float64)
     dealt[dealt == labels] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on a label that nobody gave
+        warnings.simplefilter("ignore")  # about a label that nobody gave
         quality = get_label_quality_multiannotator(
             dealt,
             probabilities,

@@ -114,7 +114,7 @@ def _same_photo(table: Table, pair: Pair) -> Decision:
 def _keep(table: Table, suspect: Suspect) -> Decision:
     from host_training.data.decisions import KEEP, SUGGESTED, Decision
 
-    reason = f"{SUGGESTED}{suspect.given}, but it reads as {suspect.said} ({suspect.confidence:.2f})"
+    reason = f"{SUGGESTED}{suspect.given}, but predicted {suspect.predicted} ({suspect.confidence:.2f})"
     return Decision(str(table.ids[suspect.row]), KEEP, "", reason)
 
 

@@ -214,7 +214,7 @@ def test_a_picture_is_shown_where_it_is_at_hand_and_the_mesh_where_not(html):
 def test_a_picture_shows_the_face_in_its_colours_and_is_small(html):
     png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', html)[1])
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    assert max(picture.shape[:2]) <= contact_sheet.SIDE
+    assert max(picture.shape[:2]) <= contact_sheet.MAX_SIDE
     assert picture[0, 0].tolist() == [30, 30, 200]  # OpenCV's blue, green, red
 
 
@@ -234,11 +234,11 @@ def test_a_picture_is_shown_whole_where_the_face_lies_outside_it(table):
 
 def test_it_says_what_is_known_of_each_card(html):
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
-    assert "Given: sadness (sadness 6, fear 3) The network: fear , 91% sure" in text
-    assert "3 of 30, the most suspicious first" in text
+    assert "Label: sadness (sadness 6, fear 3) Predicted: fear , confidence 91%" in text
+    assert "3 of 30, the most doubtful first" in text
     assert "mirrored, pictures correlate at 0.96, landmarks 0.031 apart" in text
     assert "2 of 200 pairs" in text
-    assert "Rows of the test split are not among them" in text
+    assert "Rows of the test split are not shown" in text
 
 
 def test_a_pair_tells_splits_and_no_labels(html):

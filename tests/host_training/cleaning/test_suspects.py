@@ -77,11 +77,11 @@ def test_where_all_agree_nobody_is_suspected(table, said):
 def test_a_label_that_the_network_contradicts_is_suspected(table, said):
     reads(said, 9, "anger")
     (suspect,) = rank(table, said)
-    assert (suspect.row, suspect.given, suspect.said) == (9, "happiness", "anger")
+    assert (suspect.row, suspect.given, suspect.predicted) == (9, "happiness", "anger")
     assert suspect.confidence == pytest.approx(0.86)
 
 
-def test_the_surer_the_network_the_more_suspicious_the_label(table, said):
+def test_the_surer_the_network_the_more_doubtful_the_label(table, said):
     for row, sure in ((8, 0.7), (16, 0.95), (24, 0.5)):
         reads(said, row, "fear", sure)
     found = rank(table, said)
@@ -89,7 +89,7 @@ def test_the_surer_the_network_the_more_suspicious_the_label(table, said):
     assert [suspect.score for suspect in found] == sorted(suspect.score for suspect in found)
 
 
-def test_a_label_that_is_nearly_as_probable_as_another_is_less_suspicious(table, said):
+def test_a_label_that_is_nearly_as_probable_as_another_is_less_doubtful(table, said):
     said[[8, 16]] = 0.02
     said[8, [of("neutral"), of("sadness"), of("fear")]] = 0.3, 0.32, 0.28
     said[16, [of("neutral"), of("sadness")]] = 0.3, 0.58
@@ -108,7 +108,7 @@ def test_where_people_disagree_the_network_tips_the_balance(table, said):
     vote(table, 17, happiness=5, anger=4)
     reads(said, 9, "anger")
     (suspect,) = rank(table, said)
-    assert (suspect.row, suspect.given, suspect.said) == (9, "happiness", "anger")
+    assert (suspect.row, suspect.given, suspect.predicted) == (9, "happiness", "anger")
 
 
 def test_the_fewer_people_voted_the_more_the_network_counts(table, said):
@@ -156,7 +156,7 @@ def test_it_knows_the_labels_that_were_asked_for(table, said):
     reads(said, 9, "anger")
     few = said[:, [of(name) for name in labels]]
     (suspect,) = rank(table, few / few.sum(axis=1, keepdims=True), labels=labels)
-    assert (suspect.row, suspect.given, suspect.said) == (9, "happiness", "anger")
+    assert (suspect.row, suspect.given, suspect.predicted) == (9, "happiness", "anger")
 
 
 def test_a_table_without_labels_has_no_suspects(table, said):
