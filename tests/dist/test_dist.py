@@ -1,4 +1,4 @@
-"""The wheel works where there is nothing else: no checkout, no environment variables, no models fetched before."""
+"""The wheel works on its own: without a checkout, environment variables and fetched models."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def metadata(wheel: Path) -> Message:
 
 @pytest.fixture(scope="session")
 def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the commands of an environment that holds the wheel and what it asks for."""
+    """The folder of commands in an environment with the wheel and its dependencies."""
     environment = tmp_path_factory.mktemp("environment") / "bare"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     pip: list[str | Path] = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--constraint", LOCK]
@@ -69,13 +69,13 @@ def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def clean(**variables: str) -> dict[str, str]:
-    """The environment variables of somebody who has no checkout; pip and its certificates are the machine's."""
+    """Environment variables without traces of a checkout; those of pip and its certificates remain."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COVERAGE", "EMOTION"))}
     return {**own, **variables}
 
 
-class Somewhere:
-    """An empty folder with a home of its own, and the commands of the wheel."""
+class Sandbox:
+    """An empty folder with its own home directory, and the commands of the wheel."""
 
     def __init__(self, commands: Path, folder: Path) -> None:
         self.folder = folder
@@ -84,16 +84,16 @@ class Somewhere:
         self._running: list[subprocess.Popen[str]] = []
 
     def fetch(self) -> None:
-        """Lay the face mesh models where `emotion-edge model fetch` does, as other tests have fetched them."""
+        """Copy the face mesh models from the cache, in place of `emotion-edge model fetch`."""
         shutil.copytree(cache_folder(), self.cache / "emotion-edge" / "mesh")
 
     def run(self, *words: str | Path, program: str = "emotion-edge") -> subprocess.CompletedProcess[str]:
-        """Run `emotion-edge WORDS` to its end."""
+        """Run `emotion-edge WORDS` until it ends."""
         command = [self._commands / program, *words]
         return subprocess.run(command, capture_output=True, check=False, timeout=LIMIT_S, **self._surroundings)
 
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
-        """Start `emotion-edge WORDS`; both outputs are one."""
+        """Start `emotion-edge WORDS`, with stderr in stdout."""
         command = [self._commands / "emotion-edge", *words]
         outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self._running.append(subprocess.Popen(command, **outputs, **self._surroundings))
@@ -111,14 +111,14 @@ class Somewhere:
 
 
 @pytest.fixture
-def somewhere(commands: Path, tmp_path: Path) -> Iterator[Somewhere]:
-    there = Somewhere(commands, tmp_path)
-    yield there
-    there.stop()
+def sandbox(commands: Path, tmp_path: Path) -> Iterator[Sandbox]:
+    sandbox = Sandbox(commands, tmp_path)
+    yield sandbox
+    sandbox.stop()
 
 
 def line_with(process: subprocess.Popen[str], pattern: str) -> str:
-    """The first line of a program's output that matches; reading it lets the program go on."""
+    """Read the output of a program up to the first line that matches."""
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -127,20 +127,20 @@ def line_with(process: subprocess.Popen[str], pattern: str) -> str:
     return pytest.fail(f"no line with {pattern!r}:\n{''.join(seen)}")
 
 
-def test_a_package_index_can_show_them(dist: Path) -> None:
+def test_twine_accepts_the_distributions(dist: Path) -> None:
     check: list[str | Path] = [sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir()]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_description_leads_nowhere_that_an_index_does_not_have(metadata: Message) -> None:
+def test_the_description_has_no_relative_links(metadata: Message) -> None:
     description = metadata.get_payload()
     assert isinstance(description, str)
     assert description.lstrip().startswith("# emotion-edge")
     assert re.findall(r"\]\((?!https?:)[^)]*\)", description) == []
 
 
-def test_the_version_is_that_of_the_package(metadata: Message, dist: Path) -> None:
+def test_all_versions_agree(metadata: Message, dist: Path) -> None:
     assert metadata["Version"] == edge.__version__
     assert {path.name for path in dist.iterdir()} == {
         f"emotion_edge-{edge.__version__}-py3-none-any.whl",
@@ -148,7 +148,7 @@ def test_the_version_is_that_of_the_package(metadata: Message, dist: Path) -> No
     }
 
 
-def test_the_wheel_holds_the_program_and_both_released_bundles(wheel: Path) -> None:
+def test_the_wheel_contains_the_packages_and_both_released_bundles(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         for bundle in BUNDLES:
@@ -168,7 +168,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         assert set(done.stdout.split()) - set(archive.namelist()) == set()
 
 
-def test_the_source_distribution_is_enough_to_build_from(dist: Path) -> None:
+def test_the_source_distribution_has_everything_for_a_build(dist: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
@@ -176,61 +176,61 @@ def test_the_source_distribution_is_enough_to_build_from(dist: Path) -> None:
     assert {f"model/{bundle}/manifest.json" for bundle in BUNDLES} <= names
 
 
-def test_both_bundles_are_whole_where_the_wheel_is(somewhere: Somewhere) -> None:
-    done = somewhere.run("model", "list", "--json")
+def test_both_bundles_of_the_wheel_are_intact(sandbox: Sandbox) -> None:
+    done = sandbox.run("model", "list", "--json")
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert {Path(each["folder"]).name for each in found} == set(BUNDLES)
     assert not [each for each in found if "error" in each]
 
 
-def test_without_the_face_mesh_models_it_says_how_to_get_them(somewhere: Somewhere) -> None:
-    done = somewhere.run("run", "--camera", "demo")
+def test_the_error_for_missing_face_mesh_models_names_the_command(sandbox: Sandbox) -> None:
+    done = sandbox.run("run", "--camera", "demo")
     assert done.returncode == 78
     assert "run `emotion-edge model fetch`" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_it_gets_the_face_mesh_models_and_reads_a_picture(somewhere: Somewhere) -> None:
+def test_it_fetches_the_face_mesh_models_and_classifies_a_picture(sandbox: Sandbox) -> None:
     task = cache_folder() / "face_landmarker.task"
-    done = somewhere.run("model", "fetch", "--from", task)
+    done = sandbox.run("model", "fetch", "--from", task)
     assert done.returncode == 0, done.stderr
 
-    shutil.copy(PORTRAIT, somewhere.folder / "holiday.jpg")
-    done = somewhere.run("classify", "--json", "holiday.jpg")
+    shutil.copy(PORTRAIT, sandbox.folder / "holiday.jpg")
+    done = sandbox.run("classify", "--json", "holiday.jpg")
 
     assert done.returncode == 0, done.stderr
     (face,) = json.loads(done.stdout)["faces"]
     assert face["expression"] == "happiness"
 
 
-def test_it_runs_with_a_broker_of_its_own_and_another_terminal_watches(somewhere: Somewhere) -> None:
-    somewhere.fetch()
+def test_it_runs_with_a_local_broker_and_can_be_watched(sandbox: Sandbox) -> None:
+    sandbox.fetch()
     broker = f"mqtt://localhost:{free_port()}"
-    daemon = somewhere.start("run", "--camera", "demo", "--local-broker", "--mqtt", broker)
+    daemon = sandbox.start("run", "--camera", "demo", "--local-broker", "--mqtt", broker)
     line_with(daemon, "connected to")
 
-    watch = somewhere.start("watch", "--mqtt", broker)
+    watch = sandbox.start("watch", "--mqtt", broker)
 
     assert "face" in line_with(watch, r"happiness|surprise")
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(LIMIT_S) == 0
 
 
-def test_one_terminal_is_enough(somewhere: Somewhere) -> None:
-    somewhere.fetch()
+def test_run_watches_itself(sandbox: Sandbox) -> None:
+    sandbox.fetch()
     broker = f"mqtt://localhost:{free_port()}"
-    everything = somewhere.start("run", "--watch", "--camera", "demo", "--local-broker", "--mqtt", broker)
+    everything = sandbox.start("run", "--watch", "--camera", "demo", "--local-broker", "--mqtt", broker)
     assert "face 1" in line_with(everything, r"  new  ")
 
 
-def test_what_the_training_kit_needs_is_named_by_packages_that_an_index_has(somewhere: Somewhere) -> None:
-    done = somewhere.run("describe", "table.parquet", program="emotion-train")
+def test_the_hint_of_the_training_kit_names_packages_of_an_index(sandbox: Sandbox) -> None:
+    done = sandbox.run("describe", "table.parquet", program="emotion-train")
 
     assert done.returncode == 69
     assert len(done.stderr.splitlines()) == 1
-    told, _, packages = done.stderr.partition("/bin/python -m pip install ")
-    assert "No module named" in told
+    error, _, packages = done.stderr.partition("/bin/python -m pip install ")
+    assert "No module named" in error
     names = {re.split(r"[^\w-]", word)[0] for word in shlex.split(packages)}
     assert {"scipy", "pyarrow", "scikit-learn"} <= names
     assert not [name for name in names if name.startswith(("emotion", "ai-edge", "numpy"))]

@@ -1,4 +1,4 @@
-"""One Home Assistant for all tests: each gives its device another name."""
+"""One Home Assistant for all tests, which use different device names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ha_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, ha_broker: Mosquitto) -> Iterator[HomeAssistant]:
-    """A Home Assistant that knows the broker, the blueprint, an automation made from it, and one without it."""
+    """A Home Assistant with the broker, the blueprint, an automation from it, and one without it."""
     folder = tmp_path_factory.mktemp("home-assistant")
     blueprints = folder / "blueprints" / "automation" / "emotion-edge"
     blueprints.mkdir(parents=True)
@@ -65,15 +65,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, ha_broker: Mosquitto) -> Iter
 
 @pytest.fixture
 def quiet(home: HomeAssistant) -> Iterator[None]:
-    """Fails when a test has left a warning or an error in Home Assistant's log."""
-    before = len(home.ask("complaints"))
+    """Fails if a test causes a warning or an error in Home Assistant's log."""
+    before = len(home.request("log"))
     yield
-    assert home.ask("complaints")[before:] == []
+    assert home.request("log")[before:] == []
 
 
 @pytest.fixture
 def new_device(ha_broker: Mosquitto) -> Iterator[Callable[[str], Device]]:
-    """Make devices that go when the test ends."""
+    """Create devices that end with the test."""
     devices: list[Device] = []
 
     def make(name: str) -> Device:

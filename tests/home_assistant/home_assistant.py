@@ -1,4 +1,4 @@
-"""A real Home Assistant in a process of its own, and a device that announces itself to it."""
+"""A real Home Assistant in a separate process, and a device that publishes discovery messages."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("EMOTION_EDGE_HOME_ASSISTANT", REPOSITORY / ".venv" / "home-assistant" / "bin" / "python"))
-"""Python of an environment with Home Assistant, which needs other versions of almost everything than the tests."""
+"""Python of an environment with Home Assistant, whose dependencies conflict with those of the tests."""
 
 ANSWER_S = 180.0
-"""Time for an answer: Home Assistant imports a great deal before it is ready, which takes long on a busy machine."""
+"""Maximum time for an answer. Starting Home Assistant takes long on a busy machine."""
 
 CONFIGURATION = """
 homeassistant:
@@ -46,8 +46,8 @@ class HomeAssistant:
 
     def __init__(self, folder: Path, broker: Mosquitto, automations: str = "") -> None:
         if not PYTHON.exists():
-            pytest.skip(f"no Home Assistant in {PYTHON.parents[1]}: make test-home-assistant installs it")
-        self._how = {"folder": str(folder), "broker_port": broker.port}
+            pytest.skip(f"Home Assistant is missing in {PYTHON.parents[1]}; make test-home-assistant installs it")
+        self._options = {"folder": str(folder), "broker_port": broker.port}
         (folder / "configuration.yaml").write_text(CONFIGURATION.format(port=free_port()) + automations)
         self._log = folder / "instance.log"
         self._answers: queue.Queue[bytes] = queue.Queue()
@@ -61,11 +61,11 @@ class HomeAssistant:
                 stderr=log,
             )
         threading.Thread(target=self._receive, daemon=True).start()
-        assert self._tell(self._how) == "ready"
+        assert self._send(self._options) == "ready"
         return self
 
     def __exit__(self, *_: object) -> None:
-        # It ends with its input.
+        # The process ends with its input.
         self._process.stdin.close()
         try:
             self._process.wait(30)
@@ -73,21 +73,21 @@ class HomeAssistant:
             self._process.kill()
             self._process.wait()
 
-    def ask(self, what: str, **options: Any) -> Any:
-        """Send one of the requests of `instance.py`, and return the result."""
-        return self._tell({"do": what, **options})
+    def request(self, name: str, **options: Any) -> Any:
+        """Send a request to `instance.py` and return its result."""
+        return self._send({"do": name, **options})
 
     def call(self, service: str, entity: str) -> None:
-        """Do what a person does with a switch or button in a browser."""
+        """Call a service, as a switch or button in a browser does."""
         domain, _, action = service.partition(".")
-        self.ask("call", domain=domain, service=action, data={"entity_id": entity})
+        self.request("call", domain=domain, service=action, data={"entity_id": entity})
 
     def state(self, entity: str) -> str | None:
-        """The state of an entity; None: there is no such entity."""
-        return self.ask("states").get(entity, {}).get("state")
+        """The state of an entity; None if it doesn't exist."""
+        return self.request("states").get(entity, {}).get("state")
 
     def attributes(self, entity: str) -> dict[str, Any]:
-        return self.ask("states")[entity]["attributes"]
+        return self.request("states")[entity]["attributes"]
 
     def until_state(self, entity: str, expected: str | None) -> None:
         until(lambda: self.state(entity) == expected, f"{entity} is {expected}", ANSWER_S)
@@ -95,13 +95,13 @@ class HomeAssistant:
     def until_other(self, entity: str, than: str | None) -> None:
         until(lambda: self.state(entity) not in {None, than}, f"{entity} is no longer {than}", ANSWER_S)
 
-    def _tell(self, line: dict[str, Any]) -> Any:
+    def _send(self, line: dict[str, Any]) -> Any:
         self._process.stdin.write(json.dumps(line).encode() + b"\n")
         self._process.stdin.flush()
         try:
             answer = json.loads(self._answers.get(timeout=ANSWER_S) or "{}")
         except queue.Empty:
-            pytest.fail(f"Home Assistant does not answer {line}; its log: {self._log.read_text()[-2000:]}")
+            pytest.fail(f"Home Assistant doesn't answer {line}; its log: {self._log.read_text()[-2000:]}")
         if "is" not in answer:
             pytest.fail(f"{line}: {answer.get('failed') or self._log.read_text()[-2000:]}")
         return answer["is"]
@@ -113,7 +113,7 @@ class HomeAssistant:
 
 
 class Device:
-    """Publishes what a device would, made by the daemon's own code, over a real client."""
+    """Publishes the payloads of a device, made by the daemon's code, with a real client."""
 
     def __init__(self, broker: Mosquitto, name: str = "livingroom") -> None:
         self.name = name
@@ -126,19 +126,21 @@ class Device:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def announce(self, info: payloads.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()) -> Payload:
+    def publish_discovery(
+        self, info: payloads.Info, health_interval_s: float = 30.0, absent: tuple[str, ...] = ()
+    ) -> Payload:
         payload = home_assistant.discovery(self.name, self.names.base, info, health_interval_s, absent=absent)
-        self.say(DISCOVERY, payload)
+        self.publish_payload(DISCOVERY, payload)
         return payload
 
-    def say(self, topic: Topic, payload: Payload) -> None:
+    def publish_payload(self, topic: Topic, payload: Payload) -> None:
         self.publish(topic, payloads.encode(payload))
 
-    def available(self, payload: bytes) -> None:
+    def publish_availability(self, payload: bytes) -> None:
         self.publish(AVAILABILITY, payload)
 
-    def leave(self) -> None:
-        """What `emotion-edge forget` does first."""
+    def remove(self) -> None:
+        """Remove the discovery message, as `emotion-edge forget` does first."""
         self.publish(DISCOVERY, b"")
 
     def publish(self, topic: Topic, payload: bytes) -> None:

@@ -1,8 +1,8 @@
-"""A Home Assistant without its web pages, for the tests: JSON lines in, JSON lines out.
+"""A Home Assistant for tests, controlled by JSON lines on stdin and stdout.
 
-Run by the Python of Home Assistant's own environment. The first line has the options, every other line is a
-request `{"do": NAME, ...}`; the answer to each is one line, `{"is": RESULT}` or `{"failed": REASON}`. Ends with its
-input. It uses nothing but loopback: for the broker, and for Home Assistant's own web server, which MQTT depends on.
+It runs in Home Assistant's environment. The first line has the options; every other line is a request
+`{"do": NAME, ...}`, answered by one line, `{"is": RESULT}` or `{"failed": REASON}`. It ends with its input, and uses
+only loopback connections: to the broker, and for Home Assistant's web server, on which MQTT depends.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from homeassistant.helpers import device_registry, entity_registry
 from homeassistant.helpers.json import json_bytes
 from homeassistant.setup import async_setup_component
 
-ABOUT_ITSELF = ("calls async_forward_entry_setups", "No device components to cleanup for")
-"""Warnings of Home Assistant 2025.4 about itself: when the first device that it discovers has entities of several
-platforms, and when it receives the empty message with which it has removed a device."""
+UNRELATED = ("calls async_forward_entry_setups", "No device components to cleanup for")
+"""Unrelated warnings of Home Assistant 2025.4: after discovering a first device with entities of several platforms, and
+after receiving the empty message by which it has removed a device itself."""
 
 
-class Complaints(logging.Handler):
-    """All warnings and errors that a person would find in Home Assistant's log."""
+class Log(logging.Handler):
+    """Collects the warnings and errors in Home Assistant's log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not any(words in record.getMessage() for words in ABOUT_ITSELF):
+        if not any(words in record.getMessage() for words in UNRELATED):
             self.lines.append(f"{record.levelname} {record.name}: {self.format(record)}")
 
 
-async def start(how: dict[str, Any]) -> core.HomeAssistant:
-    """Set up what configuration.yaml contains, and MQTT as a person would: by the dialogue that asks for the broker."""
-    hass = core.HomeAssistant(how["folder"])
+async def start(options: dict[str, Any]) -> core.HomeAssistant:
+    """Set up configuration.yaml, and MQTT through its configuration flow, like a user."""
+    hass = core.HomeAssistant(options["folder"])
     hass.config.skip_pip = True
     loader.async_setup(hass)
     config = await async_hass_config_yaml(hass)
@@ -52,7 +52,7 @@ async def start(how: dict[str, Any]) -> core.HomeAssistant:
         if not await async_setup_component(hass, domain, config):
             raise RuntimeError(f"{domain} could not be set up")
     flow = await hass.config_entries.flow.async_init("mqtt", context={"source": "user"})
-    broker = {"broker": "127.0.0.1", "port": how["broker_port"]}
+    broker = {"broker": "127.0.0.1", "port": options["broker_port"]}
     result = await hass.config_entries.flow.async_configure(flow["flow_id"], broker)
     if result["type"] != "create_entry":
         raise RuntimeError(f"MQTT could not be set up: {result}")
@@ -61,11 +61,11 @@ async def start(how: dict[str, Any]) -> core.HomeAssistant:
 
 
 class Requests:
-    """The requests of the tests."""
+    """The requests, by name."""
 
-    def __init__(self, hass: core.HomeAssistant, complaints: Complaints) -> None:
+    def __init__(self, hass: core.HomeAssistant, log: Log) -> None:
         self._hass = hass
-        self._complaints = complaints
+        self._log = log
 
     async def states(self) -> Any:
         """State and attributes by entity id."""
@@ -84,7 +84,7 @@ class Requests:
         await self._hass.services.async_call(domain, service, data, blocking=True)
 
     async def enable_all(self) -> None:
-        """Enable every disabled entity, as a person would in the list of entities."""
+        """Enable every disabled entity, like a user in the list of entities."""
         registry = entity_registry.async_get(self._hass)
         for entity in list(registry.entities.values()):
             if entity.disabled_by:
@@ -92,8 +92,8 @@ class Requests:
         (entry,) = self._hass.config_entries.async_entries("mqtt")
         await self._hass.config_entries.async_reload(entry.entry_id)
 
-    async def complaints(self) -> Any:
-        return self._complaints.lines
+    async def log(self) -> Any:
+        return self._log.lines
 
     async def blueprints(self) -> Any:
         """Metadata by path, or the error with which it could not be read."""
@@ -104,10 +104,10 @@ class Requests:
         }
 
     async def validate(self, payload: dict[str, Any]) -> Any:
-        """Check an announcement with the schemas that Home Assistant itself uses for it.
+        """Validate a discovery message with the schemas of Home Assistant.
 
         Returns:
-            Configuration of each component with all defaults, by its key.
+            Configuration of each component by its key, with all defaults.
         """
         from homeassistant.components.mqtt.schemas import DEVICE_DISCOVERY_SCHEMA
 
@@ -117,31 +117,31 @@ class Requests:
         for key, component in checked["components"].items():
             options = dict(component)
             module = import_module(f"homeassistant.components.mqtt.{options.pop('platform')}")
-            # A component without options is to be removed, so there is nothing to check.
+            # A component without options is removed, so there is nothing to validate.
             components[key] = module.DISCOVERY_SCHEMA({**shared, **options}) if options else {}
-        # Templates are objects, and become text.
+        # Templates are objects; convert them to text.
         return json.loads(json.dumps(components, default=str))
 
 
 async def main() -> None:
-    complaints = Complaints()
-    logging.getLogger().addHandler(complaints)
+    log = Log()
+    logging.getLogger().addHandler(log)
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader(limit=2**24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     hass = await start(json.loads(await lines.readline()))
-    requests = Requests(hass, complaints)
-    answer({"is": "ready"})
+    requests = Requests(hass, log)
+    respond({"is": "ready"})
     while line := await lines.readline():
         request = json.loads(line)
         try:
-            answer({"is": await getattr(requests, request.pop("do"))(**request)})
-        except Exception as error:  # noqa: BLE001 - the test reports it, whatever it is
-            answer({"failed": f"{type(error).__name__}: {error}"})
+            respond({"is": await getattr(requests, request.pop("do"))(**request)})
+        except Exception as error:  # noqa: BLE001 - the test reports any error
+            respond({"failed": f"{type(error).__name__}: {error}"})
     await hass.async_stop()
 
 
-def answer(what: dict[str, Any]) -> None:
+def respond(what: dict[str, Any]) -> None:
     sys.stdout.buffer.write(json_bytes(what) + b"\n")
     sys.stdout.buffer.flush()
 

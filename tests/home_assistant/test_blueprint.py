@@ -1,4 +1,4 @@
-"""The blueprint, read and run by Home Assistant's own automations; see the automations in conftest.py."""
+"""The blueprint in Home Assistant; see the automations in conftest.py."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("quiet")
 @pytest.fixture
 def porch(home, new_device):
     device = new_device("porch")
-    device.announce(DEVICE_INFO)
-    device.available(payloads.ONLINE)
-    device.say(STATE, state())
+    device.publish_discovery(DEVICE_INFO)
+    device.publish_availability(payloads.ONLINE)
+    device.publish_payload(STATE, state())
     home.until_state(SENSOR, "none")
     return device
 
@@ -31,42 +31,42 @@ def face(expression: str) -> payloads.Payload:
 
 
 def test_the_blueprint_is_listed(home):
-    blueprint = home.ask("blueprints")["emotion-edge/expression_held.yaml"]
+    blueprint = home.request("blueprints")["emotion-edge/expression_held.yaml"]
     assert blueprint["name"] == "A held expression"
     assert {"sensor", "expressions", "held_for", "conditions", "actions"} == blueprint["input"].keys()
-    assert home.state("automation.held") == "on", "an automation was made from it"
+    assert home.state("automation.held") == "on", "an automation uses it"
 
 
 def test_a_held_expression_triggers_the_action_once(home, porch, ha_broker):
     with Listener(ha_broker.port, "test/held") as listener:
-        porch.say(STATE, face("happiness"))
+        porch.publish_payload(STATE, face("happiness"))
         until(lambda: listener.payloads("held"), "the action", ANSWER_S)
-        porch.say(STATE, face("happiness"))
-        porch.say(STATE, face("anger"))
+        porch.publish_payload(STATE, face("happiness"))
+        porch.publish_payload(STATE, face("anger"))
         home.until_state(SENSOR, "anger")
-        porch.say(STATE, face("surprise"))
-        until(lambda: len(listener.payloads("held")) > 1, "the action for the other one", ANSWER_S)
+        porch.publish_payload(STATE, face("surprise"))
+        until(lambda: len(listener.payloads("held")) > 1, "the action for the other expression", ANSWER_S)
         assert listener.payloads("held") == ["happiness", "surprise"]
 
 
-def test_what_only_flits_across_a_face_does_not(porch, ha_broker):
+def test_a_brief_expression_does_not_trigger_the_action(porch, ha_broker):
     with Listener(ha_broker.port, "test/#") as listener:
-        porch.say(STATE, face("happiness"))
-        porch.say(STATE, face("anger"))
-        until(lambda: listener.payloads("seen"), "the smile was seen", ANSWER_S)
-        porch.say(STATE, face("surprise"))
-        # Held for as long, and later: the action for the smile would have come before.
-        until(lambda: listener.payloads("held"), "the action for what was held", ANSWER_S)
+        porch.publish_payload(STATE, face("happiness"))
+        porch.publish_payload(STATE, face("anger"))
+        until(lambda: listener.payloads("seen"), "the smile is received", ANSWER_S)
+        porch.publish_payload(STATE, face("surprise"))
+        # Surprise is held later, so the action for the smile would have come first.
+        until(lambda: listener.payloads("held"), "the action for the held expression", ANSWER_S)
         assert listener.payloads("held") == ["surprise"]
 
 
-def test_nothing_is_done_about_a_device_that_is_away(home, porch, ha_broker):
+def test_an_offline_device_does_not_trigger_the_action(home, porch, ha_broker):
     with Listener(ha_broker.port, "test/#") as listener:
-        porch.say(STATE, face("happiness"))
-        porch.available(payloads.OFFLINE)
+        porch.publish_payload(STATE, face("happiness"))
+        porch.publish_availability(payloads.OFFLINE)
         home.until_state(SENSOR, "unavailable")
-        until(lambda: listener.payloads("seen"), "the smile was seen", ANSWER_S)
-        porch.say(STATE, face("surprise"))
-        porch.available(payloads.ONLINE)
-        until(lambda: listener.payloads("held"), "the action for what was held", ANSWER_S)
+        until(lambda: listener.payloads("seen"), "the smile is received", ANSWER_S)
+        porch.publish_payload(STATE, face("surprise"))
+        porch.publish_availability(payloads.ONLINE)
+        until(lambda: listener.payloads("held"), "the action for the held expression", ANSWER_S)
         assert listener.payloads("held") == ["surprise"]

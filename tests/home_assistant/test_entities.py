@@ -1,4 +1,4 @@
-"""The announced entities in a running Home Assistant, with a real broker in between."""
+"""The discovered entities in a running Home Assistant, over a real broker."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ def event(change: Change) -> payloads.Payload:
 
 @pytest.fixture
 def present(home, new_device):
-    """A device that has announced itself and is online."""
+    """Create devices that are discovered and online."""
 
-    def come(name: str, **options):
+    def create(name: str, **options):
         device = new_device(name)
-        device.announce(DEVICE_INFO, **options)
-        device.available(payloads.ONLINE)
+        device.publish_discovery(DEVICE_INFO, **options)
+        device.publish_availability(payloads.ONLINE)
         for entity in (f"button.{name}_calibrate", f"event.{name}_expression_change"):
             home.until_other(entity, "unavailable")
         return device
 
-    return come
+    return create
 
 
 def test_a_device_appears_with_all_its_entities(home, present):
     present("appears")
-    (device,) = [found for found in home.ask("devices") if found["name"] == "appears"]
+    (device,) = [found for found in home.request("devices") if found["name"] == "appears"]
     assert (device["manufacturer"], device["sw_version"]) == ("emotion-edge", edge.__version__)
-    entities = [found for found in home.ask("entities") if found["device_id"] == device["id"]]
+    entities = [found for found in home.request("entities") if found["device_id"] == device["id"]]
     names = {found["original_name"]: found["entity_category"] for found in entities}
     assert {"Expression", "Face present", "Faces", "Expression change", "Reading"} == {
         name for name, category in names.items() if category is None
@@ -87,14 +87,14 @@ def test_a_device_appears_with_all_its_entities(home, present):
     assert {"Model version", "Processor temperature", "Throttled", "Frame rate"} < names.keys()
 
 
-def test_a_face_is_seen_and_goes(home, present):
+def test_a_face_appears_and_leaves(home, present):
     device = present("seen")
-    device.say(STATE, state(FACE))
+    device.publish_payload(STATE, state(FACE))
     home.until_state("sensor.seen_expression", "happiness")
     assert home.state("binary_sensor.seen_face_present") == "on"
     assert home.state("sensor.seen_faces") == "1"
     assert home.attributes("sensor.seen_expression")["options"] == [*LABELS, "uncertain", "none"]
-    device.say(STATE, state())
+    device.publish_payload(STATE, state())
     home.until_state("sensor.seen_expression", "none")
     assert home.state("binary_sensor.seen_face_present") == "off"
     assert home.state("sensor.seen_faces") == "0"
@@ -104,35 +104,35 @@ def test_a_change_is_an_event(home, present):
     device = present("change")
     entity = "event.change_expression_change"
     assert home.attributes(entity)["event_types"] == [*LABELS, "uncertain", "none"]
-    device.say(EVENT, event(Change(3, "surprise", "happiness", 0.8, 10.0, 2.5)))
+    device.publish_payload(EVENT, event(Change(3, "surprise", "happiness", 0.8, 10.0, 2.5)))
     until(lambda: home.attributes(entity)["event_type"] == "surprise", "the event has fired", ANSWER_S)
     attributes = home.attributes(entity)
     assert (attributes["change"], attributes["previous"], attributes["duration_s"]) == ("update", "happiness", 2.5)
-    device.say(EVENT, event(Change(3, None, "surprise", 0.8, 12.0, 2.0)))
+    device.publish_payload(EVENT, event(Change(3, None, "surprise", 0.8, 12.0, 2.0)))
     until(lambda: home.attributes(entity)["event_type"] == "none", "the end has fired", ANSWER_S)
     assert home.attributes(entity)["change"] == "end"
 
 
-def test_the_switch_pauses_and_tells_what_is(home, present, ha_broker):
+def test_the_switch_pauses_and_shows_the_state_of_the_device(home, present, ha_broker):
     device = present("pauses")
-    device.say(STATE, state(FACE))
+    device.publish_payload(STATE, state(FACE))
     home.until_state("switch.pauses_reading", "on")
     with Listener(ha_broker.port, "emotion/pauses/command/#") as listener:
         home.call("switch.turn_off", "switch.pauses_reading")
-        until(lambda: listener.payloads("pause") == [{"paused": True}], "pause is asked for", ANSWER_S)
-        assert home.state("switch.pauses_reading") == "on", "the device has not said yet that it is paused"
-        device.say(STATE, state(paused=True))
+        until(lambda: listener.payloads("pause") == [{"paused": True}], "pause is sent", ANSWER_S)
+        assert home.state("switch.pauses_reading") == "on", "the device has not confirmed the pause yet"
+        device.publish_payload(STATE, state(paused=True))
         home.until_state("switch.pauses_reading", "off")
         home.call("switch.turn_on", "switch.pauses_reading")
-        until(lambda: listener.payloads("pause")[1:] == [{"paused": False}], "going on is asked for", ANSWER_S)
+        until(lambda: listener.payloads("pause")[1:] == [{"paused": False}], "resuming is sent", ANSWER_S)
     assert not any(message.retain for message in listener.messages)
 
 
-def test_a_paused_device_does_not_say_that_nobody_is_there(home, present):
+def test_presence_is_unknown_while_a_device_is_paused(home, present):
     device = present("blind")
-    device.say(STATE, state(FACE))
+    device.publish_payload(STATE, state(FACE))
     home.until_state("binary_sensor.blind_face_present", "on")
-    device.say(STATE, state(paused=True))
+    device.publish_payload(STATE, state(paused=True))
     home.until_state("binary_sensor.blind_face_present", "unknown")
     assert home.state("sensor.blind_expression") == "unknown"
     assert home.state("sensor.blind_faces") == "unknown"
@@ -151,13 +151,13 @@ def test_a_button_sends_its_command(home, present, ha_broker, button, command, p
     present("buttons")
     with Listener(ha_broker.port, "emotion/buttons/command/#") as listener:
         home.call("button.press", f"button.buttons_{button}")
-        until(lambda: listener.payloads(command) == [payload], "the command is there", ANSWER_S)
+        until(lambda: listener.payloads(command) == [payload], "the command arrives", ANSWER_S)
 
 
 def test_diagnostics_show_health_and_info(home, present):
     device = present("well")
-    device.say(HEALTH, health())
-    device.say(INFO, info())
+    device.publish_payload(HEALTH, health())
+    device.publish_payload(INFO, info())
     home.until_state("sensor.well_frame_rate", "14.9")
     assert home.state("sensor.well_processor_temperature") == "58.4"
     assert home.state("binary_sensor.well_throttled") == "off"
@@ -169,57 +169,57 @@ def test_diagnostics_show_health_and_info(home, present):
 
 def test_a_calibration_shows_its_date(home, present):
     device, entity = present("calm"), "sensor.calm_calibrated"
-    device.say(INFO, info(baseline="2025-03-14T15:09:26.535Z"))
+    device.publish_payload(INFO, info(baseline="2025-03-14T15:09:26.535Z"))
     home.until_state(entity, "2025-03-14T15:09:26+00:00")
-    device.say(INFO, info())
+    device.publish_payload(INFO, info())
     home.until_state(entity, "unknown")
-    device.say(INFO, info(baseline="2025-03-15T15:09:26.535Z"))
+    device.publish_payload(INFO, info(baseline="2025-03-15T15:09:26.535Z"))
     home.until_state(entity, "2025-03-15T15:09:26+00:00")
     older = info()
     del older["baseline"]
-    device.say(INFO, older)
+    device.publish_payload(INFO, older)
     home.until_state(entity, "unknown")
 
 
-def test_a_model_that_cannot_be_calibrated_has_no_button(home, present):
+def test_a_model_without_calibration_has_no_button(home, present):
     device = present("plain")
-    device.announce(DEVICE_INFO, absent=CALIBRATION)
+    device.publish_discovery(DEVICE_INFO, absent=CALIBRATION)
     for entity in ("button.plain_calibrate", "button.plain_forget_calibration", "sensor.plain_calibrated"):
         home.until_state(entity, None)
     assert home.state("button.plain_identify") is not None
 
 
-def test_what_a_device_cannot_tell_is_unknown(home, present):
+def test_missing_values_are_unknown(home, present):
     device = present("mute")
-    device.say(HEALTH, health(cpu_temperature_c=58.4))
+    device.publish_payload(HEALTH, health(cpu_temperature_c=58.4))
     home.until_state("sensor.mute_processor_temperature", "58.4")
-    device.say(HEALTH, health(cpu_temperature_c=None, throttled=None, under_voltage=None))
-    device.say(INFO, info(model_id=None))
+    device.publish_payload(HEALTH, health(cpu_temperature_c=None, throttled=None, under_voltage=None))
+    device.publish_payload(INFO, info(model_id=None))
     home.until_state("sensor.mute_processor_temperature", "unknown")
     home.until_state("sensor.mute_camera", "picamera2:0")
     for entity in ("binary_sensor.mute_throttled", "binary_sensor.mute_under_voltage", "sensor.mute_model_version"):
         assert home.state(entity) == "unknown"
 
 
-def test_a_problem_is_told_with_its_reason(home, present):
+def test_a_problem_has_a_reason(home, present):
     device = present("ill")
     reason = "the bundle was refused: " + "its hashes differ; " * 30
-    device.say(INFO, info(problem=reason, camera="v" * 300, model_id="m" * 300))
+    device.publish_payload(INFO, info(problem=reason, camera="v" * 300, model_id="m" * 300))
     home.until_state("binary_sensor.ill_problem", "on")
     assert home.attributes("binary_sensor.ill_problem")["reason"] == reason
     home.until_state("sensor.ill_camera", "v" * 255)
     home.until_state("sensor.ill_model_version", "m" * 255)
 
 
-def test_without_the_device_all_is_unavailable(home, present):
+def test_all_entities_of_an_offline_device_are_unavailable(home, present):
     device = present("away")
-    device.say(STATE, state(FACE))
+    device.publish_payload(STATE, state(FACE))
     home.until_state("sensor.away_expression", "happiness")
-    device.available(payloads.OFFLINE)
+    device.publish_availability(payloads.OFFLINE)
     home.until_state("sensor.away_expression", "unavailable")
-    states = {entity: found["state"] for entity, found in home.ask("states").items() if ".away_" in entity}
+    states = {entity: found["state"] for entity, found in home.request("states").items() if ".away_" in entity}
     assert set(states.values()) == {"unavailable"}, states
-    device.available(payloads.ONLINE)
+    device.publish_availability(payloads.ONLINE)
     home.until_state("sensor.away_expression", "happiness")
 
 
@@ -227,94 +227,98 @@ def test_an_old_value_expires(home, present, monkeypatch):
     monkeypatch.setattr(home_assistant, "EXPIRE_MIN_S", 3)
     device = present("silent", health_interval_s=1.0)
 
-    def seen() -> bool:
-        device.say(STATE, state(FACE))  # again and again: on a busy machine it may expire before this looks
+    def shown() -> bool:
+        device.publish_payload(STATE, state(FACE))  # repeatedly: on a busy machine it may expire before the check
         return home.state("sensor.silent_expression") == "happiness"
 
-    until(seen, "the state is there", ANSWER_S)
+    until(shown, "the state is shown", ANSWER_S)
     assert home.state("switch.silent_reading") == "on"
-    # The device publishes nothing any more, and nobody says that it is offline either.
+    # The device publishes nothing more, and no last will says that it is offline.
     home.until_state("sensor.silent_expression", "unavailable")
     assert home.state("binary_sensor.silent_face_present") == "unavailable"
     assert home.state("switch.silent_reading") == "on"
 
 
-def test_every_payload_that_can_be_is_understood(home, present):
-    """`quiet` is the assertion: nothing of it leaves a warning in the log, with all entities enabled."""
+def test_every_possible_payload_is_accepted(home, present):
+    """With all entities enabled, no payload causes a warning in the log, which `quiet` asserts."""
     device = present("all")
-    device.say(HEALTH, health())
-    device.say(STATE, state(FACE))
-    home.ask("enable_all")
+    device.publish_payload(HEALTH, health())
+    device.publish_payload(STATE, state(FACE))
+    home.request("enable_all")
     home.until_state("sensor.all_memory", "121.5")
     home.until_state("sensor.all_expression", "happiness")
     home.until_other("event.all_expression_change", "unavailable")
-    maybe: tuple[bool | None, ...] = (None, True, False)
+    values: tuple[bool | None, ...] = (None, True, False)
     nothing = Percentiles(None, None)
-    for throttled, under_voltage in itertools.product(maybe, maybe):
-        device.say(HEALTH, health(throttled=throttled, under_voltage=under_voltage, cpu_temperature_c=None))
-    device.say(HEALTH, health(latency_ms=nothing, frame_age_ms=nothing, fps=float("nan"), rss_mb=0.0, lost_events=0))
+    for throttled, under_voltage in itertools.product(values, values):
+        device.publish_payload(HEALTH, health(throttled=throttled, under_voltage=under_voltage, cpu_temperature_c=None))
+    device.publish_payload(
+        HEALTH, health(latency_ms=nothing, frame_age_ms=nothing, fps=float("nan"), rss_mb=0.0, lost_events=0)
+    )
     for expression in (*LABELS, "uncertain"):
-        device.say(STATE, state(Shown(1, expression, 0.5, 0.0, {}, 1.0), FACE))
-        device.say(EVENT, event(Change(1, expression, None, 0.5, 0.0, 0.0)))
-        device.say(EVENT, event(Change(1, None, expression, 0.5, 0.0, 1.0)))
-    device.say(STATE, state())
-    device.say(INFO, info(model_id=None, labels=(), metrics={}, versions={}, camera=""))
+        device.publish_payload(STATE, state(Shown(1, expression, 0.5, 0.0, {}, 1.0), FACE))
+        device.publish_payload(EVENT, event(Change(1, expression, None, 0.5, 0.0, 0.0)))
+        device.publish_payload(EVENT, event(Change(1, None, expression, 0.5, 0.0, 1.0)))
+    device.publish_payload(STATE, state())
+    device.publish_payload(INFO, info(model_id=None, labels=(), metrics={}, versions={}, camera=""))
     for topic in (STATE, HEALTH, INFO, EVENT):
         for example in schema(topic.schema)["examples"]:
-            device.say(topic, example)
+            device.publish_payload(topic, example)
     for topic in (STATE, HEALTH, INFO):
         device.publish(topic, b"")
-    device.say(STATE, state(FACE, paused=True))
+    device.publish_payload(STATE, state(FACE, paused=True))
     home.until_state("switch.all_reading", "off")
 
 
-def test_a_component_that_a_device_lacks_goes(home, present):
+def test_a_missing_component_is_removed(home, present):
     device = present("lacks")
     assert home.state("binary_sensor.lacks_throttled") is not None
-    device.announce(DEVICE_INFO, absent=("throttled", "under_voltage"))
+    device.publish_discovery(DEVICE_INFO, absent=("throttled", "under_voltage"))
     home.until_state("binary_sensor.lacks_throttled", None)
     home.until_state("binary_sensor.lacks_under_voltage", None)
     assert home.state("sensor.lacks_expression") is not None
-    device.announce(DEVICE_INFO)
+    device.publish_discovery(DEVICE_INFO)
     home.until_other("binary_sensor.lacks_throttled", None)
 
 
-def test_a_device_that_never_had_a_component_does_without(home, new_device):
+def test_a_component_that_never_existed_may_be_missing(home, new_device):
     device = new_device("never")
-    device.announce(DEVICE_INFO, absent=("throttled",))
+    device.publish_discovery(DEVICE_INFO, absent=("throttled",))
     home.until_other("sensor.never_expression", None)
     assert home.state("binary_sensor.never_throttled") is None
 
 
-def test_a_model_with_other_labels_takes_over(home, present):
+def test_another_model_changes_the_options(home, present):
     device = present("relabelled")
-    device.announce(dataclasses.replace(DEVICE_INFO, labels=("calm", "happiness")))
+    device.publish_discovery(dataclasses.replace(DEVICE_INFO, labels=("calm", "happiness")))
     entity = "sensor.relabelled_expression"
     wanted = ["calm", "happiness", "uncertain", "none"]
     until(lambda: home.attributes(entity).get("options") == wanted, "other options", ANSWER_S)
-    device.say(STATE, state(Shown(1, "calm", 0.5, 0.0, {}, 1.0)))
+    device.publish_payload(STATE, state(Shown(1, "calm", 0.5, 0.0, {}, 1.0)))
     home.until_state(entity, "calm")
 
 
-def test_a_removed_device_leaves_nothing(home, present):
+def test_a_removed_device_leaves_no_entities(home, present):
     device = present("leaves")
     present("stays")
-    device.leave()
+    device.remove()
     home.until_state("sensor.leaves_expression", None)
-    until(lambda: "leaves" not in {found["name"] for found in home.ask("devices")}, "the device is gone", ANSWER_S)
-    names = {found["entity_id"].partition(".")[2].partition("_")[0] for found in home.ask("entities")}
+    until(
+        lambda: "leaves" not in {found["name"] for found in home.request("devices")}, "the device is removed", ANSWER_S
+    )
+    names = {found["entity_id"].partition(".")[2].partition("_")[0] for found in home.request("entities")}
     assert "leaves" not in names
     assert "stays" in names
 
 
-def test_names_of_all_kinds_are_devices_of_their_own(home, new_device):
+def test_unusual_names_are_separate_devices(home, new_device):
     names = ["Küche", "K_c3_bcche", "living room", "living-room", "living_room", "a.b", 'quo"te', "{{ 1 }}"]
     for name in names:
-        new_device(name).announce(DEVICE_INFO)
-    until(lambda: set(names) <= {found["name"] for found in home.ask("devices")}, "all are announced", ANSWER_S)
+        new_device(name).publish_discovery(DEVICE_INFO)
+    until(lambda: set(names) <= {found["name"] for found in home.request("devices")}, "all are discovered", ANSWER_S)
 
 
-def test_the_daemon_on_the_demo_comes_alive_by_itself(home, ha_broker, tmp_path):
+def test_the_daemon_on_the_demo_is_discovered(home, ha_broker, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text('[device]\nname = "demo"\n[mqtt]\nhealth_interval_s = 1.0\n')
     daemon = subprocess.Popen(

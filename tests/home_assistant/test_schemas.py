@@ -1,4 +1,4 @@
-"""Announcements pass the checks of Home Assistant itself, whatever the name and the model of the device."""
+"""Discovery messages are valid for Home Assistant, with any name and model of the device."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.broker import until
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
 
-def announcement(device: str = "livingroom", base: str = "emotion", **options) -> payloads.Payload:
-    """As Home Assistant would decode it."""
+def discovery_message(device: str = "livingroom", base: str = "emotion", **options) -> payloads.Payload:
+    """A discovery message, decoded from JSON."""
     values = {"labels": LABELS, "versions": {"emotion_edge": "1.2.3"}, **options.pop("info", {})}
     info = Info(device=device, model_id="b1", model_name="emotion", metrics={}, camera="demo", **values)
     payload = home_assistant.discovery(device, base, info, options.pop("health_interval_s", 30.0), **options)
@@ -26,24 +26,24 @@ def announcement(device: str = "livingroom", base: str = "emotion", **options) -
 @pytest.mark.parametrize(
     "payload",
     [
-        announcement(),
-        announcement("Küche ~ 'links' {{ 1 }}", base="~/haus/emotion"),
-        announcement(info={"labels": (), "versions": {}}),
-        announcement(info={"labels": ("uncertain", "none", "{{ x }}", "ü")}),
-        announcement(health_interval_s=3600.0),
-        announcement(absent=("throttled", "under_voltage", "cpu_temperature")),
+        discovery_message(),
+        discovery_message("Küche ~ 'links' {{ 1 }}", base="~/haus/emotion"),
+        discovery_message(info={"labels": (), "versions": {}}),
+        discovery_message(info={"labels": ("uncertain", "none", "{{ x }}", "ü")}),
+        discovery_message(health_interval_s=3600.0),
+        discovery_message(absent=("throttled", "under_voltage", "cpu_temperature")),
     ],
     ids=["usual", "odd-names", "no-model", "odd-labels", "slow", "absent"],
 )
-def test_an_announcement_is_valid(home, payload):
-    checked = home.ask("validate", payload=payload)
+def test_a_discovery_message_is_valid(home, payload):
+    checked = home.request("validate", payload=payload)
     assert checked.keys() == payload["components"].keys()
 
 
-def test_a_schema_leaves_nothing_out(home):
-    """Home Assistant drops keys that it does not know, so a misspelt one would pass."""
-    payload = announcement()
-    checked = home.ask("validate", payload=payload)
+def test_the_schemas_know_every_key(home):
+    """Home Assistant drops unknown keys, so a misspelt one would pass validation."""
+    payload = discovery_message()
+    checked = home.request("validate", payload=payload)
     for key, component in payload["components"].items():
         assert component.keys() - {"platform"} <= checked[key].keys()
 
@@ -52,15 +52,15 @@ def test_a_schema_leaves_nothing_out(home):
     ("key", "value"),
     [("device_class", "smile"), ("entity_category", "important"), ("state_topic", "emotion/#/state"), ("options", [])],
 )
-def test_a_mistake_would_be_found(home, key, value):
-    payload = announcement()
+def test_a_mistake_is_found(home, key, value):
+    payload = discovery_message()
     payload["components"]["expression"][key] = value
     with pytest.raises(pytest.fail.Exception, match="Invalid"):
-        home.ask("validate", payload=payload)
+        home.request("validate", payload=payload)
 
 
-def test_a_complaint_would_be_heard(home, new_device):
-    """Other tests rely on a quiet log."""
+def test_a_mistake_is_logged(home, new_device):
+    """Other tests rely on an empty log."""
     device = new_device("broken")
     device.publish(DISCOVERY, b"{")
-    until(lambda: any("Unable to parse JSON" in line for line in home.ask("complaints")), "a complaint", ANSWER_S)
+    until(lambda: any("Unable to parse JSON" in line for line in home.request("log")), "the error is logged", ANSWER_S)
