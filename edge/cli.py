@@ -48,8 +48,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def absolute_path(text: str) -> Path | None:
-    """The path that an option names, whatever directory the process works in later; None for an empty text."""
-    if text.startswith("~/"):  # shells leave that alone in --config=~/own.toml
+    """Resolve the path of an option, so that it doesn't depend on the working directory; None for empty text."""
+    if text.startswith("~/"):  # shells don't expand it in --config=~/own.toml
         return Path(text).expanduser()
     return Path(text).absolute() if text else None
 

@@ -1,4 +1,4 @@
-"""What to type to install what is missing, wherever this copy of emotion-edge stands: checkout, wheel or device."""
+"""Commands that install missing libraries, for a checkout, an installed wheel or a device."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "emotion-edge"
 RELEASES = Path("/opt/emotion-edge/releases")
-"""Folder of the environments that deploy/install.sh makes on a device."""
+"""Folder of the environments that deploy/install.sh creates on a device."""
 DEVICE_EXTRA = "litert"
-"""Extra that the installer puts on a device."""
+"""Extra that deploy/install.sh installs on a device."""
 
 
 def checkout() -> Path | None:
-    """The checkout that this code lies in; None: it was installed from a wheel, or by the installer of a device."""
+    """The checkout that contains this code; None if it is an installed wheel or on a device."""
     folder = Path(edge.__file__).resolve().parents[1]
     return folder if (folder / "pyproject.toml").is_file() else None
 
 
 def on_device() -> bool:
-    """Whether the installer of a device has put this here."""
+    """Whether deploy/install.sh has installed this code."""
     return Path(sys.prefix).is_relative_to(RELEASES)
 
 
 def installer() -> str:
-    """How to run the installer of a device again, to be read after `run`."""
+    """How to run deploy/install.sh again; follows `run`."""
     folder = checkout()
     if folder is not None:
         return f"`sudo {shlex.quote(str(folder / 'deploy' / 'install.sh'))}`"
@@ -40,7 +40,7 @@ def installer() -> str:
 
 
 def use_system_packages() -> str:
-    """How to get an environment that sees the distribution's packages, with the NumPy that they are made for."""
+    """How to create an environment with the distribution's packages and the NumPy that they need."""
     if on_device() or checkout() is not None:
         return f"run {installer()}"
     return (
@@ -50,13 +50,13 @@ def use_system_packages() -> str:
 
 
 def install(extra: str) -> str:
-    """How to install the libraries of an extra, here.
+    """How to install the libraries of an extra in this environment.
 
     Args:
-        extra: of pyproject.toml; the libraries that are always needed come along.
+        extra: extra in pyproject.toml; the required libraries are included.
 
     Returns:
-        An instruction that begins with `run`, in one line.
+        A line that begins with `run`.
     """
     if on_device() and extra == DEVICE_EXTRA:
         return f"run {installer()}"
@@ -77,7 +77,7 @@ def install(extra: str) -> str:
 def _pip(python: str) -> str:
     from importlib.util import find_spec
 
-    # An environment that uv made has no pip of its own.
+    # An environment created by uv has no pip.
     return f"uv pip install --python {python}" if find_spec("pip") is None else f"{python} -m pip install"
 
 
@@ -88,7 +88,7 @@ def _system_python() -> bool:
 
 
 def _requirements(extra: str) -> Iterator[tuple[str, str]]:
-    """What an installed emotion-edge needs: name and requirement, as in `amqtt` and `amqtt<0.13,>=0.11`."""
+    """Requirements of the installed distribution: name and specifier, such as `amqtt` and `amqtt<0.13,>=0.11`."""
     from importlib import metadata
 
     for line in metadata.requires(DISTRIBUTION) or ():
@@ -99,7 +99,7 @@ def _requirements(extra: str) -> Iterator[tuple[str, str]]:
 
 
 def _holds(clause: str, extra: str) -> bool:
-    """Whether a clause of a marker (PEP 508) holds; pyproject.toml has two kinds of them."""
+    """Whether a clause of a marker (PEP 508) holds; pyproject.toml uses two kinds."""
     variable, operator, value = clause.split()
     value = value.strip("'\"")
     if variable == "extra":

@@ -138,5 +138,5 @@ class Preview:
         try:
             with self._runner as runner:
                 runner.run(self._server.run(listening))
-        except Exception as error:  # noqa: BLE001 - the daemon goes on without the preview
+        except Exception as error:  # noqa: BLE001 - the daemon continues without the preview
             log.error("the preview has stopped: %s: %s", type(error).__name__, " ".join(str(error).split()))  # noqa: TRY400

@@ -279,7 +279,7 @@ class Server:
 
 
 class _Viewer:
-    """What one viewer has received."""
+    """The events that one viewer has received."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Small real bundles whose classifier reads a crop of the picture, for the tests that ask for them."""
+"""Small real bundles whose classifier reads crops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).with_name("networks")
 LABELS = ["neutral", "happiness", "surprise"]
 CORNERS = [61, 291, 13, 14]
-"""Of the mouth: the points that the networks of `data/` read."""
+"""Landmarks of the mouth, which the networks in networks/ read."""
 FACE_CROP = FaceCrop(48)
 
 
@@ -42,7 +42,7 @@ class Portrait(NamedTuple):
 
 @pytest.fixture(scope="session")
 def portraits(models) -> list[Portrait]:
-    """The demo's person at moments of different expression, as the mesh sees it."""
+    """Pictures of the demo's person with different expressions, and their faces."""
     camera, mesh = DemoCamera(CameraSettings(width=640, height=480)), LiteRTFaceMesh(MeshSettings(), models)
     pictures = [camera.draw(second) for second in (1.0, 5.0, 9.0, 14.0)]
     return [Portrait(rgb, *mesh.still(rgb)) for rgb in pictures]
@@ -50,7 +50,7 @@ def portraits(models) -> list[Portrait]:
 
 @pytest.fixture(scope="session")
 def crop_features(landmark_bundle) -> Callable[[str], Features]:
-    """The contract of a network of `data/`: with points, with a crop, or with both."""
+    """The feature contract of a network in networks/: with landmarks, a crop, or both."""
     with np.load(landmark_bundle / bundles.GOLDEN) as golden:
         faces = golden["landmarks"]
 
@@ -63,7 +63,7 @@ def crop_features(landmark_bundle) -> Callable[[str], Features]:
 
 @pytest.fixture
 def crop_bundle(portraits, crop_features, tmp_path) -> Callable[[str], Path]:
-    """Make a bundle of a network of `data/`, as the training kit would; its folder."""
+    """Make a bundle of a network in networks/, as the training kit does; returns its folder."""
 
     def make(name: str) -> Path:
         folder = tmp_path / "bundles" / name
@@ -74,8 +74,8 @@ def crop_bundle(portraits, crop_features, tmp_path) -> Callable[[str], Path]:
         landmarks = np.array([face.landmarks for _, face in portraits])
         crops = np.array([FACE_CROP(rgb, face.landmarks) for rgb, face in portraits])
         classifier = Classifier(network(folder / bundles.NETWORK, features, len(LABELS)), features, 1.0)
-        said = classifier.probabilities(landmarks, crops)
-        np.savez(folder / bundles.GOLDEN, landmarks=landmarks, crops=crops, probabilities=said)
+        probabilities = classifier.probabilities(landmarks, crops)
+        np.savez(folder / bundles.GOLDEN, landmarks=landmarks, crops=crops, probabilities=probabilities)
         manifest = {
             "schema": SCHEMA,
             "id": name,

@@ -1,4 +1,4 @@
-"""A broker that follows a script, and shows every packet that a publisher sends."""
+"""A broker that follows a script and records every packet of a publisher."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONNECT, PUBLISH, PUBREL, SUBSCRIBE, PINGREQ = 1, 3, 6, 8, 12
 
 ACCEPT_NEW = b"\x20\x03\x00\x00\x00"
 ACCEPT_RESUMED = b"\x20\x03\x01\x00\x00"
-SAY_BUSY = b"\x20\x03\x00\x89\x00"
-SAY_311_ONLY = b"\x20\x02\x00\x01"
+REFUSE_BUSY = b"\x20\x03\x00\x89\x00"
+REFUSE_MQTT_5 = b"\x20\x02\x00\x01"
 ACCEPT_311 = b"\x20\x02\x00\x00"
 """CONNACKs: flags, reason code, and with MQTT 5 the length of the properties."""
 
 
 class ScriptedBroker:
-    """A broker that answers CONNECT by a script, one connection after the other, and all that follows as it should."""
+    """A broker with a scripted answer to the CONNECT of each connection, and normal answers to other packets."""
 
     def __init__(self, *answers: bytes | None, suback: int = 0) -> None:
         """Listen on a free port of loopback.
@@ -35,7 +35,7 @@ class ScriptedBroker:
         self.packets: list[list[tuple[int, bytes]]] = []
         """Packets of each connection: type and body."""
         self.breaks: dict[int, int] = {}
-        """By connection: type of a packet of an event that closes the connection instead of being answered."""
+        """Connection -> type of the packet of an event that is not answered and closes the connection."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class ScriptedBroker:
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            # A publisher that ends in the middle of something resets the connection.
+            # A publisher that ends during a handshake resets the connection.
             with contextlib.suppress(ConnectionError), connection, connection.makefile("rb") as stream:
                 self.packets.append([])
                 while packet := self._read(stream):
@@ -81,8 +81,8 @@ class ScriptedBroker:
         if kind == PUBREL:
             return b"\x70\x02" + body[:2]
         if kind == SUBSCRIBE:
-            # Packet identifier, no properties, and a reason code for each topic; each has two bytes of length before it
-            # and one of options behind it.
+            # Packet identifier, no properties, and a reason code for each topic; each topic has two bytes of length
+            # before it and one byte of options after it.
             codes, at = b"", 3
             while at < len(body):
                 at += 2 + int.from_bytes(body[at : at + 2], "big") + 1

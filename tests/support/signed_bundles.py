@@ -1,4 +1,4 @@
-"""Bundles signed as the training kit signs them, for the tests that ask for them."""
+"""Bundles signed by the training kit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """A signing key and the file with its public half, which can serve as trusted keys."""
+    """A signing key, and the file of its public key, which also serves as trusted keys."""
 
     secret: signing.Key
     public: Path
@@ -34,7 +34,7 @@ class Key(NamedTuple):
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory) -> tuple[Key, Key]:
-    """Two pairs."""
+    """Two key pairs."""
     folder = tmp_path_factory.mktemp("keys")
 
     def key(name: str) -> Key:
@@ -45,7 +45,7 @@ def keys(tmp_path_factory) -> tuple[Key, Key]:
 
 @pytest.fixture
 def signed(landmark_bundle, keys, tmp_path) -> Callable[..., Path]:
-    """Make a bundle of that id, signed; its folder."""
+    """Make a signed bundle with an id; returns its folder."""
 
     def make(name: str = "a", counter: int = 1, *, key: Key = keys[0], **more) -> Path:
         folder = tmp_path / "signed" / f"{name}-{counter}"
@@ -60,7 +60,7 @@ def signed(landmark_bundle, keys, tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def sign_by_hand(keys) -> Callable[..., None]:
-    """Sign what the training kit would refuse to."""
+    """Sign bundles that the training kit refuses to sign."""
 
     def sign(folder: Path, **changes) -> None:
         manifest = {**json.loads((folder / bundles.MANIFEST).read_text()), **changes}
@@ -73,7 +73,7 @@ def sign_by_hand(keys) -> Callable[..., None]:
 
 @pytest.fixture
 def crashing(crop_bundle, sign_by_hand) -> Path:
-    """A bundle with a network that takes tflite-runtime, and the process, with it; its signature is in order."""
+    """A bundle with a valid signature and a network that crashes tflite-runtime with the process."""
     folder = crop_bundle("crop")
     network = bytearray((folder / bundles.NETWORK).read_bytes())
     network[3] = 128

@@ -1,4 +1,4 @@
-"""Messages as `emotion-edge watch` receives them, made by the daemon's own code, and what strangers may publish."""
+"""Messages for `emotion-edge watch`, made by the daemon's code, and arbitrary payloads of other clients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ anything = st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
 ).map(lambda value: json.dumps(value).encode())
-"""Payloads that anybody may publish: bytes, and JSON with keys that mean something in some message."""
+"""Arbitrary payloads: bytes, and JSON with keys of our messages."""
 
 
 def event(change: Change) -> bytes:
@@ -36,7 +36,7 @@ def state(*faces: Shown, at: float = 0.0) -> bytes:
 
 
 def compared(*pairs: tuple[str, str], models: tuple[str, str] = ("m2", "m1"), at: float = 0.0) -> bytes:
-    """What a shadow publishes, for faces 1, 2, ...: what the bundle in use shows, and what the shadow would."""
+    """State of a shadow; each pair has the expressions of the bundle in use and of the shadow for faces 1, 2, ..."""
     sides = zip(*pairs, strict=True) if pairs else ((), ())
     in_use, shadow = ([Shown(i, label, 0.9, 0.0) for i, label in enumerate(side, 1)] for side in sides)
     return payloads.encode(payloads.shadow_state(shadow, in_use, models=models, at=at, clock=CLOCK))

@@ -1,4 +1,4 @@
-"""Messages in flight when a connection breaks, seen packet by packet by a broker that follows a script."""
+"""Messages in flight when a connection breaks, packet by packet, with a scripted broker."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.scripted_broker import (
     CONNECT,
     PUBLISH,
     PUBREL,
-    SAY_311_ONLY,
-    SAY_BUSY,
+    REFUSE_BUSY,
+    REFUSE_MQTT_5,
     ScriptedBroker,
 )
 
@@ -44,18 +44,18 @@ def run() -> Iterator[Callable[[ScriptedBroker], Publisher]]:
 
 
 def test_a_released_event_is_not_published_again_after_failed_attempts(run: Callable[[ScriptedBroker], Publisher]):
-    """The broker delivered it, and only the last packet was lost: a second PUBLISH would be a second event."""
+    """The broker has delivered it, and only the last packet was lost: another PUBLISH would be a duplicate."""
     script = ScriptedBroker(ACCEPT_NEW, None, None, None, ACCEPT_RESUMED)
     script.breaks = {0: PUBREL}
     publisher = run(script)
-    until(lambda: len(script.packets) == 5 and script.kinds(4), "the last connection hears of it")
-    until(lambda: not publisher.queued, "the hand-over is complete")
+    until(lambda: len(script.packets) == 5 and script.kinds(4), "the last connection gets packets of the event")
+    until(lambda: not publisher.queued, "the handshake is complete")
     assert script.kinds(0) == [PUBLISH, PUBREL]
     assert script.kinds(4) == [PUBREL]
 
 
-def test_a_released_event_is_given_up_when_the_broker_forgot_it(run: Callable[[ScriptedBroker], Publisher]):
-    """Nobody knows whether it arrived: it counts as lost, because a second one would be worse."""
+def test_a_released_event_counts_as_lost_when_the_broker_lost_the_session(run: Callable[[ScriptedBroker], Publisher]):
+    """It may have arrived, and a duplicate would be worse than a loss."""
     script = ScriptedBroker(ACCEPT_NEW, ACCEPT_NEW)
     script.breaks = {0: PUBREL}
     publisher = run(script)
@@ -64,7 +64,7 @@ def test_a_released_event_is_given_up_when_the_broker_forgot_it(run: Callable[[S
     assert script.kinds(1) == []
 
 
-def test_an_event_that_was_not_released_is_published_anew_in_a_new_session(
+def test_an_unreleased_event_is_published_again_in_a_new_session(
     run: Callable[[ScriptedBroker], Publisher],
 ):
     script = ScriptedBroker(ACCEPT_NEW, ACCEPT_NEW)
@@ -78,29 +78,29 @@ def test_an_event_that_was_not_released_is_published_anew_in_a_new_session(
 
 
 def test_only_the_first_connection_of_a_run_starts_a_clean_session(run: Callable[[ScriptedBroker], Publisher]):
-    """Packet identifiers start from 1 in every run: a broker must not take a new event for an old one."""
-    script = ScriptedBroker(SAY_BUSY, ACCEPT_NEW, ACCEPT_RESUMED)
+    """Packet identifiers start from 1 in every run, so a broker must not confuse a new event with an old one."""
+    script = ScriptedBroker(REFUSE_BUSY, ACCEPT_NEW, ACCEPT_RESUMED)
     script.breaks = {1: PUBLISH}
     run(script)
     until(lambda: len(script.packets) == 3 and script.packets[2], "the third connection is made")
     assert [connection[0][1][7] & 2 for connection in script.packets] == [2, 2, 0]
 
 
-def test_a_broker_that_says_it_knows_only_311_is_spoken_to_in_311(run: Callable[[ScriptedBroker], Publisher]):
-    script = ScriptedBroker(SAY_311_ONLY, ACCEPT_311, ACCEPT_311)
+def test_a_broker_that_supports_only_311_is_connected_in_311(run: Callable[[ScriptedBroker], Publisher]):
+    script = ScriptedBroker(REFUSE_MQTT_5, ACCEPT_311, ACCEPT_311)
     publisher = run(script)
     until(lambda: publisher.connected and not publisher.queued, "the event is delivered")
     versions = [body[6] for connection in script.packets for kind, body in connection if kind == CONNECT]
     clean = [body[7] & 2 for connection in script.packets for kind, body in connection if kind == CONNECT]
     assert versions == [5, 4, 4]
-    assert clean[1:] == [2, 0], "what an earlier run left is cleared before a session begins"
+    assert clean[1:] == [2, 0], "the session of an earlier run is cleared first"
 
 
 @pytest.mark.parametrize("nonsense", [b"\xff\x01x", b"\x20\xff\xff\xff\xff\x01", b"\x20\x02\x00\x77"])
-def test_something_that_is_no_broker_is_only_an_outage(run: Callable[[ScriptedBroker], Publisher], nonsense: bytes):
+def test_a_server_that_is_not_a_broker_counts_as_an_outage(run: Callable[[ScriptedBroker], Publisher], nonsense: bytes):
     script = ScriptedBroker(*[nonsense] * 20)
     publisher = run(script)
-    until(lambda: len(script.packets) >= 4, "it is tried again")
+    until(lambda: len(script.packets) >= 4, "it tries again")
     assert publisher._worker._thread.is_alive()
     assert publisher.queued == 1
     assert publisher.problem is None

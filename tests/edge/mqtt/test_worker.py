@@ -1,4 +1,4 @@
-"""What the worker logs of a broker that lets it connect, and yet not do everything."""
+"""Log lines about a broker that accepts the connection and refuses a subscription."""
 
 from __future__ import annotations
 
