@@ -1,4 +1,4 @@
-"""How far a shadow agrees is counted, and nothing a stranger publishes can break the counting."""
+"""The agreement of a shadow is counted, and no payload of other clients breaks the counting."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_other_bundles_are_counted_from_the_start():
     ("shadow", "problem", "line"),
     [("m2", None, "m2 is the shadow of m1"), (None, None, "no shadow"), (None, "bad bundle", "no shadow: bad bundle")],
 )
-def test_who_is_a_shadow_is_told_once(shadow: str | None, problem: str | None, line: str):
+def test_a_shadow_is_reported_once(shadow: str | None, problem: str | None, line: str):
     view = ShadowView("emotion")
     info = payloads.info(Info("pi", {}, "m1", None, {}, "demo", [], None, shadow, problem))
     assert (read(view, "pi/info", payloads.encode(info)) or "").endswith(f"  pi  {line}")
@@ -88,7 +88,7 @@ def test_no_payload_breaks_the_comparison(kind: str, payload: bytes):
     assert text.isprintable()
 
 
-def test_made_up_expressions_do_not_fill_the_memory():
+def test_many_expressions_do_not_fill_the_memory():
     view = ShadowView("emotion")
     for i in range(500):
         read(view, "pi/shadow/state", compared(*((str(i), f"not {i}"),) * 2))

@@ -1,4 +1,4 @@
-"""Messages become lines for a terminal, and nothing a stranger publishes can break them."""
+"""Messages become lines for a terminal, and no payload of other clients breaks them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(view: View, topic: str, payload: bytes, *, live_state: bool = False) ->
     return view.read(f"emotion/{topic}", payload, now=NOW, live_state=live_state)
 
 
-def test_an_event_is_one_line_with_all_that_matters():
+def test_an_event_is_one_line_with_the_important_values():
     line = read(View("emotion", colour=False), "pi/event", event(CHANGE)) or ""
     for part in ("pi", "update", "face 3", "happiness", "87%", "was neutral"):
         assert part in line
@@ -24,7 +24,7 @@ def test_an_event_is_one_line_with_all_that_matters():
     assert "{" not in line
 
 
-def test_a_face_that_left_says_what_it_showed():
+def test_the_end_of_a_face_shows_its_last_expression():
     line = read(View("emotion", colour=False), "pi/event", event(Change(3, None, "happiness", 0.87, 0.0, 4.25)))
     assert "face 3  left, was happiness for 4.2 s" in (line or "")
 
@@ -58,7 +58,7 @@ def test_a_device_that_left_has_no_state():
     assert view.status(80) == ""
 
 
-def test_health_and_info_are_dim_and_only_told_when_they_change():
+def test_health_and_info_are_dim_and_shown_only_when_they_change():
     view = View("emotion", colour=True)
     values = Health(
         14.9, 15.0, Percentiles(41, 58), Percentiles(1, 2), 58.4, True, None, 120.0, 0, 2, 0, 1.0, "litert", "m1"

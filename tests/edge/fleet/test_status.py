@@ -1,4 +1,4 @@
-"""What a fleet retains becomes a row for each device, whatever strangers publish among it."""
+"""The retained messages of a fleet become a row for each device, whatever other clients publish."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.fleet_payloads import MODEL, NOW, device_payloads, health, st
 from tests.support.watched import anything
 
 
-def test_a_device_is_what_its_retained_messages_say():
+def test_a_row_has_the_values_of_the_retained_messages():
     row = device_status("pi", device_payloads(health=health(throttled=True, under_voltage=False)))
     assert (row.known, row.online, row.version, row.model, row.health_model) == (True, True, "0.5.0", MODEL, MODEL)
     assert (row.fps, row.target_fps, row.temperature_c) == (14.9, 15.0, 58.4)
@@ -51,7 +51,7 @@ def test_a_device_that_has_reported_nothing_is_unknown():
         ("availability", b"maybe"),
     ],
 )
-def test_a_payload_that_is_not_ours_is_named_and_spoils_nothing_else(kind: str, payload: bytes):
+def test_an_invalid_payload_is_reported_and_affects_nothing_else(kind: str, payload: bytes):
     row = device_status("pi", device_payloads(**{kind: payload}))
     assert row.unreadable == (kind,)
     known = {"availability": row.online, "info": row.model, "health": row.fps, "state": row.expression}

@@ -19,7 +19,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
-def test_the_table_is_aligned_and_shows_what_matters():
+def test_the_table_is_aligned():
     head, attic, living_room, empty, summary = lines(
         device_status("attic", device_payloads(health=health(fps=7.25, target_fps=7.5, throttled=True, age_s=12.0),
                                      state=state(None, age_s=12.0))),
@@ -82,7 +82,7 @@ def test_problems_have_a_column_if_there_are_any():
     assert summary == "1 device: 1 online, 1 with a problem"
 
 
-def test_colour_highlights_what_is_wrong_and_changes_no_letter():
+def test_colour_highlights_problems_and_changes_no_text():
     rows = [
         device_status("away", device_payloads(availability=OFFLINE)),
         device_status("hot", device_payloads(health=health(under_voltage=True))),

@@ -51,7 +51,7 @@ def seen(broker: Mosquitto, out: io.StringIO, last: str, *published: tuple[str, 
     return out.getvalue()
 
 
-def test_watch_shows_what_arrives_and_nothing_from_other_topics(broker: Mosquitto):
+def test_watch_shows_messages_of_its_base_only(broker: Mosquitto):
     text = seen(broker, io.StringIO(), "online", ("other/pi/event", event(CHANGE)), ("emotion/a/b/c", b"x"),
                 ("emotion/pi/event", event(CHANGE)), ("emotion/pi/availability", b"online"))  # fmt: skip
     assert [line.split()[1] for line in text.splitlines()] == ["pi", "pi"]
@@ -110,7 +110,7 @@ def test_watch_respects_no_color(broker: Mosquitto, monkeypatch: pytest.MonkeyPa
     assert "\x1b[3" not in text
 
 
-def test_watch_waits_for_a_broker_that_is_away_and_says_so_once(broker: Mosquitto):
+def test_watch_waits_for_a_missing_broker_and_reports_it_once(broker: Mosquitto):
     broker.stop()
     out, stop = io.StringIO(), threading.Event()
     watcher = threading.Thread(
@@ -134,6 +134,6 @@ def test_watch_ends_when_the_broker_refuses_the_user(new_broker: Callable[..., M
     assert error.value.exit_status == 77
 
 
-def test_watch_refuses_a_device_that_is_a_pattern():
+def test_watch_rejects_a_wildcard_as_a_device():
     with pytest.raises(ConfigError):
         watch(MqttSettings(), device="#", out=io.StringIO())

@@ -1,4 +1,4 @@
-"""Whatever arrives as a command is understood as the schema says, refused in one line, or dropped with a count."""
+"""Commands are parsed as the schema says, refused in one line, or dropped and counted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ payloads = st.one_of(
 
 
 def fits(name: str, payload: bytes) -> bool:
-    """Whether the schema allows it; written without a look at `parse`."""
+    """Whether the schema allows a payload; independent of `parse`."""
     if len(payload) > 1024:
         return False
     try:
@@ -57,7 +57,7 @@ def fits(name: str, payload: bytes) -> bool:
 
 
 @given(st.sampled_from(commands.NAMES), payloads)
-def test_random_payloads_are_taken_as_the_schema_says(name: commands.Name, payload: bytes):
+def test_random_payloads_are_accepted_exactly_if_the_schema_allows_them(name: commands.Name, payload: bytes):
     asked = commands.parse(name, payload)
     assert isinstance(asked, Request) == fits(name, payload)
     answer = commands.reply(asked, at=1.0, clock=CLOCK, message="done")
@@ -84,7 +84,7 @@ def test_a_name_that_cannot_be_answered_is_dropped(name):
     assert commands.parse(name, b"") is None
 
 
-def test_an_unknown_command_is_told_what_there_is():
+def test_the_reply_to_an_unknown_command_lists_the_known_ones():
     asked = commands.parse("shutdown", b"")
     assert isinstance(asked, Refusal)
     assert "pause, resume" in asked.reason

@@ -1,4 +1,4 @@
-"""The announcement for Home Assistant, as far as it can be judged without one; tests/home_assistant has one."""
+"""The discovery message, without Home Assistant; tests/home_assistant tests it with one."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def unique_ids(payload: payloads.Payload) -> set[str]:
 
 
 @given(devices)
-def test_any_device_has_a_topic_that_home_assistant_listens_to(device: str):
+def test_any_device_has_a_topic_that_home_assistant_subscribes_to(device: str):
     # As in homeassistant.components.mqtt.discovery.TOPIC_MATCHER.
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic(device))
 
 
 @given(devices, devices)
-def test_two_devices_share_nothing(one: str, other: str):
+def test_two_devices_share_no_ids_or_topics(one: str, other: str):
     assert (topic(one) == topic(other)) == (one == other)
     both = [discovery(device, "emotion", INFO, 30.0) for device in (one, other)]
     assert unique_ids(both[0]).isdisjoint(unique_ids(both[1])) == (one != other)
 
 
 @pytest.mark.parametrize("pair", [("a_b", "a__b"), ("a_5fb", "a_b"), ("é", "_c3_a9"), ("a b", "a-b"), ("a", "A")])
-def test_names_that_look_alike_stay_apart(pair):
+def test_similar_names_have_different_ids(pair):
     assert len({topic(device) for device in pair}) == 2
 
 
@@ -69,13 +69,13 @@ def test_a_usual_name_stays_readable():
     assert topic("living-room2", "ha") == "ha/device/emotion-edge_living-room2/config"
 
 
-def test_every_component_can_be_told_from_the_others():
+def test_every_component_has_a_unique_id_and_name():
     payload = discovery("livingroom", "emotion", INFO, 30.0)
     components = payload["components"].values()
     assert len(unique_ids(payload)) == len(components) == len({component["name"] for component in components})
 
 
-def test_all_topics_are_the_device_s():
+def test_all_topics_belong_to_the_device():
     payload = discovery("livingroom", "house/emotion", INFO, 30.0)
     topics = [payload["availability_topic"]]
     for component in payload["components"].values():
@@ -86,7 +86,7 @@ def test_all_topics_are_the_device_s():
 
 
 @pytest.mark.parametrize("labels", [(), ("neutral", "happiness"), ("none", "uncertain", "calm")])
-def test_every_expression_that_can_come_is_named_once(labels):
+def test_every_possible_expression_is_listed_once(labels):
     components = discovery("a", "emotion", dataclasses.replace(INFO, labels=labels), 30.0)["components"]
     for found in (components["expression"]["options"], components["expression_change"]["event_types"]):
         assert len(found) == len(set(found))
@@ -99,12 +99,12 @@ def test_values_expire_after_three_intervals_but_not_within_a_minute(interval_s,
     assert {found["expire_after"] for found in components.values() if "expire_after" in found} == {expire_s}
 
 
-def test_what_is_absent_is_taken_away():
+def test_absent_components_are_removed():
     components = discovery("a", "emotion", INFO, 30.0, absent=("throttled",))["components"]
     assert components["throttled"] == {"platform": "binary_sensor"}
 
 
-def test_a_device_whose_model_cannot_be_calibrated_has_nothing_for_it():
+def test_without_calibration_its_components_are_absent():
     with_it, without = (
         discovery("a", "emotion", INFO, 30.0, absent=absent)["components"] for absent in ((), CALIBRATION)
     )
@@ -112,12 +112,12 @@ def test_a_device_whose_model_cannot_be_calibrated_has_nothing_for_it():
     assert not any("calibrat" in json.dumps(component) for component in without.values())
 
 
-def test_an_absent_component_has_to_be_one():
+def test_an_unknown_absent_component_is_an_error():
     with pytest.raises(ValueError, match="unknown component smile"):
         discovery("a", "emotion", INFO, 30.0, absent=("smile", "throttled"))
 
 
-def test_it_is_json_and_the_same_every_time():
+def test_it_is_json_and_deterministic():
     first, second = (payloads.encode(discovery("Küche", "emotion", INFO, 30.0)) for _ in range(2))
     assert first == second
     assert json.loads(first)["device"]["name"] == "Küche"

@@ -1,4 +1,4 @@
-"""What is published is what the schemas promise, for any values that the pipeline can produce."""
+"""Payloads are valid for any values that the pipeline can produce."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check(name: str, payload: payloads.Payload) -> Any:
 
 
 @pytest.mark.parametrize("name", ["event", "state", "health", "info", "shadow_state"])
-def test_a_schema_is_valid_and_closed_and_its_examples_fit(name: str):
+def test_a_schema_is_valid_and_closed_and_its_examples_are_valid(name: str):
     found = schema(name)
     Draft202012Validator.check_schema(found)
     assert found["additionalProperties"] is False
@@ -106,7 +106,7 @@ def test_any_info_is_valid(values: Info):
     check("info", payloads.info(values))
 
 
-def test_the_end_of_a_face_says_none_and_what_was_shown():
+def test_the_end_of_a_face_has_expression_none_and_the_previous_one():
     left = Change(4, None, "happiness", 0.8, 10.0, 2.5)
     event = check("event", payloads.event(left, run="r", seq=9, clock=CLOCK, model="m"))
     assert (event["type"], event["expression"], event["previous"]) == ("end", "none", "happiness")
@@ -115,7 +115,7 @@ def test_the_end_of_a_face_says_none_and_what_was_shown():
 
 
 @pytest.mark.parametrize("label", ["anger", "disgust", "fear", "happiness", "sadness", "surprise"])
-def test_a_basic_emotion_is_named_in_emotionml(label: str):
+def test_basic_emotions_have_a_name_in_emotionml(label: str):
     assert payloads.vocabulary(label) == {
         "category_set": "http://www.w3.org/TR/emotion-voc/xml#big6",
         "category": label,
@@ -123,7 +123,7 @@ def test_a_basic_emotion_is_named_in_emotionml(label: str):
 
 
 @pytest.mark.parametrize("label", ["neutral", "contempt", "uncertain", "none"])
-def test_what_emotionml_does_not_know_has_no_name_there(label: str):
+def test_other_expressions_have_no_name_in_emotionml(label: str):
     assert payloads.vocabulary(label) is None
 
 
@@ -140,7 +140,7 @@ def test_the_state_names_the_largest_face():
     assert payloads.state([far, near], at=1.0, clock=CLOCK)["expression"] == "fear"
 
 
-def test_a_shadow_state_says_for_each_face_what_the_bundle_in_use_shows():
+def test_a_shadow_state_has_the_expression_of_the_bundle_in_use_for_each_face():
     shadow = [Shown(1, "anger", 0.9, 0.0, {}, size=50), Shown(2, "fear", 0.6, 0.0, {}, size=20)]
     in_use = [Shown(1, "sadness", 0.9, 0.0, {}, size=50), Shown(3, "neutral", 0.6, 0.0, {}, size=90)]
     payload = payloads.shadow_state(shadow, in_use, models=("b2", "b1"), at=1.0, clock=CLOCK)
@@ -156,12 +156,12 @@ def test_without_a_face_the_state_is_none():
     assert payloads.state([], at=1.0, clock=CLOCK)["expression"] == "none"
 
 
-def test_numbers_are_rounded_to_what_is_known():
+def test_numbers_are_rounded():
     change = Change(1, "fear", None, 1 / 3, 0.0, 0.0)
     assert payloads.event(change, run="r", seq=1, clock=CLOCK, model="m")["confidence"] == 0.3333
 
 
-def test_a_picture_cannot_slip_into_a_state():
+def test_additional_keys_make_a_state_invalid():
     payload = payloads.state([Shown(1, "fear", 0.6, 0.0, {}, size=9)], at=1.0, clock=CLOCK)
     payload["faces"][0]["box"] = [1, 2, 3, 4]
     assert not validator("state").is_valid(payload)

@@ -1,4 +1,4 @@
-"""The table of topics, and what its rows make of a base and a device."""
+"""The table of topics, and their paths for a base and a device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ rows = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 levels = st.text(st.characters(exclude_characters="/+#", exclude_categories=["C"]), min_size=1, max_size=9)
 
 
-def test_every_row_has_a_name_and_a_topic_of_its_own():
+def test_every_row_has_a_unique_name_and_template():
     assert len({topic.name for topic in TOPICS}) == len({topic.template for topic in TOPICS}) == len(TOPICS)
 
 
@@ -27,7 +27,7 @@ def test_every_schema_belongs_to_a_topic():
 
 
 @rows
-def test_a_schema_says_where_its_payload_is_published(topic: Topic):
+def test_the_description_of_a_schema_names_its_topic_and_options(topic: Topic):
     if topic.schema is None:
         return
     text = schema(topic.schema)["description"]
@@ -54,7 +54,7 @@ def test_the_topics_of_a_device():
 
 
 @given(st.lists(levels, min_size=1, max_size=3).map("/".join), levels, levels)
-def test_what_is_below_the_base_is_recognised(base: str, device: str, command: str):
+def test_topics_below_the_base_are_parsed(base: str, device: str, command: str):
     names = Namespace(base, device)
     for topic in set(TOPICS) - {DISCOVERY, HOME_ASSISTANT_STATUS}:
         path = names.path(topic, command)
@@ -63,17 +63,17 @@ def test_what_is_below_the_base_is_recognised(base: str, device: str, command: s
 
 
 @pytest.mark.parametrize("path", ["", "emotion", "emotion/", "emotion/pi", "emotional/pi/state", "$SYS/uptime"])
-def test_what_is_not_below_the_base_is_not_ours(path: str):
+def test_other_topics_are_not_parsed(path: str):
     assert Namespace("emotion").parse(path) is None
 
 
 @pytest.mark.parametrize("rest", ["", "mood", "state/more", "shadow", "command", "reply/a/b", "discovery"])
-def test_what_a_stranger_publishes_below_the_base_has_no_row(rest: str):
+def test_unknown_topics_below_the_base_have_no_row(rest: str):
     assert Namespace("emotion").parse(f"emotion/pi/{rest}") == ("pi", rest, None, "")
 
 
 @rows
-def test_the_access_list_lets_a_device_do_what_it_does(topic: Topic):
+def test_the_access_list_allows_what_a_device_needs(topic: Topic):
     right = {"published": "write", "subscribed": "read"}[topic.direction]
     path = Namespace("emotion", "%u", "homeassistant").path(topic).replace("_25u", "%u")
     assert f"pattern {right} {path}" in ACCESS_LIST.read_text(encoding="utf-8").splitlines()

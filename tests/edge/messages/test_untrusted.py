@@ -1,4 +1,4 @@
-"""JSON from anybody: a value is of the type that was asked for, or it is missing."""
+"""Untrusted JSON: a value has the requested type, or is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ anything = st.recursive(
         (b"null", "not a JSON object"),
     ],
 )
-def test_what_is_no_object_is_refused_in_one_line(payload: bytes, reason: str):
+def test_other_payloads_than_objects_are_rejected_in_one_line(payload: bytes, reason: str):
     with pytest.raises(ValueError, match=reason) as error:
         parse_object(payload)
     assert "\n" not in str(error.value)
@@ -73,7 +73,7 @@ def test_no_object_breaks_the_reader(found: dict):
         assert len(values.objects(key, 2)) <= 2
 
 
-def test_what_a_person_sees_is_printable_and_short():
+def test_shown_values_are_printable_and_short():
     values = UntrustedObject({"escape": "\x1b[2J", "long": "x" * 1000, "number": 1.5, "list": [1]})
     shown = [values.shown(key) for key in ("escape", "long", "number", "list", "none")]
     assert shown == ["\\x1b[2J", "x" * 80, "1.5", MISSING, MISSING]

@@ -84,7 +84,7 @@ def test_the_picture_is_drawn_on_request(browser, serve, feed):
     assert browser.errors() == []
 
 
-def test_two_people_are_told_apart(browser, serve, feed):
+def test_two_people_are_distinguished(browser, serve, feed):
     preview = serve()
     feed(preview, people=2)
     browser.open(preview.url, 360, 780)
@@ -102,7 +102,7 @@ def test_it_reconnects_when_the_daemon_is_back(browser, serve, feed):
     assert browser.errors() == []
     feeder.close()
     first.close()
-    browser.sees(lambda: "no connection" in browser.text("status"), "the page says so")
+    browser.sees(lambda: "no connection" in browser.text("status"), "the lost connection is shown")
     assert browser.driver.find_element("id", "fps").text == ""
     feed(serve(f"127.0.0.1:{port}"))
     browser.sees(lambda: browser.text("status") == "live", "it is live again")
@@ -154,7 +154,7 @@ def test_the_camera_is_turned_off_and_on_by_keyboard_or_click(browser, serve, mo
     browser.sees(lambda: pauses == [True], "the request arrives")
     assert browser.text("notice") == ""  # not before the daemon confirms it
     preview.paused = True
-    browser.sees(lambda: browser.text("notice") == "The camera is off", "it says so")
+    browser.sees(lambda: browser.text("notice") == "The camera is off", "the notice is shown")
     assert browser.text("expression") == browser.text("status") == "camera off"
     assert not browser.drawn()
     browser.sees(lambda: button.get_attribute("aria-disabled") == "false", "it can be turned on again")
@@ -201,7 +201,9 @@ def test_a_changed_token_is_reported(browser, serve):
     browser.sees(lambda: first.has_viewers, "it is connected")
     first.close()
     serve(f"127.0.0.1:{port}", token=TOKEN[::-1])
-    browser.sees(lambda: "open the page again with its token" in browser.text("status"), "it says so")
+    browser.sees(
+        lambda: "open the page again with its token" in browser.text("status"), "the status asks for the token"
+    )
 
 
 def test_another_website_in_the_same_browser_gets_nothing(browser, serve):
