@@ -1,4 +1,4 @@
-"""`emotion-train`: its commands."""
+"""The command line of `emotion-train`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "import": "measure the faces of a data set and write a keypoint table",
-    "collect": "record faces with their expressions for a keypoint table of your own",
-    "merge": "make one keypoint table of several",
-    "describe": "count what is in a keypoint table",
+    "collect": "collect faces with their expressions for a keypoint table of your own",
+    "merge": "join several keypoint tables",
+    "describe": "count the content of a keypoint table",
     "export": "write a keypoint table with plain columns, for other programs",
-    "clean": "look for wrong labels and near-duplicates, and record what to do about them",
-    "crop": "cut the faces of a keypoint table out of their pictures, for networks that see them",
-    "recipe": "print the recipe of the classifier, every knob with its reason",
-    "train": "train, quantise and evaluate a classifier and pack it as a bundle",
+    "clean": "find wrong labels and near-duplicates, and record what to do about them",
+    "crop": "cut the faces of a keypoint table out of their pictures, for networks that read crops",
+    "recipe": "print the default recipe, every knob with its reason",
+    "train": "train, quantise and evaluate a classifier, and pack it as a model bundle",
     "cross-validate": "cross-validate a recipe, in folds disjoint by person and picture",
-    "search": "try recipes on the validation split",
+    "search": "try recipes, and judge them on the validation split",
     "evaluate": "judge a bundle on a keypoint table or a folder of pictures",
     "robustness": "judge bundles on dark, blurred, small and half-covered test pictures",
     "compare": "train other kinds of classifier on the same rows, side by side",
-    "report": "write the report of a bundle as one HTML page",
-    "sign": "sign a bundle, so that devices can tell whose it is",
+    "report": "write the report of a bundle, as one HTML page",
+    "sign": "sign a bundle, so that devices can verify who made it",
 }
-"""Each is a module of `host_training.commands` with `add_arguments(parser)` and `run(args) -> exit status`."""
+"""Commands and what they do. Each is a module of `host_training.commands`, see `edge.cli.run_command`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status and never raises but for SystemExit from --help."""
+    """Run one command, and return its exit status; only `--help` and `--version` raise SystemExit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     return run_command(
         arguments,
@@ -41,6 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused",
         commands=COMMANDS,
         package="host_training.commands",
-        # On a Raspberry Pi faces are collected without what trains on them.
+        # A Raspberry Pi that collects faces needs no libraries for training.
         extra="collect" if arguments[:1] == ["collect"] else "train",
     )

@@ -1,4 +1,4 @@
-"""What can go wrong in training; exit statuses and bases are the edge's, so that both commands fail alike."""
+"""Errors of the training kit. Bases and exit statuses are those of `edge.errors`, so that both programs fail alike."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from edge.errors import DataError, EdgeError, OutputError
 
 
 class TrainingError(EdgeError):
-    """Base of what only the training kit raises."""
+    """Base of the errors that only the training kit raises."""
 
 
 class SourceError(TrainingError, DataError):
-    """A data set is there, but not in the layout in which it is distributed."""
+    """A data set exists, but not in the layout in which it is distributed."""
 
 
 class TableError(TrainingError, DataError):
-    """A keypoint table is damaged, of another kind, or holds too little to work with."""
+    """A keypoint table is damaged, of another kind, or has too few rows."""
 
 
 class BundleWriteError(TrainingError, OutputError):
-    """A bundle could not be put where it belongs; the one before is still there."""
+    """A bundle could not be written; the one before is still there."""

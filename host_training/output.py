@@ -1,4 +1,4 @@
-"""Writes files so that nothing half-done is ever found in their place."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes the place of `path` at the end: that appears whole or not at all.
+    """A path to write to, which replaces `path` at the end, so that the file appears whole or not at all.
 
     Raises:
-        OutputError: it cannot be written; what was there is still there.
+        OutputError: it cannot be written; a file that was there stays as it was.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        files.sync(partial)  # before the new name, or a power cut could leave that with nothing behind it
+        files.sync(partial)  # before the rename, or a power cut could leave an empty file
         partial.replace(path)
     except OSError as error:
         raise OutputError(
@@ -37,10 +37,10 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def ensure_writable(path: Path) -> None:
-    """Find out before the work, not after it, whether a file can be put there.
+    """Check before the work, not after it, that a file can be written.
 
     Raises:
-        OutputError: it can't.
+        OutputError: it cannot.
     """
     if path.is_dir():
         raise OutputError(f"{path}: cannot be written (it is a folder)")
@@ -54,10 +54,10 @@ def ensure_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; it appears whole or not at all.
+    """Write a text file; it appears whole or not at all.
 
     Raises:
-        OutputError: it cannot be written; what was there is still there.
+        OutputError: it cannot be written; a file that was there stays as it was.
     """
     with whole(path) as partial:
         partial.write_text(text, "utf-8")

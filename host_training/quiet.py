@@ -1,4 +1,4 @@
-"""Keeps the start-up notes of C++ libraries off the terminal."""
+"""Suppression of the log lines that C++ libraries write at their start."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send file descriptor 2 nowhere for a while.
+    """Discard what is written to file descriptor 2 meanwhile.
 
     TensorFlow and LiteRT log before their log level can be set. Errors still arrive, as exceptions.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    original = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

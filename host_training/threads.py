@@ -1,4 +1,4 @@
-"""Work on every core without other processes, for what OpenCV and the interpreters do: they hold no thread up."""
+"""Work on every core in threads, for OpenCV and the interpreters, which release the global interpreter lock."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Result = TypeVar("Result")
 
 
 def fan_out(work: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], *, label: str, unit: str) -> list[Result]:
-    """What `work` returns for the arguments of each job, in their order, with a progress bar.
+    """The results of `work` for the arguments of each job, in order, with a progress bar.
 
     Args:
-        work: can be called from several threads at once.
+        work: a function that several threads can call at once.
         jobs: its arguments.
-        label: what the progress bar says.
-        unit: what it counts, as in ` faces`.
+        label: title of the progress bar.
+        unit: what the bar counts, such as ` faces`.
 
     Raises:
-        Exception: the first that a job raises; those that have not begun by then never do. So it is with Ctrl-C.
+        Exception: the first that a job raises. Jobs that have not begun by then are cancelled, also by Ctrl-C.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
         futures = [pool.submit(work, *job) for job in jobs]
         try:
             return [future.result() for future in tqdm(futures, label, unit=unit)]
         finally:
-            # No thread may outlive the program: one that is inside of OpenCV then would take it down.
+            # No thread may outlive the program: one inside of OpenCV would then crash it.
             pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Rows of one's own: recorded from a camera or measured on pictures, with who it is and who agreed to it.
+"""The user's own rows: recorded from a camera or measured on pictures, with the person's id and consent.
 
-Nothing here needs more than a Raspberry Pi has: no TensorFlow, no SciPy.
+This runs on a Raspberry Pi, too: it needs neither TensorFlow nor SciPy.
 """

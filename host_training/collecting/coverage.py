@@ -1,4 +1,4 @@
-"""How much of what should be collected is there: people x expressions x poses x light, and what is still thin."""
+"""Coverage of a collection: people x expressions x poses x light, and what it still lacks."""
 
 from __future__ import annotations
 
@@ -16,64 +16,65 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Cell: TypeAlias = tuple[str, int, int, int]
-"""A person, and indices into `LABELS`, `POSE_NAMES` and `LIGHT_NAMES`."""
+"""Subject, and indices into `LABELS`, `POSE_NAMES` and `LIGHT_NAMES`."""
 
 ENOUGH_ROWS = 5
-"""Of a person: the second that an expression is held for. More of them are much alike."""
+"""Rows of a person that are enough for a cell: an expression held for a second. More of them are much alike."""
 ENOUGH_PEOPLE = 3
-"""With fewer, training, validation and test cannot each have one."""
+"""People that are enough for a cell: with fewer, training, validation and test cannot each have one."""
 
 COLUMNS = tuple((pose, light) for pose in range(len(POSE_NAMES)) for light in range(len(LIGHT_NAMES)))
+"""Conditions of the columns, as indices of pose and light."""
 
 
 class Coverage:
-    """Rows, counted by person and conditions."""
+    """Numbers of rows by person, expression and conditions."""
 
     def __init__(self) -> None:
         self._rows: Counter[Cell] = Counter()
 
     def add(self, cells: Iterable[Cell]) -> None:
-        """Count rows."""
+        """Add rows."""
         self._rows.update(cells)
 
     def remove(self, cells: Iterable[Cell]) -> None:
-        """Count rows no more."""
+        """Remove rows."""
         self._rows.subtract(cells)
-        self._rows += Counter()  # without those that are 0
+        self._rows += Counter()  # drops counts of 0
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return self._rows.total()
 
     @property
     def subjects(self) -> list[str]:
-        """Who has any."""
+        """Subjects with rows."""
         return sorted({subject for subject, *_ in self._rows})
 
     def people(self) -> NDArray[np.intp]:
-        """int[labels, columns]: how many people have enough rows of a label under the conditions of a column."""
+        """int[labels, columns]: number of people with enough rows of a label under the conditions of a column."""
         return self._count({cell for cell, rows in self._rows.items() if rows >= ENOUGH_ROWS})
 
     def of(self, subject: str) -> NDArray[np.intp]:
-        """int[labels, columns]: 1 where one person has enough rows."""
+        """int[labels, columns]: 1 where this person has enough rows."""
         return self._count({c for c, rows in self._rows.items() if rows >= ENOUGH_ROWS and c[0] == subject})
 
     def counts(self) -> NDArray[np.intp]:
-        """int[labels, columns]: rows."""
+        """int[labels, columns]: number of rows."""
         return self._count(self._rows)
 
     def thin(self) -> list[str]:
-        """What is missing most of each expression, the thinnest first; empty: nothing."""
+        """What each expression lacks, the one that lacks most first; empty if nothing is lacking."""
         people, able = self.people(), self._able()
         order = sorted(range(len(LABELS)), key=lambda label: (able[label], int(people[label].sum())))
         return [f"{LABELS[label]}: {lack}" for label in order if (lack := _lack(able[label], people[label].tolist()))]
 
-    def told(self, subject: str) -> dict[str, Any]:
-        """What the page draws.
+    def for_page(self, subject: str) -> dict[str, Any]:
+        """The coverage as JSON values for the page.
 
         Args:
-            subject: whose own cells are marked.
+            subject: the person whose own cells are marked.
         """
         return {
             "subjects": len(self.subjects),
@@ -89,7 +90,7 @@ class Coverage:
         }
 
     def text(self) -> str:
-        """The same for a terminal."""
+        """The coverage as text for the terminal."""
         people, counts = self.people(), self.counts()
         head = [["", *(POSE_NAMES[pose] for pose, _ in COLUMNS)], ["", *(LIGHT_NAMES[light] for _, light in COLUMNS)]]
         body = [
@@ -107,7 +108,7 @@ class Coverage:
         return "\n".join(lines)
 
     def _able(self) -> list[int]:
-        """How many people have enough rows of each label under some conditions."""
+        """Number of people with enough rows of each label under any conditions."""
         each = {(subject, label) for (subject, label, *_), rows in self._rows.items() if rows >= ENOUGH_ROWS}
         return [sum(other == label for _, other in each) for label in range(len(LABELS))]
 
@@ -120,10 +121,10 @@ class Coverage:
 
 
 def _lack(able: int, people: list[int]) -> str:
-    """What one expression is short of; empty: nothing.
+    """What one expression lacks; empty if nothing is lacking.
 
     Args:
-        able: how many people have enough rows of it in some column.
+        able: number of people with enough rows of it in any column.
         people: the same for each column.
     """
     if able < ENOUGH_PEOPLE:

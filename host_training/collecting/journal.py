@@ -1,7 +1,7 @@
-"""What was recorded since the table was written last, beside it: rows are safe as soon as they are counted.
+"""The journal beside a table: the rows that were recorded since the table was last written.
 
-It is an SQLite database. SQLite's write-ahead log makes each change whole or not at all, and is on the disk before the
-change counts, so a kill or a power cut costs the row being written.
+It is an SQLite database. SQLite's write-ahead log makes each change atomic and is on the disk before the change counts,
+so a kill or a power cut costs at most the row that is being written.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 VERSION = 1
+"""Version of the format; rises with every change."""
 _MADE_WITH = VERSION, MESH, STILL_VERSION
 
 _TABLES = (
@@ -39,26 +40,26 @@ _TABLES = (
         presence REAL, brightness REAL, sharpness REAL, landmarks BLOB
     )""",
 )
-"""`landmarks` is float32[478, 3] px, little-endian, compressed by zlib, whose checksum tells of damage."""
+"""Tables. `landmarks` is float32[478, 3] px, little-endian, compressed by zlib, whose checksum reveals damage."""
 
 
 class Journal:
-    """The journal of one table, which only one program at a time has in its hands. A context."""
+    """The journal of one table. A context manager: only one program at a time has it open."""
 
     def __init__(self, path: Path) -> None:
-        """Take it, or begin one.
+        """Open the journal, or create it.
 
         Raises:
             OutputError: it cannot be written.
             UnavailableError: another program collects into the same table.
-            DataError: it isn't a journal, or is damaged, or of another version.
+            DataError: the file is no journal, is damaged, or is of another version.
         """
         self._path = path
         self.damaged = 0
         """Rows that `samples` could not read."""
         self._lock = self._locked()
-        # SQLite takes no locks: on a network's file system they and ours would shut each other out. The loop adds rows,
-        # the thread of the page undoes them, and `Collector` lets in one at a time.
+        # SQLite takes no locks: on a network file system its locks and ours would exclude each other. The loop adds
+        # rows, the thread of the page undoes takes, and `Collector` admits one of them at a time.
         place = f"{path.absolute().as_uri()}?vfs=unix-none"
         self._database = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -74,12 +75,12 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of it; what is in it stays, and one that holds nothing goes."""
+        """Close the journal; an empty one is removed."""
         with closing(self._lock):
             with closing(self._database):
                 empty = not self._do("SELECT 1 FROM sample LIMIT 1")
             if empty:
-                # SQLite leaves its log where a full disk keeps it from copying what is in there.
+                # SQLite leaves its log behind if a full disk prevents it from copying the content.
                 self._path.with_name(f"{self._path.name}-wal").unlink(missing_ok=True)
                 self._path.unlink(missing_ok=True)
 
@@ -87,30 +88,30 @@ class Journal:
         """Append a row.
 
         Raises:
-            OutputError: it cannot be written; what was there is still there.
+            OutputError: it cannot be written; the rows before it are safe.
         """
         landmarks = zlib.compress(sample.landmarks.astype("<f4").tobytes(), level=1)
         measured = sample.frame, sample.group, sample.presence, sample.brightness, sample.sharpness, landmarks
         self._do("INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*astuple(sample.take), *measured))
 
     def undo(self, take: Take) -> None:
-        """Drop the rows of a take.
+        """Remove the rows of a take.
 
         Raises:
-            OutputError: that cannot be written; they are still there.
+            OutputError: the journal cannot be written; they are still there.
         """
         self._do("DELETE FROM sample WHERE (subject, session, number, label) = (?, ?, ?, ?)", astuple(take))
 
     def clear(self) -> None:
-        """Drop all rows.
+        """Remove all rows.
 
         Raises:
-            OutputError: that cannot be written; they are still there.
+            OutputError: the journal cannot be written; they are still there.
         """
         self._do("DELETE FROM sample")
 
     def samples(self) -> list[Sample]:
-        """The rows, in the order in which they came.
+        """The rows, in the order in which they were added.
 
         Raises:
             DataError: the database is damaged.
@@ -129,14 +130,14 @@ class Journal:
         return samples
 
     def _locked(self) -> BinaryIO:
-        """The file, which nobody else has as long as it is open."""
+        """The journal's file, locked until it is closed."""
         while True:
             try:
                 file = self._path.open("ab")
             except OSError as error:
                 raise OutputError(f"{self._path} cannot be written: {error.strerror}") from error
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when the program dies
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it when the program dies
                 if os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
                     return file
             except BlockingIOError as error:
@@ -144,13 +145,13 @@ class Journal:
                 raise UnavailableError(f"{self._path}: another program collects into the same table") from error
             except FileNotFoundError:
                 pass
-            file.close()  # whoever had it before has removed it in between
+            file.close()  # the program before has just removed it
 
     def _open(self) -> None:
-        """Check the database, and fill one that is new."""
-        self._do("PRAGMA locking_mode = EXCLUSIVE")  # a write-ahead log without shared memory
+        """Check the database, and create the tables of a new one."""
+        self._do("PRAGMA locking_mode = EXCLUSIVE")  # allows a write-ahead log without shared memory
         self._do("PRAGMA synchronous = FULL")
-        self._do("PRAGMA secure_delete = OFF")  # it would take room for zeros, and the whole file goes in the end
+        self._do("PRAGMA secure_delete = OFF")  # writing zeros needs space, and the whole file is removed in the end
         self._do("BEGIN")
         if not self._do("SELECT * FROM sqlite_master"):
             for table in _TABLES:
@@ -158,8 +159,8 @@ class Journal:
             self._do("INSERT INTO made_with VALUES (?, ?, ?)", _MADE_WITH)
         if self._do("SELECT * FROM made_with") != [_MADE_WITH]:
             raise DataError(
-                f"{self._path}: another version of this program has recorded it; let that one take it over, "
-                "or move it away"
+                f"{self._path}: the journal of another version of emotion-train; run that version once, or move the "
+                "file away"
             )
         self._do("COMMIT")
         self._do("PRAGMA journal_mode = WAL")
@@ -171,13 +172,13 @@ class Journal:
             raise self._refused(error) from error
 
     def _refused(self, error: sqlite3.Error) -> EdgeError:
-        match error.sqlite_errorcode & 0xFF:  # the rest tells details (SQLite's extended result codes)
-            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # text, or a database with other tables
-                return DataError(
-                    f"{self._path}: is in the way, and not a journal of `emotion-train collect`; move it away"
-                )
+        match error.sqlite_errorcode & 0xFF:  # without the details of extended result codes
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # a text, or a database with other tables
+                return DataError(f"{self._path}: not a journal of `emotion-train collect`; move it away")
             case sqlite3.SQLITE_CORRUPT:
-                return DataError(f"{self._path}: is damaged; move it away, or try `sqlite3 {self._path} .recover`")
+                return DataError(
+                    f"{self._path}: the journal is damaged; move it away, or try `sqlite3 {self._path} .recover`"
+                )
             case sqlite3.SQLITE_FULL:
                 reason = os.strerror(errno.ENOSPC)
             case _:
@@ -186,5 +187,5 @@ class Journal:
 
 
 def path_of(table: Path) -> Path:
-    """Where the journal of a table lies."""
+    """Path of the journal of a table."""
     return table.with_name(f".{table.name}.journal")

@@ -1,4 +1,4 @@
-"""A picture -> what is measured on the one face in it, as `import` measures it."""
+"""Measurement of the one face in a picture, as `emotion-train import` does it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from edge.face_mesh import FaceMesh
 
-NO_FACE = "no face is found"
+NO_FACE = "no face was found"
 SEVERAL_FACES = "there are several faces"
 
 MAX_FACES = 2
-"""To be looked for: enough to know that a face is not the only one."""
+"""Faces to look for: enough to know that a face is not the only one."""
 MARGIN = 0.6
-"""Of a face's longer side that is kept on each side of it: more than `data.faces` cuts out."""
+"""Margin around a face, in longer sides of its box: more than a cutout of `data.crops` needs."""
 
 FRONTAL, SIDEWAYS, UP_OR_DOWN = "frontal", "sideways", "up or down"
 POSE_NAMES = (FRONTAL, SIDEWAYS, UP_OR_DOWN)
@@ -38,9 +38,9 @@ _BRIGHT_FROM = BRIGHTNESSES[1]
 
 
 def measure(mesh: FaceMesh, rgb: NDArray[np.uint8]) -> Measured | str:
-    """Measure a still picture, uint8[H, W, 3], with exactly one face; if it has not, say why not.
+    """Measure a still picture, uint8[H, W, 3], with exactly one face; otherwise return the reason for refusing it.
 
-    What is kept is the part round the face: nothing then tells where in the picture, and beside whom or what, it was.
+    Only the part around the face is kept, so that nothing tells where in the picture, or beside whom, the face was.
     """
     faces = mesh.still(rgb)
     if len(faces) != 1:
@@ -48,7 +48,7 @@ def measure(mesh: FaceMesh, rgb: NDArray[np.uint8]) -> Measured | str:
     face = faces[0]
     brightness, sharpness = light(rgb, face.landmarks)
     if not math.isfinite(brightness):
-        return NO_FACE  # outside of the picture
+        return NO_FACE  # it is outside of the picture
     x, y, width, height = bounding_box(face.landmarks)
     margin = MARGIN * max(width, height)
     left, top = max(0, math.floor(x - margin)), max(0, math.floor(y - margin))
@@ -65,13 +65,13 @@ def measure(mesh: FaceMesh, rgb: NDArray[np.uint8]) -> Measured | str:
 
 
 class Conditions:
-    """Tells under which conditions faces were seen."""
+    """Classifies faces by the conditions under which they were seen."""
 
     def __init__(self, features: Path) -> None:
-        """Read what an upright face is.
+        """Load the reference shape.
 
         Args:
-            features: a bundle's feature contract.
+            features: the feature contract of a bundle.
 
         Raises:
             ConfigError: it is missing or damaged.
@@ -80,7 +80,7 @@ class Conditions:
         self._rigid, self._reference = contract.rigid, contract.reference
 
     def poses(self, landmarks: NDArray[np.float32]) -> NDArray[np.intp]:
-        """int[N], indices into `POSE_NAMES`, of faces, float32[N, 478, 3] px."""
+        """Poses of faces, float32[N, 478, 3] px: int[N], indices into `POSE_NAMES`."""
         _, pose = canonical(landmarks, self._rigid, self._reference, np.array([], np.intp))
         across, down = np.abs(pose.rotation[:, 0, 2]), np.abs(pose.rotation[:, 1, 2])
         turned = np.where(across >= down, POSE_NAMES.index(SIDEWAYS), POSE_NAMES.index(UP_OR_DOWN))
@@ -89,5 +89,5 @@ class Conditions:
 
     @staticmethod
     def lights(brightness: NDArray[np.float32]) -> NDArray[np.intp]:
-        """int[N], indices into `LIGHT_NAMES`, of brightnesses, float32[N] as in `Table`."""
+        """Light of faces with a brightness, float32[N] as in `Table`: int[N], indices into `LIGHT_NAMES`."""
         return np.where(brightness >= _BRIGHT_FROM, LIGHT_NAMES.index(BRIGHT), LIGHT_NAMES.index(DIM)).astype(np.intp)

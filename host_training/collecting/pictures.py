@@ -1,4 +1,4 @@
-"""Pictures of the faces, where they are kept: in a folder as `import folder` reads it, for `emotion-train crop`."""
+"""Kept pictures of the faces: a folder that `import folder` reads, for `emotion-train crop`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """The folder."""
+    """A folder of kept pictures."""
 
     def __init__(self, folder: Path) -> None:
-        """Make it.
+        """Create the folder.
 
         Args:
-            folder: where the one of the data set is, or will be.
+            folder: the parent folder; the pictures go into a folder named after the data set.
 
         Raises:
             OutputError: it cannot be written.
@@ -39,7 +39,7 @@ class Pictures:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
 
     def keep(self, source: str, rgb: NDArray[np.uint8]) -> None:
-        """Keep the picture, uint8[h, w, 3], of a row.
+        """Write the picture, uint8[h, w, 3], of a row.
 
         Raises:
             OutputError: it cannot be written.
@@ -49,22 +49,22 @@ class Pictures:
             partial.write_bytes(data.tobytes())
 
     def drop(self, source: str) -> None:
-        """Keep the picture of one row no more."""
+        """Remove the picture of a row."""
         with suppress(OSError):
             (self.folder / source).unlink(missing_ok=True)
 
     def drop_take(self, take: Take) -> None:
-        """Keep the pictures of a take no more."""
+        """Remove the pictures of a take."""
         shutil.rmtree((self.folder / take.source(1)).parent, ignore_errors=True)
 
 
 def list_of(table: Path) -> Path:
-    """The file beside a table that names the folders in which pictures of its rows are kept."""
+    """Path of the file beside a table that lists the folders with pictures of its rows."""
     return table.with_name(f".{table.name}.pictures")
 
 
 def remember(table: Path, pictures: Pictures) -> None:
-    """Note beside a table where pictures of its rows are kept, so that they can be found when they have to go.
+    """Note beside a table where pictures of its rows are kept, so that `remove_subject` finds them.
 
     Raises:
         OutputError: it cannot be written.
@@ -77,10 +77,10 @@ def remember(table: Path, pictures: Pictures) -> None:
 
 
 def folders_of(table: Path) -> list[Path]:
-    """Where pictures of a table's rows are kept.
+    """The folders with pictures of a table's rows.
 
     Raises:
-        NoInputError: the list is there, but cannot be read.
+        NoInputError: the list exists, but cannot be read.
     """
     try:
         return [Path(line) for line in list_of(table).read_text("utf-8").splitlines()]
@@ -91,18 +91,18 @@ def folders_of(table: Path) -> list[Path]:
 
 
 def remove_subject(table: Path, subject: str) -> int:
-    """Remove all pictures of a person; how many there were.
+    """Remove all pictures of a person, and return their number.
 
     Raises:
-        NoInputError: a folder of pictures is out of reach; then none is removed.
+        NoInputError: a folder of pictures is missing; then none is removed.
         OutputError: some cannot be removed.
     """
     folders = folders_of(table)
     for folder in folders:
         if not folder.is_dir():
             raise NoInputError(
-                f"{folder}: pictures were kept there, and it is not there now; bring it back, or take it off "
-                f"the list in {list_of(table)}; nothing was removed"
+                f"{folder}: the folder with pictures of this table is missing; bring it back, or delete its line in "
+                f"{list_of(table)}; nothing was removed"
             )
     removed = 0
     for folder in folders:

@@ -1,4 +1,4 @@
-"""What is collected: one sample a picture, which becomes one row of the keypoint table."""
+"""Samples: one for each picture, which becomes one row of the keypoint table."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DATA_SET = "collected"
-"""As it stands in the tables, and what the folder of kept pictures is called."""
+"""Name of the data set in tables, and of the folder of kept pictures."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
-"""What may be part of a file's name on every system."""
+"""Ids that may be part of a file's name on every system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Rows that were recorded in one go: one person, one session, one expression."""
+    """Rows that were recorded at a stretch: one person, one session, one expression."""
 
     subject: str
-    """Who it is; see `checked_id`."""
+    """Id of the person, see `checked_id`."""
     session: str
-    """Which sitting; see `checked_id`."""
+    """Id of the session, see `checked_id`."""
     number: int
-    """Counts the takes of a person's session, from 1."""
+    """Number of the take in this session of the person, from 1."""
     label: int
-    """An index into `labels.LABELS`."""
+    """Expression, an index into `labels.LABELS`."""
 
     def source(self, frame: int) -> str:
-        """What the row of a frame is called in the table, and its picture in a folder of `import folder`.
+        """The source of a frame's row in the table, and the path of its picture for `import folder`.
 
         Args:
-            frame: number in the take, from 1.
+            frame: number of the frame in the take, from 1.
         """
         return f"{self.subject}/{self.session}/{self.number:03}-{LABELS[self.label]}/{frame:04}.png"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured on the part of a picture that shows a face."""
+    """Measurements of the part of a picture around a face."""
 
     picture: NDArray[np.uint8]
-    """uint8[h, w, 3], RGB: that part."""
+    """The part, uint8[h, w, 3], RGB."""
     landmarks: NDArray[np.float32]
-    """float32[478, 3], px of it."""
+    """float32[478, 3], px of the part."""
     presence: float
-    """0..1, see `Table`, and so for the rest."""
+    """0..1; this and the fields below are those of `Table`."""
     brightness: float
     sharpness: float
     group: int
@@ -64,11 +64,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row in the making."""
+    """A recorded row, before it is in the table."""
 
     take: Take
     frame: int
-    """Number in the take, from 1."""
+    """Number of the frame in the take, from 1."""
     group: int
     presence: float
     brightness: float
@@ -83,28 +83,28 @@ class Sample:
 
 
 def checked_id(what: str, text: str) -> str:
-    """An id of a subject or session as it is kept: in small letters, so that nobody becomes two people by a slip.
+    """The id of a subject or session in lower case, so that a different spelling does not make two people of one.
 
     Args:
-        what: it is of, as in `subject`.
-        text: as somebody typed it.
+        what: `subject` or `session`.
+        text: the id as typed.
 
     Raises:
-        UsageError: it is missing, or has other characters than those that every file name may have.
+        UsageError: the id is empty, or has characters that some file systems do not allow.
     """
     name = text.strip().lower()
     if not name:
-        raise UsageError(f"the {what} is missing: say which it is, as in {'p07' if what == 'subject' else 'monday'}")
+        raise UsageError(f"the {what} is missing; give one, such as {'p07' if what == 'subject' else 'monday'}")
     if not _ID.fullmatch(name):
         raise UsageError(
-            f"the {what} {text.strip()[:40]!r} cannot be used: take up to 32 letters a to z, digits, - and _; "
-            "a code tells less than a name"
+            f"the {what} {text.strip()[:40]!r} cannot be used; use up to 32 letters a to z, digits, - and _ "
+            "(a code reveals less than a name)"
         )
     return name
 
 
 def split_of(subject: str) -> str:
-    """The side on which a person stands for ever, whoever comes later; it hangs on the id alone."""
+    """The split of a person, for good and whoever comes later: it depends on the id alone."""
     digest = hashlib.sha256(f"{DATA_SET}/{subject}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     for split, part in HELD_OUT.items():
@@ -114,18 +114,18 @@ def split_of(subject: str) -> str:
     return TRAIN
 
 
-def table_of(samples: Sequence[Sample], sides: Mapping[str, str]) -> Table:
+def table_of(samples: Sequence[Sample], splits: Mapping[str, str]) -> Table:
     """The rows of samples, in their order.
 
     Args:
         samples: at least one.
-        sides: the split of people who have one already.
+        splits: subject -> split, for people who have one already.
     """
     count = len(samples)
     return Table(
         data_set=np.full(count, DATA_SET),
         source=np.array([sample.source for sample in samples]),
-        split=np.array([sides.get(s.take.subject) or split_of(s.take.subject) for s in samples]),
+        split=np.array([splits.get(s.take.subject) or split_of(s.take.subject) for s in samples]),
         subject=np.array([sample.take.subject for sample in samples]),
         group=np.array([sample.group for sample in samples], np.int64),
         label=np.array([sample.take.label for sample in samples], np.int8),
@@ -139,10 +139,10 @@ def table_of(samples: Sequence[Sample], sides: Mapping[str, str]) -> Table:
 
 
 def take_of(source: str) -> tuple[str, str, int]:
-    """Subject, session and number of the take that a row is of.
+    """Subject, session and number of the take from which a row comes.
 
     Raises:
-        ValueError: no sample is called so.
+        ValueError: this is not the source of a sample.
     """
     subject, session, take, _ = source.split("/")
     return subject, session, int(take.partition("-")[0])

@@ -1,4 +1,4 @@
-"""The loop: camera -> face mesh -> page, and rows where somebody at the page wants them."""
+"""The loop of collecting: camera -> face mesh -> page, and rows when somebody at the page records."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from host_training.collecting.collector import Collector
 
 WAIT_S = 0.5
-"""For a frame, and for somebody to look."""
+"""Time, in s, to wait for a frame or for a viewer."""
 AWAY_S = 15.0
-"""After so long without anybody at the page nobody is recorded any more."""
+"""Time, in s, without a viewer after which recording stops."""
 RECENT = 30
-"""Frames that the frame rate on the page is counted over."""
+"""Number of frames over which the page's frame rate is measured."""
 
 
 def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, signals: Signals) -> None:
@@ -34,33 +34,33 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
     Raises:
         EdgeError: see `Camera.read`.
     """
-    looked = time.monotonic()
+    watched = time.monotonic()
     seen: deque[float] = deque(maxlen=RECENT)
     while not signals.stop:
         now = time.monotonic()
         if preview.has_viewers:
-            looked = now
-        elif collector.recording and now - looked > AWAY_S:
-            collector.stop("recording has stopped: nobody was at the page")
+            watched = now
+        elif collector.recording and now - watched > AWAY_S:
+            collector.stop("recording has stopped: nobody was watching the page")
         elif not collector.recording and not camera.live:
-            time.sleep(WAIT_S)  # what has an end waits for somebody to see it
+            time.sleep(WAIT_S)  # a finite source waits for a viewer
             continue
         try:
             frame = camera.read(WAIT_S)
         except EndOfStreamError:
-            collector.stop("recording has stopped: the source is at its end")
+            collector.stop("recording has stopped: the source has ended")
             return
         if frame is None or not (preview.has_viewers or collector.recording):
             continue
         faces = mesh.process(frame)
         seen.append(frame.captured_at)
         preview.show(frame, faces, _shown(faces), (len(seen) - 1) / max(seen[-1] - seen[0], 1e-6))
-        asked = collector.due(frame.captured_at)
-        if asked is not None:
-            collector.add(asked, measure(mesh, frame.rgb))
+        ticket = collector.due(frame.captured_at)
+        if ticket is not None:
+            collector.add(ticket, measure(mesh, frame.rgb))
             preview.refresh_panel()
 
 
 def _shown(faces: Sequence[Face]) -> list[Shown]:
-    """What the page needs in order to draw faces that nobody has read an expression in."""
+    """What the page needs to draw faces without an expression."""
     return [Shown(face.track_id, "", 0.0, 0.0) for face in faces]

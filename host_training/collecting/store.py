@@ -1,4 +1,4 @@
-"""A keypoint table that grows, and shrinks when somebody wants to be forgotten, and loses nothing else."""
+"""A keypoint table that grows with every recording, and from which a person can be removed again."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ if TYPE_CHECKING:
     from host_training.collecting.pictures import Pictures
     from host_training.data.keypoints import Table
 
-KNOWN = "this very picture is in the table already"
+KNOWN = "this picture is in the table already"
+"""Reason to refuse a row."""
 
 
 class Store:
-    """Where rows go while they are collected. A context: at its end all of them are in the table."""
+    """The rows of a collection. A context manager: when it exits, all of them are in the table."""
 
     def __init__(
         self, path: Path, conditions: Conditions, *, pictures: Pictures | None = None, say: Callable[[str], None]
     ) -> None:
-        """Open the table, which need not be there, and take over what an earlier run has left beside it.
+        """Open the table, which need not exist, and add the rows that an earlier run left in the journal.
 
         Args:
             path: the table.
             conditions: for the coverage.
-            pictures: where pictures of the faces are kept; None: nowhere.
-            say: is told what the user should know, in one line.
+            pictures: folder for pictures of the faces; None: they are not kept.
+            say: is called with one-line messages for the user.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the table cannot be written.
             UnavailableError: another program collects into it.
-            TableError: it is damaged, or no table of collected rows.
+            TableError: it is damaged, or has rows that were not collected.
         """
         ensure_writable(path)
         self._path = path
@@ -55,23 +56,23 @@ class Store:
         self._pictures = pictures
         self._journal = Journal(path_of(path))
         try:
-            table, rows = self._take_over()
+            table, rows = self._add_journal()
             if self._journal.damaged:
-                say(f"{path_of(path)}: {self._journal.damaged} damaged rows are left out")
+                say(f"{path_of(path)}: {self._journal.damaged} damaged rows were left out")
             if rows:
-                say(f"{rows} rows of a run that was cut short are taken over")
+                say(f"{rows} rows of an interrupted run were added")
             if pictures is not None:
                 kept_pictures.remember(path, pictures)
         except BaseException:
             self._journal.__exit__(None, None, None)
             raise
         self._pending: dict[Take, list[tuple[int, Cell]]] = {}
-        """Group and place in the coverage of what came since then, by take, in their order."""
+        """Group and cell of each row of this run, by take, in order."""
         self._groups: set[int] = set()
         self._takes: dict[tuple[str, str], int] = {}
-        """Number of the last take of a person's session."""
+        """Number of the last take of each person and session."""
         self.coverage = Coverage()
-        """Of all rows."""
+        """Coverage of all rows."""
         if table is not None:
             self._count(table)
 
@@ -81,28 +82,28 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put what is new into the table, whatever the reason for leaving; if that fails it stays in the journal.
+        """Add the new rows to the table, even after an error.
 
         Raises:
-            OutputError: the table cannot be written.
+            OutputError: the table cannot be written; the rows stay in the journal.
         """
         try:
-            self._take_over()
+            self._add_journal()
         except OutputError as problem:
-            raise OutputError(f"{problem}; what was recorded is safe beside it: run the command again") from problem
+            raise OutputError(f"{problem}; the recorded rows are safe beside it: run the command again") from problem
         finally:
             self._journal.__exit__(kind, error, trace)
 
     def new_take(self, subject: str, session: str, label: int) -> Take:
-        """One that no row is of."""
+        """A take that has no rows yet."""
         number = self._takes[subject, session] = self._takes.get((subject, session), 0) + 1
         return Take(subject, session, number, label)
 
     def add(self, take: Take, measured: Measured) -> str:
-        """Keep a row; why not, if it is not of use.
+        """Record a row. Returns an empty string, or the reason for refusing the row.
 
         Raises:
-            OutputError: it cannot be written; all before it are kept.
+            OutputError: it cannot be written; all rows before it are safe.
         """
         if measured.group in self._groups:
             return KNOWN
@@ -131,18 +132,18 @@ class Store:
         return ""
 
     def rows(self, take: Take) -> int:
-        """How many rows a take of this run has."""
+        """Number of rows of a take of this run."""
         return len(self._pending.get(take, ()))
 
     def last_take(self) -> Take | None:
-        """The last one of this run that has rows."""
+        """The last take of this run that has rows; None if there is none."""
         return next((take for take, rows in reversed(self._pending.items()) if rows), None)
 
     def undo(self, take: Take) -> int:
-        """Drop a take of this run; how many rows it had.
+        """Remove a take of this run, and return the number of its rows.
 
         Raises:
-            OutputError: that cannot be written down; it is still there.
+            OutputError: the journal cannot be written; the take is still there.
         """
         self._journal.undo(take)
         rows = self._pending.pop(take, [])
@@ -152,8 +153,12 @@ class Store:
         self.coverage.remove(cell for _, cell in rows)
         return len(rows)
 
-    def _take_over(self) -> tuple[Table | None, int]:
-        """Put what the journal holds into the table, and tell how many rows that were; None: there is no table."""
+    def _add_journal(self) -> tuple[Table | None, int]:
+        """Add the rows of the journal to the table.
+
+        Returns:
+            The table, or None if there is none; and the number of rows that were in the journal.
+        """
         samples = self._journal.samples()
         table = joined(self._path, samples)
         if table is not None and samples:
@@ -175,23 +180,23 @@ class Store:
 
 
 def joined(path: Path, samples: Sequence[Sample]) -> Table | None:
-    """A table with the samples that it does not have yet; None: there is neither.
+    """A table with the samples that it lacks added; None if there is neither a table nor a sample.
 
     Raises:
-        TableError: it is damaged, or no table of collected rows.
+        TableError: the table is damaged, or has rows that were not collected.
     """
     table = read(path) if path.exists() else None
     known = set() if table is None else {*table.source.tolist(), *table.group.tolist()}
-    sides = {} if table is None else dict(zip(table.subject.tolist(), table.split.tolist(), strict=True))
+    splits = {} if table is None else dict(zip(table.subject.tolist(), table.split.tolist(), strict=True))
     new = []
     for sample in samples:
-        # The table has some already where the power went before the journal could be cleared.
+        # After a power cut before the journal was cleared, the table has some of them already.
         if sample.source not in known and sample.group not in known:
             new.append(sample)
             known |= {sample.source, sample.group}
     if not new:
         return table
-    rows = table_of(new, sides)
+    rows = table_of(new, splits)
     return rows if table is None else keypoints.concatenate([table, rows])
 
 
@@ -199,8 +204,8 @@ def read(path: Path) -> Table:
     """Read a table of collected rows.
 
     Raises:
-        NoInputError: there is none.
-        TableError: it is damaged, or of another kind.
+        NoInputError: the file cannot be read.
+        TableError: it is damaged, or has rows that were not collected.
         ConfigError: see `parquet.read`.
     """
     table = parquet.read(path)
@@ -212,43 +217,43 @@ def read(path: Path) -> Table:
         ours = table.found & False
     if not ours.all():
         raise TableError(
-            f"{path}: has rows that were not collected; collect into a table of its own, and put the two together "
-            "with `emotion-train merge`"
+            f"{path}: has rows that were not collected; collect into another table, and join the two with "
+            "`emotion-train merge`"
         )
     return table
 
 
 def cells_of(table: Table, conditions: Conditions) -> list[Cell]:
-    """Where the rows of a table stand in the coverage."""
+    """The cells of the coverage to which the rows of a table belong."""
     poses, lights = conditions.poses(table.landmarks), conditions.lights(table.brightness)
     return list(zip(table.subject.tolist(), table.label.tolist(), poses.tolist(), lights.tolist(), strict=True))
 
 
 def remove(path: Path, subject: str) -> tuple[int, int]:
-    """Remove all that is known of a person: rows, those in the journal too, pictures and decisions.
+    """Remove a person: their rows, including those in the journal, their pictures, and decisions about them.
 
     Returns:
-        How many rows and pictures there were.
+        The number of rows and of pictures that were removed.
 
     Raises:
-        NoInputError: there is no such table; or a folder of pictures is out of reach.
-        UsageError: nobody is called so.
-        OutputError: something cannot be written or removed; the same command, again, does what is left.
-        UnavailableError: somebody collects into the table.
+        NoInputError: the table does not exist, or a folder of pictures is missing.
+        UsageError: nobody has this id.
+        OutputError: something cannot be written or removed; the same command finishes the rest.
+        UnavailableError: another program collects into the table.
     """
     if not path.exists() and not path_of(path).exists():
-        raise NoInputError(f"{path}: there is no such table")
+        raise NoInputError(f"{path}: no such table")
     ensure_writable(path)
     with Journal(path_of(path)) as journal:
         table = joined(path, journal.samples())
         mine = np.zeros(0, np.bool_) if table is None else table.subject == subject
         if table is None or not mine.any():
             there = "" if table is None else ", ".join(np.unique(table.subject).tolist())
-            raise UsageError(f"{path}: has no rows of {subject!r}; there are {there or 'none at all'}")
-        # Rows go last: as long as there are any, the command can be given again.
+            raise UsageError(f"{path}: has no rows of {subject!r}, only of {there or 'nobody'}")
+        # Rows go last: while there are any, the command can be repeated.
         pictures = kept_pictures.remove_subject(path, subject)
         _forget_decisions(path, subject)
-        path.with_name(f".{path.name}.partial").unlink(missing_ok=True)  # what a kill has left of writing
+        path.with_name(f".{path.name}.partial").unlink(missing_ok=True)  # left by a kill during writing
         if mine.all():
             path.unlink(missing_ok=True)
             kept_pictures.list_of(path).unlink(missing_ok=True)
@@ -265,14 +270,16 @@ def _write(table: Table, path: Path) -> None:
 
 
 def _forget_decisions(table: Path, subject: str) -> None:
-    """Take a person's rows out of what was decided about a table; `cleaning.decisions` reads it, but needs SciPy."""
+    """Remove decisions about a person's rows, without `data.decisions`, which needs SciPy."""
     path = keypoints.decisions_path(table)
     try:
         lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path}: cannot be cleared of {subject} ({error}); nothing was removed") from error
+        raise OutputError(
+            f"{path}: the decisions about {subject} cannot be removed ({error}); nothing was removed"
+        ) from error
     kept = io.StringIO()
     csv.writer(kept, lineterminator="\n").writerows(
         line for line in lines if not any(cell.strip().startswith(f"{DATA_SET}/{subject}/") for cell in line)

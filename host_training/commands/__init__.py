@@ -1,1 +1,1 @@
-"""The commands of `emotion-train`, a module each."""
+"""The commands of `emotion-train`, one module each."""

@@ -1,4 +1,4 @@
-"""`emotion-train clean`: wrong labels and near-duplicates, and a page on which to decide about them."""
+"""`emotion-train clean`: find wrong labels and near-duplicates, and write a page on which to decide about them."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ TOP = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Look for rows of one photo and for wrong labels, and record what to do about them.\n\n"
+        "Find rows that show the same photo and rows with a wrong label, and record what to do about them.\n\n"
         "Rows that show one photo (cropped, brightened or mirrored) are recorded as such at once, and the commands\n"
-        "that read the table keep them on one side of every split. Labels are only listed: nothing happens to a row\n"
-        f"until a person decides, on the page DIR/{PAGE} or in the file of decisions. What was decided is\n"
-        "never changed.\n\n"
-        "Labels of the test split are not looked at: whoever corrects the test by hand no longer measures with it.\n"
-        "Its rows take part in the search for copies alone."
+        "that read the table keep them in one split. Doubtful labels are only listed: nothing happens to a row until\n"
+        f"a person decides, on the page DIR/{PAGE} or in the decisions file. Decisions are never changed.\n\n"
+        "Labels of the test split are not checked: a test set that is corrected by hand no longer measures. Its rows\n"
+        "only take part in the search for copies."
     )
     parser.epilog = "example: emotion-train clean --table faces.parquet --pictures fer2013:fer2013.csv --out cleaning"
     recipe_arguments.add(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"where {PAGE} goes")
-    shared_arguments.add_pictures(parser, "its pictures show copies that landmarks alone don't")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"folder for {PAGE}")
+    shared_arguments.add_pictures(parser, "to find copies that landmarks alone don't show")
     parser.add_argument(
         "--decisions",
         type=Path,
         metavar="FILE",
-        help="read and added to (default: TABLE's name with .decisions.csv, where the other commands look for it)",
+        help="decisions file, read and extended (default: TABLE's name with .decisions.csv, which all commands read)",
     )
-    parser.add_argument("--top", type=int, default=TOP, metavar="N", help="cards of each kind (default: %(default)s)")
+    parser.add_argument(
+        "--top", type=int, default=TOP, metavar="N", help="number of cards of each kind (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, record, and write the page."""
+    """Search, record suggestions, and write the page."""
     from edge.errors import UsageError
     from host_training.cleaning import contact_sheet, near_duplicates
     from host_training.data import decisions, keypoints, parquet
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from host_training.output import ensure_writable
 
     if args.top < 0:
-        raise UsageError("--top: must be 0 or more")
+        raise UsageError("--top must be 0 or more")
     recipe = recipe_arguments.recipe(args)
     table = parquet.read(args.table)
     file = args.decisions or keypoints.decisions_path(args.table)
@@ -73,13 +74,13 @@ def run(args: argparse.Namespace) -> int:
     findings = contact_sheet.Findings(suspects[: args.top], len(suspects), pairs[: args.top], len(pairs), lines)
     contact_sheet.write(page, table, findings, pictures, name=args.table.name, file=file.name)
     print(_summary(table, lines, pairs))
-    print(f"{len(suspects):,} labels in doubt")
+    print(f"{len(suspects):,} doubtful labels")
     print(f"wrote {file} and {page}")
     return 0
 
 
 def _suspects(table: Table, lines: list[Decision], recipe: Recipe, decided: set[str]) -> list[Suspect]:
-    """Doubtful labels, by networks that know no copy of the row; those that were decided about are left out."""
+    """Doubtful labels, by networks that were trained on no copy of the row; without rows that have a decision."""
     import dataclasses
 
     from host_training.cleaning import suspects
@@ -100,7 +101,7 @@ def _suspects(table: Table, lines: list[Decision], recipe: Recipe, decided: set[
 
 
 def _same_photo(table: Table, pair: Pair) -> Decision:
-    """The row that gives way comes first: training before validation before test."""
+    """Suggestion that a pair is one photo. The row that gives way comes first: training, then validation, then test."""
     from host_training.cleaning import contact_sheet
     from host_training.data.decisions import SAME_AS, SUGGESTED, Decision
     from host_training.data.keypoints import SPLITS
@@ -127,5 +128,5 @@ def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
     _, dropped = disjoint(decisions.apply(table, lines)[0])
     return (
         f"{len(pairs):,} pairs of one photo to look at, {mirrored:,} of them mirrored and {across:,} across splits\n"
-        f"{sum(dropped.values()):,} rows will be left out: their photo also stands in the validation or test split"
+        f"{sum(dropped.values()):,} rows will be left out: their photo is also in the validation or test split"
     )

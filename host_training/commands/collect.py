@@ -1,4 +1,4 @@
-"""`emotion-train collect`: a keypoint table of one's own faces, or of others who have agreed to it."""
+"""`emotion-train collect`: make a keypoint table of your own face, or of people who have agreed to it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from host_training.collecting.store import Store
 
 CONSENT = "the person has agreed that the landmarks of their face, and the pictures if they are kept, are used to train"
+"""Meaning of --consent."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Collect faces with their expressions for training: landmarks only, unless --keep-pictures says otherwise.\n\n"
-        "`camera` serves the page of `emotion-edge run --preview` for collecting. There, say who it is and which\n"
-        "session, tick that the person has agreed, and use the keys, or the buttons:\n"
+        "Collect faces with their expressions for training: landmarks only, unless you give --keep-pictures.\n\n"
+        "`camera` serves the page of `emotion-edge run --preview`, with a panel for collecting. Enter the subject and\n"
+        "the session, tick that the person has agreed, and use the keys or the buttons:\n"
         "  k      start recording        0 to 7  the expression, which can be changed while recording\n"
         "  n      stop                   u       undo the last take\n"
-        "At most five rows a second are recorded, and only while there is exactly one face in view.\n"
-        "`images` takes pictures that are sorted into a folder for each expression.\n\n"
-        "All of it is added to a table. A person is in one split, for ever: subject ids make splits honest."
+        "At most five rows a second are recorded, and only while exactly one face is in view.\n"
+        "`images` measures pictures that are sorted into a folder for each expression.\n\n"
+        "All rows are added to a table. A person stays in one split for good: subject ids keep the splits honest."
     )
     parser.epilog = (
         "example: emotion-train collect camera --camera v4l2:/dev/video0 --out mine.parquet\n"
@@ -44,31 +45,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "         emotion-train collect remove --subject p07 --table mine.parquet"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    camera = actions.add_parser("camera", help="record from a camera, with a page to say what and when")
+    camera = actions.add_parser("camera", help="record from a camera, controlled by a page")
     add_settings_arguments(camera, camera=True)
-    camera.add_argument("--preview", default="", metavar="ADDRESS", help="where to serve it (default: 127.0.0.1:8080)")
+    camera.add_argument(
+        "--preview", default="", metavar="ADDRESS", help="address of the page (default: 127.0.0.1:8080)"
+    )
     camera.add_argument(
         "--preview-token-file",
         type=absolute_path,
         metavar="FILE",
-        help="what one must know to open it, if ADDRESS is not loopback",
+        help="file with the token that opens it, needed if ADDRESS is not loopback",
     )
     _add_person(camera, required=False)
-    images = actions.add_parser("images", help="measure pictures, in a folder for each expression as in happy/1.jpg")
-    images.add_argument("folder", metavar="DIR", type=Path, help="where they are")
+    images = actions.add_parser("images", help="measure pictures in a folder for each expression, such as happy/1.jpg")
+    images.add_argument("folder", metavar="DIR", type=Path, help="the folder of these folders")
     add_settings_arguments(images)
     shared_arguments.add_label(images, "a folder")
     _add_person(images, required=True)
-    coverage = actions.add_parser("coverage", help="show what is in a table by people, expressions, poses and light")
+    coverage = actions.add_parser("coverage", help="count the rows of a table by people, expressions, poses and light")
     add_settings_arguments(coverage)
     _add_table(coverage)
-    remove = actions.add_parser("remove", help="remove all rows, and kept pictures, of one person")
-    remove.add_argument("--subject", required=True, metavar="ID", help="who it is")
+    remove = actions.add_parser("remove", help="remove all rows and kept pictures of one person")
+    remove.add_argument("--subject", required=True, metavar="ID", help="id of the person")
     _add_table(remove)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one of the four."""
+    """Run one of the four actions."""
     if args.action == "remove":
         return _remove(args)
     from host_training.collecting.measuring import Conditions
@@ -95,8 +98,8 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
         what: checked_id(what, getattr(args, what)) if getattr(args, what) else "" for what in ("subject", "session")
     }
     if settings.camera.is_recording:
-        raise UsageError(f"{settings.camera.source}: a recording holds no pictures to measure; choose another --camera")
-    # One frame at a time keeps one core busy; OpenCV's pool would only wake the others.
+        raise UsageError(f"{settings.camera.source}: a recording has no pictures to measure; choose another --camera")
+    # Frames are measured one at a time, on one core; OpenCV's thread pool would only wake the others.
     cv2.setNumThreads(1)
     signals = Signals()
     signals.listen()
@@ -107,12 +110,12 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
             store, **given, consent=args.consent, pictures=args.keep_pictures is not None, say=_complain
         )
         preview = stack.enter_context(contextlib.closing(_preview(args, settings, collector)))
-        # Never the demo unless it is asked for: it would be recorded for a person.
+        # The demo only if it is asked for: its face would be recorded as a person's.
         camera = stack.enter_context(contextlib.closing(open_lasting_camera(settings.camera, allow_demo=False)))
         print(f"collecting from {camera.name}: open {preview.url}; Ctrl-C ends it", flush=True)
         session.run(camera, mesh, preview, collector, signals)
         collector.stop("")
-    return _tell(args.out)
+    return _summarise(args.out)
 
 
 def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions) -> int:
@@ -123,16 +126,16 @@ def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions
 
     from edge.errors import EdgeError, UsageError
     from host_training import importers
-    from host_training.collecting.collector import Sitter
+    from host_training.collecting.collector import Person
     from host_training.collecting.measuring import measure
     from host_training.data.labels import LABELS
     from host_training.data.source import Options
 
     if not args.consent:
-        raise UsageError(f"say with --consent that {CONSENT}")
-    sitter = Sitter.agreed(args.subject, args.session, consent=True)
+        raise UsageError(f"give --consent, which states that {CONSENT}")
+    person = Person.agreed(args.subject, args.session, consent=True)
     labels = shared_arguments.labels(args)
-    source = importers.load("folder", args.folder, Options(labels=labels, subject=sitter.subject))
+    source = importers.load("folder", args.folder, Options(labels=labels, subject=person.subject))
     dropped = Counter(source.dropped)
     added = 0
     with contextlib.closing(_mesh(settings)) as mesh, _store(args, conditions) as store:
@@ -148,19 +151,19 @@ def _images(args: argparse.Namespace, settings: Settings, conditions: Conditions
                 dropped[measured] += 1
                 continue
             if row.label not in takes:
-                takes[row.label] = store.new_take(sitter.subject, sitter.session, LABELS.index(row.label))
+                takes[row.label] = store.new_take(person.subject, person.session, LABELS.index(row.label))
             refusal = store.add(takes[row.label], measured)
             if refusal:
                 dropped[refusal] += 1
             added += not refusal
     for reason, count in dropped.most_common():
         print(f"left out {count}: {reason}")
-    print(f"added {added} rows of {sitter.subject}")
-    return _tell(args.out)
+    print(f"added {added} rows of {person.subject}")
+    return _summarise(args.out)
 
 
 def _coverage(args: argparse.Namespace, conditions: Conditions) -> int:
-    """Count what is in a table."""
+    """Print the coverage of a table."""
     from host_training.collecting import store
     from host_training.collecting.coverage import Coverage
 
@@ -171,7 +174,7 @@ def _coverage(args: argparse.Namespace, conditions: Conditions) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    """Forget one person."""
+    """Remove one person."""
     from host_training.collecting import store
     from host_training.collecting.samples import checked_id
 
@@ -181,12 +184,12 @@ def _remove(args: argparse.Namespace) -> int:
     print(
         f"removed {rows} rows{kept} of {subject} from {args.table}" + ("" if args.table.exists() else ", which is gone")
     )
-    print("tables, stores of faces and models that were made from it still hold this person: make them again")
+    print("tables, crop stores and models that were made from it still contain this person: make them again")
     return 0
 
 
-def _tell(out: Path) -> int:
-    """What is in the table now."""
+def _summarise(out: Path) -> int:
+    """Print what is in the table now."""
     from host_training.data import counts, keypoints, parquet
 
     if not out.exists():
@@ -197,11 +200,24 @@ def _tell(out: Path) -> int:
     empty = [split for split in keypoints.SPLITS if not (table.split == split).any()]
     if empty:
         print(
-            f"no row is for {' or '.join(empty)}: collect more people, or add the table that comes with the project: "
-            f"emotion-train merge model/keypoints/ferplus.parquet {out} --out all.parquet"
+            f"there are no rows for {' or '.join(empty)}; collect more people, or add another table: "
+            f"emotion-train merge {_another_table()} {out} --out all.parquet"
         )
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0
+
+
+def _another_table() -> str:
+    """The table that comes with a checkout, as it would be typed here; a placeholder outside of a checkout."""
+    import shlex
+
+    from edge import hints
+
+    folder = hints.checkout()
+    if folder is None:
+        return "TABLE"
+    table = folder / "model" / "keypoints" / "ferplus.parquet"
+    return shlex.quote(str(table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table))
 
 
 def _features(settings: Settings) -> Path:
@@ -212,7 +228,7 @@ def _features(settings: Settings) -> Path:
 
 
 def _mesh(settings: Settings) -> FaceMesh:
-    """The mesh as `import` has it, whatever the settings say about that of the daemon."""
+    """The face mesh as `import` uses it, whatever the settings say about the daemon's."""
     from edge.bundle.locate import Installation
     from edge.face_mesh import open_face_mesh
     from edge.settings import MeshSettings
@@ -234,7 +250,7 @@ def _pictures(args: argparse.Namespace) -> Pictures | None:
 
     pictures = Pictures(args.keep_pictures)
     print(
-        f"pictures of faces are kept in {pictures.folder}; for `emotion-train crop` that is --pictures "
+        f"pictures of faces are kept in {pictures.folder}; give them to `emotion-train crop` with --pictures "
         f"folder:{pictures.folder}"
     )
     return pictures
@@ -254,15 +270,17 @@ def _complain(line: str) -> None:
 
 
 def _add_person(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    where = "" if required else "; to begin with, the page can say otherwise"
-    parser.add_argument("--subject", default="", required=required, metavar="ID", help=f"who it is, as in p07{where}")
-    parser.add_argument("--session", default="", required=required, metavar="ID", help=f"which sitting{where}")
+    where = "" if required else "; initial value of the page"
+    parser.add_argument(
+        "--subject", default="", required=required, metavar="ID", help=f"id of the person, such as p07{where}"
+    )
+    parser.add_argument("--session", default="", required=required, metavar="ID", help=f"id of the session{where}")
     parser.add_argument("--consent", action="store_true", help=CONSENT)
     parser.add_argument(
-        "--keep-pictures", type=Path, metavar="DIR", help="keep pictures of the faces there, too, on this machine alone"
+        "--keep-pictures", type=Path, metavar="DIR", help="keep pictures of the faces in this folder, too"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the Parquet file that grows")
+    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="Parquet file to extend")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="made by `collect`")
+    parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="keypoint table, made by `collect`")

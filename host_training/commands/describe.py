@@ -1,4 +1,4 @@
-"""`emotion-train describe`: what is in a keypoint table."""
+"""`emotion-train describe`: count the content of a keypoint table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = "example: emotion-train describe model/keypoints/ferplus.parquet"
-    parser.add_argument("table", type=Path, metavar="TABLE", help="made by `import` or `combine`")
+    parser.add_argument("table", type=Path, metavar="TABLE", help="keypoint table, made by `import` or `merge`")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count and print, as Markdown."""
+    """Count, and print Markdown."""
     from host_training.data import tables
     from host_training.reporting import describe
 

@@ -1,4 +1,4 @@
-"""`emotion-train evaluate`: how good a bundle is, on a keypoint table or on a folder of pictures."""
+"""`emotion-train evaluate`: judge a bundle on a keypoint table or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SPLITS = ("test", "validation", "train", "all")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Run a bundle as a device does, and hold its answers against what people said. Missed faces are errors.\n"
-        "A table of another data set, or a folder of pictures, shows how it does on what it was not made for."
+        "Run a bundle as a device does, and compare its predictions with people's labels. Missed faces are errors.\n"
+        "Another data set's table, or a folder of pictures, shows how it does on what it was not trained for."
     )
     parser.epilog = (
         "example: emotion-train evaluate --bundle model/fused --data model/keypoints/ferplus.parquet\n"
@@ -35,32 +35,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a keypoint table, or a folder with a folder of pictures for each label",
+        help="keypoint table, or a folder with a folder of pictures for each label",
     )
-    parser.add_argument("--split", choices=SPLITS, help="the rows of a table that count (default: test)")
+    parser.add_argument("--split", choices=SPLITS, help="the rows of a table to judge on (default: test)")
     shared_arguments.add_label(parser, "a folder")
     parser.add_argument(
-        "--crops", type=Path, metavar="FILE", help="a table's pictures, made by `faces`, for a bundle that sees them"
+        "--crops",
+        type=Path,
+        metavar="FILE",
+        help="crop store of the table, made by `crop`, for a bundle that reads crops",
     )
     parser.add_argument(
-        "--labels", metavar="A,B,...", help="choose among these expressions only (default: all that the bundle reads)"
+        "--labels",
+        metavar="A,B,...",
+        help="choose among these expressions only (default: all that the bundle recognises)",
     )
     parser.add_argument(
         "--truth",
         choices=("votes", "label"),
         default="votes",
-        help="people's votes (the data set's label where nobody voted), or the label alone (default: %(default)s)",
+        help="truth of a row: its votes (its label if it has none), or its label alone (default: %(default)s)",
     )
     parser.add_argument(
         "--baseline",
         action="store_true",
-        help="show instead what it is worth to know a person's neutral face, as `emotion-edge calibrate` lets a device",
+        help="show instead what a neutral baseline, which `emotion-edge calibrate` measures, is worth",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, and print."""
+    """Evaluate, and print."""
     from edge.bundle import bundle as bundles
     from edge.errors import UsageError
     from host_training.data import crops, tables
@@ -69,13 +74,13 @@ def run(args: argparse.Namespace) -> int:
     from host_training.evaluation.evaluate import evaluate
 
     if args.split and args.data.is_dir():
-        raise UsageError("--split is for tables: of a folder every picture counts")
+        raise UsageError("--split is for tables: in a folder every picture counts")
     if args.label and not args.data.is_dir():
-        raise UsageError("--label is for folders: a table has its labels")
+        raise UsageError("--label is for folders: a table has its own labels")
     if args.baseline and (args.labels or args.data.is_dir()):
-        raise UsageError("--baseline is for tables, whose rows say who is who, and for all that the bundle reads")
+        raise UsageError("--baseline is for tables, whose rows name their persons, and for all labels of the bundle")
     if args.crops and args.data.is_dir():
-        raise UsageError("--crops is for tables: a folder has its pictures")
+        raise UsageError("--crops is for tables: a folder has its own pictures")
     bundle = bundles.load(args.bundle)
     if args.data.is_dir():
         table, store, notes = _measured(args, bundle)
@@ -109,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, CropStore | None, list[str]]:
-    """The faces in a folder of pictures, cut out where the bundle sees them; and what there is to say of it."""
+    """The table of a folder of pictures, the crop store if the bundle reads crops, and notes."""
     import tempfile
 
     from edge.face_mesh.models import cache_folder, find
@@ -124,5 +129,5 @@ def _measured(args: argparse.Namespace, bundle: Bundle) -> tuple[Table, CropStor
     reasons = [f"left out {count} pictures: {reason}" for reason, count in (source.dropped + dropped).items()]
     pictures = {f"{source.name}/{row.source}": row.picture for row in source.rows}
     of_rows = {row: pictures[name] for row, name in enumerate(table.ids.tolist())}
-    seen = bundle.features.crop and table.found.any()
-    return table, crops.build(table, of_rows) if seen else None, [*source.notes, *reasons]
+    needed = bundle.features.crop and table.found.any()
+    return table, crops.build(table, of_rows) if needed else None, [*source.notes, *reasons]

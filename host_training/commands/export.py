@@ -1,4 +1,4 @@
-"""`emotion-train export`: a keypoint table for other programs."""
+"""`emotion-train export`: write a keypoint table for other programs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Write a keypoint table with plain columns, which any program can read: where a row comes from and whom it\n"
         "shows, its split, label and votes, and its 478 landmarks in px of the picture as x0, y0, z0 to x477, y477,\n"
-        "z477 (in an npz file: one array, landmarks[row, point, xyz]). What is not known is empty; where no face was\n"
-        "found so are the landmarks. What was decided about the table with `clean` is applied."
+        "z477 (in an npz file: one array, landmarks[row, point, xyz]). Unknown values are empty, as are the landmarks\n"
+        "of rows without a face. Decisions made with `clean` are applied."
     )
     parser.epilog = "example: emotion-train export model/keypoints/ferplus.parquet --out ferplus.csv"
-    parser.add_argument("table", type=Path, metavar="TABLE", help="made by `import`")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the file to write: .parquet, .csv or .npz"
-    )
+    parser.add_argument("table", type=Path, metavar="TABLE", help="keypoint table, made by `import`")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .parquet, .csv or .npz")
 
 
 def run(args: argparse.Namespace) -> int:

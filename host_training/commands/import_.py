@@ -1,4 +1,4 @@
-"""`emotion-train import`: from a data set to a keypoint table."""
+"""`emotion-train import`: measure a data set, and write a keypoint table."""
 
 from __future__ import annotations
 
@@ -25,39 +25,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     width = max(map(len, IMPORTERS))
     parser.description = (
-        "Measure the faces of a data set with the edge's own face mesh, on every core, and write a keypoint table.\n"
-        "A run that was stopped, by Ctrl-C or otherwise, goes on where it was when the same command runs again.\n\n"
+        "Measure the faces of a data set with the daemon's own face mesh, on every core, and write a keypoint table.\n"
+        "A run that was stopped, by Ctrl-C or otherwise, resumes when the same command runs again.\n\n"
         "NAME is one of\n" + "\n".join(f"  {name:{width}}  {module.SUMMARY}" for name, module in IMPORTERS.items())
     )
     parser.epilog = (
-        "A person, or a picture, never stands in two splits: where a data set has them there, training gives way.\n"
+        "A person or picture is never in two splits: where a data set has it in two, its training rows are left out.\n"
         f"LABEL is one of {', '.join(LABELS)}.\n\n"
         "--cluster hands the pictures to the workers of a Dask scheduler: `dask scheduler` on one machine,\n"
-        "`dask worker tcp://HOST:8786` on each. All need emotion-edge[train,cluster] in this version, the mesh models\n"
-        "(`emotion-edge model fetch`), and image files at the same path as on this machine. Whoever reaches a\n"
-        "scheduler can run programs there: keep it to a network that you trust.\n\n"
+        "`dask worker tcp://HOST:8786` on each. All need this version of emotion-edge with the extras train and\n"
+        "cluster, the mesh models (`emotion-edge model fetch`), and the image files at the same absolute path as on\n"
+        "this machine. Whoever reaches a scheduler can run programs there, so keep it in a network that you trust.\n\n"
         "example: emotion-train import fer2013 fer2013.csv --ferplus fer2013new.csv --out ferplus.parquet\n"
         "         emotion-train import folder pictures --label smile=happiness --label blurred=- --out mine.parquet\n"
         "         emotion-train import folder frames --subject-pattern '^[^/]+/(\\d+)_' --out mine.parquet"
     )
-    parser.add_argument("name", metavar="NAME", choices=tuple(IMPORTERS), help="which data set it is, see above")
-    parser.add_argument("path", metavar="PATH", type=Path, help="where it lies")
-    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the Parquet file to write")
+    parser.add_argument("name", metavar="NAME", choices=tuple(IMPORTERS), help="the data set, see above")
+    parser.add_argument("path", metavar="PATH", type=Path, help="its file or folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="Parquet file to write")
     parser.add_argument("--ferplus", type=Path, metavar="FILE", help="FER+'s votes for FER2013, fer2013new.csv")
     shared_arguments.add_label(parser, "the data set")
-    parser.add_argument("--split", choices=SPLITS, default="", help="put all rows there, whatever the data set says")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="", help="put all rows into this split, whatever the data set says"
+    )
     people = parser.add_mutually_exclusive_group()
     people.add_argument("--subject", default="", metavar="NAME", help="all pictures show this one person")
     people.add_argument(
         "--subject-pattern",
         type=_pattern,
         metavar="REGEX",
-        help="finds in a picture's path who it shows: its first group, or the whole match",
+        help="finds the subject in a picture's path: its first group, or else the whole match",
     )
-    parser.add_argument("--mesh", type=Path, metavar="DIR", help="the face mesh models (default: the cache)")
+    parser.add_argument("--mesh", type=Path, metavar="DIR", help="folder of the face mesh models (default: the cache)")
     machines = parser.add_mutually_exclusive_group()
-    machines.add_argument("--workers", type=_workers, default=-1, metavar="N", help="processes (default: all cores)")
-    machines.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as in tcp://host:8786; see below")
+    machines.add_argument(
+        "--workers", type=_workers, default=-1, metavar="N", help="number of processes (default: one for each core)"
+    )
+    machines.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; see below")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,30 +74,30 @@ def run(args: argparse.Namespace) -> int:
     loaded = importers.load(args.name, args.path, _options(args))
     print(*loaded.notes, sep="\n", end="\n" * bool(loaded.notes))
     _say_dropped(loaded.dropped)
-    kept = args.out.with_name(f".{args.out.name}.parts")
-    table = loaded.table if isinstance(loaded, Measured) else _measure(args, loaded, kept)
+    folder = args.out.with_name(f".{args.out.name}.parts")
+    table = loaded.table if isinstance(loaded, Measured) else _measure(args, loaded, folder)
     table, dropped = splits.disjoint(splits.assign(table))
     _say_dropped(dropped)
     parquet.write(table, args.out)
     if not isinstance(loaded, Measured):
-        parts.remove(kept)
+        parts.remove(folder)
     print(counts.by_label(table))
     for split in keypoints.SPLITS:
         if not (table.split == split).any():
-            print(f"no row is for {split}: `emotion-train merge` adds those of another table")
+            print(f"there are no rows for {split}; `emotion-train merge` adds those of another table")
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
-def _measure(args: argparse.Namespace, source: Source, kept: Path) -> Table:
+def _measure(args: argparse.Namespace, source: Source, parts: Path) -> Table:
     from edge.face_mesh.models import cache_folder, find
     from host_training.data import extract
 
     models = find([args.mesh or cache_folder()])
     try:
-        table, dropped = extract.measure(source, models, parts=kept, workers=args.workers, cluster=args.cluster)
+        table, dropped = extract.measure(source, models, parts=parts, workers=args.workers, cluster=args.cluster)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command resumes here", file=sys.stderr)
         raise
     _say_dropped(dropped)
     return table
@@ -120,10 +124,10 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression ({error})") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression ({error})") from error
 
 
 def _workers(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
     return int(text)

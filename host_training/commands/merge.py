@@ -1,4 +1,4 @@
-"""`emotion-train merge`: one keypoint table of several."""
+"""`emotion-train merge`: join several keypoint tables."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Make one keypoint table of several, in their order. What was decided about them with `clean` is applied.\n"
-        "A person or picture in more than one split leaves training, then validation; the test keeps its rows."
+        "Join several keypoint tables to one, in their order. Decisions made with `clean` are applied. If a person or\n"
+        "picture is in more than one split, its training rows are left out, then those for validation; the test split\n"
+        "keeps its rows."
     )
     parser.epilog = "example: emotion-train merge ferplus.parquet ckplus.parquet mine.parquet --out all.parquet"
-    parser.add_argument("tables", type=Path, nargs="+", metavar="TABLE", help="made by `import`")
-    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the Parquet file to write")
+    parser.add_argument(
+        "tables", type=Path, nargs="+", metavar="TABLE", help="keypoint tables, made by `import` or `collect`"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="Parquet file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, put together, write."""
+    """Read, join and write."""
     from host_training.data import counts, keypoints, parquet, splits, tables
     from host_training.output import ensure_writable
 
@@ -50,5 +53,5 @@ def _ensure_no_row_twice(paths: list[Path], tables: list[Table]) -> None:
     for path, table in zip(paths, tables, strict=True):
         for name in table.ids.tolist():
             if name in where:
-                raise TableError(f"{path}: has {name}, which {where[name]} has too; leave one of the two out")
+                raise TableError(f"{path}: has {name}, which {where[name]} has, too; leave one of the two tables out")
             where[name] = path

@@ -1,4 +1,4 @@
-"""`emotion-train recipe`: the commented recipe."""
+"""`emotion-train recipe`: print the default recipe with its comments."""
 
 from __future__ import annotations
 

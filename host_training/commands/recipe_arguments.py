@@ -1,4 +1,4 @@
-"""The options that say which rows and which recipe: the same for every command that trains."""
+"""The options for the rows and the recipe, which are the same for every command that trains."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser, *, crops: bool = False) -> None:
-    """Declare them.
+    """Declare the options.
 
     Args:
         parser: of the command.
-        crops: the command can train networks that read crops; the others train on landmarks alone.
+        crops: whether the command can train networks that read crops; other commands train on landmarks alone.
     """
-    parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="made by `import`")
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="TOML with other than the default knobs")
-    parser.add_argument("--labels", metavar="A,B,...", help="read these expressions only")
-    parser.add_argument("--truth", choices=("votes", "label"), help="votes (else the label), or the label alone")
-    parser.add_argument("--seed", type=int, help="other than the recipe's")
+    parser.add_argument("--table", type=Path, required=True, metavar="TABLE", help="keypoint table, made by `import`")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="TOML file with the knobs that differ from the default recipe"
+    )
+    parser.add_argument("--labels", metavar="A,B,...", help="recognise these expressions only")
+    parser.add_argument(
+        "--truth",
+        choices=("votes", "label"),
+        help="truth of a row: its votes (its label if it has none), or its label alone",
+    )
+    parser.add_argument("--seed", type=int, help="random seed, instead of the recipe's")
     if crops:
-        parser.add_argument("--inputs", metavar="A,B", help="what the network reads: landmarks, crop, or both")
+        parser.add_argument("--inputs", metavar="A,B", help="inputs of the network: landmarks, crop, or both")
         parser.add_argument("--crops", type=Path, metavar="FILE", help="the crop store, made by `crop`")
 
 
 def recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe that file and options give.
+    """The recipe from its file and the options.
 
     Raises:
         UsageError: a label is unknown, or the command cannot train what the recipe asks for.
@@ -47,7 +53,7 @@ def recipe(args: argparse.Namespace) -> Recipe:
     given["inputs"] = args.inputs.split(",") if getattr(args, "inputs", None) else None
     loaded = load(args.recipe, {key: value for key, value in given.items() if value is not None})
     if CROP_INPUT in loaded.inputs and not hasattr(args, "crops"):
-        raise UsageError(f"{args.command} trains on landmarks alone: leave {CROP_INPUT} out of the recipe's inputs")
+        raise UsageError(f"{args.command} trains on landmarks alone; leave {CROP_INPUT} out of the recipe's inputs")
     return loaded
 
 
@@ -71,7 +77,7 @@ def crop_store(args: argparse.Namespace, recipe: Recipe, table: Table) -> CropSt
 
 
 def spelled(args: argparse.Namespace) -> str:
-    """The options as they would be typed, folders of this machine left out."""
+    """The options as they would be typed, without folders of this machine."""
     from host_training.training.bundle import shown
 
     parts = [f"--table {shown(args.table)}"]

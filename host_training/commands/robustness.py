@@ -1,4 +1,4 @@
-"""`emotion-train robustness`: how well bundles read dark, blurred, noisy, small and half-covered faces."""
+"""`emotion-train robustness`: judge bundles on dark, blurred, noisy, small and half-covered faces."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Run the device's whole path, face mesh and classifier, on the pictures of the test rows: as they are, and\n"
-        "darkened, blurred, scaled down or covered by a hand, each in the same way in every run. A face that the mesh\n"
-        "misses is an error. Several bundles are judged on the same pictures."
+        "Run the daemon's whole pipeline, face mesh and classifier, on the pictures of the test rows: as they are,\n"
+        "and darkened, blurred, scaled down or covered by a hand, each in the same way in every run. A face that the\n"
+        "mesh misses is an error. Several bundles are judged on the same pictures."
     )
     parser.epilog = (
         "example: emotion-train robustness --bundle model/fused --data model/keypoints/ferplus.parquet \\\n"
         "             --pictures fer2013:fer2013.csv --rows 300"
     )
     parser.add_argument(
-        "--bundle", type=Path, action="append", required=True, metavar="DIR", help="a model bundle; repeatable"
+        "--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; repeatable"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="TABLE", help="the keypoint table")
-    shared_arguments.add_pictures(parser, "what is distorted")
+    parser.add_argument("--data", type=Path, required=True, metavar="TABLE", help="keypoint table")
+    shared_arguments.add_pictures(parser, "its pictures are distorted")
     parser.add_argument("--rows", type=int, metavar="N", help="number of test rows, drawn at random (default: all)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the figures")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`emotion-train search`: try recipes, and keep the figures of all."""
+"""`emotion-train search`: try recipes, and store the figures of all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     import argparse
 
 SHOWN = 10
+"""Number of trials to print, the best ones."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Try recipes drawn from a space of knobs and judge each on the validation split. What was tried stays in "
-        "the file, and is not tried again; after a Ctrl-C the same command goes on where it stopped."
+        "Try recipes from a space of knobs, and judge each on the validation split. The file keeps all trials, and "
+        "none is tried again; after a Ctrl-C the same command resumes."
     )
     parser.epilog = (
         "example: emotion-train search --table model/keypoints/ferplus.parquet --trials 20 --out build/trials.json"
@@ -28,19 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--space",
         type=Path,
         metavar="FILE",
-        help="TOML: knob = [values], or any name = [tables of knobs] (default: the kit's)",
+        help="TOML file: knob = [values], or any name = [tables of knobs] (default: the kit's)",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
     which.add_argument(
-        "--one-by-one", action="store_true", help="draw none: try the recipe, and every value of the space in its place"
+        "--trials", type=int, default=20, metavar="N", help="number of random trials (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figures, as JSON")
+    which.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="try the recipe as it is, and then with each value of the space, instead of random trials",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="number of trials at a time (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for the figures")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try, and write down after every trial."""
+    """Run the trials, and write the file after each."""
     from edge.errors import UsageError
     from host_training.data import tables
     from host_training.output import write_text
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from host_training.training.bundle import shown
 
     if args.trials < 1 or args.workers < 1:
-        raise UsageError("--trials and --workers want at least 1")
+        raise UsageError("--trials and --workers must be at least 1")
     recipe = recipe_arguments.recipe(args)
     values = search.space(args.space)
     trials = search.read(args.out).trials

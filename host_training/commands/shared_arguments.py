@@ -1,4 +1,4 @@
-"""Options that mean the same in several commands, beside those of the recipe."""
+"""Options with the same meaning in several commands, beside those of the recipe."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     """Declare `--bundle`."""
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the model bundle, made by `train`")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="model bundle, made by `train`")
 
 
 def add_label(parser: argparse.ArgumentParser, what: str) -> None:
-    """Declare `--label`, for what has the names, as in `a folder`."""
+    """Declare `--label`; `what` is the thing that has the names, such as `a folder`."""
     parser.add_argument(
         "--label",
         action="append",
         default=[],
         metavar="OLD=LABEL",
-        help=f"what {what} calls OLD is LABEL; OLD=- leaves it out; repeatable",
+        help=f"give LABEL to what {what} calls OLD; OLD=- leaves it out; repeatable",
     )
 
 
 def labels(args: argparse.Namespace) -> dict[str, str]:
-    """Name -> what `--label` says that it means, for `Options.labels`; whether that is a label is seen to by `load`.
+    """Name -> label from `--label`, for `Options.labels`; `importers.load` checks that it is a label.
 
     Raises:
-        UsageError: a name or what it means is missing, or one name is given twice and differently.
+        UsageError: a name or label is missing, or one name is given two labels.
     """
     from edge.errors import UsageError
 
@@ -37,18 +37,18 @@ def labels(args: argparse.Namespace) -> dict[str, str]:
     for text in args.label:
         old, equals, new = text.rpartition("=")
         if not (old and equals and new):
-            raise UsageError(f"--label {text}: write OLD=LABEL, as in --label smile=happiness")
+            raise UsageError(f"--label {text}: give OLD=LABEL, such as --label smile=happiness")
         if given.setdefault(old, new) != new:
-            raise UsageError(f"--label gives {old!r} twice, as {given[old]} and as {new}")
+            raise UsageError(f"--label gives {old!r} two labels, {given[old]} and {new}")
     return given
 
 
 def add_pictures(parser: argparse.ArgumentParser, use: str) -> None:
-    """Declare `--pictures`, for `importers.pictures`; `use` says what the command does with them."""
+    """Declare `--pictures`, for `importers.pictures`; `use` says what they are for."""
     parser.add_argument(
         "--pictures",
         action="append",
         default=[],
         metavar="NAME:PATH",
-        help=f"a data set of the table, as `import` takes it; {use}; repeatable",
+        help=f"a data set of the table, such as fer2013:fer2013.csv; {use}; repeatable",
     )

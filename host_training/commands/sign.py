@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Make a signing key, or sign a bundle with it. Devices that trust a key, whose .pub file is in\n"
-        "/etc/emotion-edge/trusted-keys, take no bundle that is not signed by one of those they trust, and none whose\n"
-        "counter is below that of one they had. Keep the key where no device is, and a copy of it elsewhere."
+        "Make a signing key, or sign a bundle with it. A device with .pub files in /etc/emotion-edge/trusted-keys\n"
+        "accepts only bundles that one of those keys has signed, and none whose counter is lower than that of an\n"
+        "earlier one. Keep the secret key off the devices, and a copy of it elsewhere."
     )
     parser.epilog = (
         "example: emotion-train sign --new-key fleet.key\n"
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--new-key", type=Path, metavar="FILE", help="make a key: FILE, which is secret, and FILE.pub")
     what.add_argument("--key", type=Path, metavar="FILE", help="sign the bundle with this key")
-    parser.add_argument("bundle", type=Path, nargs="?", metavar="DIR", help="the folder of the bundle to sign")
-    parser.add_argument("--counter", type=int, metavar="N", help="default: the seconds since 1970, which rise")
-    parser.add_argument("--expires", metavar="DATE", help="the last day on which a device loads it (default: never)")
+    parser.add_argument("bundle", type=Path, nargs="?", metavar="DIR", help="folder of the bundle to sign")
+    parser.add_argument("--counter", type=int, metavar="N", help="counter of the bundle (default: seconds since 1970)")
+    parser.add_argument("--expires", metavar="DATE", help="last day on which devices load it (default: never)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.new_key is not None:
         if any(value is not None for value in (args.bundle, args.counter, args.expires)):
-            raise UsageError("--new-key FILE makes a key and takes nothing else; sign with --key")
+            raise UsageError("--new-key FILE makes a key and takes no other argument; sign with --key")
         name = signing.new_key(args.new_key).name
         public = signing.public_file(args.new_key)
         print(f"wrote key {name}: {args.new_key} is secret, {public} is for trusted-keys on devices")
@@ -59,7 +59,7 @@ def _date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"--expires {text}: is no date; give one as 2027-01-31") from error
+        raise UsageError(f"--expires {text}: not a date; give one such as 2027-01-31") from error
     if day < datetime.now(UTC).date():
-        raise UsageError(f"--expires {text}: is over; no device would load the bundle")
+        raise UsageError(f"--expires {text} is in the past; no device would load the bundle")
     return day

@@ -1,4 +1,4 @@
-"""`emotion-train train`: from a keypoint table to a verified model bundle."""
+"""`emotion-train train`: train a classifier, and pack it as a model bundle."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "         emotion-train recipe > mine.toml"
     )
     recipe_arguments.add(parser, crops=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle; replaced if there")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the bundle; replaced if it exists"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, judge and pack."""
+    """Train, evaluate and pack."""
     from host_training import build
     from host_training.data import tables
     from host_training.training import bundle

@@ -57,9 +57,9 @@ def findings():
     suspects = [Suspect(row, "sadness", "fear", 0.914, 0.1) for row in (0, 1, 4)]
     pairs = [Pair(2, 5, True, 0.031, 0.957), Pair(0, 3, False, 0.012, float("nan"))]
     lines = [
-        Decision("web/0", KEEP, "", "suggested: reads as fear"),
-        Decision("web/1", KEEP, "", "suggested: reads as fear"),
-        Decision(f"web/{NASTY}", KEEP, "", 'suggested: reads as "fear", 0.91'),
+        Decision("web/0", KEEP, "", "suggested: predicted fear"),
+        Decision("web/1", KEEP, "", "suggested: predicted fear"),
+        Decision(f"web/{NASTY}", KEEP, "", 'suggested: predicted "fear", 0.91'),
         Decision("web/2", SAME_AS, "web/5", "suggested: the same photo"),
         Decision("web/3", SAME_AS, "web/0", "suggested: the same photo"),
         Decision("web/98", DROP, "", 'decided: "a cartoon"'),
@@ -144,12 +144,12 @@ def test_what_is_chosen_is_what_is_saved(browser, save, findings):
     choose(browser, "P1", KEEP)
     choose(browser, "P2", SAME_AS)
     expected = [
-        Decision("web/0", DROP, "", "decided: reads as fear"),
-        Decision("web/1", KEEP, "", "decided: reads as fear"),
+        Decision("web/0", DROP, "", "decided: predicted fear"),
+        Decision("web/1", KEEP, "", "decided: predicted fear"),
         Decision("web/2", KEEP, "web/5", "decided: the same photo"),
         Decision("web/3", SAME_AS, "web/0", "decided: the same photo"),
         *findings.lines[-2:],
-        Decision(f"web/{NASTY}", RELABEL, "disgust", 'decided: reads as "fear", 0.91'),
+        Decision(f"web/{NASTY}", RELABEL, "disgust", 'decided: predicted "fear", 0.91'),
     ]
     assert decisions.read(save()) == expected
     assert browser.find_element("id", "count").text == "5 of 5 decided"
@@ -157,7 +157,7 @@ def test_what_is_chosen_is_what_is_saved(browser, save, findings):
 
 def test_relabel_takes_the_networks_label_unless_another_is_chosen(browser, save):
     choose(browser, "L1", RELABEL)
-    assert decisions.read(save())[0] == Decision("web/0", RELABEL, "fear", "decided: reads as fear")
+    assert decisions.read(save())[0] == Decision("web/0", RELABEL, "fear", "decided: predicted fear")
 
 
 def test_a_choice_can_be_taken_back(browser, save, findings):

@@ -32,7 +32,7 @@ def test_a_person_stays_on_a_side_for_ever():
 
 @pytest.mark.parametrize("text", ["", "  ", "\t"])
 def test_an_id_that_is_missing_is_asked_for(text: str):
-    with pytest.raises(UsageError, match="the subject is missing: say which it is, as in p07"):
+    with pytest.raises(UsageError, match="the subject is missing; give one, such as p07"):
         checked_id("subject", text)
 
 
@@ -40,7 +40,7 @@ def test_an_id_that_is_missing_is_asked_for(text: str):
     "text", ["a/b", "..", ".", "-x", "_x", "a b", "Zoë", "a\nb", "a\x00", "a" * 33, "\u017f", "\ud800", "\u0663"]
 )
 def test_an_id_that_no_file_could_bear_is_refused_in_one_line(text: str):
-    with pytest.raises(UsageError, match="a code tells less than a name") as error:
+    with pytest.raises(UsageError, match="a code reveals less than a name") as error:
         checked_id("session", text)
     assert "\n" not in str(error.value)
     str(error.value).encode()

@@ -87,7 +87,7 @@ def test_when_everybody_has_left_the_page_nobody_is_recorded_any_more(loop, monk
         running.collector.perform(ANNA)
         until(lambda: running.store.coverage.rows > 2, "rows are recorded", WAIT_S)
     until(lambda: not running.collector.recording, "the recording has stopped", WAIT_S)
-    assert running.collector.state()["note"] == "recording has stopped: nobody was at the page"
+    assert running.collector.state()["note"] == "recording has stopped: nobody was watching the page"
     assert running.thread.is_alive()
 
 

@@ -159,10 +159,10 @@ class TestCamera:
         page.sees("why", "nothing is recorded without consent: .*")
         page.sit("")
         page.press("k")
-        page.sees("why", "the subject is missing: .*")
+        page.sees("why", "the subject is missing; .*")
         page.sit("Zoë")
         page.press("k")
-        page.sees("why", "the subject 'Zoë' cannot be used: .*")
+        page.sees("why", "the subject 'Zoë' cannot be used; .*")
         page.sit("Anna")
         page.press("k")
         page.sees("what", "Choose an expression")
@@ -179,7 +179,7 @@ class TestCamera:
         page.press("u")
         page.sees("last", rf"Last take: happiness, {kept} rows of anna")
         page.press("9")
-        page.sees("why", "there are the expressions 0 to 7")
+        page.sees("why", "the expressions are 0 to 7")
         page.sees("count", rf".* Total: 1 person, {kept} rows. Still needed:")
         assert "fear: nobody yet" in browser.text("thin")
         meter = browser.driver.find_elements("css selector", "#meter tr")
@@ -189,7 +189,7 @@ class TestCamera:
 
         assert run.end() == 0
         assert rows_of(run.out) == {("anna", "happiness"): kept}
-        assert "no row is for" in run.said
+        assert "there are no rows for" in run.said
         assert "emotion-train merge model/keypoints/ferplus.parquet" in run.said
         assert {path.name for path in run.out.parent.iterdir()} == {"mine.parquet", "mine.log"}
 
@@ -234,7 +234,7 @@ class TestCamera:
         assert path_of(run.out).exists()
 
         again = collecting()
-        assert "rows of a run that was cut short are taken over" in again.said
+        assert "rows of an interrupted run were added" in again.said
         assert rows_of(run.out)[("anna", "sadness")] >= counted
         again.end()
         assert not path_of(run.out).exists()
@@ -260,7 +260,7 @@ class TestCamera:
             side: {person} for side, person in ON_EACH_SIDE.items()
         }
         assert disjoint(table)[1] == {}
-        assert "no row is for" not in run.said
+        assert "there are no rows for" not in run.said
         settings = run.out.with_name("tiny.toml")
         settings.write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 2\nbatch = 8\n")
         bundle = run.out.with_name("model")
@@ -307,7 +307,7 @@ class TestCamera:
         run = collecting("--camera", f"images:{tmp_path / 'walls'}", "--subject", "a", "--session", "b", "--consent")
         page = Page(browser, run.url)
         page.press("1k")
-        page.sees("why", "not recorded: no face is found")
+        page.sees("why", "not recorded: no face was found")
         run.end()
         assert "nothing was recorded" in run.said
         assert not run.out.exists()
@@ -325,10 +325,10 @@ class TestCamera:
             run = collecting("--subject", "anna", "--session", "b", "--consent", out=disk / "mine.parquet")
             page = Page(browser, run.url)
             page.press("1k")
-            page.sees("why", r"recording has stopped: .*No space left on device; what was recorded is safe")
+            page.sees("why", r"recording has stopped: .*No space left on device; the rows so far are safe")
             rows = int(page.sees("last", "Last take: happiness, .*").split()[3])
             assert run.end() == os.EX_CANTCREAT
-            assert run.said.splitlines()[-1].endswith("what was recorded is safe beside it: run the command again")
+            assert run.said.splitlines()[-1].endswith("the recorded rows are safe beside it: run the command again")
             (disk / "ballast").unlink()
             assert collecting(out=disk / "mine.parquet").end() == 0
             assert rows_of(run.out) == {("anna", "happiness"): rows}
@@ -342,7 +342,7 @@ class TestCamera:
         run = collecting("--keep-pictures", str(keep), "--subject", "anna", "--session", "monday", "--consent")
         page = Page(browser, run.url)
         page.sees(
-            "agreed", "This person has agreed that pictures and landmarks of their face are kept here for training."
+            "agreed", "This person has agreed that pictures and landmarks of their face are stored here for training."
         )
         page.press("1k")
         page.sees_rows(3)
@@ -361,7 +361,7 @@ class TestCamera:
     def test_a_recording_has_no_pictures_to_measure(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         out = tmp_path / "mine.parquet"
         assert main(["collect", "camera", "--camera", "recording:smile.landmarks", "--out", str(out)]) == os.EX_USAGE
-        assert "holds no pictures to measure" in complaint(capsys)
+        assert "has no pictures to measure" in complaint(capsys)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -393,7 +393,7 @@ class TestImages:
         assert rows_of(out) == {("anna", "contempt"): 1, ("anna", "happiness"): 3, ("anna", "surprise"): 2}
         assert {source.split("/")[1] for source in parquet.read(out).source.tolist()} == {"monday"}
         said = capsys.readouterr().out
-        assert "left out 1: no face is found" in said
+        assert "left out 1: no face was found" in said
         assert "broken.png is not an image that can be read" in said
         assert "added 6 rows of anna" in said
 
@@ -403,7 +403,7 @@ class TestImages:
         assert main(images(pictures, "--consent", "--subject", "ben")) == 0
 
         assert (pictures.parent / "mine.parquet").read_bytes() == before
-        assert "left out 5: this very picture is in the table already" in capsys.readouterr().out
+        assert "left out 5: this picture is in the table already" in capsys.readouterr().out
 
     def test_a_kill_loses_little_and_the_same_command_goes_on(self, pictures: Path):
         demo = DemoCamera(CameraSettings(width=320, height=240))
@@ -422,7 +422,7 @@ class TestImages:
         run.wait()
 
         again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-        taken = re.search(r"(\d+) rows of a run that was cut short are taken over", again.stderr)
+        taken = re.search(r"(\d+) rows of an interrupted run were added", again.stderr)
         added = re.search(r"added (\d+) rows of anna", again.stdout)
         assert taken
         assert added
@@ -432,7 +432,7 @@ class TestImages:
     @pytest.mark.parametrize(
         ("more", "status", "message"),
         [
-            ((), os.EX_USAGE, "say with --consent that the person has agreed"),
+            ((), os.EX_USAGE, "give --consent, which states that the person has agreed"),
             (("--consent", "--subject", "a/b"), os.EX_USAGE, "the subject 'a/b' cannot be used"),
             (("--consent", "--label", "smirk=joy"), os.EX_USAGE, "unknown label 'joy'; choose neutral"),
             (("--consent", "--label", "nobody=fear"), os.EX_USAGE, "there is no folder with that name"),
@@ -468,7 +468,7 @@ class TestImages:
     ):
         parquet.write(table, pictures.parent / "mine.parquet")
         assert main(images(pictures, "--consent")) == os.EX_DATAERR
-        assert "collect into a table of its own" in complaint(capsys)
+        assert "collect into another table" in complaint(capsys)
 
 
 def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path, capsys: pytest.CaptureFixture[str]):
@@ -481,7 +481,7 @@ def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path,
     assert "in all 1 person, 6 rows" in said
     assert "fear: nobody yet" in said
     assert main(["collect", "remove", "--subject", "ben", "--table", str(out)]) == os.EX_USAGE
-    assert "there are anna" in complaint(capsys)
+    assert "only of anna" in complaint(capsys)
     assert main(["collect", "remove", "--subject", "ANNA", "--table", str(out)]) == 0
     assert f"removed 6 rows of anna from {out}, which is gone" in capsys.readouterr().out
     assert main(["collect", "remove", "--subject", "anna", "--table", str(out)]) == os.EX_NOINPUT

@@ -78,7 +78,7 @@ class TestFaces:
         [
             (("--pictures", "folder:photos", "--out", "faces.npz"), os.EX_USAGE, "must end in .crops.npz, which git"),
             ((), os.EX_DATAERR, "no face of the table has a picture here"),
-            (("--pictures", "photos"), os.EX_USAGE, "give a data set and where it lies"),
+            (("--pictures", "photos"), os.EX_USAGE, "give a data set and its path"),
             (("--pictures", "folder:none"), os.EX_NOINPUT, "none: No such file"),
             (("--pictures", "folder:photos", "--table", "none.parquet"), os.EX_NOINPUT, "none.parquet: No such file"),
             (

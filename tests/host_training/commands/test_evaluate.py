@@ -224,7 +224,7 @@ def test_a_folder_has_no_splits_to_choose_from(refused: Callable, pictures: Path
     status, said = refused(pictures, "--split", "train")
 
     assert status == os.EX_USAGE
-    assert "of a folder every picture counts" in said
+    assert "in a folder every picture counts" in said
 
 
 @pytest.mark.parametrize("label", ["holiday", "=fear", "happy="])
@@ -232,14 +232,14 @@ def test_a_name_wants_a_label(refused: Callable, pictures: Path, label: str):
     status, said = refused(pictures, "--label", label)
 
     assert status == os.EX_USAGE
-    assert "write OLD=LABEL" in said
+    assert "give OLD=LABEL" in said
 
 
 def test_a_name_has_one_label(refused: Callable, pictures: Path):
     status, said = refused(pictures, "--label", "a=fear", "--label", "a=anger")
 
     assert status == os.EX_USAGE
-    assert "gives 'a' twice, as fear and as anger" in said
+    assert "gives 'a' two labels, fear and anger" in said
 
 
 def test_a_table_has_its_labels(refused: Callable, table_path: Path):

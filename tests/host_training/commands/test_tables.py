@@ -120,7 +120,7 @@ class TestImport:
         ]
         said = capsys.readouterr().out
         assert "left out 1: the person or picture is also in the validation or test split" in said
-        assert "no row is for validation" in said
+        assert "there are no rows for validation" in said
 
     @pytest.mark.parametrize("split", SPLITS)
     def test_all_rows_can_be_put_in_one_split(self, pictures: Path, split: str):
@@ -132,15 +132,15 @@ class TestImport:
         ("more", "message"),
         [
             (["--label", "smirk=joy"], "unknown label 'joy'; choose neutral"),
-            (["--label", "smirk"], "write OLD=LABEL"),
-            (["--label", "=fear"], "write OLD=LABEL"),
-            (["--label", "a=fear", "--label", "a=anger"], "gives 'a' twice, as fear and as anger"),
-            (["--subject-pattern", "("], "'(' is no regular expression"),
+            (["--label", "smirk"], "give OLD=LABEL"),
+            (["--label", "=fear"], "give OLD=LABEL"),
+            (["--label", "a=fear", "--label", "a=anger"], "gives 'a' two labels, fear and anger"),
+            (["--subject-pattern", "("], "'(' is not a regular expression"),
             (["--subject-pattern", "x(.)"], "finds nothing in"),
             (["--subject-pattern", ".", "--subject", "ann"], "not allowed with"),
             (["--split", "exam"], "invalid choice: 'exam'"),
-            (["--workers", "0"], "'0' is no number of at least 1"),
-            (["--workers", "many"], "'many' is no number of at least 1"),
+            (["--workers", "0"], "'0' is not a number of at least 1"),
+            (["--workers", "many"], "'many' is not a number of at least 1"),
             (["--cluster", "tcp://x:1"], "not allowed with"),
             (["--ferplus", "x.csv"], "takes no --ferplus"),
         ],
@@ -191,7 +191,7 @@ class TestImport:
             assert f"{name} " in said
             assert importer.SUMMARY in said
         assert "example: emotion-train import fer2013" in said
-        assert "same path" in said
+        assert "same absolute path" in said
 
     def test_ctrl_c_says_that_the_next_run_goes_on(self, pictures: Path, portrait: NDArray[np.uint8]):
         for number in range(350):
@@ -211,7 +211,7 @@ class TestImport:
         _, said = run.communicate(timeout=60)
 
         assert run.returncode == 130
-        assert said.splitlines()[-1] == "stopped; the same command goes on from here"
+        assert said.splitlines()[-1] == "stopped; the same command resumes here"
         assert "Traceback" not in said
         done = len(list(parts.glob("*.npz")))
         again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -257,7 +257,7 @@ class TestCombine:
         parquet.write(take(parquet.read(Path(pair[0])), np.array([3, 4])), Path(again))
 
         assert main(["merge", *pair, again, "--out", str(tmp_path / "all.parquet")]) == os.EX_DATAERR
-        assert f"{again}: has a/3, which {pair[0]} has too" in complaint(capsys)
+        assert f"{again}: has a/3, which {pair[0]} has, too" in complaint(capsys)
         assert not (tmp_path / "all.parquet").exists()
 
     def test_the_combination_of_one_table_is_that_table(self, pair: list[str], tmp_path: Path):

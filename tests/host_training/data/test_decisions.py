@@ -199,20 +199,20 @@ def test_suggestions_never_replace_what_a_person_decided():
         Decision("a/3", KEEP, "a/4", "decided: another photo"),
     ]
     suggested = [
-        Decision("a/1", KEEP, "", "suggested: reads as fear"),
-        Decision("a/2", KEEP, "", "suggested: reads as fear"),
+        Decision("a/1", KEEP, "", "suggested: predicted fear"),
+        Decision("a/2", KEEP, "", "suggested: predicted fear"),
         Decision("a/4", SAME_AS, "a/3", "suggested: the same photo"),
-        Decision("a/5", KEEP, "", "suggested: reads as fear"),
+        Decision("a/5", KEEP, "", "suggested: predicted fear"),
     ]
     assert decisions.ordered(decisions.merged(decided, suggested)) == [*decided, suggested[3]]
 
 
 def test_a_suggestion_that_nobody_looked_at_gives_way_to_new_ones_but_a_pair_stays():
     old = [
-        Decision("a/1", KEEP, "", "suggested: reads as fear"),
+        Decision("a/1", KEEP, "", "suggested: predicted fear"),
         Decision("a/2", SAME_AS, "a/3", "suggested: the same photo"),
     ]
-    new = [Decision("a/9", KEEP, "", "suggested: reads as anger")]
+    new = [Decision("a/9", KEEP, "", "suggested: predicted anger")]
     assert decisions.ordered(decisions.merged(old, new)) == [old[1], new[0]]
 
 
