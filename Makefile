@@ -68,8 +68,8 @@ robustness: $(TRAIN)/.done ## Evaluate the models on dark, blurred, small and co
 	  --pictures fer2013:$(FER2013) --out model/evaluation/robustness.json $(ARGS)
 
 report: $(TRAIN)/.done ## Write the HTML report and the model card of each model
-	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html $(ARGS)
-	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html --card $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html --card $(ARGS)
 
 keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
 	@$(need_pictures)

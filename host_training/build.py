@@ -1,10 +1,7 @@
-"""Keypoint table -> model bundle: the recipe, calibration, quantisation with its gate, evaluation, packing."""
+"""Keypoint table -> model bundle: training, quantisation, evaluation, packing."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.interpreter import runtime_name
+from host_training.data import counts
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION
 from host_training.data.votes import targets_of
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import evaluate
-from host_training.evaluation.scores import PROTOCOLS
-from host_training.reporting import card
+from host_training.reporting import about, card
+from host_training.reporting.report import Evaluation, Losses, Report
 from host_training.training import bundle, fit, packing
-from host_training.training.recipe import as_dict
+from host_training.training.versions import versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,30 +28,28 @@ if TYPE_CHECKING:
     from host_training.data.votes import Targets
     from host_training.training.recipe import Recipe
 
-LIBRARIES = ("tensorflow", "keras", "numpy")
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where table and recipe came from, for the report."""
+    """Where the table came from, for the report."""
 
     table: Path
     command: str
-    """What makes this bundle again."""
+    """Makes this bundle again."""
     notes: tuple[str, ...] = ()
-    """What was done to the table before."""
+    """Changes made to the table before."""
     crops: Path | None = None
     """The crop store; None: the network reads no crops."""
 
 
 def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStore | None = None) -> str:
-    """Train, judge and pack a classifier.
+    """Train, evaluate and pack a classifier.
 
     Args:
-        table: the rows; training never sees its test rows.
+        table: the rows; training doesn't use its test rows.
         recipe: the knobs.
-        out: the folder of the bundle; replaced once the new bundle has passed every check. The float network is
-            written beside it.
+        out: the folder of the bundle; replaced once the new bundle has passed every check. The float network goes to
+            `engines.float_path`.
         origin: for the report.
         store: the crop store of the table, if the network reads crops.
 
@@ -61,69 +57,66 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
         What to tell the user.
 
     Raises:
-        TableError: a split is empty.
+        TableError: a split has no usable row.
         UsageError: the network reads crops, and there is no store.
         BundleWriteError: the bundle cannot be written.
     """
     targets = targets_of(table, recipe.labels, recipe.truth)
     _check_splits(table, targets)
-    # The place for the result comes first: nobody should wait for a training that can't be kept.
+    # Before the training, which would be lost if the bundle could not be written.
     with bundle.staging(out) as folder:
         began = time.monotonic()
         features, inputs = fit.prepare(table, targets, recipe, store, SPLITS)
         fitted = fit.fit(table, targets, recipe, features, inputs, store=store)
         seconds = time.monotonic() - began
-        known = (_labelled(table, targets, inputs[split]) for split in (TRAIN, VALIDATION))
-        packed, quantised = packing.pack(fitted, *known, recipe=recipe, folder=folder)
-        scores = {
-            split: evaluate(packed, table, split, truth=recipe.truth, inputs=inputs[split], engines=True)
+        labelled = (_labelled(table, targets, inputs[split]) for split in (TRAIN, VALIDATION))
+        packed, quantised = packing.pack(fitted, *labelled, recipe=recipe, folder=folder)
+        validation, test = (
+            evaluate(packed, table, split, truth=recipe.truth, inputs=inputs[split], engines=True)
             for split in (VALIDATION, TEST)
-        }
-        report = {
-            "id": packed.id,
-            "protocol": PROTOCOLS[recipe.truth],
-            "evaluate_command": f"emotion-train evaluate --bundle {bundle.shown(out)} "
-            f"--data {bundle.shown(origin.table)}" + (f" --crops {bundle.shown(origin.crops)}" if origin.crops else ""),
-            "recipe": as_dict(recipe),
-            "notes": list(origin.notes),
-            "data_sets": np.unique(table.data_set).tolist(),
-            "rows": _rows(table, targets),
-            "counts": _counts(table, targets),
-            "kind": quantised.kind,
-            "parity": {**asdict(quantised.parity), "holds": quantised.parity.holds},
-            "inputs": list(fitted.features.inputs),
-            "parameters": fitted.network.parameters,
-            "crop_share": fitted.crop_share,
-            "bytes": len(quantised.network),
-            "temperature": packed.manifest.temperature,
-            "losses": fitted.losses,
-            "evaluation": {split: found.as_dict() for split, found in scores.items()},
-        }
+        )
+        report = Report(
+            id=packed.id,
+            evaluate_command=_evaluate_command(out, origin),
+            recipe=recipe,
+            notes=origin.notes,
+            data_sets=tuple(np.unique(table.data_set).tolist()),
+            rows=counts.by_split(table, targets),
+            counts=_counts(table, targets),
+            kind=quantised.kind,
+            parity=quantised.parity,
+            inputs=fitted.features.inputs,
+            parameters=fitted.network.parameters,
+            crop_share=fitted.crop_share,
+            bytes=len(quantised.network),
+            temperature=packed.manifest.temperature,
+            losses={name: Losses(tuple(each["loss"]), tuple(each["val_loss"])) for name, each in fitted.losses.items()},
+            evaluation=Evaluation(validation, test),
+        )
         provenance = replace(
             packed.manifest.provenance,
             data=bundle.shown(origin.table),
-            rows=report["rows"],
-            protocol=PROTOCOLS[recipe.truth],
-            metrics=scores[TEST].headline(),
+            rows={split: asdict(each) for split, each in report.rows.items()},
+            protocol=test.protocol,
+            metrics=test.headline(),
             command=origin.command,
             seed=recipe.seed,
             landmarker_sha256=packed.manifest.landmarker_sha256,
-            libraries=_libraries(),
+            libraries=versions() | {"interpreter": runtime_name()},
         )
-        text = card.text(report, provenance)
-        bundle.finish(folder, packed.manifest, provenance, json.dumps(report, indent=1) + "\n", text)
+        bundle.finish(folder, packed.manifest, provenance, report.to_json(), card.text(report, provenance))
         installed = bundle.install(folder, out)
+    epochs = " and ".join(str(len(each.loss)) for each in report.losses.values())
     return (
-        f"trained in {seconds:.0f} s over {' and '.join(str(len(each['loss'])) for each in fitted.losses.values())}"
-        " epochs\n"
-        f"{card.parity_line(report)}\n\n{scores[TEST].text()}\n\nwrote {installed.id} to {out}"
+        f"trained in {seconds:.0f} s over {epochs} epochs\n{about.parity(report)}\n\n{test.text()}\n\n"
+        f"wrote {installed.id} to {out}"
     )
 
 
 def _check_splits(table: Table, targets: Targets) -> None:
     for split in SPLITS:
         if not (targets.judged & table.found & (table.split == split)).any():
-            raise TableError(f"the table has no usable row in its {split} split: import a whole data set")
+            raise TableError(f"the table has no usable row in its {split} split; import a whole data set")
 
 
 def _labelled(table: Table, targets: Targets, inputs: Inputs) -> packing.Labelled:
@@ -131,25 +124,13 @@ def _labelled(table: Table, targets: Targets, inputs: Inputs) -> packing.Labelle
     return packing.Labelled(table.landmarks[clear.rows], clear, targets.hard[clear.rows])
 
 
-def _rows(table: Table, targets: Targets) -> dict[str, dict[str, int]]:
-    return {
-        split: {
-            "rows": int((table.split == split).sum()),
-            "found": int((table.found & (table.split == split)).sum()),
-            "judged": int((targets.judged & (table.split == split)).sum()),
-        }
-        for split in SPLITS
-    }
+def _evaluate_command(out: Path, origin: Origin) -> str:
+    crops = f" --crops {bundle.shown(origin.crops)}" if origin.crops else ""
+    return f"emotion-train evaluate --bundle {bundle.shown(out)} --data {bundle.shown(origin.table)}{crops}"
 
 
 def _counts(table: Table, targets: Targets) -> dict[str, dict[str, int]]:
     """Judged rows by split and label."""
     rows = {split: targets.judged & (table.split == split) for split in SPLITS}
-    counts = {split: np.bincount(targets.hard[rows[split]], minlength=len(targets.labels)) for split in SPLITS}
-    return {split: dict(zip(targets.labels, counts[split].tolist(), strict=True)) for split in SPLITS}
-
-
-def _libraries() -> dict[str, str]:
-    """Versions of what decides the weights."""
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), "interpreter": runtime_name(), **versions}
+    found = {split: np.bincount(targets.hard[rows[split]], minlength=len(targets.labels)) for split in SPLITS}
+    return {split: dict(zip(targets.labels, found[split].tolist(), strict=True)) for split in SPLITS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, judge, and write down after every contender."""
+    """Train, evaluate, and write the results after every contender."""
     from edge.errors import UsageError
-    from host_training.compare import comparison
-    from host_training.data import tables
+    from host_training.compare import comparison, results_text
+    from host_training.compare.results import Comparison
+    from host_training.data import counts, tables
     from host_training.data.votes import targets_of
     from host_training.output import ensure_writable, write_text
+    from host_training.training.versions import versions
 
     if args.seeds < 1 or args.cnn_epochs < 1:
         raise UsageError("--seeds and --cnn-epochs want at least 1")
@@ -79,16 +82,24 @@ def run(args: argparse.Namespace) -> int:
     targets = targets_of(table, recipe.labels, recipe.truth)
     contenders = _contenders(args, names, recipe, table, targets)
     seeds = [recipe.seed + index for index in range(args.seeds)]
-    entries = [comparison.entry(contender, "interrupted before its turn") for contender in contenders]
-    found = comparison.document(
-        _spelled(args), table, targets, truth=recipe.truth, seeds=seeds, notes=notes, entries=entries
+    results = [comparison.not_run(contender, "interrupted before its turn") for contender in contenders]
+    found = Comparison(
+        command=_spelled(args),
+        rows=counts.by_split(table, targets),
+        notes=tuple(notes),
+        labels=targets.labels,
+        truth=recipe.truth,
+        seeds=tuple(seeds),
+        libraries=versions("scikit-learn"),
+        contenders=tuple(results),
     )
-    for index, entry in enumerate(comparison.compare(table, targets, recipe.truth, contenders, seeds)):
-        found["contenders"][index] = entry
+    for index, result in enumerate(comparison.compare(table, targets, recipe.truth, contenders, seeds)):
+        results[index] = result
+        found = replace(found, contenders=tuple(results))
         if args.out:
-            write_text(args.out / "comparison.json", json.dumps(found, indent=1) + "\n")
-            write_text(args.out / "comparison.md", comparison.markdown(found))
-    print(json.dumps(found, indent=1) if args.json else comparison.grid(found), end="\n" if args.json else "")
+            write_text(args.out / "comparison.json", json.dumps(found.as_dict(), indent=1) + "\n")
+            write_text(args.out / "comparison.md", results_text.markdown(found))
+    print(json.dumps(found.as_dict(), indent=1) if args.json else results_text.table(found).rstrip("\n"))
     return 0
 
 

@@ -11,8 +11,6 @@ from host_training.commands import recipe_arguments
 if TYPE_CHECKING:
     import argparse
 
-FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -30,14 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge every fold; print mean and deviation."""
-    import numpy as np
-
     from host_training.data import tables
     from host_training.data.keypoints import ALL, take
     from host_training.data.votes import targets_of
     from host_training.evaluation.scores import score
     from host_training.output import write_text
-    from host_training.training.folds import cross_validated
+    from host_training.training.folds import FIGURES, CrossValidation, Fold, cross_validated
 
     recipe = recipe_arguments.recipe(args)
     table, _ = tables.load(args.table)
@@ -47,17 +43,13 @@ def run(args: argparse.Namespace) -> int:
     for rows, probabilities in cross_validated(table, targets, recipe, args.folds, store):
         part = take(table, rows)
         truth = targets_of(part, recipe.labels, recipe.truth)
-        seen = probabilities[truth.judged[part.found]]
-        scores = score(seen, part, truth, ALL, truth=recipe.truth).as_dict()
-        folds.append({name: scores[name] for name in ("rows", *FIGURES)})
-        print(f"fold {len(folds)}: " + "   ".join(f"{name} {scores[name]:.4f}" for name in FIGURES))
-    values = {name: np.array([fold[name] for fold in folds]) for name in FIGURES}
-    mean = {name: round(float(value.mean()), 6) for name, value in values.items()}
-    deviation = {name: round(float(value.std(ddof=1)), 6) for name, value in values.items()}
-    for name in FIGURES:
-        print(f"{name}: {mean[name]:.4f} +- {deviation[name]:.4f}")
+        fold = Fold.of(score(probabilities[truth.judged[part.found]], part, truth, ALL, truth=recipe.truth))
+        folds.append(fold)
+        print(f"fold {len(folds)}: " + "   ".join(f"{name} {getattr(fold, name):.4f}" for name in FIGURES))
     command = f"emotion-train cross-validate {recipe_arguments.spelled(args)} --folds {args.folds}"
-    summary = {"command": command, "folds": folds, "mean": mean, "deviation": deviation}
+    found = CrossValidation.of(folds, command)
+    for name in FIGURES:
+        print(f"{name}: {found.mean[name]:.4f} ± {found.deviation[name]:.4f}")
     if args.out:
-        write_text(args.out, json.dumps(summary, indent=1) + "\n")
+        write_text(args.out, json.dumps(found.as_dict(), indent=1) + "\n")
     return 0

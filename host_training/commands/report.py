@@ -25,19 +25,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared_arguments.add_bundle(parser)
     parser.add_argument(
-        "--table", type=Path, metavar="TABLE", help="the rows it was judged on, to draw its worst mistakes"
+        "--table", type=Path, metavar="TABLE", help="the rows it was evaluated on, to draw its worst mistakes"
     )
     parser.add_argument("--comparison", type=Path, metavar="FILE", help="made by `compare` (default: see above)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page; replaced if there")
-    parser.add_argument("--card", type=Path, metavar="FILE", help="write the model card too, with what is on the page")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page there")
+    parser.add_argument(
+        "--card", action="store_true", help="update the model card in the bundle, and its hash in the manifest"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page."""
+    """Write the page, the card, or both."""
+    from edge.bundle import bundle as bundles
+    from edge.errors import UsageError
     from host_training.data import tables
-    from host_training.reporting import report
+    from host_training.output import write_text
+    from host_training.reporting import card, findings, model_page, report
+    from host_training.training.bundle_files import CARD, write_card
 
+    if args.out is None and not args.card:
+        raise UsageError("give --out FILE for the page, --card for the model card, or both")
     table = tables.load(args.table)[0] if args.table else None
-    report.write(args.bundle, table, args.out, comparison=args.comparison, model_card=args.card)
-    print(f"wrote {args.out}")
+    bundle = bundles.load(args.bundle)
+    about, found = report.read(args.bundle), findings.read(args.bundle, args.comparison)
+    if args.card:
+        write_card(args.bundle, card.text(about, bundle.manifest.provenance, found))
+        print(f"wrote {args.bundle / CARD}")
+        bundle = bundles.load(args.bundle)  # its manifest has the new hash
+    if args.out:
+        write_text(args.out, model_page.text(bundle, about, found, table))
+        print(f"wrote {args.out}")
     return 0

@@ -1,7 +1,8 @@
-"""Counts of the rows and people in a keypoint table, as text for the terminal."""
+"""Counts of the rows and people in a keypoint table: for reports, and as text for the terminal."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from host_training.data.keypoints import Table
+    from host_training.data.votes import Targets
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Numbers of rows of a split."""
+
+    rows: int
+    found: int
+    """Those with a face."""
+    judged: int
+    """Those with a label that a prediction can be compared with."""
+
+
+def by_split(table: Table, targets: Targets) -> dict[str, Rows]:
+    """The rows of each of `SPLITS`."""
+    counts = zip(*(in_splits(table, rows) for rows in (table.split != "", table.found, targets.judged)), strict=True)
+    return {split: Rows(*each) for split, each in zip(SPLITS, counts, strict=True)}
 
 
 def by_label(table: Table) -> str:

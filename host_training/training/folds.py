@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping  # noqa: TC003  `build` reads the types of the fields
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.errors import UsageError
+from edge.validation import as_json
 from host_training.data.inputs import inputs_of
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.splits import folds, units
 from host_training.training.fit import features_of, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,11 +24,59 @@ if TYPE_CHECKING:
     from host_training.data.inputs import Inputs
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
+    from host_training.evaluation.scores import Scores
     from host_training.training.recipe import Recipe
 
 FOLDS = 5
 LEAST_FOLDS = 3
 """Minimum number of folds: one to evaluate, one to stop the training, and one to train on."""
+FIGURES = ("accuracy", "accuracy_found", "macro_f1", "ece")
+"""Scores of a fold that are averaged."""
+DIGITS = 6
+"""Decimals of the figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Scores on the rows of one fold."""
+
+    rows: int
+    accuracy: float
+    accuracy_found: float
+    macro_f1: float
+    ece: float
+
+    @classmethod
+    def of(cls, scores: Scores) -> Fold:
+        """Those of an evaluation."""
+        return cls(scores.rows, **{name: round(float(getattr(scores, name)), DIGITS) for name in FIGURES})
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """The scores of a recipe over all folds."""
+
+    command: str
+    """Gives them again."""
+    folds: tuple[Fold, ...]
+    mean: Mapping[str, float]
+    deviation: Mapping[str, float]
+    """Standard deviation over the folds."""
+
+    @classmethod
+    def of(cls, folds: Sequence[Fold], command: str) -> CrossValidation:
+        """Summarise two or more folds."""
+        values = {name: np.array([getattr(fold, name) for fold in folds]) for name in FIGURES}
+        return cls(
+            command,
+            tuple(folds),
+            {name: round(float(each.mean()), DIGITS) for name, each in values.items()},
+            {name: round(float(each.std(ddof=1)), DIGITS) for name, each in values.items()},
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return as_json(self)
 
 
 def cross_validated(

@@ -40,8 +40,8 @@ class Quantised:
     kind: str
     """`int8`, or `float32` if parity does not hold."""
     parity: Parity
-    whole: bytes
-    """The float network as a TFLite file."""
+    float_network: bytes
+    """The TFLite file before quantisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def pack(
     packed = bundle.write_model(
         folder,
         network=quantised.network,
-        whole=quantised.whole,
+        float_network=quantised.float_network,
         features=fitted.features,
         temperature=temperature,
         labels=recipe.labels,
@@ -113,8 +113,8 @@ def int8_or_float(
         )
         tried.append((compared, small))
     best, small = max(tried, key=lambda each: each[0].agreement)
-    whole = quantise.to_tflite(fitted.network, None)
-    return Quantised(small, "int8", best, whole) if best.holds else Quantised(whole, "float32", best, whole)
+    large = quantise.to_tflite(fitted.network, None)
+    return Quantised(small, "int8", best, large) if best.holds else Quantised(large, "float32", best, large)
 
 
 def golden_rows(label: NDArray[np.intp], probabilities: NDArray[np.float32]) -> NDArray[np.intp]:

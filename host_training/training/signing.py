@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import files
 from edge.bundle import bundle as edge_bundle
 from edge.bundle import signature
-from edge.errors import ConfigError, DataError, NoInputError, OutputError
-from host_training.errors import BundleWriteError
+from edge.errors import DataError, NoInputError, OutputError
+from host_training.training.bundle_files import hashes, rewritten, write_manifest
 
 if TYPE_CHECKING:
     from datetime import date
+    from pathlib import Path
 
     from nacl.signing import SigningKey
 
@@ -113,46 +110,28 @@ def read_key(file: Path) -> Key:
 def sign(folder: Path, key: Key, *, counter: int | None = None, expires: date | None = None) -> Manifest:
     """Write counter, expiry and the hash of every file into a bundle's manifest, and sign that.
 
-    All of it takes place in a copy, which must pass the checks of a device before it takes the place of the bundle.
-
     Args:
-        folder: the bundle; its id stays what it is.
+        folder: the bundle; its id stays the same.
         key: from `read_key`.
-        counter: a device takes no bundle with a lower one than it had; None: the seconds since 1970.
-        expires: the last day on which it is loaded, in UTC; None: it never expires.
+        counter: a device takes no bundle with a lower counter than it had; None: seconds since 1970.
+        expires: last day, in UTC, on which it is loaded; None: it never expires.
 
     Returns:
         The manifest.
 
     Raises:
-        ConfigError: `folder` is no bundle that a device would take.
-        BundleWriteError: it cannot be written; it is as it was.
+        ConfigError: `folder` is not a bundle that a device would load.
+        BundleWriteError: it cannot be written; it is unchanged.
     """
-    folder = folder.resolve()
-    edge_bundle.verified(folder)
-    signature.verify_names(folder, (path.name for path in folder.iterdir()))
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            copy = Path(scratch) / folder.name
-            shutil.copytree(folder, copy, symlinks=True)
-            manifest = _signed(copy, key, int(time.time()) if counter is None else counter, expires)
-            files.sync_tree(copy)
-            files.swap_directories(copy, folder)
-            files.sync(folder.parent)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace(str(copy), str(folder))) from error
-    except OSError as error:
-        raise BundleWriteError(f"{folder}: cannot be signed ({error.strerror or error}); it is as it was") from error
-    return manifest
-
-
-def _signed(folder: Path, key: Key, counter: int, expires: date | None) -> Manifest:
     manifest = edge_bundle.verified(folder)
-    manifest = replace(manifest, counter=counter, expires=expires, files=hashes(folder))
-    data = manifest.to_json()
-    (folder / signature.MANIFEST).write_bytes(data)
-    (folder / signature.SIGNATURE).write_bytes(signed(data, key, f"{manifest.id}, counter {counter}"))
-    return edge_bundle.load(folder).manifest
+    signature.verify_names(folder, (path.name for path in folder.iterdir()))
+    counter = int(time.time()) if counter is None else counter
+    with rewritten(folder, "signed") as copy:
+        manifest = replace(manifest, counter=counter, expires=expires, files=hashes(copy))
+        write_manifest(copy, manifest)
+        comment = f"{manifest.id}, counter {counter}"
+        (copy / signature.SIGNATURE).write_bytes(signed(manifest.to_json(), key, comment))
+    return manifest
 
 
 def signed(manifest: bytes, key: Key, comment: str) -> bytes:
@@ -165,13 +144,6 @@ def signed(manifest: bytes, key: Key, comment: str) -> bytes:
         _text(key.secret.sign(made + comment.encode()).signature),
     )
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of every file of a bundle, by name, but for those that a manifest cannot list: itself and its like."""
-    apart = {edge_bundle.MANIFEST, signature.SIGNATURE, signature.MESH}
-    paths = sorted(path for path in folder.iterdir() if path.name not in apart)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _text(data: bytes) -> str:

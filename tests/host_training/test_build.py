@@ -15,6 +15,7 @@ from edge.errors import UsageError
 from host_training import build
 from host_training.errors import TableError
 from host_training.evaluation.engines import float_path
+from host_training.reporting import report as reports
 from host_training.training.parity import MIN_AGREEMENT
 
 if TYPE_CHECKING:
@@ -173,14 +174,14 @@ def test_one_network_that_sees_both_tells_as_much(store: CropStore, both: Recipe
 
     build.run(store.table, dataclasses.replace(both, fusion="early", crop=crop), tmp_path / "fused", origin, store)
 
-    bundle, report = edge_bundle.load(tmp_path / "fused"), json.loads((tmp_path / "fused/report.json").read_text())
+    bundle, report = edge_bundle.load(tmp_path / "fused"), reports.read(tmp_path / "fused")
     assert bundle.metrics["accuracy_found"] > 0.95
-    assert report["parity"]["holds"]
-    assert report["kind"] == "int8"
-    assert report["inputs"] == ["landmarks", "crop"]
-    assert list(report["losses"]) == ["crop"]
+    assert report.parity.holds
+    assert report.kind == "int8"
+    assert report.inputs == ("landmarks", "crop")
+    assert list(report.losses) == ["crop"]
     card = " ".join((tmp_path / "fused/MODEL_CARD.md").read_text().split())
-    assert "One convolutional network on the crop, which a layer on the landmarks runs into" in card
+    assert "One convolutional network on the crop, joined by a dense layer on the landmarks" in card
 
 
 def test_pictures_with_other_faces_labels_teach_nothing(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
@@ -197,23 +198,23 @@ def test_pictures_with_other_faces_labels_teach_nothing(store: CropStore, both: 
 @pytest.mark.parametrize(("name", "inputs"), [("both_folder", ["landmarks", "crop"]), ("crop_folder", ["crop"])])
 def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, name: str, inputs: list[str]):
     folder = request.getfixturevalue(name)
-    bundle, report = edge_bundle.load(folder), json.loads((folder / "report.json").read_text())
+    bundle, report = edge_bundle.load(folder), reports.read(folder)
 
-    assert list(bundle.manifest.inputs) == report["inputs"] == list(report["losses"]) == inputs
+    assert bundle.manifest.inputs == report.inputs == tuple(report.losses) == tuple(inputs)
     assert bundle.features.crop is not None
     assert bundle.features.crop.size == 24
     assert (bundle.features.size > 0) == ("landmarks" in inputs)
-    assert (report["crop_share"] is None) == (inputs == ["crop"])
-    assert all(len(each["loss"]) == len(each["val_loss"]) for each in report["losses"].values())
+    assert (report.crop_share is None) == (inputs == ["crop"])
+    assert all(len(each.loss) == len(each.val_loss) for each in report.losses.values())
 
 
 @pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
 def test_with_pictures_too_int8_says_what_float_says(request: pytest.FixtureRequest, name: str):
-    report = json.loads((request.getfixturevalue(name) / "report.json").read_text())
+    report = reports.read(request.getfixturevalue(name))
 
-    assert report["kind"] == "int8"
-    assert report["parity"]["holds"]
-    assert report["parity"]["agreement"] >= MIN_AGREEMENT
+    assert report.kind == "int8"
+    assert report.parity.holds
+    assert report.parity.agreement >= MIN_AGREEMENT
 
 
 def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: CropStore):

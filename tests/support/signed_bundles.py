@@ -11,6 +11,7 @@ import pytest
 from edge.bundle import bundle as bundles
 from edge.bundle import signature
 from host_training.training import signing
+from host_training.training.bundle_files import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,5 +79,5 @@ def crashing(crop_bundle, sign_by_hand) -> Path:
     network = bytearray((folder / bundles.NETWORK).read_bytes())
     network[3] = 128
     (folder / bundles.NETWORK).write_bytes(network)
-    sign_by_hand(folder, counter=99, files=signing.hashes(folder))
+    sign_by_hand(folder, counter=99, files=hashes(folder))
     return folder

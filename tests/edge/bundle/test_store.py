@@ -22,7 +22,7 @@ from edge.bundle import locate, trial
 from edge.bundle.store import BundleStore
 from edge.errors import ConfigError, NoInputError, OutputError, PermissionRefusedError, UnavailableError
 from edge.face_mesh import models as mesh_models
-from host_training.training import signing
+from host_training.training.bundle_files import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,7 +265,7 @@ def test_a_failing_self_test_rejects_the_bundle(store, signed, sign_by_hand):
     with np.load(folder / "golden.npz") as golden:
         wrong = {**golden, "probabilities": np.roll(golden["probabilities"], 1, axis=1)}
     np.savez(folder / "golden.npz", **wrong)
-    sign_by_hand(folder, files=signing.hashes(folder))
+    sign_by_hand(folder, files=hashes(folder))
     with pytest.raises(ConfigError, match=f"{folder}: it gives other probabilities here"):
         store.install(folder)
 

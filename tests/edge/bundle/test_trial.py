@@ -15,7 +15,7 @@ from edge.bundle import bundle as bundles
 from edge.bundle import trial
 from edge.bundle.store import BundleStore
 from edge.errors import ConfigError
-from host_training.training import signing
+from host_training.training.bundle_files import hashes
 from tests.support.broker import until
 from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
@@ -40,7 +40,7 @@ def store(root, models) -> BundleStore:
 def slow(crop_bundle, sign_by_hand) -> Path:
     """A valid bundle whose network takes several times as long as the face mesh."""
     folder = crop_bundle("crop_slow")
-    sign_by_hand(folder, counter=2_000_000_000, files=signing.hashes(folder))
+    sign_by_hand(folder, counter=2_000_000_000, files=hashes(folder))
     return folder
 
 

@@ -6,12 +6,15 @@ import json
 import numpy as np
 import pytest
 
+from edge.validation import build
 from host_training.compare import boosted as boosted_module
-from host_training.compare import comparison
+from host_training.compare import comparison, results_text
 from host_training.compare.baselines import logistic, majority
 from host_training.compare.boosted import boosted
 from host_training.compare.contender import Contender, Trained
 from host_training.compare.ours import ours
+from host_training.compare.results import Comparison
+from host_training.data import counts
 from host_training.data.labels import LABELS
 from host_training.data.votes import targets_of
 from host_training.errors import TableError
@@ -34,7 +37,7 @@ def run(table, contenders, seeds=(1,), truth="votes"):
 
 
 @pytest.fixture(scope="module")
-def entries(table, recipe):
+def results(table, recipe):
     return run(table, contenders(recipe))
 
 
@@ -49,46 +52,38 @@ def with_spoilt_test_rows(table, recipe):
     return run(spoilt, contenders(recipe))
 
 
-def test_each_beats_the_majority_on_faces_that_are_easy_to_tell_apart(entries):
-    always, *others = entries
+def test_each_beats_the_majority_on_faces_that_are_easy_to_distinguish(results):
+    always, *others = results
 
-    assert always["test"]["accuracy"] == pytest.approx(1 / 8, abs=0.01)
+    assert always.test.accuracy == pytest.approx(1 / 8, abs=0.01)
     for each in others:
-        assert each["test"]["accuracy"] > 3 * always["test"]["accuracy"], each["name"]
+        assert each.test.accuracy > 3 * always.test.accuracy, each.name
 
 
-def test_a_missed_face_is_an_error_for_all(entries, table):
+def test_a_missed_face_is_an_error_for_all(results, table):
     test = table.split == "test"
     share = table.found[test].mean()
     assert share < 1
 
-    for each in entries:
-        assert each["test"]["accuracy"] == pytest.approx(each["test"]["accuracy_found"] * share, abs=1e-5)
+    for each in results:
+        assert each.test.accuracy == pytest.approx(each.test.accuracy_found * share, abs=1e-5)
 
 
-def test_what_the_test_rows_show_has_no_influence_on_any_contender(entries, with_spoilt_test_rows):
-    for once, again in zip(entries, with_spoilt_test_rows, strict=True):
-        assert once["validation"] == again["validation"], once["name"]
-        assert once["name"] == "majority" or once["test"] != again["test"], once["name"]
+def test_what_the_test_rows_show_has_no_influence_on_any_contender(results, with_spoilt_test_rows):
+    for once, again in zip(results, with_spoilt_test_rows, strict=True):
+        assert once.validation == again.validation, once.name
+        assert once.name == "majority" or once.test != again.test, once.name
 
 
-def test_an_entry_has_the_fields_that_the_package_promises(entries):
-    for each in entries:
-        assert list(each) == [
-            *("name", "about", "learned_from", "ran", "why_not", "parameters", "bytes", "seconds", "seeds"),
-            *("validation", "test", "deviation"),
-        ]
-        assert each["ran"]
-        assert each["why_not"] is None
-        assert each["deviation"] is None
-        assert each["bytes"] == 4 * each["parameters"]
-        assert set(each["test"]) == set(each["validation"])
-        assert set(each["test"]) == {"accuracy", "accuracy_interval", "accuracy_found", "macro_f1", "ece"}
-    json.dumps(entries)
+def test_of_one_seed_there_is_a_result_without_a_deviation(results):
+    for each in results:
+        assert each.why_not is None
+        assert each.deviation is None
+        assert each.bytes == 4 * each.parameters
 
 
-def test_parameters_are_the_numbers_that_were_learned(entries):
-    by_name = {each["name"]: each["parameters"] for each in entries}
+def test_parameters_are_the_numbers_that_were_learned(results):
+    by_name = {each.name: each.parameters for each in results}
 
     assert by_name["majority"] == 8
     assert by_name["logistic"] == (72 * 3 + 1) * 8
@@ -96,7 +91,7 @@ def test_parameters_are_the_numbers_that_were_learned(entries):
 
 
 class Oracle:
-    """Says four of five rows rightly, others with each seed, and is always as sure."""
+    """Predicts four of five rows correctly, others with each seed, always with the same confidence."""
 
     def __init__(self, labels, confidence):
         self._labels, self._confidence = labels, confidence
@@ -125,7 +120,7 @@ def oracle(table):
     return lambda confidence=0.9: Oracle(known, confidence)
 
 
-def test_no_contender_is_shown_a_test_row(table, oracle):
+def test_no_contender_gets_a_test_row(table, oracle):
     knows = oracle()
 
     run(table, [knows.contender()])
@@ -149,81 +144,92 @@ def test_several_seeds_give_mean_and_deviation(table, oracle):
 
     (together,) = run(table, [knows.contender()], [3, 4, 5])
 
-    accuracies = [each["test"]["accuracy"] for each in alone]
+    accuracies = [each.test.accuracy for each in alone]
     assert len(set(accuracies)) > 1
-    assert together["seeds"] == 3
-    assert together["test"]["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-5)
-    assert together["deviation"]["test"]["accuracy"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-5)
+    assert together.seeds == 3
+    assert together.test.accuracy == pytest.approx(np.mean(accuracies), abs=1e-5)
+    assert together.deviation.test.accuracy == pytest.approx(np.std(accuracies, ddof=1), abs=1e-5)
 
 
-def test_what_chance_has_no_part_in_is_trained_once(table, oracle):
+def test_a_contender_that_does_not_depend_on_the_seed_is_trained_once(table, oracle):
     knows = oracle()
 
-    (entry,) = run(table, [knows.contender(seeded=False)], [3, 4, 5])
+    (result,) = run(table, [knows.contender(seeded=False)], [3, 4, 5])
 
     assert knows.seeds == [3]
-    assert entry["seeds"] == 1
-    assert entry["deviation"] is None
+    assert result.seeds == 1
+    assert result.deviation is None
 
 
-def test_everyone_is_calibrated_on_the_validation_rows(table, oracle):
-    (boastful,) = run(table, [oracle(confidence=0.9999).contender()])
+def test_the_validation_rows_set_each_temperature(table, oracle):
+    (overconfident,) = run(table, [oracle(confidence=0.9999).contender()])
 
-    # Four of five are right, and it said 1: uncalibrated it would be 0.2 off.
-    assert boastful["validation"]["ece"] < 0.02
+    # Four of five are correct at a confidence of 1: without a temperature the error would be 0.2.
+    assert overconfident.validation.ece < 0.02
 
 
-def test_who_lacks_something_is_not_run_and_says_why(table, oracle):
+def test_a_contender_that_lacks_something_is_not_run_and_says_why(table, oracle):
     knows = oracle()
 
     absent, present = run(table, [knows.contender(why_not="no crystal ball: --ball FILE"), majority()])
 
-    assert not absent["ran"]
-    assert absent["why_not"] == "no crystal ball: --ball FILE"
-    assert absent["test"] is absent["parameters"] is None
+    assert absent.why_not == "no crystal ball: --ball FILE"
+    assert absent.test is absent.parameters is None
     assert knows.seeds == []
-    assert present["ran"]
+    assert present.why_not is None
 
 
 def test_the_truth_may_be_the_label(table, changed):
     labels = changed(votes=np.zeros_like(table.votes), label=np.full(len(table), LABELS.index("fear"), np.int8))
 
-    (entry,) = run(labels, [majority()], truth="label")
+    (result,) = run(labels, [majority()], truth="label")
 
-    assert entry["test"]["accuracy_found"] == 1
+    assert result.test.accuracy_found == 1
 
 
-def test_labels_that_no_training_row_has_are_never_said(table, changed):
+def test_labels_without_training_rows_are_never_predicted(table, changed):
     fear = LABELS.index("fear")
     out = (table.split == "train") & (table.label == fear)
     rare = changed(votes=np.where(out[:, None], 0, table.votes), label=np.where(out, -1, table.label))
 
     for each in run(rare, [logistic(["lips"]), boosted()]):
         # All the others are still told apart, contempt after fear among them.
-        assert 0.85 < each["test"]["accuracy_found"] < 0.9, each["name"]
+        assert 0.85 < each.test.accuracy_found < 0.9, each.name
 
 
 def test_the_markdown_shows_the_figures_and_where_they_come_from(table, oracle):
-    targets = targets_of(table)
-    entries = run(table, [oracle().contender(), oracle().contender(why_not="no ball")], [1, 2])
-    found = comparison.document(
-        "emotion-train compare --table t",
-        table,
-        targets,
-        truth="votes",
-        seeds=[1, 2],
-        notes=["3 rows: dropped"],
-        entries=entries,
-    )
+    results = run(table, [oracle().contender(), oracle().contender(why_not="no ball")], [1, 2])
+    found = comparison_of(table, results)
 
-    text = comparison.markdown(found)
+    text = results_text.markdown(found)
 
     header, rule, first, second = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in (header, rule, first, second)}) == 1
     assert header.count("|") == rule.count("|") == first.count("|") == second.count("|")
-    assert f"{entries[0]['test']['accuracy']:.4f} ± {entries[0]['deviation']['test']['accuracy']:.4f}" in first
+    assert f"{results[0].test.accuracy:.4f} ± {results[0].deviation.test.accuracy:.4f}" in first
     assert "not run: no ball" in second
     assert "`emotion-train compare --table t`" in text
     assert f"* test: {(table.split == 'test').sum():,}" in text
     assert "* 3 rows: dropped" in text
     assert "numpy" in text
+
+
+def test_a_comparison_can_be_read_from_its_json(table, oracle):
+    found = comparison_of(
+        table, run(table, [oracle().contender(), oracle().contender(why_not="no ball"), majority()], [1, 2])
+    )
+
+    assert build(Comparison, json.loads(json.dumps(found.as_dict(), allow_nan=False))) == found
+
+
+def comparison_of(table, results):
+    return Comparison(
+        command="emotion-train compare --table t",
+        rows=counts.by_split(table, targets_of(table)),
+        notes=("3 rows: dropped",),
+        labels=LABELS,
+        truth="votes",
+        seeds=(1, 2),
+        libraries={"numpy": "2.5"},
+        contenders=tuple(results),
+    )

@@ -14,7 +14,7 @@ from edge.errors import ConfigError
 from host_training.errors import BundleWriteError
 from host_training.evaluation.engines import float_path
 from host_training.training import bundle
-from host_training.training.signing import hashes
+from host_training.training.bundle_files import hashes
 
 FILES = {
     "manifest.json",
@@ -115,7 +115,7 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("meow")
 
-    with pytest.raises(BundleWriteError, match="no model bundle"), bundle.staging(tmp_path / "photos"):
+    with pytest.raises(BundleWriteError, match="is not a model bundle"), bundle.staging(tmp_path / "photos"):
         pass
 
     assert (tmp_path / "photos" / "cat.jpg").read_text() == "meow"

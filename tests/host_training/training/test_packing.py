@@ -95,7 +95,7 @@ def test_a_network_that_256_steps_cannot_carry_stays_float(
 
     assert chosen.kind == "float32"
     assert chosen.parity.int8_accuracy < 0.9 < chosen.parity.float_accuracy
-    assert chosen.network == chosen.whole
+    assert chosen.network == chosen.float_network
     (tmp_path / "m.tflite").write_bytes(chosen.network)
     assert classifier.network(tmp_path / "m.tflite", features(), LABELS).dtype == np.float32
 
