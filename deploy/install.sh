@@ -3,8 +3,7 @@
 #
 #   /opt/emotion-edge/releases/RELEASE/     a virtual environment above the distribution's Python and NumPy
 #   /opt/emotion-edge/current               the release in use
-#   /var/lib/emotion-edge/models/ID/        a model bundle with its face mesh; `current` and `landmarks` name two of them,
-#                                           and `previous` and `shadow`, of `emotion-edge model`, maybe two others
+#   /var/lib/emotion-edge/models/           model bundles, each with its face mesh; `emotion-edge model` installs them
 #   /etc/emotion-edge/                      settings and the broker's password: made once, then yours
 #   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with what it may reach
 #
@@ -68,7 +67,11 @@ put() { # FILE TARGET: the target has the old content or the new one, never half
     mv -T "$2.new" "$2"
 }
 
-point() { # LINK TARGET, likewise
+use() { # LINK TARGET, likewise
+    [ "$(readlink "$1")" = "$2" ] || step "in use: $1 -> $2" replace_link "$1" "$2"
+}
+
+replace_link() { # LINK TARGET
     ln -sfn "$2" "$1.new"
     mv -T "$1.new" "$1"
 }
@@ -93,13 +96,7 @@ check_machine() {
 go_alone() {
     exec 9>/run/emotion-edge-install.lock
     flock --nonblock 9 || fail 75 "another installation is going on: wait for its end"
-    trap 'rm -rf "$scratch" $RELEASES/.new $MODELS/.new' EXIT # nobody else is at work on them now
-}
-
-lock_models() { # `emotion-edge model` changes the bundles too
-    mkdir -p $MODELS
-    exec 8>>$MODELS/.lock
-    flock --nonblock 8 || fail 75 "a model bundle is being installed: wait for its end"
+    trap 'rm -rf "$scratch" $RELEASES/.new' EXIT # nobody else is at work on them now
 }
 
 installed() { # PACKAGE
@@ -158,64 +155,46 @@ build_release() {
     rm -r "$new/source"
     # The scripts know the way to their Python, and that is about to change.
     grep -rlIF "$new" "$new/bin" "$new/pyvenv.cfg" | xargs sed -i "s|$new|$RELEASES/$release|g"
-    printf '%s\n' "current $emotion" "landmarks $landmarks" >"$new/bundles"
     sync # what is renamed has to be on the disk
     mv -T "$new" "$RELEASES/$release"
 }
 
-remove_old_releases() { # PREVIOUS: all but this one and the one before, with the bundles that only they came with
-    local folder id
+remove_old_releases() { # PREVIOUS: all but this one and the one before
+    local folder
     for folder in "$RELEASES"/*; do
-        case ${folder##*/} in "$release" | "$1") continue ;; esac
-        while read -r _ id; do
-            if ! grep -qs " $id\$" "$RELEASES/$release/bundles" "$RELEASES/$1/bundles" &&
-                ! linked_bundles | grep -q "$id\$"; then
-                rm -rf "${MODELS:?}/$id"
-            fi
-        done <"$folder/bundles"
-        rm -rf "$folder"
+        case ${folder##*/} in "$release" | "$1") ;; *) rm -rf "$folder" ;; esac
     done
-}
-
-linked_bundles() {
-    readlink "$MODELS"/{current,previous,shadow,landmarks} || true # some devices have no more than two of them
 }
 
 # ------------------------------------------------------------------------------------------------------------- bundles
 
-bundle_id() { # FOLDER
-    $PYTHON -c 'import json, sys; print(json.load(open(sys.argv[1]))["id"])' "$1/manifest.json" 2>/dev/null ||
-        fail 66 "$1 is no model bundle: run this from a whole checkout of the project"
+check_bundles() { # tests those of this checkout; $bundles says which of them are to be installed
+    local trial_s=1 # does it find the face in the pictures of the demo, and read it?
+    if [ ! -d "$RELEASES/$release" ]; then # with --check, where the release would have to be built
+        bundles="those of the release that are new"
+        return
+    fi
+    if [ "$mode" = check ]; then
+        trial_s=0
+    elif [ ! -d $MODELS/current/mesh ]; then
+        fetch_mesh
+    fi
+    install_bundles --check --trial $trial_s
+    bundles=$(sed -n 's/^would install //p' "$scratch/log" | paste -sd '&' | sed 's/&/, and /g')
+    [ "$previous" = "$release" ] || grep 'stays in use' "$scratch/log" || true
 }
 
-bundle_installed() { # FOLDER ID: with the files that it has here
-    diff -rq --exclude=mesh "$1" "$MODELS/$2" >/dev/null 2>&1 && [ -d "$MODELS/$2/mesh" ]
+install_bundles() { # OPTIONS of `emotion-edge model install`, which writes to the log
+    local status=0
+    XDG_CACHE_HOME=$scratch "$RELEASES/$release/bin/emotion-edge" model install --release "$SOURCE/model" "$@" \
+        >"$scratch/log" 2>&1 || status=$?
+    [ $status = 0 ] || fail $status "$(last_words "$scratch/log")"
 }
 
-install_bundle() { # FOLDER ID
-    local new=$MODELS/.new task from=()
-    rm -rf "$new"
-    mkdir -p $MODELS
-    cp -r "$1" "$new"
-    for task in "$MODELS"/*/mesh/face_landmarker.task "$wheels/face_landmarker.task"; do
-        [ ! -f "$task" ] || from=(--from "$task")
-    done
-    quietly 69 "$RELEASES/$release/bin/emotion-edge" model fetch --to "$new/mesh" "${from[@]}"
-    self_test "$new"
-    sync
-    rm -rf "${MODELS:?}/$2" # another one under this name is a damaged one
-    mv -T "$new" "$MODELS/$2"
-}
-
-self_test() { # BUNDLE: is it whole, does it read its golden faces right, and a picture from end to end?
-    printf '[model]\nbundle = "%s"\n' "$1" >"$scratch/self-test.toml"
-    quietly 78 "$RELEASES/$release/bin/emotion-edge" classify --json --config "$scratch/self-test.toml" \
-        "$SOURCE/edge/camera/demo/assets/demo-portrait.jpg"
-    grep -q '"expression"' "$scratch/log" || fail 78 "the face mesh in $1 finds no face in the picture of the demo"
-}
-
-chosen_by_somebody() { # LINK: it leads to a bundle that the release in use did not come with
-    [ -e "$MODELS/$1" ] && ! grep -qsx "$1 $(basename "$(readlink "$MODELS/$1")")" $OPT/current/bundles
+fetch_mesh() { # for the first bundle; later ones take it over from the one in use
+    local from=()
+    [ ! -f "$wheels/face_landmarker.task" ] || from=(--from "$wheels/face_landmarker.task")
+    XDG_CACHE_HOME=$scratch quietly 69 "$RELEASES/$release/bin/emotion-edge" model fetch "${from[@]}"
 }
 
 # --------------------------------------------------------------------------------------------------- settings and unit
@@ -256,7 +235,7 @@ why_not() { # the last words of the service
 # ------------------------------------------------------------------------------------------------------------ the whole
 
 install_all() {
-    local previous name id target
+    local previous name
     check_machine
     go_alone
     install_packages
@@ -264,42 +243,24 @@ install_all() {
         step "release, model bundles, settings and service: installing"
         return
     fi
-    emotion=$(bundle_id "$SOURCE/model/fused")
-    landmarks=$(bundle_id "$SOURCE/model/landmarks")
+    [ -f "$SOURCE/model/fused/manifest.json" ] && [ -f "$SOURCE/model/landmarks/manifest.json" ] ||
+        fail 66 "$SOURCE/model lacks a model bundle: run this from a whole checkout of the project"
     release=$(release_name)
     previous=$(readlink $OPT/current || true)
     previous=${previous##*/}
 
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
-    [ "$mode" = check ] || lock_models
-    # Where somebody has chosen another, it may be gone as the oldest, and would be again.
-    chosen_by_somebody current || bundle_installed "$SOURCE/model/fused" "$emotion" ||
-        step "model bundle $emotion: installing" install_bundle "$SOURCE/model/fused" "$emotion"
-    bundle_installed "$SOURCE/model/landmarks" "$landmarks" ||
-        step "model bundle $landmarks: installing" install_bundle "$SOURCE/model/landmarks" "$landmarks"
+    check_bundles
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
     for name in mqtt-password mqtt-client-key; do
         [ -e $ETC/$name ] || step "settings: making $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
     done
     [ ! -d "$RELEASES/$release" ] || allow_broker
-    for name in current landmarks; do
-        [ $name = current ] && id=$emotion || id=$landmarks
-        if ! chosen_by_somebody $name; then
-            links["$MODELS/$name"]=$id
-        elif [ "$previous" != "$release" ]; then
-            target=$(readlink -f $MODELS/$name)
-            step "model bundle $target: testing, since you have made it $name" self_test "$target"
-        fi
-    done
-    links["$OPT/current"]=releases/$release
-    links["$COMMAND"]=$OPT/current/bin/emotion-edge
 
     trap '' INT TERM HUP # from here on what runs is changed, all or nothing
-    for name in $MODELS/current $MODELS/landmarks $OPT/current $COMMAND; do
-        target=${links[$name]-}
-        [ -z "$target" ] || [ "$(readlink "$name")" = "$target" ] ||
-            step "in use: $name -> $target" point "$name" "$target"
-    done
+    [ -z "$bundles" ] || step "model bundles: installing $bundles" install_bundles --trial 0
+    use $OPT/current "releases/$release"
+    use $COMMAND $OPT/current/bin/emotion-edge
     cmp -s "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT
     cmp -s "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf ||
         step "service: allowing it to reach the broker of the settings" put "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf
@@ -317,7 +278,10 @@ install_all() {
 uninstall() {
     [ "$(id -u)" = 0 ] || fail 77 "only root may remove a service: sudo ./deploy/install.sh --uninstall"
     go_alone
-    [ ! -d $MODELS ] || lock_models
+    if [ -d $MODELS ]; then
+        exec 8>>$MODELS/.lock # which `emotion-edge model` holds, too
+        flock --nonblock 8 || fail 75 "a model bundle is being installed: wait for its end"
+    fi
     if [ ! -e $OPT ] && [ ! -e $UNITS/$UNIT ] && [ ! -e $STATE ]; then
         echo "emotion-edge is not installed: nothing to do"
         return
@@ -336,8 +300,7 @@ interrupted() {
     fail 130 "interrupted; what ran before still runs"
 }
 
-declare -A links
-mode=install wheels='' changed=no emotion='' landmarks='' release=''
+mode=install wheels='' changed=no bundles='' release=''
 while [ $# -gt 0 ]; do
     case $1 in
     --check) mode=check ;;

@@ -1,4 +1,4 @@
-"""`emotion-edge model`: the files that the daemon needs."""
+"""`emotion-edge model`: fetches the face mesh models, and lists, verifies, installs and rolls back model bundles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle import bundle
-from edge.bundle import store as bundle_store
-from edge.bundle.locate import Installation
+from edge.bundle import bundle as bundles
+from edge.bundle.folder import roles
+from edge.bundle.locate import DEVICE, Installation
+from edge.bundle.store import BundleStore
 from edge.bundle.trial import TRIAL_S
-from edge.cli import add_settings_arguments, load_settings
+from edge.cli import absolute_path, add_settings_arguments, load_settings
 from edge.face_mesh import models
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edge.errors import ConfigError
     from edge.settings import Settings
 
-LONGEST_TRIAL_S = 3600
+MAX_TRIAL_S = 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,18 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="download MediaPipe's face mesh models, once, and check their hash")
-    fetch.add_argument("--from", dest="source", metavar="FILE", help="a face_landmarker.task that you have")
-    fetch.add_argument("--to", metavar="DIR", help=f"default: {models.cache_folder()}")
-    fetch.add_argument("--force", action="store_true", help="fetch again even if they are there")
+    fetch.add_argument(
+        "--from", dest="source", type=absolute_path, metavar="FILE", help="a face_landmarker.task you have"
+    )
+    fetch.add_argument("--to", type=absolute_path, metavar="DIR", help=f"default: {models.cache_folder()}")
+    fetch.add_argument("--force", action="store_true", help="download even if they are there")
     verify = actions.add_parser("verify", help="check a model bundle: signature, hashes, contract, golden faces")
     add_settings_arguments(verify)
     verify.add_argument("bundle", metavar="DIR", nargs="?", default="", help="default: the one in use")
-    listing = actions.add_parser("list", help="show the model bundles at hand: what each reads, and how good it is")
+    listing = actions.add_parser("list", help="show the model bundles here: what each reads, and how good it is")
     add_settings_arguments(listing)
-    listing.add_argument("--json", action="store_true", help="one JSON object a bundle and line")
-    install = actions.add_parser(
-        "install", help="copy a model bundle to its place on this device, test it, switch to it"
-    )
+    listing.add_argument("--json", action="store_true", help="one JSON object a line for each bundle")
+    install = actions.add_parser("install", help=f"copy a model bundle to {DEVICE}, test it, and switch to it")
     add_settings_arguments(install)
     install.add_argument("bundle", metavar="DIR", help="the folder of the bundle")
     install.add_argument(
@@ -53,14 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=TRIAL_S,
         metavar="SECONDS",
-        help="how long it works on trial beside the one in use, whose speed it has to reach but for a fifth; "
-        "0: not at all (default: %(default)g)",
+        help="how long it runs in turn with the bundle in use, of whose speed it must reach four fifths; "
+        "0: without a trial (default: %(default)g)",
     )
-    install.add_argument(
-        "--shadow", action="store_true", help="let it run beside the one in use, without acting on what it says"
+    what = install.add_mutually_exclusive_group()
+    what.add_argument(
+        "--shadow", action="store_true", help="run it beside the one in use, without acting on its readings"
     )
-    install.add_argument("--check", action="store_true", help="test it, say what would be done, and change nothing")
-    shadow_off = actions.add_parser("shadow-off", help="let no model bundle run beside the one in use")
+    what.add_argument(
+        "--release",
+        action="store_true",
+        help="DIR holds the bundles of a release, fused and landmarks: install both; a bundle in use that was chosen "
+        "on this device stays in use. deploy/install.sh does this",
+    )
+    install.add_argument("--check", action="store_true", help="only test it and say what would be done")
+    shadow_off = actions.add_parser("shadow-off", help="stop the shadow")
     add_settings_arguments(shadow_off)
     rollback = actions.add_parser("rollback", help="switch to a model bundle that was installed before")
     add_settings_arguments(rollback)
@@ -70,12 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is asked for; 1 if a listed bundle is damaged."""
     if args.action == "fetch":
-        models.fetch(
-            Path(args.to) if args.to else models.cache_folder(),
-            source=Path(args.source) if args.source else None,
-            say=print,
-            force=args.force,
-        )
+        models.fetch(args.to or models.cache_folder(), source=args.source, say=print, force=args.force)
         return 0
     settings = load_settings(args)
     installation = Installation.of(settings)
@@ -84,40 +87,43 @@ def run(args: argparse.Namespace) -> int:
         for i, (folder, loaded_or_error) in enumerate(found):
             result = _described(folder, loaded_or_error, in_use=i == 0)
             print(json.dumps(result) if args.json else _text(result), flush=True)
-        return int(not all(isinstance(each, bundle.Bundle) for _, each in found))
+        return int(not all(isinstance(each, bundles.Bundle) for _, each in found))
     if args.action == "verify":
-        loaded = bundle.load(Path(args.bundle) if args.bundle else installation.bundle, installation.keys())
+        loaded = bundles.load(Path(args.bundle) if args.bundle else installation.bundle, installation.keys())
         print(f"{loaded.folder}: {loaded.id} is whole and gives the right answers on this machine")
     else:
-        print(_changed(args, settings, installation))
+        print(_change(args, settings, installation))
     return 0
 
 
-def _changed(args: argparse.Namespace, settings: Settings, installation: Installation) -> str:
-    """What was done to the bundles of this device, or with --check would be."""
-    trial_s = args.trial if args.action == "install" else TRIAL_S
+def _change(args: argparse.Namespace, settings: Settings, installation: Installation) -> str:
+    """Change the bundles of this device, or with --check say what would be done."""
     device, _ = installation.homes
-    store = bundle_store.BundleStore(device, installation.keys(), trial_s=trial_s, mesh=settings.mesh.models)
+    trial_s = args.trial if args.action == "install" else TRIAL_S
+    store = BundleStore(device, installation.keys(), trial_s=trial_s, mesh=settings.mesh.models)
     if args.action == "rollback":
         return store.rollback(args.id)
     if args.action == "shadow-off":
         return store.shadow_off()
-    return (store.check if args.check else store.install)(Path(args.bundle), shadow=args.shadow)
+    source = Path(args.bundle)
+    if args.release:
+        return (store.check_release if args.check else store.install_release)(source)
+    return (store.check if args.check else store.install)(source, shadow=args.shadow)
 
 
 def _seconds(text: str) -> float:
-    """Of a trial; a number of seconds that does not end is none."""
+    """The length of a trial; infinity and NaN are refused, too."""
     seconds = float(text)
-    if not 0 <= seconds <= LONGEST_TRIAL_S:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to {LONGEST_TRIAL_S}")
+    if not 0 <= seconds <= MAX_TRIAL_S:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to {MAX_TRIAL_S}")
     return seconds
 
 
 def _described(folder: Path, found: Bundle | ConfigError, *, in_use: bool) -> dict[str, Any]:
     result: dict[str, Any] = {"folder": str(folder), "in_use": in_use}
-    if roles := bundle_store.roles(folder):
-        result["roles"] = roles
-    if not isinstance(found, bundle.Bundle):
+    if links := roles(folder):
+        result["roles"] = links
+    if not isinstance(found, bundles.Bundle):
         return {**result, "error": str(found)}
     return {
         **result,
@@ -140,6 +146,6 @@ def _text(result: dict[str, Any]) -> str:
     return (
         f"{head}{result['id']}\n"
         f"    reads {' and '.join(result['inputs'])}; its network has {result['network_bytes'] / 1000:.0f} kB\n"
-        f"    says {', '.join(result['labels'])}\n"
+        f"    labels: {', '.join(result['labels'])}\n"
         f"    {', '.join(figures) or 'nothing measured'} on test pictures"
     )

@@ -1,13 +1,15 @@
 """Kills a change to a store of bundles before each of its steps in turn, and reports what it leaves behind.
 
     python kill_sweep.py STORE KEYS install DIR
+    python kill_sweep.py STORE KEYS release DIR
     python kill_sweep.py STORE KEYS shadow DIR
     python kill_sweep.py STORE KEYS shadow-off ''
     python kill_sweep.py STORE KEYS rollback ID
 
 Every attempt works in a copy of STORE. It prints one JSON object for each: `step`, the step before which the process
 was killed, or null if it ended; `in_use`, the bundle that `current` points to, verified; `again`, the result of the
-same command after that; `left`, the names in the store then; `counter`, the content of that file.
+same command after that; `left`, the names in the store then; `counter` and `released`, the contents of
+those files.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ def main(template: str, keys: str, action: str, what: str) -> None:
         store = BundleStore(root, trusted, trial_s=0)  # one step is enough
         if action == "rollback":
             return store.rollback(what)
+        if action == "release":
+            return store.install_release(Path(what))
         return store.shadow_off() if action == "shadow-off" else store.install(Path(what), shadow=action == "shadow")
 
     root, number, step = Path(template).with_name("attempt"), 0, ""
@@ -77,7 +81,7 @@ def main(template: str, keys: str, action: str, what: str) -> None:
             "step": step,
             "in_use": [in_use.id, in_use.counter],
             "again": act(root),
-            "counter": (root / "counter").read_text() if (root / "counter").exists() else None,
+            **{name: (root / name).read_text() if (root / name).exists() else None for name in ("counter", "released")},
             "left": {path.name: str(path.readlink()) if path.is_symlink() else None for path in root.iterdir()},
         }), flush=True)  # fmt: skip
         shutil.rmtree(root)

@@ -222,22 +222,21 @@ def test_a_third_release_replaces_the_oldest(fresh: Fresh):
     assert fresh.releases() == {each.rpartition("/")[2] for each in (fresh.release(), release)}
 
 
-def test_linked_bundles_stay_when_the_release_that_brought_them_is_removed(fresh: Fresh):
-    release = fresh.release().rpartition("/")[2]
-    (before,) = fresh.releases() - {release}
-    for name in ("before", "tried", "forgotten"):
-        fresh.device.run("mkdir", f"{MODELS}/{name}")
-        fresh.device.run("sh", "-c", f"echo current {name} >> /opt/emotion-edge/releases/{before}/bundles")
+def test_linked_bundles_stay_when_the_oldest_are_removed(fresh: Fresh):
+    for counter, name in enumerate(("forgotten", "before", "tried", "newer", "newest"), 1):
+        change = f's/"id": ".*"/"id": "{name}"/; s/"counter": .*,/"counter": {counter},/'
+        fresh.device.run("cp", "--recursive", f"{CHECKOUT}/model/landmarks", f"{MODELS}/{name}")
+        fresh.device.run("sed", "--in-place", change, f"{MODELS}/{name}/manifest.json")
     fresh.device.run("ln", "-s", "before", f"{MODELS}/previous")
     fresh.device.run("ln", "-s", "tried", f"{MODELS}/shadow")
-    fresh.new_version("0.9.5")
+    fresh.device.run("truncate", "--size=0", f"{MODELS}/current/features.npz")
 
     fresh.install()
 
-    assert before not in fresh.releases()
     left = set(fresh.device.run("ls", MODELS).stdout.split())
-    fresh.device.run("rm", "-r", *(f"{MODELS}/{name}" for name in ("previous", "shadow", "before", "tried")))
-    assert {"before", "tried", "forgotten"} & left == {"before", "tried"}
+    added = {"previous", "shadow", "before", "tried", "newer", "newest"}
+    fresh.device.run("rm", "-r", *(f"{MODELS}/{name}" for name in added))
+    assert left & (added | {"forgotten"}) == added
 
 
 def test_nothing_is_changed_while_a_bundle_is_being_installed(fresh: Fresh):
@@ -246,8 +245,9 @@ def test_nothing_is_changed_while_a_bundle_is_being_installed(fresh: Fresh):
 
     done = fresh.device.run("flock", f"{MODELS}/.lock", INSTALLER, check=False)
 
-    assert done.returncode == os.EX_TEMPFAIL
-    assert done.stderr == "install.sh: a model bundle is being installed: wait for its end\n"
+    assert done.returncode == os.EX_UNAVAILABLE
+    expected = f"install.sh: {MODELS}: another process is installing a model bundle; wait until it has finished\n"
+    assert done.stderr == expected
     assert {line.split()[0] for line in listing(fresh.device, *OWN) ^ before} == {f"{fresh.bundle()}/features.npz"}
     assert process(fresh) == daemon != "none"
     fresh.install()
@@ -300,7 +300,7 @@ def test_a_bundle_that_the_user_has_chosen_stays(fresh: Fresh):
 
     output = fresh.install()
 
-    assert f"{MODELS}/{chosen}: testing" in output
+    assert f"model bundle {chosen} stays in use, because it was chosen on this device" in output
     assert fresh.device.run("readlink", f"{MODELS}/current").stdout.strip() == chosen
     assert fresh.install().endswith("nothing to do\n")
 

@@ -9,50 +9,29 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from edge import cli
 from edge.bundle import bundle as bundles
-from edge.bundle import locate, trial
+from edge.bundle import locate
 from edge.bundle.store import BundleStore
 from edge.errors import ConfigError, NoInputError, OutputError, PermissionRefusedError, UnavailableError
 from edge.face_mesh import models as mesh_models
 from host_training.training.bundle_files import hashes
+from tests.support.bundle_folders import SWEEP, links, names
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytest_plugins = ["tests.support.crop_bundles", "tests.support.signed_bundles"]
+pytest_plugins = ["tests.support.bundle_folders", "tests.support.crop_bundles", "tests.support.signed_bundles"]
+pytestmark = pytest.mark.usefixtures("quick_golden_faces")
 
 REPOSITORY = Path(__file__).parents[3]
-SWEEP = REPOSITORY / "tests" / "support" / "kill_sweep.py"
-
-
-@pytest.fixture(autouse=True)
-def _golden_faces_are_read_here(request, monkeypatch):
-    """Run the self-test in this process, which saves half a second, except for bundles that crash it."""
-    original = trial.try_out
-
-    def try_out(folder: Path, *, seconds: float = 0.0, **more) -> None:
-        if seconds or "crashing" in request.fixturenames:
-            original(folder, seconds=seconds, **more)
-        else:
-            bundles.load(folder)
-
-    monkeypatch.setattr(trial, "try_out", try_out)
 
 
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory if possible: fsync on a disk is slow, and makes no difference after a kill."""
-    memory = Path("/dev/shm")  # noqa: S108 - only a temporary folder is created in it
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
+def tmp_path(folder_in_memory) -> Path:
+    return folder_in_memory
 
 
 @pytest.fixture
@@ -63,14 +42,6 @@ def root(tmp_path) -> Path:
 @pytest.fixture
 def store(root, keys) -> BundleStore:
     return BundleStore(root, keys[0].trusted, trial_s=0)
-
-
-def names(root: Path) -> set[str]:
-    return {path.name for path in root.iterdir()}
-
-
-def links(root: Path) -> dict[str, str]:
-    return {path.name: str(path.readlink()) for path in root.iterdir() if path.is_symlink()}
 
 
 def test_the_first_bundle_is_installed(store, root, signed):
@@ -116,10 +87,10 @@ def test_a_rollback_may_name_a_bundle(store, root, signed):
 
 
 def test_a_missing_bundle_cannot_be_restored(store, signed):
-    with pytest.raises(NoInputError, match="there is none before the one in use; there are none"):
+    with pytest.raises(NoInputError, match="there is no bundle before the one in use; there are none"):
         store.rollback()
     store.install(signed("a"))
-    with pytest.raises(NoInputError, match="there is none before the one in use; there are a"):
+    with pytest.raises(NoInputError, match="there is no bundle before the one in use; there are a"):
         store.rollback()
     with pytest.raises(NoInputError, match="no model bundle x; there are a"):
         store.rollback("x")
@@ -145,7 +116,7 @@ def test_installing_the_same_bundle_again_does_nothing(store, root, signed):
 def test_a_newly_signed_bundle_replaces_itself(store, root, signed):
     store.install(signed("a", 1))
     again = signed("a", 2)
-    assert store.install(again) == "model bundle a is installed anew"
+    assert store.install(again) == "model bundle a is installed again"
     assert links(root) == {"current": "a"}
     assert (root / "a" / "manifest.json.minisig").read_bytes() == (again / "manifest.json.minisig").read_bytes()
     assert (root / "counter").read_text() == "2\n"
@@ -156,7 +127,7 @@ def test_a_damaged_installed_bundle_is_repaired(store, root, signed):
     folder = signed("a")
     store.install(folder)
     os.truncate(root / "a" / "classifier.tflite", 10)
-    assert store.install(folder) == "model bundle a is installed anew"
+    assert store.install(folder) == "model bundle a is installed again"
     assert bundles.load(root / "current").id == "a"
 
 
@@ -278,7 +249,7 @@ def test_a_network_that_crashes_the_interpreter_is_rejected(store, root, signed,
 
 
 def test_a_missing_folder_is_reported(store, tmp_path):
-    with pytest.raises(NoInputError, match="there is no such folder"):
+    with pytest.raises(NoInputError, match="no such folder"):
         store.install(tmp_path / "nothing")
 
 
@@ -311,16 +282,16 @@ def test_one_installation_at_a_time(store, root, signed):
     store.install(signed("a"))
     with (root / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UnavailableError, match="another installation goes on"):
+        with pytest.raises(UnavailableError, match="another process is installing a model bundle"):
             store.install(signed("b", 2))
-        with pytest.raises(UnavailableError, match="another installation goes on"):
+        with pytest.raises(UnavailableError, match="another process is installing a model bundle"):
             store.rollback()
     assert store.install(signed("c", 3))
 
 
 def test_a_current_that_is_not_a_link_is_not_overwritten(store, root, signed):
     (root / "current").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="current: is no link to a bundle"):
+    with pytest.raises(ConfigError, match="current: is not a link to a bundle"):
         store.install(signed("a"))
     assert (root / "current").is_dir()
 
@@ -419,7 +390,7 @@ def test_the_commands_for_a_shadow(device, root, signed, capsys):
         "would install model bundle b as the shadow of a",
         "model bundle b is installed as the shadow of a",
         "would install model bundle b, after a",
-        "model bundle b is no shadow any more",
+        "model bundle b is no longer a shadow",
         "no model bundle runs as a shadow: nothing to do",
     ]
     assert links(root) == {"current": "a"}
@@ -506,7 +477,7 @@ def test_a_rollback_may_name_the_shadow(store, root, shadowed, signed):
 
 def test_a_shadow_is_turned_off(store, root, shadowed):
     assert shadowed
-    assert store.shadow_off() == "model bundle b is no shadow any more"
+    assert store.shadow_off() == "model bundle b is no longer a shadow"
     assert links(root) == {"current": "a"}
     assert store.shadow_off() == "no model bundle runs as a shadow: nothing to do"
 
@@ -527,7 +498,7 @@ def test_check_reports_what_would_be_done_and_changes_nothing(store, root, signe
         "would install model bundle b, after a",
         "model bundle b is installed and the shadow: nothing to do",
         "model bundle a is installed and in use: nothing to do",
-        "would install model bundle a anew",
+        "would install model bundle a again",
     ]
     with pytest.raises(ConfigError, match="its counter, 0, is below"):
         store.check(signed("e", 0))
