@@ -191,7 +191,7 @@ def test_the_page_saves_under_the_name_of_the_file_beside_the_table(first):
 @pytest.mark.parametrize(
     ("more", "status", "words"),
     [
-        (("--pictures", "fer2013.csv"), 64, "as in fer2013:fer2013.csv"),
+        (("--pictures", "fer2013.csv"), 64, "such as fer2013:fer2013.csv"),
         (("--pictures", "mine:fer2013.csv"), 64, "unknown data set 'mine'"),
         (("--pictures", "fer2013:none.csv"), 66, "none.csv: No such file"),
         (("--top", "-1"), 64, "--top must be 0 or more"),
