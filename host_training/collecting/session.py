@@ -35,7 +35,7 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
         EdgeError: see `Camera.read`.
     """
     watched = time.monotonic()
-    seen: deque[float] = deque(maxlen=RECENT)
+    captured: deque[float] = deque(maxlen=RECENT)
     while not signals.stop:
         now = time.monotonic()
         if preview.has_viewers:
@@ -53,8 +53,8 @@ def run(camera: Camera, mesh: FaceMesh, preview: Preview, collector: Collector, 
         if frame is None or not (preview.has_viewers or collector.recording):
             continue
         faces = mesh.process(frame)
-        seen.append(frame.captured_at)
-        preview.show(frame, faces, _shown(faces), (len(seen) - 1) / max(seen[-1] - seen[0], 1e-6))
+        captured.append(frame.captured_at)
+        preview.show(frame, faces, _shown(faces), (len(captured) - 1) / max(captured[-1] - captured[0], 1e-6))
         ticket = collector.due(frame.captured_at)
         if ticket is not None:
             collector.add(ticket, measure(mesh, frame.rgb))

@@ -1,4 +1,4 @@
-"""`emotion-train sign`: sign a bundle, so that devices can tell whose it is."""
+"""`emotion-train sign`: sign a bundle, so that devices can verify who made it."""
 
 from __future__ import annotations
 

@@ -235,11 +235,11 @@ def _check_rows(path: Path, table: Table) -> None:
     if len(set(ids)) != len(table):
         twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise TableError(f"{path}: has {twice} twice; import the data again")
-    sides: dict[object, str] = {}
+    split_of: dict[object, str] = {}
     persons = zip(table.data_set.tolist(), table.subject.tolist(), strict=True)
     for name, group, person, split in zip(ids, table.group.tolist(), persons, table.split.tolist(), strict=True):
         for key, what in ((group, "picture"), (person if person[1] else None, "person")):
-            if key is not None and sides.setdefault(key, split) != split:
+            if key is not None and split_of.setdefault(key, split) != split:
                 raise TableError(
                     f"{path}: one {what} is in {split} and in another split ({name}); import the data again"
                 )

@@ -68,7 +68,7 @@ def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.
     _, first, number, size = np.unique(unit[by_name], return_index=True, return_inverse=True, return_counts=True)
     names = source[by_name][first].tolist()  # a unit is named after its first row
     order = sorted(range(len(names)), key=lambda index: hashlib.sha256(names[index].encode()).digest())
-    side = np.full(len(names), TRAIN, dtype=f"<U{max(map(len, SPLITS))}")
+    split = np.full(len(names), TRAIN, dtype=f"<U{max(map(len, SPLITS))}")
     if len(names) > len(HELD_OUT):
         left = order
         for others, (name, share) in zip((2, 1), HELD_OUT.items(), strict=True):
@@ -78,10 +78,10 @@ def _shared_out(unit: NDArray[np.intp], source: NDArray[np.str_]) -> NDArray[np.
                 if size[index] <= room and len(taken) < len(left) - others:
                     taken.append(index)
                     room -= size[index]
-            side[taken or [min(left, key=lambda index: size[index])]] = name
-            left = [index for index in left if side[index] == TRAIN]
-    shared = np.empty(len(unit), side.dtype)
-    shared[by_name] = side[number]
+            split[taken or [min(left, key=lambda index: size[index])]] = name
+            left = [index for index in left if split[index] == TRAIN]
+    shared = np.empty(len(unit), split.dtype)
+    shared[by_name] = split[number]
     return shared
 
 
