@@ -1,6 +1,6 @@
-"""Where frames come from: the Pi camera, a V4L2 device, files, or the built-in demo.
+"""Sources of frames: the Pi camera, a V4L2 device, files, and the built-in demo.
 
-Every source is a `Camera`; `open_camera` makes one from what the settings or `--camera` say.
+Each is a `Camera`; `open_camera` opens the one that the settings or `--camera` name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
     from edge.values import Frame
 
-__all__ = ["SOURCES", "Camera", "open_camera", "open_lasting_camera"]
+__all__ = ["SOURCES", "Camera", "open_camera", "open_reopening_camera"]
 
 SOURCES = {
     "auto": "the Pi camera, else the first video device, else the demo",
@@ -30,7 +30,7 @@ SOURCES = {
     "recording:FILE": "landmarks recorded with `emotion-edge record`",
     "demo": "the built-in demo, which needs no camera",
 }
-"""What `camera.source` may say, for help texts and messages."""
+"""Values of `camera.source`, for help texts and messages."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,34 +39,34 @@ class Camera(Protocol):
     """A source of frames."""
 
     name: str
-    """What people see: `v4l2:/dev/video0`."""
+    """Name in messages, such as `v4l2:/dev/video0`."""
 
     live: bool
-    """It has no end, and it may be lost and opened again."""
+    """Whether it has no end, and can be lost and reopened."""
 
     @property
     def dropped(self) -> int:
-        """Frames that were there and that nobody looked at in time."""
+        """Number of frames that were not read in time."""
         ...  # pragma: no cover
 
     def read(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame.
 
         Args:
-            timeout_s: s, how long to wait at most.
+            timeout_s: s, the longest wait.
 
         Returns:
-            A frame that was not returned before; None if none came in time.
+            A new frame; None: none came in time.
 
         Raises:
-            EndOfStreamError: a finite source has delivered everything.
-            CameraLostError: a live source stopped delivering.
+            EndOfStreamError: a finite source has delivered its last frame.
+            CameraLostError: a live source has stopped delivering.
             DataError: a file is damaged.
         """
         ...  # pragma: no cover
 
     def close(self) -> None:
-        """Release the device or file; closing twice does no harm."""
+        """Release the device or file. It may be called again."""
         ...  # pragma: no cover
 
 
@@ -76,15 +76,15 @@ def open_camera(
     """Open the source that `settings.source` names.
 
     Args:
-        settings: the source, its size and pace.
-        clock: monotonic s; `Frame.captured_at` is on this clock.
-        allow_demo: whether `auto` may end at the demo where no camera is found.
+        settings: the source, its size and frame rate.
+        clock: monotonic, s; the clock of `Frame.captured_at`.
+        allow_demo: whether `auto` may fall back to the demo if there is no camera.
 
     Raises:
-        ConfigError: no such kind of source.
-        NoInputError: the device, file or folder is not there.
-        DataError: a file is there but cannot be decoded.
-        PermissionRefusedError: the device may not be opened by this user.
+        ConfigError: the source is unknown.
+        NoInputError: the device, file or folder does not exist.
+        DataError: a file cannot be decoded.
+        PermissionRefusedError: this user may not open the device.
         UnavailableError: the device is busy, or `auto` found no camera.
     """
     kind, _, target = settings.source.strip().partition(":")
@@ -104,27 +104,27 @@ def open_camera(
         path = f"/dev/video{target}" if target.isdecimal() else target
         return V4l2Camera(Path(path), settings, clock=clock)
     if kind in {"video", "images", "recording"} and target:
-        # Shells leave the tilde of video:~/clip.mp4 alone.
+        # Shells do not expand the tilde in video:~/clip.mp4.
         place = Path(target).expanduser() if target.startswith("~/") else Path(target)
         return _open_files(kind, place, settings, clock)
     raise _no_such_source(settings.source, kind)
 
 
-def open_lasting_camera(settings: CameraSettings, *, allow_demo: bool = True) -> Camera:
-    """As `open_camera`, but a live camera that stops delivering is opened again, for as long as it takes."""
+def open_reopening_camera(settings: CameraSettings, *, allow_demo: bool = True) -> Camera:
+    """Like `open_camera`, but a live camera that stops delivering is reopened until it works again."""
     camera = open_camera(settings, allow_demo=allow_demo)
     if not camera.live:
         return camera
     from edge.camera.reopening import ReopeningCamera
 
-    # By its own name: `auto` must not wander off to the demo when a cable comes loose.
+    # By its own name, so that `auto` doesn't switch to the demo when a cable comes loose.
     same = replace(settings, source=camera.name)
     first = [camera]
     return ReopeningCamera(lambda: first.pop() if first else open_camera(same), settings)
 
 
 def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable[[], float]) -> Camera:
-    """Open one of the finite sources."""
+    """Open a finite source."""
     if kind == "video":
         from edge.camera.video import VideoCamera
 
@@ -139,7 +139,7 @@ def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable
 
 
 def _no_such_source(source: str, kind: str) -> ConfigError:
-    """The error for a source nobody knows, with the nearest one that exists."""
+    """The error for an unknown source, with the closest known one."""
     import difflib
 
     if not kind and not source.strip():
@@ -150,14 +150,14 @@ def _no_such_source(source: str, kind: str) -> ConfigError:
         by_kind = {name.partition(":")[0].partition("[")[0]: name for name in SOURCES}
         nearest = difflib.get_close_matches(kind.lower(), by_kind, n=1, cutoff=0.5)
         hint = f" Did you mean {by_kind[nearest[0]]}?" if nearest else ""
-    return ConfigError(f"no camera source {source!r}.{hint} There are: {', '.join(SOURCES)}")
+    return ConfigError(f"unknown camera source {source!r}.{hint} Choose one of: {', '.join(SOURCES)}")
 
 
 def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_demo: bool) -> Camera:
-    """Take the first camera that works: the Pi's own, then /dev/video*, then the demo.
+    """Open the first camera that works: the Pi's own, then /dev/video*, then the demo.
 
     Raises:
-        UnavailableError: nothing works and the demo is not allowed.
+        UnavailableError: none works and the demo is not allowed.
     """
     from edge.camera import picamera2, v4l2
 
@@ -166,13 +166,13 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         return picamera2.Picamera2Camera(0, settings, clock=clock)
     except EdgeError as error:
         _log.debug("no Pi camera: %s", error)
-        if picamera2.installed():  # else nobody expects one, and the reason would only distract
+        if picamera2.installed():  # otherwise nobody expects one
             reasons.append(str(error))
     for path in filter(v4l2.may_be_camera, v4l2.devices()):
         try:
             return v4l2.V4l2Camera(path, settings, clock=clock)
         except EdgeError as error:
-            _log.debug("passed over %s: %s", path, error)
+            _log.debug("skipped %s: %s", path, error)
             reasons.append(str(error))
     if allow_demo:
         from edge.camera.demo.camera import DemoCamera
@@ -181,6 +181,6 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         return DemoCamera(settings, clock=clock)
     found = f" ({'; '.join(reasons)})" if reasons else ""
     raise UnavailableError(
-        f"no camera found{found}. Connect one and start again, or name a source with --camera: "
+        f"no camera found{found}. Connect one and start again, or choose a source with --camera: "
         + ", ".join(name for name in SOURCES if name != "auto")
     )

@@ -1,4 +1,4 @@
-"""What stands in for a camera while the device is paused: nothing is open, and no frame ever comes."""
+"""Stand-in for a camera while the device is paused: nothing is open, and no frame comes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class ClosedCamera:
     dropped = 0
 
     def __init__(self, name: str) -> None:
-        """Nothing is opened.
+        """Open nothing.
 
         Args:
-            name: of the camera that it stands in for.
+            name: of the camera that it replaces.
         """
         self.name = name
 
     def read(self, timeout_s: float) -> Frame | None:
-        """None, after `timeout_s` seconds."""
+        """Wait `timeout_s` seconds and return None."""
         time.sleep(timeout_s)
         return None
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Telling why a file cannot be read, before a decoder says only that it cannot."""
+"""Says why a file cannot be read, because decoders only say that it cannot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def check_file(path: Path) -> None:
-    """Make sure that a path leads to a file that may be read.
+    """Check that a path is a readable file.
 
     Raises:
-        NoInputError: it is not there, or it is a folder.
+        NoInputError: it does not exist, or is a folder.
         PermissionRefusedError: this user may not read it.
     """
     try:
@@ -28,7 +28,7 @@ def check_file(path: Path) -> None:
 
 
 def refusal(path: Path, error: OSError) -> NoInputError | PermissionRefusedError:
-    """The error a user sees when the system refuses a path."""
+    """The error for a path that the system refuses to open."""
     if isinstance(error, NotADirectoryError) and path.exists():
         return NoInputError(f"{path} is neither a file nor a folder")
     if isinstance(error, FileNotFoundError | NotADirectoryError):

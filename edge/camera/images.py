@@ -1,4 +1,4 @@
-"""Image files: reading one, finding those in a folder, and showing them as a camera would."""
+"""Image files: reads one, finds those in a folder, and plays them like a camera."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _log = logging.getLogger(__name__)
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read one image file.
 
-    Orientation by EXIF is applied; 16-bit channels are scaled to 8; grey becomes RGB; alpha is left out.
+    EXIF orientation is applied, 16-bit channels are scaled to 8, grey becomes RGB, and alpha is dropped.
 
     Args:
-        path: JPEG, PNG, WebP, BMP, TIFF or whatever else OpenCV decodes.
+        path: JPEG, PNG, WebP, BMP, TIFF or another format that OpenCV decodes.
 
     Returns:
         uint8[H, W, 3], RGB.
 
     Raises:
-        NoInputError: there is no such file.
+        NoInputError: the file does not exist.
         PermissionRefusedError: this user may not read it.
-        DataError: it is empty, cut short, or no image.
+        DataError: it is empty, truncated, or not an image.
     """
     try:
         data = path.read_bytes()
@@ -51,28 +51,28 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise NoInputError(f"{str(path)!r} is not the name of a file") from error
     if not data:
         raise DataError(f"{path} is empty")
-    if _is_cut_short(data):
-        raise DataError(f"{path} is cut short")
+    if _is_truncated(data):
+        raise DataError(f"{path} is truncated")
     silence()
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         picture = None
     if picture is None:
-        raise DataError(f"{path} is not an image that can be read")
+        raise DataError(f"{path} is not a readable image")
     return np.asarray(cv2.cvtColor(_to_8_bit(picture, path), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def image_files(path: Path) -> Iterator[Path]:
-    """All files in a folder and the folders below it, in sorted order, hidden ones left out.
+    """All files in a folder and its subfolders, sorted, without hidden ones.
 
-    Files that are no images are among them: only `read_image` can tell.
+    Some may not be images: only `read_image` can tell.
 
     Args:
-        path: a folder; a file gives itself.
+        path: a folder, or one file.
 
     Raises:
-        NoInputError: there is no such folder.
+        NoInputError: the folder does not exist.
         PermissionRefusedError: this user may not read it.
     """
     if path.is_file():
@@ -86,15 +86,15 @@ def image_files(path: Path) -> Iterator[Path]:
         entry = path / name
         if entry.is_file():
             yield entry
-        elif entry.is_dir() and not entry.is_symlink():  # a link could lead back up, for ever
+        elif entry.is_dir() and not entry.is_symlink():  # a link could lead back up and never end
             yield from image_files(entry)
 
 
 class ImagesCamera:
-    """Shows each image of a folder as one frame, at the settings' rate."""
+    """Plays the images of a folder, one per frame, at the frame rate of the settings."""
 
     live = False
-    dropped = 0  # each waits until it is asked for
+    dropped = 0  # each image waits until it is read
 
     def __init__(
         self,
@@ -108,19 +108,19 @@ class ImagesCamera:
         """Find the first image.
 
         Args:
-            path: the folder; it is walked.
-            settings: `fps` is how many images are shown a second.
-            pace: show them in real time; False: every `read` gives the next at once.
-            clock: monotonic s.
-            sleep: waits for so many s.
+            path: the folder, with its subfolders.
+            settings: `fps` is the frame rate.
+            pace: play in real time; False: every `read` returns the next image at once.
+            clock: monotonic, s.
+            sleep: waits, s.
 
         Raises:
-            NoInputError: there is no such folder, or no image in it.
+            NoInputError: the folder does not exist, or has no image.
             PermissionRefusedError: this user may not read it.
         """
         self.name = f"images:{path}"
         self.skipped = 0
-        """Files that could not be read as an image."""
+        """Number of files that are not readable images."""
         self._path = path
         self._files = image_files(path)
         self._paced = pace
@@ -131,18 +131,18 @@ class ImagesCamera:
         self._shown = 0
         self._next = self._find()
         if self._next is None:
-            raise NoInputError(f"{path} holds no image that can be read")
+            raise NoInputError(f"{path} contains no readable image")
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next image, when its turn has come; None: not within timeout_s.
+        """The next image, when it is due; None: it is not due within timeout_s.
 
         Raises:
-            EndOfStreamError: all images were shown.
+            EndOfStreamError: all images have been played.
         """
         if self._next is None:
             self._next = self._find()
         if self._next is None:
-            raise EndOfStreamError(f"{self._path}: all {self._shown} images were shown")
+            raise EndOfStreamError(f"{self._path}: all {self._shown} images have been played")
         if self._start is None:
             self._start = self._clock()
         captured_at = self._start + self._shown * self._period
@@ -153,25 +153,25 @@ class ImagesCamera:
         return Frame(rgb=rgb, captured_at=captured_at)
 
     def close(self) -> None:
-        """Show no more images."""
+        """Stop."""
         self._files = iter(())
         self._next = None
 
     def _find(self) -> NDArray[np.uint8] | None:
-        """The next file that is an image; the others are named and counted."""
+        """The next readable image; other files are logged and counted."""
         for file in self._files:
             try:
                 return read_image(file)
             except EdgeError as error:
                 self.skipped += 1
-                _log.warning("left out: %s", error)
+                _log.warning("skipped: %s", error)
         return None
 
 
-def _is_cut_short(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end: decoders fill the rest with grey and say nothing."""
+def _is_truncated(data: bytes) -> bool:
+    """Whether a JPEG, PNG or BMP lacks its end: decoders fill the rest with grey and report nothing."""
     if data.startswith(b"\xff\xd8"):
-        # The end marker after the last scan: an embedded thumbnail has one of its own, before it.
+        # The end marker after the last scan; an embedded thumbnail has its own before that.
         return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0
     if data.startswith(b"\x89PNG"):
         return data.find(b"IEND") < 0

@@ -1,4 +1,4 @@
-"""The capture thread of the live cameras: it keeps the newest frame and nothing else."""
+"""Capture thread of the live cameras: it keeps only the newest frame."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from edge.values import Frame
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long `close` waits for a driver call to come back before it leaves the thread to itself."""
+"""How long `close` waits for a driver call to return before it abandons the thread."""
 
 
 class Driver(Protocol):
-    """What the thread needs of a device. All three are called in the capture thread only."""
+    """Access to a device. All methods are called in the capture thread."""
 
     def open(self) -> None:
         """Open the device.
@@ -30,7 +30,7 @@ class Driver(Protocol):
         ...  # pragma: no cover
 
     def grab(self) -> Frame | None:
-        """Wait for the next frame, however long the driver takes; None: it has failed."""
+        """Wait for the next frame, however long the driver takes; None: the driver failed."""
         ...  # pragma: no cover
 
     def release(self) -> None:
@@ -39,10 +39,10 @@ class Driver(Protocol):
 
 
 class LatestFrame:
-    """A live camera: reads a driver in a thread of its own.
+    """A live camera, whose driver is read in a separate thread.
 
-    The latest frame wins: whoever looks at frames more slowly than the camera makes them sees fresh ones,
-    never a growing queue. A driver call that hangs keeps the thread, never the reader.
+    The latest frame wins: a reader that is slower than the camera gets fresh frames and no growing queue. A driver
+    call that hangs blocks the thread, but not the reader.
     """
 
     live = True
@@ -53,16 +53,16 @@ class LatestFrame:
         Args:
             driver: the device.
             settings: how the camera is mounted.
-            name: what people see.
-            open_timeout_s: s, how long opening and the first frame may take together.
+            name: of the camera, for messages.
+            open_timeout_s: s, the time limit for opening and the first frame together.
 
         Raises:
             CameraLostError: no frame came in time.
-            EdgeError: what the driver's `open` raised.
+            EdgeError: from the driver's `open`.
         """
         self.name = name
         self.dropped = 0
-        """Frames that were replaced by a newer one before anybody read them."""
+        """Number of frames that a newer one replaced before they were read."""
         self._driver = driver
         self._settings = settings
         self._changed = threading.Condition()
@@ -70,7 +70,7 @@ class LatestFrame:
         self._delivered = False
         self._error: EdgeError | None = None
         self._closing = False
-        # A daemon thread: a driver that never returns must not keep the process from ending.
+        # A daemon thread, so that a driver that never returns doesn't keep the process alive.
         self._thread = threading.Thread(target=self._capture, name=f"camera {name}", daemon=True)
         self._thread.start()
         with self._changed:
@@ -87,7 +87,7 @@ class LatestFrame:
         """Wait for a frame newer than the last one returned, and turn it upright.
 
         Args:
-            timeout_s: s, how long to wait at most.
+            timeout_s: s, the longest wait.
 
         Raises:
             CameraLostError: the driver reported a failure.
@@ -99,12 +99,12 @@ class LatestFrame:
                 raise self._error
         if frame is None:
             return None
-        # Only now: frames that nobody looks at need not be turned.
+        # Only now, because dropped frames need no rotation.
         upright = oriented(frame.rgb, self._settings)
         return frame if upright is frame.rgb else replace(frame, rgb=upright)
 
     def close(self) -> None:
-        """Stop the thread; a driver call that does not return is left behind."""
+        """Stop the thread; a driver call that does not return is abandoned."""
         with self._changed:
             self._closing = True
         self._thread.join(CLOSE_TIMEOUT_S)
@@ -127,7 +127,7 @@ class LatestFrame:
         except Exception as error:  # noqa: BLE001 - a driver may raise anything; the reader gets one line
             self._fail(CameraLostError(f"camera {self.name} failed: {_one_line(error)}"))
         finally:
-            # The reader has its error already; what release says adds nothing.
+            # The reader already has its error.
             with contextlib.suppress(Exception):
                 self._driver.release()
 

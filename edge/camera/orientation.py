@@ -1,4 +1,4 @@
-"""Turning and mirroring the pictures of a camera that is mounted on its side, on its head or behind a mirror."""
+"""Rotates and mirrors the pictures of a camera that is mounted sideways, upside down or behind a mirror."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
-"""OpenCV's flip codes: around the vertical axis, the horizontal one, both."""
+"""OpenCV's flip codes: around the vertical axis, the horizontal axis, both."""
 
 
 def oriented(picture: NDArray[np.uint8], settings: CameraSettings) -> NDArray[np.uint8]:
-    """A picture turned clockwise by `settings.rotation`, and then mirrored by `settings.flip`.
+    """A picture rotated clockwise by `settings.rotation`, then mirrored by `settings.flip`.
 
     Args:
         picture: uint8[H, W, 3].
         settings: how the camera is mounted.
 
     Returns:
-        uint8[H, W, 3], or uint8[W, H, 3] for a quarter turn; the picture itself where nothing is to be done.
+        uint8[H, W, 3], or uint8[W, H, 3] after a quarter turn; the same array if nothing changes.
     """
     if settings.rotation:
         picture = np.asarray(cv2.rotate(picture, _ROTATIONS[settings.rotation]), np.uint8)

@@ -1,4 +1,4 @@
-"""Waiting for the moment a frame is due."""
+"""Waits until a frame is due."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A clock to wait by; `clock` gives monotonic s, `sleep` waits for so many."""
+    """A clock and how to wait; both in s, the clock is monotonic."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
     def wait_until(self, due: float, timeout_s: float) -> bool:
-        """Wait for a moment, but no longer than asked.
+        """Wait until a time, but no longer than `timeout_s`.
 
         Args:
             due: s, on the clock.
-            timeout_s: s, how long to wait at most.
+            timeout_s: s, the longest wait.
 
         Returns:
-            Whether the moment has come.
+            Whether the time has come.
         """
         wait = due - self.clock()
         if wait <= 0:

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
 
 OPEN_TIMEOUT_S = 5.0
-"""For opening and the first frame, once the library is loaded."""
+"""Time limit for opening and the first frame, once the library is loaded."""
 
 BUFFERS = 4
-"""One is converted and one is being filled; with two more no frame is lost to a moment's delay."""
+"""Number of buffers: one is converted, one is filled, and two absorb delays."""
 
 _FORMAT = "BGR888"
-"""Asked for. picamera2 names the bytes from the last to the first: in memory this is red, green, blue."""
+"""Requested format. picamera2 names the bytes from last to first: in memory this is red, green, blue."""
 
 _PACKED: dict[str, tuple[int, int | None]] = {
     "BGR888": (3, None),
@@ -39,45 +39,45 @@ _PACKED: dict[str, tuple[int, int | None]] = {
     "XBGR8888": (4, cv2.COLOR_RGBA2RGB),
     "XRGB8888": (4, cv2.COLOR_BGRA2RGB),
 }
-"""Bytes per pixel, and OpenCV's conversion, for formats that have a pixel's bytes side by side."""
+"""Packed formats: bytes per pixel and OpenCV's conversion."""
 
 _THREE_PLANES = {"YUV420": cv2.COLOR_YUV2RGB_I420, "YVU420": cv2.COLOR_YUV2RGB_YV12}
-"""A full luma plane, and behind it two chroma planes of half the width and height."""
+"""Planar formats: a luma plane, then two chroma planes of half the width and height."""
 
 _TWO_PLANES = {"NV12": cv2.COLOR_YUV2RGB_NV12, "NV21": cv2.COLOR_YUV2RGB_NV21}
-"""A full luma plane, and behind it one plane of half the height where the two chromas take turns."""
+"""Semi-planar formats: a luma plane, then one interleaved chroma plane of half the height."""
 
 FORMATS = (*_PACKED, *_THREE_PLANES, *_TWO_PLANES)
-"""What can be read, should libcamera give something else than was asked for."""
+"""Formats that can be read, in case libcamera gives another than the requested one."""
 
 
 def installed() -> bool:
-    """Whether picamera2 is there to be imported."""
+    """Whether picamera2 is installed."""
     return importlib.util.find_spec("picamera2") is not None
 
 
 class Picamera2Camera(LatestFrame):
-    """A camera on the Pi's camera connector, read in a thread of its own: the latest frame wins."""
+    """A camera on the Pi's camera connector, read in a separate thread: the latest frame wins."""
 
     def __init__(self, number: int, settings: CameraSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the camera and wait for its first frame.
 
         Args:
             number: as `rpicam-hello --list-cameras` counts them, from 0.
-            settings: the size and rate asked of the camera, and how it is mounted.
-            clock: monotonic s.
+            settings: the requested size and frame rate, and how the camera is mounted.
+            clock: monotonic, s.
 
         Raises:
-            UnavailableError: picamera2 is missing, the camera is not connected or busy.
+            UnavailableError: picamera2 is missing, or the camera is not connected or busy.
             CameraLostError: it opens but delivers no frame.
         """
-        # Here, where it may take its time: from a slow card it is loaded for several seconds.
+        # Here, because loading the library from a slow card takes several seconds.
         driver = _Driver(_import(), number, settings, clock)
         super().__init__(driver, settings, name=f"picamera2:{number}", open_timeout_s=OPEN_TIMEOUT_S)
 
 
 class _Driver:
-    """What the capture thread does with the camera."""
+    """The camera, for the capture thread."""
 
     def __init__(self, library: Any, number: int, settings: CameraSettings, clock: Callable[[], float]) -> None:
         self._library = library
@@ -95,34 +95,34 @@ class _Driver:
         cameras = self._library.Picamera2.global_camera_info()
         if self._number >= len(cameras):
             raise UnavailableError(
-                f"camera {self._name} is not there: libcamera lists {len(cameras)}; check the "
+                f"camera {self._name} is not connected: libcamera lists {len(cameras)}; check the "
                 "ribbon cable and rpicam-hello --list-cameras, or choose another with --camera"
             )
         try:
             self._camera = self._library.Picamera2(self._number)
             self._camera.configure(
                 self._camera.create_video_configuration(
-                    # One stream, scaled by the camera's own processor; the sensor's raw picture is not asked for.
+                    # One stream, scaled by the camera's processor; the sensor's raw stream is off.
                     main={"size": (self._settings.width, self._settings.height), "format": _FORMAT},
                     raw=None,
                     buffer_count=BUFFERS,
-                    # No more frames than are looked at: the sensor and its pipeline save the power.
+                    # Only as many frames as are read: the sensor and its pipeline save power.
                     controls={"FrameRate": self._settings.fps},
                 )
             )
             self._camera.start()
         except Exception as error:
-            # picamera2 raises RuntimeError, IndexError or libcamera's own, as it comes.
+            # picamera2 raises RuntimeError, IndexError or errors of libcamera.
             raise UnavailableError(
                 f"camera {self._name} cannot be opened: {' '.join(str(error).split())}; close the program that uses it"
             ) from error
-        # What was asked for and what came may differ: libcamera aligns sizes and substitutes formats.
+        # libcamera may align the size and substitute the format.
         main = self._camera.camera_configuration()["main"]
         self._format, self._size = str(main["format"]), (int(main["size"][0]), int(main["size"][1]))
         self._stride = int(main["stride"])
         if self._format not in FORMATS:
             raise UnavailableError(
-                f"camera {self._name} gives the format {self._format}, which is not one of {', '.join(FORMATS)}"
+                f"camera {self._name} delivers the format {self._format}, which is not one of {', '.join(FORMATS)}"
             )
 
     def grab(self) -> Frame | None:
@@ -137,16 +137,16 @@ class _Driver:
 
     @contextlib.contextmanager
     def _captured_request(self) -> Iterator[Any]:
-        """As `Picamera2.captured_request`, which picamera2 0.3.18 does not have yet; this one does not wait for ever.
+        """Like `Picamera2.captured_request`, which picamera2 0.3.18 lacks, but with a time limit.
 
         Raises:
-            TimeoutError: the camera fell silent.
+            TimeoutError: the camera delivers nothing.
         """
         request = self._camera.capture_request(wait=False).get_result(timeout=self._patience_s)
         try:
             yield request
         finally:
-            # A request that is not given back is a buffer less for the camera.
+            # A request that is not released is one buffer less for the camera.
             request.release()
 
     def _mapped(self, request: Any) -> Any:
@@ -154,7 +154,7 @@ class _Driver:
         return self._library.MappedArray(request, "main", reshape=False, write=False)
 
     def _captured_at(self, taken_ns: int | None) -> float:
-        """The sensor's time on our clock; it counts from boot, through sleep, as CLOCK_BOOTTIME does."""
+        """The sensor's timestamp on our clock; it counts since boot, like CLOCK_BOOTTIME."""
         now = self._clock()
         if taken_ns is None:
             return now
@@ -167,13 +167,13 @@ class _Driver:
 
 
 def to_rgb(buffer: NDArray[np.uint8], name: str, size: tuple[int, int], stride: int) -> NDArray[np.uint8]:
-    """A picture in the camera's memory, as RGB in memory of its own: the camera's is used for the next frame.
+    """Convert a picture in the camera's memory, which the next frame reuses, to an RGB copy.
 
     Args:
-        buffer: uint8[N], the bytes as they lie there.
-        name: the format's name in picamera2, one of `FORMATS`.
+        buffer: uint8[N], the bytes.
+        name: the format, one of `FORMATS`.
         size: width and height in px.
-        stride: bytes from one row to the next; the rows may be padded.
+        stride: bytes from one row to the next, with padding.
 
     Returns:
         uint8[H, W, 3].
@@ -196,12 +196,12 @@ def to_rgb(buffer: NDArray[np.uint8], name: str, size: tuple[int, int], stride: 
 
 
 def _import() -> Any:
-    """The library.
+    """The picamera2 library.
 
     Raises:
-        UnavailableError: it is missing, or does not fit the NumPy that is there.
+        UnavailableError: it is missing, or was built for another NumPy.
     """
-    # Its lines about every opening would stand among ours; warnings and errors still come.
+    # Only warnings and errors: it logs every opening.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "WARN")
     logging.getLogger("picamera2").setLevel(logging.WARNING)
     try:
@@ -212,7 +212,7 @@ def _import() -> Any:
             f"picamera2 is missing: run `sudo apt install python3-picamera2`{hint}; or choose another camera with "
             "--camera"
         ) from error
-    except ValueError as error:  # what NumPy says to parts that were compiled for another one
+    except ValueError as error:  # raised by NumPy for modules that were compiled for another version
         raise UnavailableError(
             f"picamera2 does not fit this NumPy, {np.__version__} ({error}): {hints.use_system_packages()}"
         ) from error

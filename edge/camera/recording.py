@@ -1,4 +1,4 @@
-"""A recording of landmarks, played as if a camera and the face mesh were at work."""
+"""Plays a recording of landmarks like a camera with a face mesh."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class RecordingCamera:
-    """Plays a recording at the speed it was made."""
+    """Plays a recording at its original speed."""
 
     live = False
-    dropped = 0  # each waits until it is asked for
+    dropped = 0  # each frame waits until it is read
 
     def __init__(
         self,
@@ -34,20 +34,20 @@ class RecordingCamera:
         """Open the recording.
 
         Args:
-            path: what `emotion-edge record` wrote.
-            pace: play in real time; False: every `read` gives the next frame at once.
-            clock: monotonic s.
-            sleep: waits for so many s.
+            path: a file that `emotion-edge record` wrote.
+            pace: play in real time; False: every `read` returns the next frame at once.
+            clock: monotonic, s.
+            sleep: waits, s.
 
         Raises:
-            NoInputError: there is no such file.
+            NoInputError: the file does not exist.
             PermissionRefusedError: this user may not read it.
             DataError: it is not a recording.
         """
         self.name = f"recording:{path}"
         self._reader = RecordingReader(path)
         self.header = self._reader.header
-        """Size of the frames the landmarks are in, and what made them."""
+        """Size of the recorded frames, and the face mesh."""
         self._frames = iter(self._reader)
         self._path = path
         self._paced = pace
@@ -58,11 +58,11 @@ class RecordingCamera:
         self._end: EdgeError | None = None
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, when its time has come; its picture is empty, its faces are known.
+        """The next frame, when it is due. Its picture is empty, and its faces are known.
 
         Raises:
-            EndOfStreamError: the recording is over.
-            DataError: it is damaged; the whole frames before were delivered.
+            EndOfStreamError: the recording has ended.
+            DataError: it is damaged; all frames before were delivered.
         """
         if self._next is None:
             self._next = self._following()
@@ -86,7 +86,7 @@ class RecordingCamera:
         try:
             return next(self._frames)
         except StopIteration:
-            self._end = EndOfStreamError(f"{self._path} is over")
+            self._end = EndOfStreamError(f"{self._path} has ended")
         except EdgeError as error:
             self._end = error
         raise self._end

@@ -1,13 +1,13 @@
-"""Recordings: what the face mesh found, frame by frame, without any picture.
+"""Recordings: the results of the face mesh, frame by frame, without pictures.
 
-The file is one line of JSON (the header), then one record per frame, all little-endian:
+The file is one line of JSON, the header, then one little-endian record per frame:
 
-    uint32 length, uint32 CRC-32, then `length` bytes that zlib unpacks to
+    uint32 length, uint32 CRC-32, then `length` bytes that zlib decompresses to
         float64 s since the first frame, uint8 number of faces, and for each face
             uint32 track_id, float32 presence, int16[478, 3] landmarks in units of 1 / units_per_px px
 
-A record is written whole and handed to the system at once, so a crash costs the frame being written, and
-a power cut the few seconds since the last fsync.
+Each record is written at once and unbuffered. A crash costs the frame being written; a power cut costs the seconds
+since the last fsync.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ if TYPE_CHECKING:
 FORMAT = "emotion-edge recording"
 VERSION = 1
 SYNC_S = 5.0
-"""How much of a recording a power cut may cost."""
+"""Longest part of a recording that a power cut can cost."""
 
 _RECORD = struct.Struct("<II")
 _FRAME = struct.Struct("<dB")
 _FACE = struct.Struct("<If")
 _LANDMARK_BYTES = LANDMARKS * 3 * 2
 _MAX_RECORD = 1 << 20
-"""Bytes; 255 faces are 730 kB. A longer one can only be damage."""
+"""Largest record in bytes; 255 faces take 730 kB."""
 _MAX_HEADER = 4096
 _INT16_PX = 25_600
-"""Units across the longer side of a frame, at most; the rest of int16 is for points outside the frame."""
+"""Most units along the longer side of a frame; the rest of int16 is for points outside of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingHeader:
-    """What a recording says about itself."""
+    """Header of a recording."""
 
     created: str
     """RFC 3339, UTC."""
     width: int
-    """px of the frames the landmarks are in."""
+    """Width of the recorded frames, px."""
     height: int
     mesh_sha256: str
-    """Of the landmark model that found them; empty: not known."""
+    """sha256 of the landmark model; empty: unknown."""
     units_per_px: int
-    """Landmarks are kept in steps of 1 / units_per_px pixels: 1/16 px up to 1600 pixels."""
+    """Resolution of the landmarks: 16 units per px for frames up to 1600 px, fewer for larger ones."""
 
 
 class RecordingWriter:
-    """Appends frames to a new recording. Holds one frame in memory, never more."""
+    """Appends frames to a new recording. It holds only one frame in memory."""
 
     def __init__(
         self, path: Path, *, width: int, height: int, mesh_sha256: str = "", created: datetime | None = None
@@ -76,13 +76,13 @@ class RecordingWriter:
 
         Args:
             path: a file that does not exist yet.
-            width: px of the frames.
-            height: px of the frames.
+            width: of the frames, px.
+            height: of the frames, px.
             mesh_sha256: of the landmark model.
-            created: what the header says, with a time zone; None: now.
+            created: for the header, with a time zone; None: now.
 
         Raises:
-            OutputError: the file is there already or cannot be written.
+            OutputError: the file exists or cannot be written.
         """
         refuse_existing(path)
         units = 16
@@ -97,11 +97,11 @@ class RecordingWriter:
             units_per_px=units,
         )
         self.frames = 0
-        """Frames written so far."""
+        """Number of frames written."""
         self._path = path
         self._first = self._synced = 0.0
         try:
-            # Unbuffered: what is written is the system's at once, and closing has nothing left to fail on.
+            # Unbuffered, so that a crash loses nothing that was written, and closing can't fail.
             self._file = path.open("xb", buffering=0)
         except OSError as error:
             raise self._refused(error) from error
@@ -109,16 +109,16 @@ class RecordingWriter:
         try:
             self._put(json.dumps(fields).encode() + b"\n")
         except OutputError:
-            # Without a header it is no recording, and would only be in the way of the next attempt.
+            # Without a header it is not a recording, and would block the next attempt.
             self._file.close()
             path.unlink(missing_ok=True)
             raise
 
     def write(self, frame: Frame) -> None:
-        """Append the faces of one frame; its picture is not looked at.
+        """Append the faces of one frame, without its picture.
 
         Raises:
-            OutputError: the disk is full or gone; the frames before can be played.
+            OutputError: the disk is full or unreachable; the frames before can be played.
         """
         if self.frames == 0:
             self._first = self._synced = frame.captured_at
@@ -164,13 +164,13 @@ class RecordingWriter:
 
 
 def refuse_existing(path: Path) -> None:
-    """Make sure that a recording would not be written over what is there, before a camera is opened for it.
+    """Check that a path is free, before a camera is opened.
 
     Raises:
-        OutputError: something has this name.
+        OutputError: it exists.
     """
     if os.path.lexists(path):
-        raise OutputError(f"{path} is there already: name another file, or remove it")
+        raise OutputError(f"{path} exists: choose another file, or remove it")
 
 
 class RecordingReader:
@@ -180,9 +180,9 @@ class RecordingReader:
         """Read the header.
 
         Raises:
-            NoInputError: there is no such file, or it cannot be read.
+            NoInputError: the file does not exist or cannot be read.
             PermissionRefusedError: this user may not read it.
-            DataError: it is no recording, or one of a later version.
+            DataError: it is not a recording, or one of another version.
         """
         self._path = path
         try:
@@ -201,8 +201,8 @@ class RecordingReader:
         """The frames, in order; `captured_at` is s since the first one.
 
         Raises:
-            DataError: the file is damaged or cut short; all whole frames before it were given.
-            NoInputError: the device that it lies on is damaged or gone.
+            DataError: the file is damaged or truncated; all frames before were returned.
+            NoInputError: the disk is damaged or unreachable.
         """
         frames = 0
         while head := self._read(_RECORD.size):
@@ -247,7 +247,7 @@ class RecordingReader:
         return header
 
     def _frame(self, head: bytes) -> Frame | None:
-        """The record behind its head; None: it is damaged or cut short."""
+        """The frame of a record; None: it is damaged or truncated."""
         if len(head) < _RECORD.size:
             return None
         length, checksum = _RECORD.unpack(head)
@@ -255,7 +255,7 @@ class RecordingReader:
         if len(payload) != length or zlib.crc32(payload) != checksum:
             return None
         try:
-            # Bounded: a forged record could unpack to any size.
+            # Bounded, because a forged record could decompress to any size.
             data = zlib.decompressobj().decompress(payload, _MAX_RECORD)
             captured_at, count = _FRAME.unpack_from(data)
             size = _FACE.size + _LANDMARK_BYTES
@@ -263,7 +263,7 @@ class RecordingReader:
         except (zlib.error, struct.error, ValueError):
             return None
         if not math.isfinite(captured_at):
-            return None  # nobody could wait for it
+            return None  # it would never be due
         return Frame(rgb=np.empty((0, 0, 3), np.uint8), captured_at=captured_at, faces=faces)
 
     def _face(self, data: bytes, at: int) -> Face:

@@ -1,4 +1,4 @@
-"""A live camera that is opened again when it goes away or falls silent."""
+"""Reopens a live camera that disappears or stops delivering."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from edge.values import Frame
 
 FIRST_PAUSE_S = 0.5
-"""Before the first attempt; each one after it waits twice as long."""
+"""Pause before the first attempt; it doubles with each further one."""
 
 STEADY_S = 10.0
-"""A camera that has delivered for so long is believed to be well: the next loss starts with a short pause."""
+"""Time after which a reopened camera counts as stable, and the next loss starts with a short pause again."""
 
 _log = logging.getLogger(__name__)
 
 
 class ReopeningCamera:
-    """Wraps a camera: whoever reads it sees silence where there was a loss, and then frames again."""
+    """Wraps a camera: after a loss, its reader gets no frames for a while, then frames again."""
 
     live = True
 
@@ -37,16 +37,16 @@ class ReopeningCamera:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Open the camera for the first time; that failure is the caller's to handle.
+        """Open the camera for the first time; the caller handles a failure.
 
         Args:
-            open_camera: opens it; called again after each loss.
-            settings: `stall_s` of silence count as a loss, `retry_max_s` is the longest pause.
-            clock: monotonic s.
-            sleep: waits for so many s.
+            open_camera: opens it, and reopens it after each loss.
+            settings: `stall_s` without a frame count as a loss, `retry_max_s` is the longest pause.
+            clock: monotonic, s.
+            sleep: waits, s.
 
         Raises:
-            EdgeError: what `open_camera` raised.
+            EdgeError: from `open_camera`.
         """
         self._open = open_camera
         self._stall_s = settings.stall_s
@@ -56,20 +56,20 @@ class ReopeningCamera:
         self._camera: Camera | None = open_camera()
         self.name = self._camera.name
         self.reopened = 0
-        """How often the camera was lost and came back."""
+        """How often the camera was lost and reopened."""
         self._pause = FIRST_PAUSE_S
         self._retry_at = 0.0
-        self._opened_at = self._heard_at = clock()
+        self._opened_at = self._received_at = clock()
         self._returning = False
         self._dropped_before = 0
 
     @property
     def dropped(self) -> int:
-        """Frames that nobody read in time, over all openings."""
+        """Number of frames that were not read in time, over all openings."""
         return self._dropped_before + (self._camera.dropped if self._camera else 0)
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame; None: none within timeout_s, or the camera is away.
+        """The next frame; None: none came within timeout_s, or the camera is lost.
 
         Raises:
             EndOfStreamError: the wrapped camera is finite and has ended.
@@ -85,8 +85,8 @@ class ReopeningCamera:
             return None
         now = self._clock()
         if frame is not None:
-            self._hear(now)
-        elif now - self._heard_at >= self._stall_s:
+            self._received(now)
+        elif now - self._received_at >= self._stall_s:
             self._lose(f"camera {self.name} stopped delivering (no frame for {self._stall_s:g} s)")
         return frame
 
@@ -97,8 +97,8 @@ class ReopeningCamera:
             self._camera.close()
             self._camera = None
 
-    def _hear(self, now: float) -> None:
-        self._heard_at = now
+    def _received(self, now: float) -> None:
+        self._received_at = now
         if self._returning:
             self._returning = False
             self.reopened += 1
@@ -107,7 +107,7 @@ class ReopeningCamera:
             self._pause = FIRST_PAUSE_S
 
     def _lose(self, reason: str) -> None:
-        """Close the camera, plan the next attempt and say so in one line."""
+        """Close the camera, schedule the next attempt, and log it."""
         self.close()
         self._returning = False
         _log.warning("%s; trying again in %g s", reason, self._pause)
@@ -123,10 +123,10 @@ class ReopeningCamera:
         try:
             self._camera = self._open()
         except ConfigError:
-            raise  # trying again will not help until the settings are changed
+            raise  # retrying can't help until the settings change
         except EdgeError as error:
             self._lose(str(error))
             return
         self.name = self._camera.name
-        self._opened_at = self._heard_at = self._clock()
+        self._opened_at = self._received_at = self._clock()
         self._returning = True

@@ -1,4 +1,4 @@
-"""USB cameras and everything else that is a Video4Linux device."""
+"""USB cameras and other Video4Linux devices."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
 
 OPEN_TIMEOUT_S = 5.0
-"""For opening and the first frame: a slow webcam takes about two seconds."""
+"""Time limit for opening and the first frame; a slow webcam takes about two seconds."""
 
 # linux/videodev2.h: VIDIOC_QUERYCAP is _IOR('V', 0, struct v4l2_capability).
 _QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("=16s68xII12x")
-"""driver, (card, bus_info, version), capabilities, device_caps, (reserved)."""
+"""Fields: driver, (card, bus_info, version), capabilities, device_caps, (reserved)."""
 _VIDEO_CAPTURE = 0x00000001 | 0x00001000
-"""V4L2_CAP_VIDEO_CAPTURE and its multi-planar sister."""
+"""V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_VIDEO_CAPTURE_MPLANE."""
 _HAS_DEVICE_CAPABILITIES = 0x80000000
 _PIPELINE_DRIVERS = (
     "bcm2835-codec",
@@ -46,21 +46,21 @@ _PIPELINE_DRIVERS = (
     "rpivid",
     "unicam",
 )
-"""Drivers of the Raspberry Pi's own pipeline, which libcamera works with; picamera2 is the way to it."""
+"""Drivers of the Raspberry Pi's camera pipeline, which only libcamera, and so picamera2, can use."""
 
 
 def devices(folder: Path = Path("/dev")) -> list[Path]:
-    """The video devices there are, lowest number first."""
+    """The video devices, lowest number first."""
     found = [path for path in folder.glob("video*") if re.fullmatch(r"video\d+", path.name)]
     return sorted(found, key=lambda path: int(path.name.removeprefix("video")))
 
 
 def may_be_camera(path: Path) -> bool:
-    """Whether a device says that it is a camera of its own.
+    """Whether a device reports that it is a camera by itself.
 
-    On a Raspberry Pi most of /dev/video* are decoders, scalers and the raw end of the Pi camera: they open,
-    and then never deliver. A webcam has a second device for metadata. A device that cannot be asked is
-    taken for a camera, so that opening it tells why.
+    On a Raspberry Pi most of /dev/video* are decoders, scalers and raw inputs of the Pi camera, which open but never
+    deliver. A webcam has a second device for metadata. A device that cannot be queried counts as a camera, so that
+    opening it gives the reason.
     """
     try:
         device = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -74,7 +74,7 @@ def may_be_camera(path: Path) -> bool:
 
 
 def describes_camera(capability: bytes) -> bool:
-    """Read a `struct v4l2_capability`: does it capture pictures, and is it no part of the Pi camera?"""
+    """Whether a `struct v4l2_capability` describes a capture device that is not part of the Pi camera."""
     driver, capabilities, device_capabilities = _CAPABILITY.unpack(capability)
     own = device_capabilities if capabilities & _HAS_DEVICE_CAPABILITIES else capabilities
     name = driver.rstrip(b"\0").decode(errors="replace")
@@ -82,12 +82,12 @@ def describes_camera(capability: bytes) -> bool:
 
 
 def as_picture(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8] | None:
-    """The picture in what OpenCV hands over, uint8[height, width, 3].
+    """The picture in a buffer from OpenCV, uint8[height, width, 3].
 
-    Of a camera that has BGR to offer, OpenCV 4 gives the bytes as one long row.
+    For a camera that delivers BGR, OpenCV 4 returns the bytes in one row.
 
     Returns:
-        None: there is none of that size.
+        None: the buffer has another size.
     """
     if buffer.ndim == 3:  # noqa: PLR2004 - rows, columns and colours
         return buffer
@@ -95,20 +95,20 @@ def as_picture(buffer: NDArray[np.uint8], height: int, width: int) -> NDArray[np
 
 
 class V4l2Camera(LatestFrame):
-    """A Video4Linux camera, read in a thread of its own: the latest frame wins."""
+    """A Video4Linux camera, read in a separate thread: the latest frame wins."""
 
     def __init__(self, path: Path, settings: CameraSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the device and wait for its first frame.
 
         Args:
             path: `/dev/video0`.
-            settings: the size and rate asked of the camera, which may give another, and how it is mounted.
-            clock: monotonic s.
+            settings: the requested size and frame rate, which the camera may change, and how it is mounted.
+            clock: monotonic, s.
 
         Raises:
-            NoInputError: there is no such device.
+            NoInputError: the device does not exist.
             PermissionRefusedError: this user may not open it.
-            UnavailableError: it is busy, or no camera.
+            UnavailableError: it is busy, or not a camera.
             CameraLostError: it opens but delivers no frame.
         """
         _check(path)
@@ -117,7 +117,7 @@ class V4l2Camera(LatestFrame):
 
 
 class _Driver:
-    """What the capture thread does with the device."""
+    """The device, for the capture thread."""
 
     def __init__(self, path: Path, settings: CameraSettings, clock: Callable[[], float]) -> None:
         self._path = path
@@ -134,20 +134,20 @@ class _Driver:
                 f"camera v4l2:{self._path} is busy or not a camera: close the program that uses it, "
                 "or choose another with --camera"
             )
-        # MJPG first: without it most USB cameras fall to a few frames a second, whatever size is asked.
+        # MJPG first: without it most USB cameras deliver only a few frames a second.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._settings.width)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
-        # A rate that the camera does not have is replaced by one that it has; `grab` does the rest.
+        # The camera picks the closest rate that it supports; `grab` skips the rest.
         capture.set(cv2.CAP_PROP_FPS, self._settings.fps)
-        # One buffer: an older frame in a queue would be shown late.
+        # One buffer, because queued frames would be old.
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def grab(self) -> Frame | None:
         if self._capture is None:
             return None
         captured_at = float("-inf")
-        # A frame that comes before its time is taken from the queue but not decoded.
+        # A frame that comes too early is removed from the queue without decoding it.
         while captured_at < self._due:
             if not self._capture.grab():
                 return None
@@ -161,8 +161,8 @@ class _Driver:
         bgr = as_picture(np.asarray(buffer, np.uint8), height, width)
         if bgr is None:
             raise CameraLostError(
-                f"camera v4l2:{self._path} delivers pictures that cannot be read: {buffer.size} bytes where "
-                f"{width}x{height} px were agreed on; choose another with --camera"
+                f"camera v4l2:{self._path} delivers unreadable pictures: {buffer.size} bytes where "
+                f"{width}x{height} px were negotiated; choose another with --camera"
             )
         return Frame(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), captured_at=captured_at)
 
@@ -172,10 +172,10 @@ class _Driver:
 
 
 def _check(path: Path) -> None:
-    """Find out why a device cannot be opened: OpenCV would only say that it cannot.
+    """Open a device once, because OpenCV doesn't say why it cannot.
 
     Raises:
-        EdgeError: saying why.
+        EdgeError: it cannot be opened; the message says why.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))

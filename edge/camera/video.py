@@ -1,4 +1,4 @@
-"""A video file, played at its own speed."""
+"""Plays a video file at its original speed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
 
 _FALLBACK_FPS = 25.0
-"""Where the container does not say."""
+"""Frame rate of a container that specifies none."""
 
 _SLIP_S = 1.0
-"""A film that is later than this goes on from where it is: on a machine that decodes more slowly than the
-film runs, dropping frames would never catch up, and nothing would be shown at all."""
+"""Delay after which playback continues from where it is. On a machine that decodes too slowly, dropping frames would
+never catch up, and no frame would be delivered."""
 
 _MISSING_SHARE, _MISSING_FRAMES = 0.05, 5
-"""So many frames may be missing in a sound file: containers count frames that an edit list cuts off."""
+"""Share and number of frames that an intact file may lack: containers count frames that an edit list removes."""
 
 
 class VideoCamera:
-    """Plays a file as a camera would deliver it: a slow reader misses frames, a fast one waits."""
+    """Plays a file like a camera: a slow reader misses frames, a fast one waits."""
 
     live = False
 
@@ -50,19 +50,19 @@ class VideoCamera:
 
         Args:
             path: any container and codec that FFmpeg decodes.
-            settings: `fps` is the most that is delivered; others are skipped by their timestamps.
-            pace: play in real time; False: every `read` gives the next frame at once.
-            clock: monotonic s.
-            sleep: waits for so many s.
+            settings: `fps` is the highest frame rate; further frames are skipped by their timestamps.
+            pace: play in real time; False: every `read` returns the next frame at once.
+            clock: monotonic, s.
+            sleep: waits, s.
 
         Raises:
-            NoInputError: there is no such file.
+            NoInputError: the file does not exist.
             PermissionRefusedError: this user may not read it.
             DataError: it cannot be decoded.
         """
         self.name = f"video:{path}"
         self.dropped = 0
-        """Frames skipped because the reader was too slow for them."""
+        """Number of frames skipped because the reader was too slow."""
         check_file(path)
         self._path = path
         self._paced = pace
@@ -75,25 +75,25 @@ class VideoCamera:
         self._grabbed = 0
         self._first_timestamp = 0.0
         self._time = 0.0
-        """s into the file of the frame that was grabbed last."""
+        """Position of the last grabbed frame in the file, s."""
         self._due = 0.0
-        """s into the file: the next frame from here on is delivered."""
+        """Position in the file, s, from which on the next frame is delivered."""
         self._start: float | None = None
         self._end: EdgeError | None = None
         if not (self._capture.isOpened() and self._grab()):
             self._capture.release()
-            raise DataError(f"{path} is not a video that can be decoded, or it is cut short")
+            raise DataError(f"{path} is not a video that can be decoded, or it is truncated")
         self._waiting = True
-        """Whether the frame grabbed last has yet to be delivered."""
+        """Whether the last grabbed frame has not been delivered yet."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, when its time has come; None: not within timeout_s.
+        """The next frame, when it is due; None: it is not due within timeout_s.
 
-        `captured_at` is the time of the first read plus the frame's timestamp, plus what the film was held up.
+        `captured_at` is the time of the first read plus the frame's timestamp, plus delays of the playback.
 
         Raises:
-            EndOfStreamError: the file is over.
-            DataError: it is damaged; what could be decoded was delivered before.
+            EndOfStreamError: the file has ended.
+            DataError: it is damaged; all frames before were delivered.
         """
         if self._end is not None:
             raise self._end
@@ -119,7 +119,7 @@ class VideoCamera:
         self._end = self._end or EndOfStreamError(f"{self._path} was closed")
 
     def _advance(self, start: float) -> None:
-        """Grab frames up to the next one to deliver; those skipped are never converted to RGB."""
+        """Grab frames up to the next one to deliver; skipped ones are not converted to RGB."""
         while True:
             if not self._grab():
                 self._end = self._ending()
@@ -136,7 +136,7 @@ class VideoCamera:
             return
 
     def _grab(self) -> bool:
-        """Decode the next frame and read its time."""
+        """Grab the next frame and read its timestamp."""
         if not self._capture.grab():
             return False
         timestamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -144,7 +144,7 @@ class VideoCamera:
             self._first_timestamp = timestamp if math.isfinite(timestamp) else 0.0
         else:
             at = timestamp - self._first_timestamp
-            # Some containers have no timestamps, or the same one twice: then the frame rate tells the time.
+            # If a container has no timestamps, or repeats one, the frame rate gives the time.
             self._time = at if at > self._time else self._time + self._frame_s
         self._grabbed += 1
         return True
@@ -153,7 +153,7 @@ class VideoCamera:
         missing = self._expected() - self._grabbed
         if missing > max(_MISSING_FRAMES, _MISSING_SHARE * self._expected()):
             return self._damage()
-        return EndOfStreamError(f"{self._path} is over")
+        return EndOfStreamError(f"{self._path} has ended")
 
     def _damage(self) -> DataError:
         expected = self._expected()
@@ -161,6 +161,6 @@ class VideoCamera:
         return DataError(f"{self._path} is damaged: {self._grabbed}{of} frames could be read")
 
     def _expected(self) -> int:
-        """Frames the container announces; 0: it does not say."""
+        """Number of frames according to the container; 0: unknown."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return int(count) if math.isfinite(count) and count > 0 else 0

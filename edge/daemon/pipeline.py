@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge.bundle.locate import Installation
-from edge.camera import open_lasting_camera
+from edge.camera import open_reopening_camera
 from edge.camera.closed import ClosedCamera
 from edge.face_mesh import faces_in, open_face_mesh
 
@@ -148,7 +148,7 @@ class Pipeline:
     def _open_camera(self, settings: Settings, *, paused: bool) -> Camera:
         if paused:
             return ClosedCamera(settings.camera.source)
-        return open_lasting_camera(settings.camera, allow_demo=self._allow_demo)
+        return open_reopening_camera(settings.camera, allow_demo=self._allow_demo)
 
     def _track_anew(self, mesh: FaceMesh) -> None:
         """Continue with another mesh, and with track ids that were never used before."""

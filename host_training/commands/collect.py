@@ -87,7 +87,7 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
     """Serve the page, and record."""
     import cv2
 
-    from edge.camera import open_lasting_camera
+    from edge.camera import open_reopening_camera
     from edge.daemon.signals import Signals
     from edge.errors import UsageError
     from host_training.collecting import session
@@ -111,7 +111,7 @@ def _camera(args: argparse.Namespace, settings: Settings, conditions: Conditions
         )
         preview = stack.enter_context(contextlib.closing(_preview(args, settings, collector)))
         # The demo only if it is asked for: its face would be recorded as a person's.
-        camera = stack.enter_context(contextlib.closing(open_lasting_camera(settings.camera, allow_demo=False)))
+        camera = stack.enter_context(contextlib.closing(open_reopening_camera(settings.camera, allow_demo=False)))
         print(f"collecting from {camera.name}: open {preview.url}; Ctrl-C ends it", flush=True)
         session.run(camera, mesh, preview, collector, signals)
         collector.stop("")

@@ -53,11 +53,11 @@ camera.close()
 STALL = """
 import time
 from pathlib import Path
-from edge.camera import open_lasting_camera
+from edge.camera import open_reopening_camera
 from edge.settings import CameraSettings
 
 silent = Path("/run/camera-is-silent")
-camera = open_lasting_camera(CameraSettings(source="picamera2"))
+camera = open_reopening_camera(CameraSettings(source="picamera2"))
 frame = camera.read(1)
 silent.touch()
 last = time.monotonic()

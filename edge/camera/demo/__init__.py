@@ -1,1 +1,1 @@
-"""The built-in demo: a portrait that moves, for machines without a camera."""
+"""The built-in demo: an animated portrait, for machines without a camera."""

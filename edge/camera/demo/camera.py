@@ -1,7 +1,6 @@
 """The built-in demo: a portrait that moves, turns, changes its expression, leaves and comes back.
 
-It takes the whole way from pixels, like a camera, so that everything behind it can be seen at work on a
-machine that has none.
+It delivers pictures like a camera, so the whole pipeline runs on a machine without one.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class DemoCamera:
-    """A camera in front of which the same half minute plays for ever."""
+    """A camera that shows the same half minute again and again."""
 
     live = True
     name = "demo"
-    dropped = 0  # nothing is drawn that nobody asks for
+    dropped = 0  # frames are only drawn when they are read
 
     def __init__(
         self,
@@ -40,9 +39,9 @@ class DemoCamera:
         """Load the portrait.
 
         Args:
-            settings: frame size and rate.
-            clock: monotonic s.
-            sleep: waits for so many s.
+            settings: frame size and frame rate.
+            clock: monotonic, s.
+            sleep: waits, s.
 
         Raises:
             UnavailableError: a picture is missing from the installation.
@@ -55,21 +54,21 @@ class DemoCamera:
         self._next = self._start
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, at the settings' rate; None: it is not due within timeout_s."""
+        """The next frame, at the frame rate of the settings; None: it is not due within timeout_s."""
         if not self._pace.wait_until(self._next, timeout_s):
             return None
         now = self._clock()
-        # A reader that is slow misses frames, as it would with a camera.
+        # A slow reader misses frames, as with a camera.
         self._next += self._period
         if self._next <= now:
             self._next = now + self._period
         return Frame(rgb=self.draw(now - self._start), captured_at=now)
 
     def draw(self, t: float) -> NDArray[np.uint8]:
-        """The frame at a moment of the demo, whatever the clock says.
+        """The frame at a given time of the demo.
 
         Args:
-            t: s since the demo began.
+            t: s since the start of the demo.
 
         Returns:
             uint8[H, W, 3], RGB.
@@ -77,4 +76,4 @@ class DemoCamera:
         return self._portrait.draw(pose_at(t), expression_at(t))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing."""

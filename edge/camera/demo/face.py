@@ -1,10 +1,10 @@
-"""The face of the demo's portrait, made to change its expression.
+"""Animates the face of the demo's portrait.
 
-The portrait smiles. Everything else is that smile, warped: a handful of movements, named after what muscles
-do, each a smooth displacement field through a few control points. The lips are two layers over a dark mouth,
-so that they can close over the teeth and open again.
+The portrait smiles. Other expressions are warps of that smile: a few movements, named after the action of muscles, each
+a smooth displacement field through control points. The lips are two layers over a dark mouth, so that they can close
+over the teeth and open again.
 
-All coordinates are pixels of the portrait as shipped; the work is done at twice that resolution.
+All coordinates are pixels of the portrait file; the work is done at twice that resolution.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 SCALE = 2
-"""Texture pixels per portrait pixel: the head is shown larger than it was photographed."""
+"""Texture pixels per portrait pixel, because the head is shown larger than in the photograph."""
 
 LEFT, TOP, RIGHT, BOTTOM = 152, 58, 276, 202
-"""The part of the portrait that moves with the expression; nothing moves at its edge."""
+"""Part of the portrait that moves with the expression; its edge stays."""
 
 _STEP = 4
-"""Displacement fields are computed at every fourth texture pixel: they are smooth."""
+"""Grid step of the displacement fields in texture pixels; they are smooth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """How far each movement has gone: 0 is the smile of the photograph, 1 as placed, more exaggerates."""
+    """Strength of each movement: 0 is the smile of the photograph, 1 the full movement, more exaggerates."""
 
     relax: float = 0.0
     """The corners of the mouth and the cheeks leave the smile."""
@@ -48,14 +48,14 @@ class Expression:
     brows_down: float = 0.0
 
     def towards(self, other: Expression, share: float) -> Expression:
-        """The expression between this one (share 0) and another (share 1)."""
+        """Interpolate between this expression (share 0) and another (share 1)."""
         return Expression(
             **{f.name: (1 - share) * getattr(self, f.name) + share * getattr(other, f.name) for f in fields(self)}
         )
 
 
-# The control points: where a point of the face is after the movement, and how far it came (dx, dy).
-# They were placed by eye on the portrait's own landmarks.
+# Control points: the position of a point after the movement, and its displacement (dx, dy).
+# They were placed by hand on the portrait's landmarks.
 _STILL = [
     *[(x, y) for y in (58, 202) for x in (152, 180, 210, 240, 276)],
     *[(x, y) for x in (152, 276) for y in (90, 120, 150, 180)],
@@ -158,7 +158,7 @@ _MOVEMENTS: dict[str, list[tuple[float, float, float, float]]] = {
     ],
 }
 
-# Edges of the lips in the portrait: the landmarks of the face mesh on it.
+# Edges of the lips in the portrait: its face mesh landmarks.
 _UPPER_LIP = (
     (190, 192.5, 195.5, 199.2, 203.7, 209.2, 214.9, 219.6, 223.3, 226.4, 229),
     (139.9, 140.5, 141, 141.6, 142.6, 143.3, 143, 142.3, 141.8, 141.5, 141.2),
@@ -168,7 +168,7 @@ _LOWER_LIP = (
     (139.9, 143.2, 145.4, 147.5, 149, 149.8, 149.5, 148.2, 146.4, 144.3, 141.2),
 )
 _MOUTH_DARK = (52.0, 22.0, 24.0)
-"""Red, green, blue inside the mouth."""
+"""Colour inside the mouth: red, green, blue."""
 
 
 class MovingFace:
@@ -181,50 +181,50 @@ class MovingFace:
             portrait: uint8[H * SCALE, W * SCALE, 4], the whole portrait, alpha last.
         """
         self._place = _texture(LEFT, TOP, RIGHT, BOTTOM)
-        self._patch = np.ascontiguousarray(portrait[self._place])
-        height, width = self._patch.shape[:2]
+        self._texture = np.ascontiguousarray(portrait[self._place])
+        height, width = self._texture.shape[:2]
         self._grid = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
         x, y = self._grid[::_STEP, ::_STEP].transpose(2, 0, 1) / SCALE + 0.5 / SCALE - 0.5
         self._fields = np.stack([_field(points, x + LEFT, y + TOP) for points in _MOVEMENTS.values()])
-        self._mouth = _Mouth(self._patch, self._grid)
+        self._mouth = _Mouth(self._texture, self._grid)
 
     def draw(self, expression: Expression, into: Image) -> None:
         """Draw the expression over the portrait.
 
         Args:
-            expression: what to show.
+            expression: to be shown.
             into: uint8[H * SCALE, W * SCALE, 4], changed in place.
         """
         weights = np.array([getattr(expression, name) for name in _MOVEMENTS], np.float32)
         coarse = np.tensordot(weights, self._fields, axes=1)
         where = self._grid - _enlarged(coarse, self._grid.shape[1], self._grid.shape[0])
         face = into[self._place]
-        face[:] = _sample(self._patch, where)
+        face[:] = _sample(self._texture, where)
         self._mouth.draw(where, expression.close, face)
 
 
 class _Mouth:
-    """The lips, in two layers over what is behind them."""
+    """The lips: two layers over teeth and dark."""
 
-    def __init__(self, patch: Image, grid: Array) -> None:
+    def __init__(self, texture: Image, grid: Array) -> None:
         left, top, right, bottom = 182, 128, 238, 178
         self._place = _texture(left - LEFT, top - TOP, right - LEFT, bottom - TOP)
         x, y = grid[self._place].transpose(2, 0, 1) / SCALE + 0.5 / SCALE - 0.5
         x, y = x + LEFT, y + TOP
         upper, lower = np.interp(x[0], *_UPPER_LIP), np.interp(x[0], *_LOWER_LIP)
-        # How far the lower lip rises to meet the upper one; the chin stays.
+        # How far the lower lip rises to the upper one; the chin stays.
         self._gap = ((lower - upper) * np.clip((176 - y) / 22, 0, 1) * SCALE).astype(np.float32)
-        self._behind = _behind_lips(patch[..., :3], x, y, upper, lower)
+        self._behind = _behind_lips(texture[..., :3], x, y, upper, lower)
         feather = 0.6
-        corner = np.clip(1 - (lower - upper), 0, 1)  # beyond the corners there is one layer, and no seam
-        self._above = _on_patch(patch, self._place, np.clip(0.5 + (upper - y) / feather, 0, 1))
-        self._below = _on_patch(patch, self._place, np.clip(0.5 + (y - lower) / feather + corner, 0, 1))
+        corner = np.clip(1 - (lower - upper), 0, 1)  # outside of the corners there is one layer, without a seam
+        self._above = _layer(texture, self._place, np.clip(0.5 + (upper - y) / feather, 0, 1))
+        self._below = _layer(texture, self._place, np.clip(0.5 + (y - lower) / feather + corner, 0, 1))
 
     def draw(self, where: Array, close: float, face: Image) -> None:
         """Draw the lips.
 
         Args:
-            where: float32[H, W, 2], which pixel of the patch each pixel of the face shows.
+            where: float32[H, W, 2], the source pixel in the texture for each pixel of the face.
             close: 0..1, how far the lips close over the teeth.
             face: uint8[H, W, 4], changed in place.
         """
@@ -240,11 +240,11 @@ def _texture(left: int, top: int, right: int, bottom: int) -> tuple[slice, slice
 
 
 def _field(points: list[tuple[float, float, float, float]], x: Array, y: Array) -> Array:
-    """The displacement field through the control points: a thin-plate spline, nothing at the edge.
+    """The displacement field through the control points: a thin-plate spline that is zero at the edge.
 
     Args:
         points: x, y, dx, dy of each control point.
-        x: float32[h, w], portrait coordinates of the points to compute.
+        x: float32[h, w], portrait coordinates to evaluate.
         y: float32[h, w], the same.
 
     Returns:
@@ -269,28 +269,28 @@ def _thin_plate(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.fl
     return np.asarray(0.5 * squared * np.log(squared + 1e-9))
 
 
-def _behind_lips(patch: Image, x: Array, y: Array, upper: Array, lower: Array) -> Image:
-    """What the lips cover: the teeth of the photograph, and the dark below them."""
-    # The teeth go on under the upper lip, and a little under the lower one.
+def _behind_lips(texture: Image, x: Array, y: Array, upper: Array, lower: Array) -> Image:
+    """The picture behind the lips: the teeth of the photograph, and the dark below them."""
+    # The teeth extend under the upper lip, and a little under the lower one.
     rows = np.clip(y, upper + 1.6, np.maximum(lower - 1.8, upper + 1.6))
     map_x = ((x - LEFT + 0.5) * SCALE - 0.5).astype(np.float32)
     map_y = ((rows - TOP + 0.5) * SCALE - 0.5).astype(np.float32)
-    teeth = cv2.remap(patch, map_x, map_y, cv2.INTER_LINEAR).astype(np.float32)
+    teeth = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR).astype(np.float32)
     not_corner = np.clip((lower - upper - 1.5) / 3, 0, 1)
     share = np.clip((lower + 0.9 - y) / 1.6, 0, 1) * not_corner
     dark = np.array(_MOUTH_DARK, np.float32)
     return np.asarray(dark + (teeth - dark) * share[..., None], np.float32).astype(np.uint8)
 
 
-def _on_patch(patch: Image, place: tuple[slice, slice], alpha: NDArray[np.floating[Any]]) -> Image:
-    """The whole patch with an alpha that says something at one place only."""
-    layer = patch.copy()
+def _layer(texture: Image, place: tuple[slice, slice], alpha: NDArray[np.floating[Any]]) -> Image:
+    """A copy of the texture whose alpha is set in one place."""
+    layer = texture.copy()
     layer[place][..., 3] = np.round(alpha * 255).astype(np.uint8)
     return layer
 
 
 def _enlarged(coarse: Array, width: int, height: int) -> Array:
-    """The field at every pixel, from the field at every `_STEP`th."""
+    """Interpolate the field from every `_STEP`th pixel to every pixel."""
     step = np.array([[1 / _STEP, 0, 0], [0, 1 / _STEP, 0]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(coarse, step, (width, height), flags=flags), np.float32)
@@ -301,7 +301,7 @@ def _sample(layer: Image, where: Array) -> Image:
 
 
 def _over(below: Image, layer: Image) -> Image:
-    """The layer, uint8[H, W, 4], over the picture below it, uint8[H, W, 3]."""
+    """Composite a layer, uint8[H, W, 4], over a picture, uint8[H, W, 3]."""
     alpha = cv2.cvtColor(layer[..., 3], cv2.COLOR_GRAY2RGB)
     covered = cv2.multiply(layer[..., :3], alpha, scale=1 / 255)
     seen = cv2.multiply(below, cv2.bitwise_not(alpha), scale=1 / 255)

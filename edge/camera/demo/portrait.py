@@ -1,7 +1,7 @@
-"""The demo's person in front of a backdrop, drawn for a pose and an expression.
+"""Draws the demo's person in front of a backdrop, for a pose and an expression.
 
-A photograph cut out of its background is turned by a depth map (the head is taken for an ellipsoid with a
-nose), then moved, tilted and scaled into the frame. `assets/CREDITS.md` beside it says where the picture is from.
+A photograph without its background is rotated with a depth map (an ellipsoid with a nose), then moved, tilted and
+scaled into the frame. `assets/CREDITS.md` names the source of the picture.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).with_name("assets")
 
 _FACE = (209.0, 120.0)
-"""Portrait pixel at the centre of the face: what a pose moves and turns about."""
+"""Centre of the face in portrait pixels: the pivot of poses."""
 _HEAD_RADIUS = (72.0, 92.0, 62.0)
-"""px of the portrait: the head's half width, half height and half depth."""
+"""Half width, half height and half depth of the head, in portrait pixels."""
 _NOSE = (209.0, 127.0, 9.0, 15.0, 16.0)
-"""Where the nose is, its spread in x and y, and how far it stands out; px of the portrait."""
+"""Position of the nose, its extent in x and y, and its height, in portrait pixels."""
 _CHIN, _COLLAR = 172.0, 200.0
-"""Rows of the portrait between which the neck takes up the turn of the head."""
+"""Rows of the portrait between which the rotation of the head fades out."""
 
 _CELL = 8
-"""The map from frame to portrait is computed at every eighth pixel: it is smooth."""
+"""Grid step of the map from frame to portrait, in pixels; it is smooth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the person is and looks."""
+    """Position and rotation of the head."""
 
     x: float = 0.5
     """Centre of the face, as a share of the frame's width."""
     y: float = 0.45
-    """The same, of its height."""
+    """Centre of the face, as a share of the frame's height."""
     size: float = 1.5
-    """Pixels per pixel of the portrait in a frame 480 pixels high."""
+    """Scale: pixels per portrait pixel in a frame 480 pixels high."""
     roll: float = 0.0
-    """rad, clockwise: the head's tilt."""
+    """Tilt in rad, clockwise."""
     yaw: float = 0.0
-    """rad: the turn to the right of the picture."""
+    """Rotation to the right of the picture, rad."""
     pitch: float = 0.0
-    """rad: the nod."""
+    """Nod, rad."""
 
 
 class Portrait:
@@ -103,13 +103,13 @@ class Portrait:
         return np.asarray(cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), behind), np.uint8)
 
     def _map(self, pose: Pose) -> Array:
-        """Which texture pixel each pixel of the frame shows: float32[height, width, 2]."""
+        """The texture coordinates of each pixel of the frame, float32[height, width, 2]."""
         width, height = self._size
         size = pose.size * height / 480
         offset = (self._cells - np.array([pose.x * width, pose.y * height], np.float32)) / np.float32(size)
         cos, sin = np.float32(np.cos(pose.roll)), np.float32(np.sin(pose.roll))
         turned = offset @ np.array([[cos, -sin], [sin, cos]], np.float32)
-        # The shoulders stay upright: below the chin the tilt fades out.
+        # The shoulders stay upright: the tilt fades out below the chin.
         upright = np.clip((offset[..., 1:] - 45) / 60, 0, 1)
         at = (turned + (offset - turned) * upright + np.array(_FACE)).astype(np.float32)
         depth = sampled(self._depth, np.ascontiguousarray(at), border=cv2.BORDER_REPLICATE)
@@ -122,10 +122,10 @@ class Portrait:
 
 
 def _depth(x: Array, y: Array) -> Array:
-    """How far each point of the portrait is in front of the head's outline; float32[H, W], px."""
+    """Depth map: height of each point above the head's outline, float32[H, W], px."""
     dx, dy = (x - _FACE[0]) / _HEAD_RADIUS[0], (y - _FACE[1]) / _HEAD_RADIUS[1]
     inside = np.clip(1 - dx**2 - dy**2, 0, None)
-    # (1 - r^2) instead of its root: the outline must not move, and its slope must stay finite.
+    # (1 - r^2) instead of its root, so that the outline doesn't move and its slope is finite.
     head = _HEAD_RADIUS[2] * inside
     nx, ny, wide, tall, out = _NOSE
     nose = out * np.exp(-(((x - nx) / wide) ** 2) - ((y - ny) / tall) ** 2)
@@ -134,7 +134,7 @@ def _depth(x: Array, y: Array) -> Array:
 
 
 def _premultiplied(photograph: Image, matte: Image) -> Image:
-    """The texture: the photograph enlarged, multiplied by its matte, with the matte as alpha."""
+    """The texture: the enlarged photograph, premultiplied with its matte, which is the alpha."""
     size = (matte.shape[1] * SCALE, matte.shape[0] * SCALE)
     rgb = cv2.resize(photograph, size, interpolation=cv2.INTER_LANCZOS4)
     alpha = cv2.resize(matte, size, interpolation=cv2.INTER_LINEAR)
@@ -143,14 +143,14 @@ def _premultiplied(photograph: Image, matte: Image) -> Image:
 
 
 def _backdrop(small: Image, width: int, height: int) -> Image:
-    """The wall behind, out of focus; with a little grain, which hides the steps of its gradients."""
+    """The blurred wall, with some grain against banding."""
     smooth = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
     grain = np.random.default_rng(1).normal(0, 1.5, (height, width, 1))
     return np.asarray(np.clip(smooth + grain, 0, 255), np.uint8)
 
 
 def _load(name: str, flags: int) -> Image:
-    # Not cv2.imread: it warns on stderr by itself, and reads no path that the locale cannot express.
+    # Not cv2.imread: it writes warnings to stderr, and fails for paths that the locale cannot encode.
     path = ASSETS / name
     try:
         picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)

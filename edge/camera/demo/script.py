@@ -1,4 +1,4 @@
-"""What the person of the demo does: a pure function of time, one loop of `LOOP_S` seconds.
+"""The actions of the demo's person: a pure function of time, in a loop of `LOOP_S` seconds.
 
 0 to 3 s     smiles at the camera
 3 to 7       neutral; looks to the left, then to the right
@@ -36,9 +36,9 @@ _EXPRESSIONS: tuple[tuple[float, Expression], ...] = (
     (16.0, ANGRY),
     (19.0, HAPPY),
 )
-"""When each expression begins, s into the loop."""
+"""Start of each expression, s into the loop."""
 _CHANGE_S = 0.4
-"""An expression takes about so long to form on a face."""
+"""Duration of a change of expression."""
 
 _MOVES: tuple[tuple[float, Pose], ...] = (
     (0.0, Pose()),
@@ -62,7 +62,7 @@ _MOVES: tuple[tuple[float, Pose], ...] = (
     (25.7, Pose(yaw=0.05)),
     (LOOP_S, Pose()),
 )
-"""Where the person is at some moments, s into the loop; between them the movement is eased."""
+"""Keyframes of the pose, s into the loop, with eased movement in between."""
 
 
 def expression_at(t: float) -> Expression:
@@ -80,7 +80,7 @@ def pose_at(t: float) -> Pose:
     index = max(i for i, (start, _) in enumerate(_MOVES[:-1]) if start <= t)
     (start, a), (end, b) = _MOVES[index], _MOVES[index + 1]
     k = _eased((t - start) / (end - start))
-    # Nobody is ever quite still. Whole numbers of sways fit into a loop, so that its ends meet.
+    # Nobody is quite still. A whole number of periods fits into a loop, so that its ends meet.
     sway = math.sin(2 * math.pi * 6 * t / LOOP_S)
     breath = math.sin(2 * math.pi * 7 * t / LOOP_S)
     return Pose(
@@ -94,6 +94,6 @@ def pose_at(t: float) -> Pose:
 
 
 def _eased(share: float) -> float:
-    """From 0 to 1 with a soft start and end (smoothstep)."""
+    """Smoothstep from 0 to 1."""
     share = min(max(share, 0.0), 1.0)
     return share * share * (3 - 2 * share)

@@ -105,7 +105,7 @@ def test_a_jpeg_truncated_after_its_thumbnail_is_reported(tmp_path: Path):
     data = full[:2].tobytes() + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + full[2:].tobytes()
     path = tmp_path / "a.jpg"
     path.write_bytes(data[:-200])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         read_image(path)
 
 
@@ -170,14 +170,14 @@ def test_other_files_are_reported_and_counted(
         camera.read(1.0)
     assert camera.skipped == 2
     assert [record.getMessage() for record in caplog.records] == [
-        f"left out: {tmp_path / 'a.txt'} is not an image that can be read",
-        f"left out: {tmp_path / 'c.jpg'} is empty",
+        f"skipped: {tmp_path / 'a.txt'} is not a readable image",
+        f"skipped: {tmp_path / 'c.jpg'} is empty",
     ]
 
 
 def test_a_folder_without_an_image(tmp_path: Path, settings: CameraSettings):
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(NoInputError, match="holds no image that can be read"):
+    with pytest.raises(NoInputError, match="contains no readable image"):
         ImagesCamera(tmp_path, settings)
 
 

@@ -40,7 +40,7 @@ def test_the_error_for_an_unknown_source_suggests_the_closest(settings: CameraSe
 
 @pytest.mark.parametrize("spec", ["", "  ", "xyz", ":", "recording", "picamera2:x", "auto:1"])
 def test_the_error_for_an_unknown_source_lists_all(settings: CameraSettings, spec: str):
-    with pytest.raises(ConfigError, match=r"There are: auto, picamera2\[:N\], v4l2:/dev/videoN, .*, demo$"):
+    with pytest.raises(ConfigError, match=r"Choose one of: auto, picamera2\[:N\], v4l2:/dev/videoN, .*, demo$"):
         open_camera(replace(settings, source=spec))
 
 
@@ -51,7 +51,7 @@ def test_auto_falls_back_to_the_demo(settings: CameraSettings):
 
 @pytest.mark.usefixtures("bare")
 def test_auto_without_the_demo_says_what_to_do(settings: CameraSettings):
-    with pytest.raises(UnavailableError, match=r"^no camera found\. Connect one and start again, or name"):
+    with pytest.raises(UnavailableError, match=r"^no camera found\. Connect one and start again, or choose"):
         open_camera(settings, allow_demo=False)
 
 

@@ -202,7 +202,7 @@ def test_a_camera_that_is_not_connected(
 
 def test_an_unknown_format(library: type[StandIn], settings: CameraSettings):
     library.main = {**library.main, "format": "SRGGB10"}
-    with pytest.raises(UnavailableError, match="gives the format SRGGB10"):
+    with pytest.raises(UnavailableError, match="delivers the format SRGGB10"):
         Picamera2Camera(0, settings)
 
 

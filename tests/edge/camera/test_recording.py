@@ -77,7 +77,7 @@ def test_a_recording_is_readable_while_it_is_being_written(tmp_path: Path):
 
 
 def test_an_existing_file_is_not_overwritten(recording: Path):
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="exists: choose another"):
         RecordingWriter(recording, width=640, height=480)
 
 

@@ -134,7 +134,7 @@ def test_an_error_of_the_first_opening_is_raised(world: ManualTime, settings: Ca
 
 
 def test_wrong_settings_are_not_retried(world: ManualTime, settings: CameraSettings):
-    bench = Bench(world, settings, [Lost()], ConfigError("no camera source 'x'"))
+    bench = Bench(world, settings, [Lost()], ConfigError("unknown camera source 'x'"))
     with pytest.raises(ConfigError):
         bench.run(5)
 

@@ -185,7 +185,7 @@ def test_real_videos_play_to_their_end(video: Path):
 def test_truncated_real_videos_are_rejected(video: Path, tmp_path: Path, share: float):
     copy = tmp_path / video.name
     copy.write_bytes(video.read_bytes())
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         VideoCamera(cut(copy, share), ALL)
 
 

@@ -191,7 +191,7 @@ def test_an_invalid_time_is_rejected_before_anything_is_opened(tmp_path, seconds
 def test_an_existing_file_is_rejected_before_the_camera_is_opened(tmp_path):
     (tmp_path / "old").write_text("precious")
     done = emotion_edge("record", "--camera", "v4l2:/dev/video999", tmp_path / "old")
-    assert "is there already" in error_of(done, os.EX_CANTCREAT)
+    assert " exists: choose another file" in error_of(done, os.EX_CANTCREAT)
     assert (tmp_path / "old").read_text() == "precious"
 
 

@@ -394,7 +394,7 @@ class TestImages:
         assert {source.split("/")[1] for source in parquet.read(out).source.tolist()} == {"monday"}
         said = capsys.readouterr().out
         assert "left out 1: no face was found" in said
-        assert "broken.png is not an image that can be read" in said
+        assert "broken.png is not a readable image" in said
         assert "added 6 rows of anna" in said
 
     def test_the_same_pictures_again_add_nothing(self, pictures: Path, capsys: pytest.CaptureFixture[str]):

@@ -143,7 +143,7 @@ def test_what_cannot_be_read_is_counted_and_named(
 
 
 def test_a_data_set_of_which_nothing_can_be_read_is_refused(source: Source, models: MeshModels, tmp_path: Path):
-    with pytest.raises(SourceError, match=r"no picture can be read .*b\.png is cut short"):
+    with pytest.raises(SourceError, match=r"no picture can be read .*b\.png is truncated"):
         measure(Source("tiny", source.rows[3:5]), models, parts=tmp_path / "parts", workers=1)
 
 
