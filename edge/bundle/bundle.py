@@ -1,4 +1,4 @@
-"""Loads a model bundle, and only one that is whole and gives the right answers on this very machine."""
+"""Loads a model bundle, if it is complete and gives the right answers on this machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MANIFEST = signature.MANIFEST
 NETWORK, FEATURES, GOLDEN = "classifier.tflite", "features.npz", "golden.npz"
 
 GOLDEN_TOLERANCE = 0.02
-"""The two interpreters may round an int8 value to neighbours. On an uncertain face that moves a probability by
-up to 0.04; the golden faces are ones that the model is sure of, where it is less than 0.01."""
+"""Maximum difference of a golden probability. The two interpreters may round an int8 value differently. That moves a
+probability by up to 0.04 on an uncertain face, and by less than 0.01 on the golden faces, which are certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Bundle:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What its classifier reads: landmarks, crop, or both."""
+        """The inputs of its classifier: landmarks, crop, or both."""
         return self.features.inputs
 
     @property
@@ -63,11 +63,11 @@ class Bundle:
 
     @property
     def supports_baseline(self) -> bool:
-        """Whether it can be told what a person's neutral face is, see `edge.classifier.baseline`."""
+        """Whether it accepts a neutral baseline, see `edge.classifier.baseline`."""
         return self.features.neutral is not None
 
     def with_baseline(self, baseline: Baseline | None) -> Bundle:
-        """The same, reading a person whose neutral face is known; None, or where it takes none: anybody."""
+        """The same bundle with a neutral baseline; without one if that is None or the bundle accepts none."""
         vector = None if baseline is None else baseline.vector(self.features)
         return replace(self, classifier=self.classifier.with_baseline(vector))
 
@@ -81,13 +81,13 @@ def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
     """Read, verify and self-test a bundle.
 
     Args:
-        folder: where it lies.
-        keys: of which one must have signed it; None: no signature is needed.
+        folder: of the bundle.
+        keys: one of them must have signed it; None: no signature is needed.
 
     Raises:
-        ConfigError: something is missing, altered, too new, not signed as asked for, or gives other answers here than
-            where it was made.
-        UnavailableError: it cannot be checked on this machine, since a library is missing.
+        ConfigError: something is missing, altered, too new or not signed as required, or the network gives other
+            answers here than where it was made.
+        UnavailableError: a library that the check needs is missing.
     """
     manifest = verified(folder, keys)
     features = Features.load(folder / FEATURES)
@@ -104,7 +104,7 @@ def load(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
 
 
 def verified(folder: Path, keys: TrustedKeys | None = None) -> Manifest:
-    """The manifest of a bundle whose files are all as they were made; nothing of it has been run yet.
+    """Verify the files of a bundle and return its manifest. Nothing of the bundle is run.
 
     Raises:
         ConfigError, UnavailableError: see `load`.
@@ -113,7 +113,7 @@ def verified(folder: Path, keys: TrustedKeys | None = None) -> Manifest:
         data = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise refused(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
-    # Before anything is parsed or looked at: an interpreter may crash, or worse, on a crafted network.
+    # Before anything is parsed: an interpreter may crash, or worse, on a crafted network.
     if keys is not None:
         signature.verify(folder, data, keys)
     try:
@@ -138,7 +138,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _self_test(folder: Path, classifier: Classifier, crop: FaceCrop | None, labels: int) -> None:
-    """The golden faces must give the golden probabilities with this machine's own interpreter."""
+    """Check that the golden faces give the golden probabilities with this machine's interpreter."""
     crops = None
     try:
         with np.load(folder / GOLDEN, allow_pickle=False) as golden:

@@ -1,4 +1,4 @@
-"""Tries a bundle out on this device before it is used, in a process of its own: golden faces, then some daily work.
+"""Tries a bundle on this device before it is used, in a separate process: golden faces, then a short workload.
 
 An interpreter may crash on a crafted or damaged network, hang, or take all memory: that must not be the daemon's. The
 daemon goes on meanwhile and holds the camera, so the work is pictures of the demo, drawn beforehand: face mesh and
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
 
 TRIAL_S = 4.0
-"""How long the work lasts where nobody says otherwise."""
+"""Default duration of the workload."""
 LEAST_SHARE = 0.8
-"""Of the frames per second of the bundle in use, so many a new one has to reach."""
+"""Minimum share of the frames per second of the bundle in use that a new one must reach."""
 ANSWER_S = 120.0
-"""What comes before and after the work: a Raspberry Pi with an old SD card needs a few seconds."""
+"""Time allowed for start and end: a Raspberry Pi with an old SD card needs some seconds."""
 
 NICE = 10
-"""The daemon comes first; both bundles wait alike."""
+"""Niceness of the process: the daemon has priority, and both bundles wait alike."""
 FPS, PICTURES = 15, 15
-"""A second of the demo's face."""
+"""Frame rate and number of the pictures: one second of the demo's face."""
 TURN, LEAST_TURNS = 3, 5
-"""Frames in a row with one bundle, and how many such turns each has, however slow the machine is."""
+"""Frames in a row with one bundle, and the minimum number of such turns for each, however slow the machine is."""
 
 _CHILD = "import sys; from edge.bundle import trial; sys.exit(trial.main(*sys.argv[1:]))"
 
 
 def try_out(folder: Path, *, seconds: float = 0.0, mesh: Path | None = None, beside: Path | None = None) -> None:
-    """Let a process of its own load a verified bundle, and work with it for a while.
+    """Load a verified bundle in a separate process, and run the workload with it.
 
     Args:
         folder: of the bundle.
-        seconds: how long it works; 0: the golden faces alone.
-        mesh: folder of the face mesh models that it works with.
-        beside: the bundle in use, which it has to keep up with; None: there is none.
+        seconds: duration of the workload; 0: golden faces alone.
+        mesh: folder of the face mesh models.
+        beside: the bundle in use, to compare with; None: no comparison.
 
     Raises:
         ConfigError: it does not pass, crashes, hangs, or is much slower than the one in use.

@@ -1,1 +1,1 @@
-"""From a face to a reading: features, crop, network, and what a person's neutral face changes."""
+"""From a face to a reading: features, crop, network, and the neutral baseline."""

@@ -1,4 +1,4 @@
-"""A person's own neutral face, from which the classifier's vectors are counted.
+"""The neutral baseline: a person's own neutral face, subtracted from the classifier's vectors.
 
 Some faces look cheerful or stern at rest. What this person's neutral face has beyond the average one of the training
 rows is taken off each vector: a part of it, for one neutral face is never measured without error, and those that
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from edge.classifier.features import Features
 
 SHARE = 0.5
-"""Of what distinguishes the neutral face, so much is taken off: of 0, 0.25, 0.5, 0.75 and 1 what reads most neutral and
-smiling faces of 36 persons right with landmarks alone (`make model/evaluation/landmarks.baseline.json`)."""
+"""Share of the baseline that is subtracted. Of 0, 0.25, 0.5, 0.75 and 1, this one reads most neutral and smiling faces
+of 36 people right from landmarks alone (`make model/evaluation/landmarks.baseline.json`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,35 @@ class Baseline:
     """The neutral face of one person."""
 
     face: NDArray[np.float32]
-    """float32[478, 3] in any scale and pose; only the shape counts."""
+    """float32[478, 3], in any scale and pose; only the shape matters."""
     measured: str = ""
-    """When; RFC 3339, UTC. Empty: not known."""
+    """Time of the measurement, RFC 3339 in UTC; empty: unknown."""
 
     @classmethod
     def of(cls, landmarks: NDArray[np.float32], features: Features, measured: str = "") -> Baseline:
-        """The mean of some faces, float32[N, 478, 3] px, each put into the canonical pose first."""
+        """The mean of faces, float32[N, 478, 3] px, each in the canonical pose."""
         aligned, _ = canonical(landmarks, features.rigid, features.reference)
         return cls(aligned.mean(axis=0, dtype=np.float64).astype(np.float32), measured)
 
     def vector(self, features: Features, share: float = SHARE) -> NDArray[np.float32] | None:
-        """What is to be taken off a vector, float32[P * 3]; None: the contract does not know the average face."""
+        """The offset to subtract from a vector, float32[P * 3]; None: the contract lacks the average neutral face."""
         if features.neutral is None:
             return None
         ((own,), _) = features(self.face[None])
         return np.asarray(np.float32(share) * (own - features.neutral), np.float32)
 
     def dump(self) -> bytes:
-        """As the bytes of a file."""
+        """The bytes of a file."""
         file = io.BytesIO()
         np.savez_compressed(file, face=self.face, measured=np.array(self.measured))
         return file.getvalue()
 
     @classmethod
     def load(cls, data: bytes) -> Baseline:
-        """From the bytes that `dump` gave.
+        """Read the bytes that `dump` returned.
 
         Raises:
-            ConfigError: they are damaged.
+            ConfigError: the bytes are damaged.
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:

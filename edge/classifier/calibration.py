@@ -1,4 +1,4 @@
-"""Some seconds of one person's neutral face: frames come in, those that may be averaged come out.
+"""Measures a neutral baseline: takes some seconds of frames, and returns those that may be averaged.
 
 Pure: it reads no clock and does no I/O. What is made of the average is in `edge.classifier.baseline`.
 """
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from edge.values import Face, Reading
 
 CALIBRATION_S = 5.0
-"""Long enough for some blinks to be told from the face that blinks, and for a slow board to see it often enough;
-nobody keeps a straight face for much longer."""
+"""Duration of a calibration: long enough to tell blinks from the face, and for a slow board to get enough frames.
+Nobody keeps a straight face for much longer."""
 
 LEAST_FRAMES = 10
-"""Of the camera: with fewer, neither the mesh's jitter nor a movement can be told from the face."""
+"""Minimum number of frames: with fewer, the face cannot be told from jitter or movement."""
 
 LEAST_SHARE = 0.7
-"""Of the frames; blinks and a glance aside may take the rest. One second of a smile is left out of the average like
-a blink; two are too many."""
+"""Minimum share of usable frames. Blinks and a glance aside may take the rest. One second of a smile is left out of the
+average, like a blink; two are too many."""
 
 FRONTALITY = 0.92
-"""Least cosine between face and line of sight, 23 degrees: a face turned further differs from itself about as much as
-from other people's, since the mesh has to guess what it cannot see."""
+"""Minimum cosine between face and line of sight, 23 degrees. A face turned further differs from itself about as much as
+from other faces, because the mesh has to guess what it cannot see."""
 
 RESTLESS = 0.25
-"""How far from the median a face is at rest; root mean square over its vector, so in standard deviations of the
-training rows. Jitter and breathing stay well below; closed eyes, half a smile or a spoken vowel are beyond."""
+"""Maximum distance from the median of a face at rest: root mean square over its vector, in standard deviations of the
+training rows. Jitter and breathing stay well below; closed eyes, half a smile or a spoken vowel exceed it."""
 
 _ADVICE = {
     "missing": "stay in view",
@@ -44,18 +44,18 @@ _ADVICE = {
     "turned": "face the camera",
     "restless": "keep a relaxed face, without speaking",
 }
-"""By what has spoilt a frame, what helps."""
+"""Advice, by what made a frame unusable."""
 
 
 class Calibration:
-    """Watches the nearest face for `CALIBRATION_S` seconds from the first step on."""
+    """Observes the nearest face for `CALIBRATION_S` seconds from the first step."""
 
     def __init__(self, features: Features, min_quality: float) -> None:
-        """Nothing is seen yet.
+        """Start without frames.
 
         Args:
             features: of the bundle in use.
-            min_quality: readings below this are not believed, see `ExpressionSettings`.
+            min_quality: minimum quality of a reading that counts, see `ExpressionSettings`.
         """
         self._features = features
         self._min_quality = min_quality
@@ -67,17 +67,17 @@ class Calibration:
         self._vectors: list[NDArray[np.float32]] = []
 
     def step(self, seen: Sequence[tuple[Face, Reading]] | None, now: float) -> NDArray[np.float32] | None:
-        """Take in one frame.
+        """Add one frame.
 
         Args:
-            seen: every face of it, with its reading; None: the camera is silent.
-            now: s, monotonic; of the frame, if there is one.
+            seen: each face of the frame with its reading; None: no frame came.
+            now: time of the frame, or now; s, monotonic.
 
         Returns:
-            At the end the landmarks of the frames that may be averaged, float32[N, 478, 3] px; None: it goes on.
+            At the end, the landmarks of the usable frames, float32[N, 478, 3] px; None: not finished.
 
         Raises:
-            EdgeError: there is nothing to average, and it is over; the message says what to do.
+            EdgeError: the calibration failed; the message says what to do.
         """
         if self._until is None:
             self._until = now + CALIBRATION_S
@@ -127,7 +127,7 @@ class Calibration:
         return np.array(self._landmarks)[resting]
 
     def _resting(self) -> NDArray[np.bool_]:
-        """bool[N]: whether the face was at rest, for each frame that was kept."""
+        """bool[N]: whether the face was at rest, for each usable frame."""
         if not self._vectors:
             return np.zeros(0, np.bool_)
         vectors = np.array(self._vectors)

@@ -1,4 +1,4 @@
-"""Picture and landmarks -> the small grey crop that a classifier may look at beside the landmarks.
+"""Picture and landmarks -> the small grey crop that a classifier may read beside the landmarks.
 
 The face is turned upright, scaled to one size and evened out in brightness and contrast, so that what is left is
 what geometry does not tell: furrows, wrinkles, teeth. The same code cuts the crops that networks are trained on.
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTRACT_VERSION = 1
-"""Rises when the computation itself changes."""
+"""Version of the computation."""
 
 POINTS = np.array([33, 133, 362, 263, 1, 61, 291, 152])
-"""Eye corners, tip of the nose, corners of the mouth, chin; left ones first, as the viewer sees them."""
+"""Landmarks that align the crop: eye corners, tip of the nose, corners of the mouth, chin; the viewer's left first."""
 
 TEMPLATE = np.array(
     [
@@ -28,34 +28,34 @@ TEMPLATE = np.array(
         *([0.0, 0.023], [-0.169, 0.206], [0.169, 0.206], [0.0, 0.486]),
     ]
 )
-"""float64[8, 2]: where `POINTS` lie on average about their mean, as shares of the crop's side: the Procrustes mean
-(Gower 1975) of FER2013's faces, made symmetrical. So wide that brows and chin are in it, and hardly any background."""
+"""Mean positions of `POINTS` about their centre, float64[8, 2], as shares of the crop's side: the Procrustes mean
+(Gower 1975) of FER2013's faces, made symmetrical. The crop holds brows and chin, and hardly any background."""
 
 RADIUS = 0.3235
-"""Root mean square distance, in three dimensions, of `POINTS` from their mean, as a share of the crop's side. Depth
-counts, so that a face turned aside, which is narrower, is not blown up. Faces of FER2013, of 48 px, keep their size."""
+"""Root mean square distance, in three dimensions, of `POINTS` from their centre, as a share of the crop's side. Depth
+counts, so a face that turns aside, and looks narrower, is not enlarged. FER2013's faces of 48 px keep their size."""
 
 CENTRE = (0.5, 0.484)
-"""Where the mean of `POINTS` comes to lie."""
+"""Position of the centre of `POINTS` in the crop."""
 
 FINEST = 4
-"""A crop is averaged from at most so many times as many px along each side; a face that is larger is thinned out."""
+"""Maximum oversampling along each side: px that are averaged into one px of the crop. Larger faces are subsampled."""
 
 MEAN, STD = 128, 48
-"""Mean and standard deviation of a crop's values. At 2.6 deviations they are cut off."""
+"""Mean and standard deviation of a crop's values, clipped at 2.6 deviations."""
 
 MIN_STD = 4.0
-"""Grey levels: a crop with less contrast is not raised to `STD`, for it would be noise that is raised."""
+"""Minimum standard deviation, in grey levels, that is scaled to `STD`: below it, scaling would amplify noise."""
 
 SIZES = range(16, 257)
-"""px: sides that a crop may have."""
+"""Sides that a crop may have, px."""
 
 FINE = 1 / 48
-"""Where sharpness is measured, as a share of the crop's side: one px of FER2013. Finer than this, noise of 5 grey
-levels would make sharp again what a blur of 3 px has smeared."""
+"""Scale at which sharpness is measured, as a share of the crop's side: one px of FER2013. At a finer scale, noise of 5
+grey levels would make a picture look sharp that a blur of 3 px has smeared."""
 
 FULL_SHARPNESS = 0.016
-"""Variance of the Laplacian that counts as sharp: 97.4 % of FER2013's faces have more, the median 0.042. Blurred with
+"""Variance of the Laplacian that counts as sharp. 97.4 % of FER2013's faces have more, the median 0.042. Blurred with
 a standard deviation of 1, 2, 3, 4 and 6 px of 48, their `sharpness` is 0.88, 0.45, 0.22, 0.14 and 0.07 on average;
 with a motion of 7 and 15 px 0.80 and 0.58; scaled down to a half and a quarter 0.89 and 0.52."""
 
@@ -69,21 +69,21 @@ class FaceCrop:
 
     @property
     def contract(self) -> str:
-        """Everything that a crop depends on."""
+        """Text of everything that a crop depends on."""
         numbers = (CONTRACT_VERSION, self.size, POINTS.tolist(), TEMPLATE.tolist(), RADIUS, CENTRE, FINEST)
         return f"crop {numbers} {(MEAN, STD, MIN_STD)}"
 
     def cut(self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The aligned face as it is, uint8[size, size], grey.
+        """The aligned face before normalisation, uint8[size, size], grey.
 
         Args:
-            picture: uint8[H, W, 3] RGB or uint8[H, W] grey; beyond its edges its outermost px are repeated.
+            picture: uint8[H, W, 3] RGB or uint8[H, W] grey; its border px are repeated beyond its edges.
             landmarks: float32[478, 3] px of the picture.
         """
         warp = self._warp(landmarks)
         if picture.ndim > 2:  # noqa: PLR2004 - rows, columns and colours
             picture = self._grey_part(picture, warp)
-        # Where the crop is coarser than the picture, px are averaged: bilinear sampling alone would skip some.
+        # If the crop is coarser than the picture, px are averaged: bilinear sampling alone would skip some.
         finer = min(FINEST, max(1, math.ceil(1 / math.hypot(warp[0, 0], warp[1, 0]) - 1e-6)))
         warp *= finer
         warp[:, 2] += (finer - 1) / 2  # from the centre of a px to the centre of its parts
@@ -94,18 +94,18 @@ class FaceCrop:
         return np.asarray(cut, np.uint8)
 
     def __call__(self, picture: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The crop as a network sees it: `cut`, with brightness and contrast evened out."""
+        """The crop as a network reads it: `cut` with brightness and contrast normalised."""
         return even(self.cut(picture, landmarks))
 
     def _grey_part(self, picture: NDArray[np.uint8], warp: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Of an RGB picture the part that the crop shows, in grey; `warp` is changed to start from it.
+        """The part of an RGB picture that the crop shows, in grey; `warp` is shifted to match.
 
-        One channel is warped in a third of the time, and most of a picture is not in the crop.
+        Warping one channel takes a third of the time, and most of the picture lies outside of the crop.
         """
         back = cv2.invertAffineTransform(warp)
         corners = back[:, :2] @ np.array([[0, self.size, 0, self.size], [0, 0, self.size, self.size]]) + back[:, 2:]
         size = np.array(picture.shape[1::-1])
-        # At least one px, for a face beside the picture.
+        # At least one px, even for a face outside of the picture.
         left, top = np.clip(np.floor(corners.min(axis=1)) - 1, 0, size - 1).astype(int).tolist()
         right, bottom = np.clip(np.ceil(corners.max(axis=1)) + 2, (left + 1, top + 1), size).astype(int).tolist()
         warp[:, 2] += warp[:, :2] @ (left, top)
@@ -123,7 +123,7 @@ class FaceCrop:
         across = float((points[:, 0] * TEMPLATE[:, 1] - points[:, 1] * TEMPLATE[:, 0]).sum())
         radius = math.sqrt(float((points * points).sum()) / len(POINTS))
         scale = RADIUS * self.size / max(radius, 1e-6)
-        # A face without extent, or one whose points balance out, has no angle; any will do for it.
+        # A face without extent, or one whose points cancel out, has no angle: any will do.
         angle = math.atan2(across, along)
         cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
         x, y = (share * self.size for share in CENTRE)
@@ -144,7 +144,7 @@ def even(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def sharpness(cut: NDArray[np.uint8]) -> float:
-    """How sharp a face is, 0..1; a smear tends to 0, and 1 is as sharp as the faces that networks learn from.
+    """Sharpness of a face, 0..1: a smear tends to 0, and 1 is as sharp as the training faces.
 
     The variance of the Laplacian (Pech-Pacheco et al. 2000), normalised for scale (Lindeberg 1998), as a share of the
     picture's own, so that contrast and brightness do not count. Noise does count as detail where there is much of it.

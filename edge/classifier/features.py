@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTRACT_VERSION = 1
-"""Rises when the computation itself changes."""
+"""Version of the computation."""
 
 LANDMARKS_INPUT, CROP_INPUT = "landmarks", "crop"
-"""What a classifier may read: the vector of the landmarks, and the crop of the picture."""
+"""Names of the inputs of a classifier: the landmark vector and the crop."""
 INPUTS = ((LANDMARKS_INPUT,), (CROP_INPUT,), (LANDMARKS_INPUT, CROP_INPUT))
-"""One of the two, or both in this order, as manifests have it."""
+"""Combinations of inputs that a manifest may name."""
 
 RIGID_POINTS = (
     *(10, 151, 9, 8, 67, 297, 109, 338, 54, 284, 103, 332, 21, 251),  # forehead
@@ -37,11 +37,11 @@ RIGID_POINTS = (
     *(33, 133, 362, 263),  # eye corners
     *(168, 6, 197, 195, 5),  # bridge of the nose
 )
-"""Points that stay with the skull whatever the face does; the pose is fitted on these alone."""
+"""Landmarks that do not move with the expression; the pose is fitted on these alone."""
 
 
 EPSILON = 1e-12
-"""Far below the spread of any face, in px squared."""
+"""Lower bound of a face's spread, px squared, far below that of any real face."""
 
 
 def _rotation_form() -> NDArray[np.float64]:
@@ -70,10 +70,10 @@ ROTATION = _rotation_form()
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How faces are turned: each landmark is rotation @ canonical, but for scale and place."""
+    """Head poses: each landmark is rotation @ canonical, up to scale and translation."""
 
     rotation: NDArray[np.float64]
-    """float64[N, 3, 3], proper rotations from canonical to picture."""
+    """float64[N, 3, 3], proper rotations from the canonical pose to the picture."""
 
     @property
     def frontality(self) -> NDArray[np.float64]:
@@ -88,29 +88,29 @@ def canonical(
     reference: NDArray[np.float32],
     points: NDArray[np.intp] | slice = slice(None),
 ) -> tuple[NDArray[np.float32], Pose]:
-    """Turn, scale and shift faces so that their rigid points lie on the reference as well as they can.
+    """Rotate, scale and translate faces so that their rigid points fit the reference in the least-squares sense.
 
     The least-squares similarity, for all rows at once, with the rotation as the quaternion of Horn (1987): the
     eigenvector of a symmetric 4x4 matrix. It is a proper rotation even for a mirrored face.
 
     Args:
         landmarks: float32[N, 478, 3] px.
-        rigid: int[R], the points that are fitted.
-        reference: float32[R, 3], where they should come to lie; its mean is the origin.
-        points: int[P], the points that are wanted; all unless told otherwise.
+        rigid: int[R], the landmarks that are fitted.
+        reference: float32[R, 3], their target positions, centred on the origin.
+        points: int[P], the landmarks to return; default: all.
 
     Returns:
-        float32[N, P, 3] in units of the reference, and the pose that was taken out.
+        float32[N, P, 3] in units of the reference, and the pose that was removed.
     """
     fitted = landmarks[:, rigid].astype(np.float64)
     centre = fitted.sum(axis=1, keepdims=True) / len(rigid)
     fitted -= centre
     covariance = fitted.swapaxes(1, 2) @ reference
-    # Both products are with one constant; few large steps, because after the mesh every step meets cold caches.
+    # Both products have one constant factor. Few large steps: after the mesh, every step meets cold caches.
     agreement, quaternions = np.linalg.eigh((covariance.reshape(-1, 9) @ ROTATION).reshape(-1, 4, 4))
     best = quaternions[:, :, 3]
     rotation = ((best[:, :, None] * best[:, None, :]).reshape(-1, 16) @ ROTATION.T).reshape(-1, 3, 3)
-    # The scale that takes the face to the reference; a face without extent would divide by zero.
+    # The scale from face to reference; a face without extent would divide by zero.
     scale = agreement[:, 3] / np.maximum((fitted * fitted).sum(axis=(1, 2)), EPSILON)
     aligned = (landmarks[:, points] - centre) @ (rotation * scale[:, None, None])
     return aligned.astype(np.float32), Pose(rotation)
@@ -121,19 +121,19 @@ class Features:
     """One feature contract."""
 
     points: NDArray[np.intp]
-    """int[P], the landmarks that enter the vector; none where the classifier reads the crop alone."""
+    """int[P], the landmarks in the vector; empty if the classifier reads the crop alone."""
     rigid: NDArray[np.intp]
     """int[R], the landmarks that the pose is fitted on."""
     reference: NDArray[np.float32]
-    """float32[R, 3], their place in the canonical pose."""
+    """float32[R, 3], their positions in the canonical pose."""
     mean: NDArray[np.float32]
     """float32[P * 3], over the training rows."""
     scale: NDArray[np.float32]
     """float32[P * 3], standard deviation over the training rows."""
     crop: FaceCrop | None = None
-    """What is cut out of the picture; None where the classifier reads the landmarks alone."""
+    """The crop contract; None if the classifier reads landmarks alone."""
     neutral: NDArray[np.float32] | None = None
-    """float32[P * 3], the mean vector of the training rows that are neutral, see `baseline`; None: not known."""
+    """float32[P * 3], the mean vector of the neutral training rows, see `baseline`; None: unknown."""
 
     @property
     def size(self) -> int:
@@ -142,7 +142,7 @@ class Features:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the classifier reads, `LANDMARKS_INPUT` before `CROP_INPUT`."""
+        """The inputs of the classifier, `LANDMARKS_INPUT` before `CROP_INPUT`."""
         return (LANDMARKS_INPUT,) * (self.size > 0) + (CROP_INPUT,) * (self.crop is not None)
 
     @property
@@ -177,14 +177,14 @@ class Features:
         """
         rigid = np.asarray(RIGID_POINTS, np.intp)
         reference = _unit(landmarks[0, rigid])
-        # It converges in two or three rounds; more change nothing in float32.
+        # It converges in two or three rounds; more rounds change nothing in float32.
         for _ in range(5):
             aligned, _ = canonical(landmarks, rigid, reference)
             reference = _unit(aligned[:, rigid].mean(axis=0))
         reference = _upright(landmarks, rigid, reference)
         aligned, _ = canonical(landmarks, rigid, reference, points)
         vectors = aligned.reshape(len(landmarks), -1)
-        # A coordinate that never moves says nothing, and must not divide by zero.
+        # A coordinate that never varies carries no information, and must not divide by zero.
         scale = np.maximum(vectors.std(axis=0, dtype=np.float64), 1e-4).astype(np.float32)
         mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         return cls(points, rigid, reference, mean, scale, crop)
@@ -243,14 +243,14 @@ class Features:
 
 
 def _crop(size: NDArray[Any]) -> FaceCrop:
-    """The crop whose side was saved."""
+    """The crop contract of a saved side."""
     if size.shape or size.dtype.kind != "i" or int(size) not in SIZES:
         raise ValueError(f"a crop of {size} px")
     return FaceCrop(int(size))
 
 
 def _unit(shape: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The shape about its mean, with a root mean square radius of 1."""
+    """The shape centred on its mean, with a root mean square radius of 1."""
     centred = shape.astype(np.float64) - shape.mean(axis=0, dtype=np.float64)
     radius = np.sqrt(np.square(centred).sum(axis=1).mean())
     return np.asarray(centred / radius, np.float32)
@@ -259,9 +259,9 @@ def _unit(shape: NDArray[np.float32]) -> NDArray[np.float32]:
 def _upright(
     landmarks: NDArray[np.float32], rigid: NDArray[np.intp], reference: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Turn the reference so that the average face of the training rows looks straight ahead.
+    """Rotate the reference so that the average training face looks straight ahead.
 
-    Procrustes leaves the orientation of the first row in it; frontality is counted from here.
+    Procrustes analysis leaves it in the orientation of the first row; frontality is measured from here.
     """
     _, pose = canonical(landmarks, rigid, reference)
     u, _, vt = np.linalg.svd(pose.rotation.mean(axis=0, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Faces -> readings: features, the quantised network of the bundle, calibrated probabilities."""
+"""Faces -> readings: features, the quantised network of the bundle, temperature-scaled probabilities."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from edge.values import Face
 
 LEFT_IRIS, RIGHT_IRIS = 468, 473
-"""Centres of the irises, as the viewer sees them."""
+"""Landmarks at the centres of the irises; left and right as the viewer sees them."""
 
 FULL_QUALITY_DISTANCE = 24.0
-"""px between the irises from which on a face is not too small: that of a 48x48 FER2013 face, which the
-classifier was trained on."""
+"""Distance between the irises, px, from which a face has full resolution: that of a 48x48 FER2013 face, on which the
+classifier was trained."""
 
 VECTOR_AXES = 2
-"""An input with so many axes, [1, F], takes vectors; one with four, [1, S, S, 1], takes crops."""
+"""Number of axes of an input that takes vectors, [1, F]; one that takes crops has four, [1, S, S, 1]."""
 
 
 def network(path: Path, features: Features, labels: int) -> Model:
@@ -40,8 +40,8 @@ def network(path: Path, features: Features, labels: int) -> Model:
 
     Args:
         path: the TFLite file.
-        features: what it reads: a vector of length F, a crop of side S, or both.
-        labels: how many logits C it gives.
+        features: its inputs: a vector of length F, a crop of side S, or both.
+        labels: number C of its logits.
 
     Raises:
         ConfigError: the model cannot be loaded, or its shape is not [1, F] and [1, S, S, 1] -> [1, C].
@@ -69,15 +69,15 @@ def logits(
     """Run the network row by row.
 
     Args:
-        model: from `network`; a quantised one is fed and read through its own scales and zero points.
-        vectors: float32[N, F], where it reads them.
-        crops: uint8[N, S, S], where it reads them.
+        model: from `network`; a quantised model is read and written through its own scales and zero points.
+        vectors: float32[N, F], if it reads them.
+        crops: uint8[N, S, S], if it reads them.
 
     Returns:
         float32[N, C].
 
     Raises:
-        ValueError: what it reads is missing, or there are not as many crops as vectors.
+        ValueError: an input is missing, or the numbers of crops and vectors differ.
     """
     feeds = [_feed(each, vectors if len(each.shape) == VECTOR_AXES else crops) for each in model.inputs]
     rows = []
@@ -95,7 +95,7 @@ def logits(
 
 
 def _feed(to: Input, values: NDArray[Any] | None) -> Iterable[NDArray[Any]]:
-    """Face by face, what an input takes in for vectors, float32[N, F], or crops, uint8[N, S, S]."""
+    """The values of an input, face by face, for vectors, float32[N, F], or crops, uint8[N, S, S]."""
     if values is None:
         raise ValueError(f"the network reads {to.shape}, and nothing is given for it")
     if len(to.shape) == VECTOR_AXES:
@@ -105,21 +105,21 @@ def _feed(to: Input, values: NDArray[Any] | None) -> Iterable[NDArray[Any]]:
 
 
 def _quantised(values: NDArray[np.float32], dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
-    """The values as an input wants them: int8 through its scale and zero point, or as they are."""
+    """The values in the type of an input: int8 through its scale and zero point, or unchanged."""
     if dtype != np.int8 or not values.size:
         return values
     scale, zero = quantisation
     steps = values * np.float32(1 / scale)
     steps += zero
     np.rint(steps, out=steps)
-    # Not np.clip: it takes as long as all the rest.
+    # Not np.clip, which takes as long as all the rest.
     cut_off: NDArray[np.int8] = np.minimum(np.maximum(steps, -128), 127).astype(np.int8)
     return cut_off
 
 
 @functools.cache
 def _levels(dtype: np.dtype[Any], quantisation: tuple[float, int]) -> NDArray[Any]:
-    """float32[256] or int8[256]: what each value of a crop is to an input of that kind."""
+    """float32[256] or int8[256]: lookup table from the values of a crop to those of an input."""
     values = (np.arange(256, dtype=np.float32) - np.float32(MEAN)) / np.float32(STD)
     return _quantised(values, dtype, quantisation)
 
@@ -134,7 +134,7 @@ def softmax(values: NDArray[np.float32], temperature: float) -> NDArray[np.float
 
 
 class Classifier:
-    """The bundle's network with everything that goes before and after it."""
+    """The bundle's network with its pre- and postprocessing."""
 
     def __init__(
         self, model: Model, features: Features, temperature: float, baseline: NDArray[np.float32] | None = None
@@ -143,9 +143,9 @@ class Classifier:
 
         Args:
             model: from `network`.
-            features: what it reads.
-            temperature: of its logits.
-            baseline: float32[F], subtracted from each vector, see `edge.classifier.baseline`; None: nothing is.
+            features: its feature contract.
+            temperature: divides its logits.
+            baseline: float32[F], subtracted from each vector, see `edge.classifier.baseline`; None: no baseline.
         """
         self._model = model
         self._features = features
@@ -153,7 +153,7 @@ class Classifier:
         self._baseline = baseline
 
     def with_baseline(self, baseline: NDArray[np.float32] | None) -> Classifier:
-        """The same, but for what is taken off each vector, float32[F], or of each of N, float32[N, F]."""
+        """The same classifier with another baseline, float32[F], or one for each of N faces, float32[N, F]."""
         return Classifier(self._model, self._features, self._temperature, baseline)
 
     def probabilities(
@@ -171,7 +171,7 @@ class Classifier:
 
         Args:
             faces: as the mesh found them.
-            picture: uint8[H, W, 3], where it found them; not looked at where landmarks alone are read.
+            picture: uint8[H, W, 3] in which it found them; unused if only landmarks are read.
         """
         if not faces:
             return []
@@ -197,14 +197,14 @@ class Classifier:
 
 
 def quality(landmarks: NDArray[np.float32], frontality: float, sharp: float = 1.0) -> float:
-    """How much a face allows to be said, 0..1: how fine its picture is times how squarely it faces the camera.
+    """Quality of a face, 0..1: resolution times frontality.
 
     Args:
         landmarks: float32[478, 3] px.
         frontality: see `features.Pose`; at 45 degrees 0.7 is left, at 75 degrees 0.26.
-        sharp: from `crop.sharpness`, where the picture is looked at. A face that is small is not sharp either, so
-            the worse of size and sharpness counts, and not both.
+        sharp: from `crop.sharpness`, if the picture is read. A small face is not sharp either, so the lower of size
+            and sharpness counts, not both.
     """
-    # In three dimensions, so that a turned face does not count as a small one too.
+    # In three dimensions, so that a turned face does not also count as small.
     distance = math.dist(landmarks[LEFT_IRIS].tolist(), landmarks[RIGHT_IRIS].tolist())
     return min(1.0, distance / FULL_QUALITY_DISTANCE, sharp) * max(0.0, frontality)

@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 BACKENDS = ("litert", "mediapipe")
 
 STILL_VERSION = 1
-"""Rises when `still` measures a picture otherwise than before; keypoint tables carry it."""
+"""Version of the measurement by `still`, recorded in keypoint tables."""
 
 
 class FaceMesh(Protocol):
-    """Finds faces and follows them from frame to frame."""
+    """Detects faces and tracks them from frame to frame."""
 
     def process(self, frame: Frame) -> tuple[Face, ...]:
-        """The faces of the next frame of a stream; tracks are kept from the frames before.
+        """The faces in the next frame of a stream; tracks continue from the previous frames.
 
         Args:
             frame: `captured_at` must not go backwards.
         """
 
     def still(self, rgb: NDArray[np.uint8]) -> tuple[Face, ...]:
-        """The faces of a single picture, uint8[H, W, 3], the largest first. No track is touched."""
+        """The faces in a single picture, uint8[H, W, 3], largest first. Tracks are unaffected."""
 
     def close(self) -> None:
-        """Free what the backend holds."""
+        """Free the resources of the backend."""
 
 
 def faces_in(frame: Frame, mesh: FaceMesh) -> tuple[Face, ...]:
-    """The faces of the next frame of a stream: a recording brings its own, in every other frame the mesh looks."""
+    """The faces in the next frame of a stream: those of the recording, or those that the mesh finds."""
     return mesh.process(frame) if frame.faces is None else frame.faces
 
 
 def open_face_mesh(settings: MeshSettings, models: MeshModels) -> FaceMesh:
-    """The backend that the settings ask for.
+    """Open the backend that the settings name.
 
     Raises:
         ConfigError: no such backend, or a model cannot be loaded.

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZE = 128
-"""px, side of the model's input."""
+"""Side of the model's input, px."""
 
 ANCHOR_GRIDS = ((8, 2), (16, 6))
-"""Stride in px, and anchors a cell: SsdAnchorsCalculator of the short-range model; 896 in all."""
+"""Strides, px, and anchors per cell, of the short-range model's SsdAnchorsCalculator: 896 anchors in all."""
 
 MIN_SUPPRESSION = 0.3
-"""Boxes that overlap more than this are one face (NonMaxSuppressionCalculator)."""
+"""Intersection over union above which two boxes are one face (NonMaxSuppressionCalculator)."""
 
 KEYPOINTS = 6
 VALUES = 4 + 2 * KEYPOINTS
@@ -42,13 +42,13 @@ def _anchors() -> NDArray[np.float32]:
 
 
 class Detector:
-    """Finds faces in a picture."""
+    """Detects faces in a picture."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """Load the model.
 
         Raises:
-            ConfigError: `path` is missing or another model.
+            ConfigError: `path` is missing or is another model.
         """
         self._model = Model(path, threads=threads)
         shapes = self._model.output_shapes
@@ -60,7 +60,7 @@ class Detector:
         self._anchors = _anchors()
 
     def __call__(self, rgb: NDArray[np.uint8], *, min_confidence: float, most: int) -> list[Region]:
-        """The regions of at most `most` faces in `rgb`, uint8[H, W, 3], the surest first."""
+        """The regions of at most `most` faces in `rgb`, uint8[H, W, 3], highest confidence first."""
         height, width = rgb.shape[:2]
         scale = SIZE / max(height, width)
         left, top = (SIZE - width * scale) / 2, (SIZE - height * scale) / 2
@@ -90,12 +90,12 @@ class Detector:
 def _weighted_suppression(
     rows: NDArray[np.float32], confidence: NDArray[np.float32], most: int
 ) -> list[NDArray[np.float32]]:
-    """Boxes that overlap become their mean, weighted by confidence.
+    """Weighted non-maximum suppression: overlapping boxes become their mean, weighted by confidence.
 
     Args:
-        rows: float32[N, 4 + K]: x0, y0, x1, y1 and what else belongs to the box.
+        rows: float32[N, 4 + K]: x0, y0, x1, y1 and the other values of the box.
         confidence: float32[N].
-        most: stop after so many.
+        most: maximum number of boxes.
     """
     order = np.argsort(-confidence)
     rows, confidence = rows[order], confidence[order]
@@ -106,7 +106,7 @@ def _weighted_suppression(
         both = np.prod(np.clip(high - low, 0, None), axis=1)
         areas = np.prod(rows[:, 2:4] - rows[:, :2], axis=1)
         same = both / (areas + areas[0] - both) > MIN_SUPPRESSION
-        same[0] = True  # a box without area overlaps not even itself
+        same[0] = True  # a box without area does not even overlap itself
         weights = confidence[same] / confidence[same].sum()
         merged.append(weights @ rows[same])
         rows, confidence = rows[~same], confidence[~same]

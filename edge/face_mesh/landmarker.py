@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.face_mesh.tracking import Region
 
 SIZE = 256
-"""px, side of the model's input."""
+"""Side of the model's input, px."""
 
 
 class Landmarker:
@@ -30,12 +30,12 @@ class Landmarker:
         """Load the model.
 
         Raises:
-            ConfigError: `path` is missing or another model.
+            ConfigError: `path` is missing or is another model.
         """
         self._model = Model(path, threads=threads)
         shapes = self._model.output_shapes
         points = [i for i, s in enumerate(shapes) if math.prod(s) == LANDMARKS * 3]
-        # Of the two single values the one with four axes is the face flag, the other tells of the tongue.
+        # Of the two scalar outputs, the one with four axes is the face flag; the other is about the tongue.
         flags = [i for i, s in enumerate(shapes) if s == (1, 1, 1, 1)]
         if not self._model.reads_only(1, SIZE, SIZE, 3) or len(points) != 1 or len(flags) != 1:
             raise ConfigError(f"{path}: not the 478-point face mesh; run `emotion-edge model fetch --force`")
@@ -72,5 +72,5 @@ class Landmarker:
         return landmarks, 1 / (1 + math.exp(-flag))
 
     def invoke_again(self) -> None:
-        """Run the bare model on the crop it saw last: the floor that the bench measures against."""
+        """Run the bare model on its last input: the lower bound in the bench."""
         self._model.invoke()

