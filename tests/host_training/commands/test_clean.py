@@ -223,5 +223,5 @@ def test_the_help_says_that_test_labels_are_left_alone(capsys):
     with pytest.raises(SystemExit):
         main(["clean", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "Labels of the test split are not looked at" in told
+    assert "Labels of the test split are not checked" in told
     assert "example: emotion-train clean" in told
