@@ -153,7 +153,7 @@ def test_a_command_for_landmarks_alone_refuses_a_recipe_with_pictures(
     )
 
     assert status == os.EX_USAGE
-    assert f"{command} trains on landmarks alone: leave crop out of the recipe's inputs" in said
+    assert f"{command} trains on landmarks alone; leave crop out of the recipe's inputs" in said
     assert not list(tmp_path.iterdir())
 
 

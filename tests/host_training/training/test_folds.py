@@ -121,4 +121,4 @@ def test_the_command_prints_mean_and_deviation(persons: Table, tmp_path: Path, c
     assert told["mean"]["accuracy"] == pytest.approx(np.mean(accuracy), abs=1e-6)
     assert told["deviation"]["accuracy"] == pytest.approx(np.std(accuracy, ddof=1), abs=1e-6)
     assert told["mean"]["accuracy"] < told["mean"]["accuracy_found"]  # some faces were missed
-    assert f"accuracy: {told['mean']['accuracy']:.4f} +- " in capsys.readouterr().out
+    assert f"accuracy: {told['mean']['accuracy']:.4f} ± " in capsys.readouterr().out
