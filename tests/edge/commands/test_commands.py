@@ -183,7 +183,7 @@ def test_a_missing_video_is_no_input(tmp_path):
 def test_a_folder_without_images_is_no_input(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
     line = error_of("run", "--camera", f"images:{tmp_path}", "--mqtt", NO_BROKER, status=66)
-    assert "no image" in line
+    assert "contains no readable image" in line
 
 
 def test_a_missing_device_is_no_input():
