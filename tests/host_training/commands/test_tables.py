@@ -92,7 +92,7 @@ class TestImport:
         assert [(table.split == split).sum() for split in SPLITS] == [9, 3, 3]  # three people, one, and one
         assert "left out 1: the picture cannot be read" in said.out
         assert "left out: " in said.err
-        assert "p4_9.png is not an image" in said.err
+        assert "p4_9.png is not a readable image" in said.err
         lines = [line.split() for line in said.out.splitlines()]
         assert ["all", "9", "3", "3", "15"] in lines
         assert ["happiness", *(str(((table.label == 1) & (table.split == s)).sum()) for s in SPLITS), "7"] in lines
