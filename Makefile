@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+# Some containers set this. Each start of Python would then compile every module again: 12 s for TensorFlow, not 4.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Python interpreters, newest first. Importing venv skips pyenv shims without an interpreter behind them.
 find_python = $(firstword $(foreach v,$(1),$(shell for p in python$(v) $$HOME/.pyenv/versions/$(v).*/bin/python$(v); do \
     "$$p" -c 'import ensurepip, venv' 2>/dev/null && { echo "$$p"; break; }; done)))
