@@ -167,6 +167,9 @@ test-tflite: $(if $(PYTHON311),$(TFLITE)/.done) ## Test what depends on the inte
 test-home-assistant: $(TEST)/.done $(if $(PYTHON313),$(HOME_ASSISTANT)/.done) ## Test the device in a real Home Assistant
 	$(if $(PYTHON313),$(call tier,home-assistant,$(TEST),tests/home_assistant),@echo "test-home-assistant is skipped: python3.13 is missing")
 
+# Tiers share the cores. More threads of OpenBLAS and OpenMP would use their time to wait for each other.
+test-training: export OPENBLAS_NUM_THREADS := 1
+test-training: export OMP_NUM_THREADS := 1
 test-training: $(TRAIN)/.done ## Test the training kit
 	$(call tier,training,$(TRAIN),tests/host_training,$(MEASURE))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,23 @@ def faces() -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="session")
-def table(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """A small table as it comes from its file."""
+def table_file(measured: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small table; tests that write beside it or change it take a copy, `table_path`."""
     path = tmp_path_factory.mktemp("table") / "tiny.parquet"
     parquet.write(measured, path)
-    return parquet.read(path)
+    return path
+
+
+@pytest.fixture
+def table_path(table_file: Path, tmp_path: Path) -> Path:
+    """A copy of the small table, alone in its folder."""
+    return Path(shutil.copy(table_file, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def table(table_file: Path) -> Table:
+    """The small table as it comes from its file."""
+    return parquet.read(table_file)
 
 
 @pytest.fixture(scope="session")

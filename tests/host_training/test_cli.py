@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host_training.cli import main
-from host_training.data import parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from host_training.data.keypoints import Table
-
-
-@pytest.fixture
-def table_path(tmp_path: Path, table: Table):
-    parquet.write(table, tmp_path / "tiny.parquet")
-    return tmp_path / "tiny.parquet"
 
 
 def complaint(capsys: pytest.CaptureFixture[str]):

@@ -30,12 +30,6 @@ BACKDROP = resources.files("edge").joinpath("camera/demo/assets/demo-backdrop.pn
 
 
 @pytest.fixture
-def table_path(tmp_path: Path, table: Table):
-    parquet.write(table, tmp_path / "tiny.parquet")
-    return tmp_path / "tiny.parquet"
-
-
-@pytest.fixture
 def pictures(tmp_path: Path):
     """A portrait, and a picture without a face, in folders named after expressions."""
     try:

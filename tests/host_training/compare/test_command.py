@@ -17,19 +17,12 @@ from host_training.data.keypoints import take
 from host_training.data.labels import LABELS
 
 
-@pytest.fixture(scope="session")
-def path(measured, tmp_path_factory):
-    path = tmp_path_factory.mktemp("compare") / "tiny.parquet"
-    parquet.write(measured, path)
-    return path
-
-
 @pytest.fixture
-def run(path, capfd):
+def run(table_file, capfd):
     """Exit status, output and last line of complaint of a comparison of the tiny table."""
 
     def run(*options):
-        status = main(["compare", "--table", str(path), *map(str, options)])
+        status = main(["compare", "--table", str(table_file), *map(str, options)])
         printed = capfd.readouterr()
         return status, printed.out, printed.err.splitlines()[-1] if printed.err else ""
 

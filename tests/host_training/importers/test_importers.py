@@ -137,8 +137,10 @@ def test_pictures_in_a_table_are_at_hand(text: WriteText):
     assert (picture.load() == 7).all()
 
 
-@pytest.mark.skipif(not depth.PUBLISHED.is_file(), reason=f"there is no {depth.PUBLISHED}")
-def test_a_split_for_all_is_given_to_landmarks_too(text: WriteText, golden: NDArray[np.float32]):
+def test_a_split_for_all_is_given_to_landmarks_too(
+    text: WriteText, golden: NDArray[np.float32], depth_table: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(depth, "PUBLISHED", depth_table)
     path = text("keypoint.csv", f"0,{','.join(map(str, golden[0][:, :2].ravel().tolist()))}\n")
 
     loaded = importers.load("keypoint-csv", path, Options(labels={"0": "anger"}, split="test"))

@@ -73,10 +73,14 @@ def test_a_data_set_that_is_none_or_not_there_is_refused(rows: Callable[[str], T
         pictures_of(rows("web"), [f"fer2013:{tmp_path / 'none.csv'}"])
 
 
-@pytest.mark.skipif(not depth.PUBLISHED.is_file(), reason=f"there is no {depth.PUBLISHED}")
 def test_a_data_set_of_landmarks_alone_is_refused(
-    rows: Callable[[str], Table], faces: NDArray[np.float32], tmp_path: Path
+    rows: Callable[[str], Table],
+    faces: NDArray[np.float32],
+    depth_table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(depth, "PUBLISHED", depth_table)
     (tmp_path / "keypoint.csv").write_text(f"0,{','.join(map(str, faces[0][:, :2].ravel().tolist()))}\n")
     (tmp_path / "keypoint_classifier_label.csv").write_text("Happy\n")
 

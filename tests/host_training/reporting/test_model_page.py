@@ -16,7 +16,6 @@ from edge.bundle import bundle as edge_bundle
 from edge.errors import ConfigError, DataError, NoInputError
 from host_training import build
 from host_training.cli import main
-from host_training.data import parquet
 from host_training.data.keypoints import Table, take
 from host_training.reporting import about, findings, model_page, report
 from host_training.training import signing
@@ -479,14 +478,11 @@ def test_a_model_with_fewer_labels_has_a_report(table: Table, recipe: Recipe, or
 
 
 def test_the_command_writes_the_page(
-    bundle_folder: Path, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    parquet.write(table, tmp_path / "tiny.parquet")
     out = tmp_path / "new" / "report.html"
 
-    status = main(
-        ["report", "--bundle", str(bundle_folder), "--table", str(tmp_path / "tiny.parquet"), "--out", str(out)]
-    )
+    status = main(["report", "--bundle", str(bundle_folder), "--table", str(table_path), "--out", str(out)])
 
     assert status == 0
     assert str(out) in capsys.readouterr().out

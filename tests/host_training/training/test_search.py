@@ -8,14 +8,12 @@ import pytest
 
 from edge.errors import ConfigError
 from host_training.cli import main
-from host_training.data import parquet
 from host_training.training import recipe as recipes
 from host_training.training import search
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from host_training.data.keypoints import Table
 
 SPACE: dict[str, list[Any]] = {"network.hidden": [[8], [16]], "network.dropout": [0.0, 0.1, 0.2]}
 
@@ -89,11 +87,10 @@ def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str,
 
 
 @pytest.fixture
-def arguments(table: Table, tmp_path: Path) -> list[str]:
-    parquet.write(table, tmp_path / "tiny.parquet")
+def arguments(table_path: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "quick.toml").write_text("[optimiser]\nepochs = 4\nbatch = 32")
     (tmp_path / "space.toml").write_text('"network.hidden" = [[8], [16]]')
-    files = {"--table": "tiny.parquet", "--recipe": "quick.toml", "--space": "space.toml", "--out": "trials.json"}
+    files = {"--table": table_path.name, "--recipe": "quick.toml", "--space": "space.toml", "--out": "trials.json"}
     return ["search", *(part for name, file in files.items() for part in (name, f"{tmp_path}/{file}"))]
 
 
