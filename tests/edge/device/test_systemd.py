@@ -281,7 +281,8 @@ def test_it_is_ready_with_the_first_frame_without_a_broker(unit):
     until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "the watchdog is fed")
     until(lambda: len(unit.notify.starting("STATUS=")) >= 2, "the status is sent")
     status, lines = unit.stop()
-    messages = unit.notify.all()
+    # A slow machine feeds the watchdog before its first frame, too.
+    messages = [message for message in unit.notify.all() if message != b"WATCHDOG=1"]
     assert status == 0, lines
     assert messages[0] == b"READY=1"
     assert messages.count(b"READY=1") == 1
