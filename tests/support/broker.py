@@ -27,12 +27,15 @@ WAIT_S = 15.0
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
-    """Wait until `condition` is true and return its value; fail with `what` after the time-out."""
+    """Wait until `condition` is true and return its value; fail with `what` after the time-out.
+
+    The pauses between the checks grow with the time that a check takes, so that waiting leaves the processor to others.
+    """
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while (started := time.monotonic()) < deadline:
         if value := condition():
             return value
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, 4 * (time.monotonic() - started)), 0.5))
     pytest.fail(f"not within {timeout_s:.0f} s: {what}")
 
 
