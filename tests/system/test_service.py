@@ -21,6 +21,9 @@ FRAMES = int(os.environ.get("EMOTION_EDGE_FRAMES", "2000"))
 WARM_UP = 600
 """Number of frames after which every part has processed the whole demo."""
 
+TIMEOUT_S = 60.0
+"""Time for what takes seconds on an idle machine, s."""
+
 SILENT, CLOSE_HANGS = "/run/camera-is-silent", "/run/camera-close-hangs"
 MESH_HANGS, PUBLISHER_HANGS = "/run/mesh-hangs", "/run/publisher-hangs"
 FAULTS = (SILENT, CLOSE_HANGS, MESH_HANGS, PUBLISHER_HANGS)
@@ -108,21 +111,23 @@ def test_events_continue_after_the_broker_was_away(service: Device, listener: Li
     service.broker.kill()
     until(lambda: service.show("StatusText").endswith("no broker"), "the lost connection is detected")
     service.broker.start()
-    until(lambda: listener.subscribed, "the listener has reconnected", 30)
+    until(lambda: listener.subscribed, "the listener has reconnected", TIMEOUT_S)
     next_event(listener)
     assert service.show("MainPID") == pid
 
 
-def test_it_restarts_within_five_seconds_when_killed(service: Device):
+def test_it_restarts_when_killed(service: Device):
     pid = service.show("MainPID")
+    # The pause before the start is systemd's; how long the start takes depends on the machine.
+    assert service.show("RestartUSec") == "1s"
     service.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
-    until(lambda: service.is_ready() and service.show("MainPID") != pid, "it runs again", 5)
+    until(lambda: service.is_ready() and service.show("MainPID") != pid, "it runs again", TIMEOUT_S)
 
 
 def test_a_silent_camera_is_reopened(service: Device):
     pid = service.show("MainPID")
     service.run("touch", SILENT)
-    until(lambda: any("stopped delivering" in line for line in service.journal()), "the silence is detected", 4)
+    until(lambda: any("stopped delivering" in line for line in service.journal()), "the silence is detected", TIMEOUT_S)
     service.run("rm", SILENT)
     until(lambda: "camera picamera2:0 is back" in service.journal(), "the camera is reopened")
     assert service.show("MainPID") == pid
@@ -137,9 +142,9 @@ def test_a_hanging_part_causes_a_restart(service: Device, faults: list[str]):
     set_watchdog(service, 3)
     pid = service.show("MainPID")
     service.run("touch", *faults)
-    until(lambda: watchdog_fired(service), "the watchdog fires", 30)
+    until(lambda: watchdog_fired(service), "the watchdog fires", TIMEOUT_S)
     service.run("rm", *faults)
-    until(lambda: service.is_ready() and service.show("MainPID") != pid, "it runs again", 30)
+    until(lambda: service.is_ready() and service.show("MainPID") != pid, "it runs again", TIMEOUT_S)
     assert int(service.show("NRestarts")) >= 1
 
 
