@@ -131,15 +131,16 @@ endef
 ##@ Develop
 .PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
 .PHONY: fleet-sim lint format bench clean dist
-# Training computes while containers and brokers mostly wait, so three tiers keep two cores busy. The longest come first.
-TIERS := training system edge fleet docs home-assistant dist tflite
+# Training and edge compute while containers and brokers mostly wait, so three tiers keep two cores busy. The longest
+# come first, and those that wait before edge, which leaves work for both cores until the end.
+TIERS := training system fleet edge docs home-assistant dist tflite
 JOBS ?= 3
 
 test: ## Run all tests; if a tier fails, the others still run
 	@$(call side_by_side,$(TIERS:%=test-%))
 
 ci: ## Run lint and all tests, which every change has to pass
-	@$(call side_by_side,lint $(TIERS:%=test-%))
+	@$(call side_by_side,$(TIERS:%=test-%) lint)
 
 # The output of a tier appears when the tier ends; until then it is in build/test/TIER.log. Coverage is measured
 # where it costs least for what it tells: by the tiers edge and training.
