@@ -36,13 +36,14 @@ def system() -> dict[str, Any]:
 
 
 def files() -> dict[str, Any]:
-    """The release, the checkout it came from, and the model bundles."""
+    """The release, the checkout it came from, complete archives that were pushed, and the model bundles."""
     bundles = {link: target(MODELS / link) for link in ("current", "previous", "shadow")}
     manifests = {link: digest(MODELS / link / "manifest.json") for link in ("current", "shadow")}
     file = ETC / "emotion-edge.toml"
     return {
         "release": target(RELEASE),
         "checkout": target(CACHE / "checkout"),
+        "archives": sorted(last.parent.name for last in CACHE.glob("*/whole")),
         "bundles": bundles,
         "manifests": manifests,
         "settings_by_hand": file.exists() and not file.read_text("utf-8", "replace").startswith(HEADER),

@@ -62,7 +62,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
         """Print the reason, in one line."""
         if self._verbose():
             super().v2_runner_on_unreachable(result)
-        else:
+        elif "censored" not in result.result:
             self._line(result, reason(result.result), constants.COLOR_UNREACHABLE)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
