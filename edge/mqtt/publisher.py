@@ -57,7 +57,7 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Whether the broker takes messages right now."""
-        return self._worker.session.connected
+        return self._worker.serving
 
     @property
     def queued(self) -> int:

@@ -74,6 +74,7 @@ class Worker:
         self._client_id = f"emotion-edge-{names.device}"
         self.reconnect: Final = Reconnect(retry_max_s=settings.retry_max_s, now=clock())
         self.session = self._new_session()
+        self._serving = False
         self._problem: EdgeError | None = None
         self._stopping = threading.Event()
         self._deliver_until = self._stop_at = 0.0
@@ -85,6 +86,11 @@ class Worker:
         """When the thread has got on at the latest, if it is well; s, monotonic."""
         self._refused: set[str] = set()
         """Topics whose refusal the log has, since the last connection."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether a connection delivers what is put into the outbox from now on."""
+        return self._serving and self.session.connected
 
     @property
     def problem(self) -> EdgeError | None:
@@ -154,6 +160,7 @@ class Worker:
     def _connect_and_serve(self) -> DisconnectReason | None:
         """One connection, from its beginning to its end; why it ended, None: we ended it."""
         session, timeout_s = self.session, self.reconnect.answer_timeout_s
+        self._serving = False
         try:
             self._alive_for(CONNECT_LIMIT_S)
             session.connect(timeout_s)
@@ -203,6 +210,7 @@ class Worker:
             waiting = len(self._outbox)
             log.info("connected to %s after %.0f s (%s), %d events waited", self._address, down_s, version, waiting)
         self._outbox.republish()
+        self._serving = True  # not before: `republish` drops what is of no use after an interruption
         session.publish(Message(AVAILABILITY, ONLINE, self._clock()))
 
     def _publish_waiting(self, session: Session) -> None:

@@ -116,6 +116,24 @@ def test_health_is_retained_and_not_queued_without_a_broker(broker: Mosquitto, d
     until(lambda: retained(broker.port).get("health") == {"fps": 2}, "the health is retained")
 
 
+def test_it_is_connected_only_when_nothing_new_is_dropped_any_more(
+    broker: Mosquitto, device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+):
+    one = device(broker.url)
+    republish, before = one.worker._outbox.republish, []
+
+    def slow_republish() -> None:
+        before.append(one.publisher.connected)
+        one.publisher.health({"fps": 1})
+        republish()
+
+    monkeypatch.setattr(one.worker._outbox, "republish", slow_republish)
+    one.connect()
+    one.publisher.health({"fps": 2})
+    until(lambda: retained(broker.port).get("health") == {"fps": 2}, "the health is retained")
+    assert before == [False]
+
+
 def test_the_state_of_a_shadow_is_neither_retained_nor_queued_without_a_broker(
     broker: Mosquitto, device: Callable[..., Device]
 ):
