@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Puts emotion-edge on this Raspberry Pi as a service, or brings what is there up to date; `--help` tells how.
+# Installs emotion-edge on this Raspberry Pi as a service, or updates it; see `--help`.
 #
 #   /opt/emotion-edge/releases/RELEASE/     a virtual environment above the distribution's Python and NumPy
 #   /opt/emotion-edge/current               the release in use
 #   /var/lib/emotion-edge/models/           model bundles, each with its face mesh; `emotion-edge model` installs them
-#   /etc/emotion-edge/                      settings and the broker's password: made once, then yours
-#   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with what it may reach
+#   /etc/emotion-edge/                      settings and the broker's password: created once, never overwritten
+#   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with the addresses it may reach
 #
-# A release and a bundle are made beside their place, tested, and moved there by one rename; what runs is changed in
-# the last second, by renames. Ctrl-C, a lost connection or a power cut leaves the old one or the new one.
+# A release or a bundle is built in a temporary folder, tested, and renamed into place. What runs changes last, by
+# renames. Ctrl-C, a lost connection or a power cut leaves the old one or the new one.
 set -euo pipefail
 umask 022
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
@@ -29,20 +29,21 @@ usage: sudo ./deploy/install.sh [--check] [--wheels DIR]
        sudo ./deploy/install.sh --uninstall
 
 Installs this checkout as the service emotion-edge and starts it. Run it again after an update, after changing the
-broker in the settings, or to repair: settings are kept, and where all is as it should be it does nothing.
+broker in the settings, or to repair the installation. It keeps the settings, and does nothing if all is up
+to date.
 
-  --check       only say what would be done
-  --wheels DIR  take Python packages, and face_landmarker.task, from this folder instead of the network
-  --uninstall   stop the service and remove everything but the settings in /etc/emotion-edge
+  --check       only print what would be done
+  --wheels DIR  take Python packages and face_landmarker.task from this folder instead of the network
+  --uninstall   stop the service and remove everything except the settings in /etc/emotion-edge
 TEXT
 }
 
-fail() { # STATUS LINE: statuses are those of sysexits.h
+fail() { # STATUS LINE: exit with a status of sysexits.h
     echo "install.sh: $2" >&2
     exit "$1"
 }
 
-step() { # LINE COMMAND...: say it and do it, or with --check only say it
+step() { # LINE COMMAND...: print the line and run the command; with --check only print
     changed=yes
     if [ "$mode" = check ]; then
         echo "would do: $1"
@@ -52,7 +53,7 @@ step() { # LINE COMMAND...: say it and do it, or with --check only say it
     fi
 }
 
-quietly() { # STATUS COMMAND...: where it fails, its own reason is shown
+quietly() { # STATUS COMMAND...: show output only on failure, as one line with the reason
     "${@:2}" >"$scratch/log" 2>&1 || fail "$1" "$(last_words "$scratch/log")"
 }
 
@@ -61,13 +62,13 @@ last_words() { # LOG
         tail -n 1 | sed -E 's/^ *(ERROR|E|emotion-edge): //'
 }
 
-put() { # FILE TARGET: the target has the old content or the new one, never half of it
+put() { # FILE TARGET: copy atomically
     mkdir -p "$(dirname "$2")"
     install -m 644 "$1" "$2.new"
     mv -T "$2.new" "$2"
 }
 
-use() { # LINK TARGET, likewise
+use() { # LINK TARGET: point the link at the target, atomically
     [ "$(readlink "$1")" = "$2" ] || step "in use: $1 -> $2" replace_link "$1" "$2"
 }
 
@@ -95,8 +96,8 @@ check_machine() {
 
 go_alone() {
     exec 9>/run/emotion-edge-install.lock
-    flock --nonblock 9 || fail 75 "another installation is going on: wait for its end"
-    trap 'rm -rf "$scratch" $RELEASES/.new' EXIT # nobody else is at work on them now
+    flock --nonblock 9 || fail 75 "another installation is running: wait until it ends"
+    trap 'rm -rf "$scratch" $RELEASES/.new' EXIT # the lock protects them from other installations
 }
 
 installed() { # PACKAGE
@@ -121,7 +122,7 @@ install_packages() {
     fi
     if [ ${#missing[@]} -gt 0 ]; then
         export DEBIAN_FRONTEND=noninteractive
-        # Without what they recommend: picamera2 would bring a desktop.
+        # Without recommended packages: those of picamera2 include a desktop.
         step "packages: installing ${missing[*]}" \
             quietly 69 apt-get -qq install --yes --no-install-recommends "${missing[@]}"
     fi
@@ -129,7 +130,7 @@ install_packages() {
 
 # ------------------------------------------------------------------------------------------------------------- release
 
-release_name() { # the version, and a fingerprint of everything that a release is made from
+release_name() { # version, and a hash of everything that goes into a release
     local version
     version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$SOURCE/edge/__init__.py")
     {
@@ -145,21 +146,21 @@ build_release() {
     rm -rf "$new"
     mkdir -p $RELEASES
     quietly 69 $PYTHON -m venv --system-site-packages "$new"
-    # A copy, because the build leaves files where it works, and they would be root's.
+    # In a copy, because the build leaves files behind, which would belong to root.
     mkdir "$new/source"
     (cd "$SOURCE" && cp -r pyproject.toml setup.py README.md LICENSE NOTICE edge host_training "$new/source")
-    # The compiled parts of picamera2 belong to the distribution's NumPy, so there must be no other.
+    # picamera2 is compiled for the distribution's NumPy, so no other may be installed.
     $PYTHON -c 'import numpy; print(f"numpy=={numpy.__version__}")' >"$new/numpy.txt"
     quietly 69 "$new/bin/python" -m pip install --no-input --only-binary=:all: --constraint "$new/numpy.txt" \
         --constraint "$SOURCE/deploy/constraints/device.txt" "$new/source[litert]"
     rm -r "$new/source"
-    # The scripts know the way to their Python, and that is about to change.
+    # The scripts contain the path of their Python, which changes with the rename.
     grep -rlIF "$new" "$new/bin" "$new/pyvenv.cfg" | xargs sed -i "s|$new|$RELEASES/$release|g"
-    sync # what is renamed has to be on the disk
+    sync # the files must be on the disk before the rename
     mv -T "$new" "$RELEASES/$release"
 }
 
-remove_old_releases() { # PREVIOUS: all but this one and the one before
+remove_old_releases() { # PREVIOUS: keep it and the current release, remove the others
     local folder
     for folder in "$RELEASES"/*; do
         case ${folder##*/} in "$release" | "$1") ;; *) rm -rf "$folder" ;; esac
@@ -168,9 +169,9 @@ remove_old_releases() { # PREVIOUS: all but this one and the one before
 
 # ------------------------------------------------------------------------------------------------------------- bundles
 
-check_bundles() { # tests those of this checkout; $bundles says which of them are to be installed
-    local trial_s=1 # does it find the face in the pictures of the demo, and read it?
-    if [ ! -d "$RELEASES/$release" ]; then # with --check, where the release would have to be built
+check_bundles() { # test the bundles of this checkout, and list those to be installed in $bundles
+    local trial_s=1 # long enough to find and read the face of the demo
+    if [ ! -d "$RELEASES/$release" ]; then # with --check, before the first build of this release
         bundles="those of the release that are new"
         return
     fi
@@ -184,14 +185,14 @@ check_bundles() { # tests those of this checkout; $bundles says which of them ar
     [ "$previous" = "$release" ] || grep 'stays in use' "$scratch/log" || true
 }
 
-install_bundles() { # OPTIONS of `emotion-edge model install`, which writes to the log
+install_bundles() { # OPTIONS of `emotion-edge model install`; its output goes to the log
     local status=0
     XDG_CACHE_HOME=$scratch "$RELEASES/$release/bin/emotion-edge" model install --release "$SOURCE/model" "$@" \
         >"$scratch/log" 2>&1 || status=$?
     [ $status = 0 ] || fail $status "$(last_words "$scratch/log")"
 }
 
-fetch_mesh() { # for the first bundle; later ones take it over from the one in use
+fetch_mesh() { # for the first bundle; later ones copy it from the bundle in use
     local from=()
     [ ! -f "$wheels/face_landmarker.task" ] || from=(--from "$wheels/face_landmarker.task")
     XDG_CACHE_HOME=$scratch quietly 69 "$RELEASES/$release/bin/emotion-edge" model fetch "${from[@]}"
@@ -205,7 +206,7 @@ write_settings() {
     put "$scratch/settings" $ETC/emotion-edge.toml
 }
 
-allow_broker() { # to $scratch/broker.conf; this is also where settings that are wrong are noticed
+allow_broker() { # write $scratch/broker.conf; invalid settings are detected here
     local status=0
     CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/device/allow_broker.py" \
         >"$scratch/broker.conf" 2>"$scratch/log" || status=$?
@@ -218,7 +219,7 @@ start() {
     systemctl daemon-reload
     systemctl reset-failed $UNIT 2>/dev/null || true
     systemctl --quiet enable $UNIT
-    # Comes back when the service has said that it is ready, or has failed for the first time.
+    # Returns when the service is ready, or has failed for the first time.
     systemctl restart $UNIT 2>/dev/null || {
         status=$(systemctl show --property=ExecMainStatus --value $UNIT)
         [ "$status" -ge 64 ] || status=70
@@ -226,13 +227,13 @@ start() {
     }
 }
 
-why_not() { # the last words of the service
+why_not() { # the last message of the service
     journalctl --sync
     journalctl --quiet --unit=$UNIT --identifier=emotion-edge --output=cat --lines=20 >"$scratch/log"
     last_words "$scratch/log"
 }
 
-# ------------------------------------------------------------------------------------------------------------ the whole
+# ------------------------------------------------------------------------------------------------------------- everything
 
 install_all() {
     local previous name
@@ -244,7 +245,7 @@ install_all() {
         return
     fi
     [ -f "$SOURCE/model/fused/manifest.json" ] && [ -f "$SOURCE/model/landmarks/manifest.json" ] ||
-        fail 66 "$SOURCE/model lacks a model bundle: run this from a whole checkout of the project"
+        fail 66 "$SOURCE/model lacks a model bundle: run this from a complete checkout of the project"
     release=$(release_name)
     previous=$(readlink $OPT/current || true)
     previous=${previous##*/}
@@ -253,11 +254,11 @@ install_all() {
     check_bundles
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
     for name in mqtt-password mqtt-client-key; do
-        [ -e $ETC/$name ] || step "settings: making $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
+        [ -e $ETC/$name ] || step "settings: creating $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
     done
     [ ! -d "$RELEASES/$release" ] || allow_broker
 
-    trap '' INT TERM HUP # from here on what runs is changed, all or nothing
+    trap '' INT TERM HUP # from here on the running installation changes, all or nothing
     [ -z "$bundles" ] || step "model bundles: installing $bundles" install_bundles --trial 0
     use $OPT/current "releases/$release"
     use $COMMAND $OPT/current/bin/emotion-edge
@@ -272,15 +273,15 @@ install_all() {
     fi
     [ "$previous" = "$release" ] || [ "$mode" = check ] || remove_old_releases "$previous"
     step "service: starting" start
-    [ "$mode" = check ] || echo "emotion-edge $release runs; what it does: journalctl --follow --unit emotion-edge"
+    [ "$mode" = check ] || echo "emotion-edge $release runs; to see its log: journalctl --follow --unit emotion-edge"
 }
 
 uninstall() {
     [ "$(id -u)" = 0 ] || fail 77 "only root may remove a service: sudo ./deploy/install.sh --uninstall"
     go_alone
     if [ -d $MODELS ]; then
-        exec 8>>$MODELS/.lock # which `emotion-edge model` holds, too
-        flock --nonblock 8 || fail 75 "a model bundle is being installed: wait for its end"
+        exec 8>>$MODELS/.lock # `emotion-edge model` takes the same lock
+        flock --nonblock 8 || fail 75 "a model bundle is being installed: wait until that ends"
     fi
     if [ ! -e $OPT ] && [ ! -e $UNITS/$UNIT ] && [ ! -e $STATE ]; then
         echo "emotion-edge is not installed: nothing to do"
@@ -288,16 +289,16 @@ uninstall() {
     fi
     systemctl --quiet disable --now $UNIT 2>/dev/null || true
     CREDENTIALS_DIRECTORY=$ETC $COMMAND forget >"$scratch/log" 2>&1 ||
-        echo "what the broker keeps of this device stays there: $(last_words "$scratch/log")"
+        echo "the broker still retains the topics of this device: $(last_words "$scratch/log")"
     rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/broker.conf"
     [ ! -d $UNITS/$UNIT.d ] || rmdir --ignore-fail-on-non-empty $UNITS/$UNIT.d
     systemctl daemon-reload
     systemctl reset-failed $UNIT 2>/dev/null || true
-    echo "emotion-edge is removed; your settings are still in $ETC, and Debian's packages where they were"
+    echo "emotion-edge is removed; your settings in $ETC and Debian's packages are kept"
 }
 
 interrupted() {
-    fail 130 "interrupted; what ran before still runs"
+    fail 130 "interrupted; the previous release still runs"
 }
 
 mode=install wheels='' changed=no bundles='' release=''
@@ -306,7 +307,7 @@ while [ $# -gt 0 ]; do
     --check) mode=check ;;
     --uninstall) mode=uninstall ;;
     --wheels)
-        [ -d "${2-}" ] || fail 66 "--wheels ${2-}: there is no such folder"
+        [ -d "${2-}" ] || fail 66 "--wheels ${2-}: no such folder"
         wheels=$(realpath "$2")
         shift
         ;;

@@ -27,7 +27,7 @@ COMMANDS = {
     "watch": "show what devices publish, live in the terminal",
     "status": "show all devices in one table: model, speed, temperature, problems",
     "calibrate": "measure the neutral face of the person in front of a device",
-    "forget": "remove a device that is gone from the broker and from Home Assistant",
+    "forget": "remove an old device from the broker and from Home Assistant",
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",
     "record": "record the landmarks of faces to a file, without pictures",

@@ -15,5 +15,5 @@ def joined(names: Iterable[str], word: str = "and") -> str:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """What to say of a name that is none of the choices, as in `unknown split 'x'; choose train or test`."""
+    """Message about a name that is not one of the choices, as in `unknown split 'x'; choose train or test`."""
     return f"unknown {kind} {name!r}; choose {joined(choices, 'or')}"

@@ -22,7 +22,7 @@ def main() -> int:
     """Print the drop-in for the broker of the settings; print one line and return 78 if the settings are wrong."""
     try:
         mqtt = settings.load(None).mqtt
-        # The password is not needed here, but what the service would refuse is refused now.
+        # The password is not needed here, but settings that the service would refuse are refused now.
         broker = BrokerAddress.of(mqtt)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -69,7 +69,7 @@ def _of_this_device(address: str) -> bool:
 
 
 def _without_scope(address: str) -> str:
-    """fe80::1%eth0 as fe80::1: the filter has no notion of interfaces."""
+    """fe80::1%eth0 as fe80::1: the filter does not support interfaces."""
     return address.partition("%")[0]
 
 

@@ -166,7 +166,7 @@ def _checked(folder: Path, key: Path | None) -> Manifest:
             # Its own counter, so that signing it again gives the same file.
             return signing.sign(folder, signing.read_key(key), counter=bundle.verified(folder).counter)
         return bundle.verified(folder)
-    except EdgeError as error:  # people know it by the folder that they have
+    except EdgeError as error:  # users know it by the name of their folder
         raise type(error)(str(error).replace(f"{folder.parent}/", "")) from error
 
 
@@ -190,7 +190,7 @@ def _archive(kind: str, folder: Path, inner: str, *, compression: str = "gz") ->
 
 
 def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Let everybody read it on the device and only root change it, whatever the permissions are here."""
+    """Let all users read it on the device and only root change it, whatever the permissions are here."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     member.mode = 0o755 if member.mode & 0o100 else 0o644

@@ -5,10 +5,10 @@
     previous    link to the one before
     shadow      link to one that runs beside the one in use and acts on nothing
     landmarks   link to one that reads landmarks alone, for recordings
-    released    name of the bundle that the release in use brought; if `current` is another one, somebody has chosen it
+    released    name of the bundle that the release in use brought; if `current` differs, a user has chosen it
     counter     the highest counter of all bundles that were ever in use
 
-A bundle is completed under a hidden name first, and each link changes by one rename. So `current` leads to a whole
+A bundle is completed under a hidden name first, and each link changes by one rename. So `current` points to a complete
 bundle even after a kill or a power cut, and the next change removes what an interrupted one left.
 """
 
@@ -84,7 +84,7 @@ class BundleFolder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def target(self, link: str) -> str:
-        """Name of the bundle that a link leads to; empty: there is no such link.
+        """Name of the bundle that a link points to; empty: the link does not exist.
 
         Raises:
             ConfigError: it is something else than a link.
@@ -172,7 +172,7 @@ class BundleFolder:
             files.write_text(self.root / RELEASED, "".join(f"{name}\n" for name in sorted({*names})))
 
     def sweep(self) -> None:
-        """Remove the oldest bundles, by their counters. A failure is no reason to call an installation failed."""
+        """Remove the oldest bundles, by their counters. A failure here does not fail the installation."""
         with contextlib.suppress(OSError):
             linked = {path.resolve() for path in self.root.iterdir() if path.is_symlink()}
             landmarks = (self.root / LANDMARKS).resolve()

@@ -101,7 +101,7 @@ class Installation:
         return self._load(self.recording_bundle if recording else self.bundle, recording=recording, key="model.bundle")
 
     def shadow_of(self, in_use: Bundle) -> Path | None:
-        """Folder of the bundle that runs as the shadow of the one in use; a bundle is no shadow of itself."""
+        """Folder of the bundle that runs as the shadow of the one in use; None: no shadow, or the same bundle."""
         return None if self.shadow == in_use.folder.resolve() else self.shadow
 
     def load_shadow(self, folder: Path, *, recording: bool = False) -> Bundle:

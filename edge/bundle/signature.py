@@ -39,7 +39,7 @@ SIGNATURE_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
-    """The keys of which one must have signed a bundle."""
+    """Public keys. One of them must have signed a bundle."""
 
     file: Path
     public: Mapping[str, bytes]
@@ -60,7 +60,7 @@ def read_trusted_keys(file: Path) -> TrustedKeys:
     """Read a file of trusted keys: minisign's .pub files one after the other; lines that begin with # are comments.
 
     Raises:
-        ConfigError: it cannot be read, a line is no key, or it holds none.
+        ConfigError: it cannot be read, a line is not a key, or it contains no key.
     """
     try:
         lines = file.read_text("utf-8").splitlines()
@@ -80,7 +80,7 @@ def read_trusted_keys(file: Path) -> TrustedKeys:
             )
         public[key_name(data[-KEY_BYTES - KEY_ID_BYTES : -KEY_BYTES])] = data[-KEY_BYTES:]
     if not public:
-        raise ConfigError(f"{file}: holds no key, so no model bundle can be trusted; add one, or remove the file")
+        raise ConfigError(f"{file}: contains no key, so no model bundle can be trusted; add one, or remove the file")
     return TrustedKeys(file, public)
 
 
@@ -162,7 +162,7 @@ def verify_hashes(folder: Path, files: Mapping[str, str]) -> None:
         ConfigError: one is missing, altered, or outside of the bundle.
     """
     for name, expected in files.items():
-        # Nor may it hold what no file's name can.
+        # A name with a null byte, or with characters that a terminal acts on, is refused as well.
         if Path(name).name != name or not name.isprintable():
             raise refused(folder, f"{MANIFEST} names {name!r}, which is not a file of the bundle")
         try:
@@ -204,7 +204,7 @@ def _read_signature(folder: Path, keys: TrustedKeys) -> tuple[str, bytes, bytes,
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes behind base64; none where it is no base64."""
+    """The decoded bytes; empty if the text is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:

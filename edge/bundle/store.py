@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SWITCHED = "5f6a1d0c5d0f4b0b9f2b0c7e3f1d9a64"
 """MESSAGE_ID, in the journal, of a bundle that became the current one."""
 SHADOWED = "d1f3c6b0a9e84c57b2f4f7d0c35e8a16"
-"""MESSAGE_ID of a bundle that became the shadow, or is no longer it."""
+"""MESSAGE_ID of a bundle that became the shadow, or stopped being it."""
 
 
 class BundleStore:
@@ -101,7 +101,7 @@ class BundleStore:
     def install_release(self, source: Path) -> str:
         """Install the two bundles of a release: one to be in use, and one for recordings.
 
-        A bundle that somebody has chosen on this device stays in use, and is tested instead. An older release is
+        A bundle that a user has chosen on this device stays in use, and is tested instead. An older release is
         installed on purpose, so counters don't matter; neither does the speed of the bundle before.
 
         Args:
@@ -215,7 +215,7 @@ class BundleStore:
         return _told(message, SWITCHED, name, before)
 
     def _chosen(self) -> bool:
-        """Whether somebody has chosen the bundle in use on this device: it isn't the one of a release."""
+        """Whether a user has chosen the bundle in use on this device, so that it isn't the one of a release."""
         return self._folder.target(CURRENT) not in {"", *self._folder.released()}
 
     def _tested_choice(self, new: set[str]) -> str:

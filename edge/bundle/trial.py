@@ -97,7 +97,7 @@ def main(folder: str, seconds: str, mesh: str, beside: str) -> int:
 
 
 def _loaded(folder: str) -> Bundle | None:
-    """The bundle in use; None where there is none, or where it is damaged and cannot be in anybody's way."""
+    """The bundle in use; None: there is none, or it is damaged and so not worth protecting."""
     try:
         return bundles.load(Path(folder)) if folder else None
     except EdgeError:

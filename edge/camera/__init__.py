@@ -166,7 +166,7 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         return picamera2.Picamera2Camera(0, settings, clock=clock)
     except EdgeError as error:
         _log.debug("no Pi camera: %s", error)
-        if picamera2.installed():  # otherwise nobody expects one
+        if picamera2.installed():  # otherwise no Pi camera is expected
             reasons.append(str(error))
     for path in filter(v4l2.may_be_camera, v4l2.devices()):
         try:

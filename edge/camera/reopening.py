@@ -91,7 +91,7 @@ class ReopeningCamera:
         return frame
 
     def close(self) -> None:
-        """Release the camera; it is not opened again unless somebody reads."""
+        """Release the camera. Only another `read` opens it again."""
         if self._camera is not None:
             self._dropped_before = self.dropped
             self._camera.close()

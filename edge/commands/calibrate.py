@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         subscriber.subscribe([names.path(AVAILABILITY), names.path(REPLY, "calibrate")])
         if not _is_there(subscriber, names.path(AVAILABILITY)):
             raise UnavailableError(
-                f"{address} knows no online device {device!r}: start it, or name another with --device"
+                f"device {device!r} is not online at {address}: start it, or name another with --device"
             )
         if not args.clear:
             print(f"look at the camera with a relaxed face for {CALIBRATION_S:g} s", flush=True)

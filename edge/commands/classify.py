@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: emotion-edge classify --json holiday.jpg pictures/"
     add_settings_arguments(parser)
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a picture, or a folder to search for pictures")
-    parser.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line and picture")
     parser.add_argument(
         "--max-faces", type=int, default=20, help="limit of faces for each picture (default: %(default)s)"
     )

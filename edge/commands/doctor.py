@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.epilog = "example: emotion-edge doctor --camera v4l2:/dev/video0"
     add_settings_arguments(parser, camera=True, mqtt=True)
-    parser.add_argument("--json", action="store_true", help="one JSON object a check and line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line and check")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -154,7 +154,7 @@ def _permissions(root: Path) -> str:
             f"{', '.join(map(str, refused))} may not be opened by this user: "
             "run `sudo usermod -aG video $USER` and log in again"
         )
-    return f"{len(found)} video devices may be opened" if found else "there is no video device to open"
+    return f"{len(found)} video devices may be opened" if found else "no video device found"
 
 
 def _disk(root: Path) -> str:
@@ -188,7 +188,7 @@ def _mesh_models(settings: Settings) -> str:
 
 
 def _service(root: Path) -> dict[str, str]:
-    """What systemd says about the service; empty if there is no systemd, or no such unit."""
+    """State of the service according to systemd; empty: no systemd, or no such unit."""
     try:
         answer = subprocess.run(
             [root / "usr/bin/systemctl", "show", UNIT, "-p", "LoadState,ActiveState,SubState,Result,StatusText"],

@@ -1,4 +1,4 @@
-"""`emotion-edge forget`: remove a device that is gone from the broker and from Home Assistant."""
+"""`emotion-edge forget`: remove an old device from the broker and from Home Assistant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Clear every retained topic of a device, upon which Home Assistant removes its entities."""
+    """Clear every retained topic of a device, so that Home Assistant removes its entities."""
     from edge.messages.topics import DISCOVERY, TOPICS, Namespace
     from edge.mqtt.address import BrokerAddress, check_base, check_device
 

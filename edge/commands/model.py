@@ -39,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", type=absolute_path, metavar="FILE", help="a face_landmarker.task you have"
     )
     fetch.add_argument("--to", type=absolute_path, metavar="DIR", help=f"default: {models.cache_folder()}")
-    fetch.add_argument("--force", action="store_true", help="download even if they are there")
+    fetch.add_argument("--force", action="store_true", help="download them even if they exist")
     verify = actions.add_parser("verify", help="check a model bundle: signature, hashes, contract, golden faces")
     add_settings_arguments(verify)
     verify.add_argument("bundle", metavar="DIR", nargs="?", default="", help="default: the one in use")
     listing = actions.add_parser("list", help="show the model bundles here: what each reads, and how good it is")
     add_settings_arguments(listing)
-    listing.add_argument("--json", action="store_true", help="one JSON object a line for each bundle")
+    listing.add_argument("--json", action="store_true", help="print one JSON object per line and bundle")
     install = actions.add_parser("install", help=f"copy a model bundle to {DEVICE}, test it, and switch to it")
     add_settings_arguments(install)
     install.add_argument("bundle", metavar="DIR", help="the folder of the bundle")
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=TRIAL_S,
         metavar="SECONDS",
-        help="how long it runs in turn with the bundle in use, of whose speed it must reach four fifths; "
-        "0: without a trial (default: %(default)g)",
+        help="how long to run it in turn with the bundle in use, of whose speed it must reach 80 %%; "
+        "0: no trial (default: %(default)g)",
     )
     what = install.add_mutually_exclusive_group()
     what.add_argument(
@@ -67,16 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="DIR holds the bundles of a release, fused and landmarks: install both; a bundle in use that was chosen "
         "on this device stays in use. deploy/install.sh does this",
     )
-    install.add_argument("--check", action="store_true", help="only test it and say what would be done")
+    install.add_argument("--check", action="store_true", help="only test it, and print what would be done")
     shadow_off = actions.add_parser("shadow-off", help="stop the shadow")
     add_settings_arguments(shadow_off)
     rollback = actions.add_parser("rollback", help="switch to a model bundle that was installed before")
     add_settings_arguments(rollback)
-    rollback.add_argument("id", metavar="ID", nargs="?", default="", help="default: the one before the one in use")
+    rollback.add_argument("id", metavar="ID", nargs="?", default="", help="default: the previous one")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked for; 1 if a listed bundle is damaged."""
+    """Run the action. Exit status 1 if a listed bundle is damaged."""
     if args.action == "fetch":
         models.fetch(args.to or models.cache_folder(), source=args.source, say=print, force=args.force)
         return 0
@@ -90,14 +90,14 @@ def run(args: argparse.Namespace) -> int:
         return int(not all(isinstance(each, bundles.Bundle) for _, each in found))
     if args.action == "verify":
         loaded = bundles.load(Path(args.bundle) if args.bundle else installation.bundle, installation.keys())
-        print(f"{loaded.folder}: {loaded.id} is whole and gives the right answers on this machine")
+        print(f"{loaded.folder}: {loaded.id} is complete and gives the expected results on this machine")
     else:
         print(_change(args, settings, installation))
     return 0
 
 
 def _change(args: argparse.Namespace, settings: Settings, installation: Installation) -> str:
-    """Change the bundles of this device, or with --check say what would be done."""
+    """Change the bundles of this device, or with --check print what would be done."""
     device, _ = installation.homes
     trial_s = args.trial if args.action == "install" else TRIAL_S
     store = BundleStore(device, installation.keys(), trial_s=trial_s, mesh=settings.mesh.models)

@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preview-token-file",
         type=absolute_path,
         metavar="FILE",
-        help="file with the token that viewers need; required unless ADDRESS is a loopback one",
+        help="file with the token that viewers need; required unless ADDRESS is a loopback address",
     )
-    parser.add_argument("--preview-picture", action="store_true", help="show the picture on the page, too")
+    parser.add_argument("--preview-picture", action="store_true", help="also show the picture on the page")
     parser.add_argument("--print-config", action="store_true", help="print a commented settings file and exit")
 
 
@@ -87,7 +87,7 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
     cv2.setNumThreads(1)
     inbox = Inbox(time.monotonic)
     with (
-        # First: if it can't be served, the lamp of the camera need not come on.
+        # Before the camera, which stays off if the page can't be served.
         _previewing(args, settings.device_name, inbox) as preview,
         contextlib.closing(
             Pipeline(

@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings_arguments(parser, mqtt=True)
     parser.add_argument("device", nargs="*", metavar="DEVICE", help="name of a device (default: all)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a device and line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line and device")
     parser.add_argument(
         "--wait",
         type=float,
         default=WAIT_S,
         metavar="S",
-        help=f"seconds of silence after which the broker is taken to have sent everything (default: {WAIT_S:g})",
+        help=f"seconds of silence after which the broker is assumed to have sent everything (default: {WAIT_S:g})",
     )
 
 

@@ -51,11 +51,11 @@ class Daemon:
 
         Args:
             settings: of everything.
-            pipeline: open; who opened it closes it.
-            systemd: hears about start, reloads, progress and end.
+            pipeline: open, closed by the caller.
+            systemd: is notified of start, reloads, progress and end.
             load: reads the settings again.
             inbox: receives commands.
-            preview: page to look at; who made it closes it. None: there is none.
+            preview: live page, closed by the caller; None: no page.
             clock: monotonic s, the clock of `Frame.captured_at`.
 
         Raises:
@@ -137,7 +137,7 @@ class Daemon:
                 self._miss_frame(self._clock())
             else:
                 self._process(frame)
-            # Files have a pace of their own, and a slow one is no fault.
+            # Files have their own frame rate, so a low one is not a fault.
             well = frame is not None or not camera.live or self._pipeline.paused
         if self._pipeline.paused:  # nothing more to wait for
             self._get_ready(self._clock())

@@ -62,7 +62,7 @@ class Reporter:
             settings: in use.
             systemd: shows the status line.
             inbox: receives the commands, counts the dropped ones.
-            preview: page to look at; None: there is none.
+            preview: live page; None: no page.
             clock: monotonic s, the clock of `Frame.captured_at`.
         """
         self._settings = settings

@@ -1,6 +1,6 @@
-"""What a device remembers over restarts, in the folder that systemd gives the service (systemd.exec(5)).
+"""State that survives restarts, in the folder that systemd gives the service (systemd.exec(5)).
 
-A daemon started by hand has no such folder and remembers nothing: whoever starts it decides each time.
+A daemon started by hand has no such folder and keeps no state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BASELINE = "baseline.npz"
 
 
 def path() -> Path | None:
-    """The state directory; None: there is none."""
+    """The state directory; None: the daemon has none."""
     # StateDirectory= may name several, separated by colons.
     name = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(name) if name else None
@@ -83,7 +83,7 @@ def save_baseline(baseline: Baseline | None) -> bool:
     file = folder / BASELINE
     try:
         if baseline is not None:
-            # Whatever the umask is: a face is nobody else's business.
+            # Independent of the umask: the baseline of a face is private.
             files.write_bytes(file, baseline.dump(), 0o600)
         elif file.exists():
             file.unlink()

@@ -46,7 +46,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Share of the states in which they agreed, 0..1; 0 while there is none."""
+        """Share of the states in which they agreed, 0..1; 0 before the first state."""
         return self.agreed / self.states if self.states else 0.0
 
     def add(self, in_use: str, shadow: str) -> None:

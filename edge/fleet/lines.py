@@ -150,7 +150,7 @@ def _state(values: UntrustedObject) -> str:
 
 
 def _other(topic: Topic | None, values: UntrustedObject) -> str:
-    """What is shown of health, info, and what somebody else publishes."""
+    """The text for health, info, and messages of other publishers."""
     if topic is HEALTH:
         return _health(values)
     return _info(values) if topic is INFO else printable(json.dumps(values.raw))

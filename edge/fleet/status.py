@@ -38,7 +38,7 @@ class DeviceStatus:
     problem: str | None
     """One line, for instance why a bundle was refused."""
     shadow_problem: str | None
-    """One line on why there is no shadow although there should be one."""
+    """Reason, in one line, why the configured shadow does not run."""
     health_model: str | None
     """Id of the bundle with which `fps` was measured."""
     fps: float | None
@@ -46,7 +46,7 @@ class DeviceStatus:
     target_fps: float | None
     """Limit of the frame rate: less than `camera.fps` while the processor is hot."""
     expression: str | None
-    """Expression of the nearest face; `none` where there is none."""
+    """Expression of the nearest face; `none` without a face."""
     paused: bool | None
     """Whether its camera is closed."""
     temperature_c: float | None

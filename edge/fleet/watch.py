@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge.settings import MqttSettings
 
 RETRY_S = 1.0
-"""Pause between two attempts to connect: somebody sits and waits."""
+"""Pause between two attempts to connect; short, because a user is waiting."""
 
 
 def watch(
@@ -36,7 +36,7 @@ def watch(
     raw_lines: bool = False,
     shadow: bool = False,
 ) -> None:
-    """Print what arrives until `stop_event` is set, Ctrl-C is pressed, or nobody reads `out` any more.
+    """Print what arrives until `stop_event` is set, Ctrl-C is pressed, or the reader of `out` closes it.
 
     While the broker is away it waits, with one line that says so.
 
@@ -54,7 +54,7 @@ def watch(
     """
     address = BrokerAddress.of(mqtt)
     names = Namespace(check_base(mqtt.base), device if device == ANY else check_device(device))
-    # All that a device publishes but the shadow's states, and what else somebody publishes beside it.
+    # Without --shadow: everything under the device's topic except the shadow's states.
     everything = f"{names.base}/{names.device}/{ANY}"
     topics = [names.path(INFO), names.path(SHADOW_STATE)] if shadow else [everything]
     screen = _Screen(out or sys.stdout, names.base, raw_lines=raw_lines, shadow=shadow)

@@ -63,8 +63,8 @@ def parse(name: str, payload: bytes) -> Request | Refusal | None:
         payload: empty, or a JSON object.
 
     Returns:
-        The request, or a refusal that says why it is none; None where not even a reply is possible, because the name
-        couldn't be part of a topic.
+        The request, or a refusal with the reason; None: no reply is possible, because the name couldn't be part of a
+        topic.
     """
     if not _TOPIC_NAME.fullmatch(name):
         return None

@@ -195,7 +195,7 @@ class Parsed(NamedTuple):
     rest: str
     """Levels after the device."""
     topic: Topic | None
-    """Row of the table; None: somebody else's."""
+    """Row of the table; None: not one of our topics."""
     command: str = ""
     """Name of the command, where the topic is of one or answers one."""
 

@@ -195,7 +195,7 @@ def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLConte
         return digest.hexdigest(), context
 
     def no_passphrase() -> str:
-        raise ConfigError(f"the key {key_file or cert_file} has a passphrase, which nobody can type here: remove it")
+        raise ConfigError(f"the key {key_file or cert_file} has a passphrase, which a daemon cannot enter: remove it")
 
     try:
         context.load_cert_chain(paths["mqtt.cert_file"], paths.get("mqtt.key_file"), no_passphrase)

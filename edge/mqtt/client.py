@@ -142,7 +142,7 @@ def loop_once(client: Client, timeout_s: float, wake: int | None = None) -> bool
 
 
 def topic_of(message: MQTTMessage) -> str | None:
-    """The topic of a message that has arrived; None: it isn't UTF-8, so it is none of ours."""
+    """The topic of a message that has arrived; None: it isn't UTF-8, so it isn't one of ours."""
     try:
         return message.topic
     except UnicodeDecodeError:

@@ -93,16 +93,16 @@ class InFlight:
         for mid, pending in list(self._pending()):
             message = self._messages.get(mid)
             if message is not None and pending.qos == EXACTLY_ONCE and pending.state not in _RELEASED:
-                # The broker delivers a message once we have released it. We haven't, so nobody has it.
+                # The broker delivers a message once we have released it. We haven't, so no subscriber has it.
                 self._undelivered.append(self._messages.pop(mid))
             self._forget(mid)
 
     def take_undelivered(self) -> tuple[list[Message], int]:
-        """What sessions that ended leave behind, once.
+        """Take over the events of sessions that have ended, once.
 
         Returns:
             Events that were certainly not delivered, to be queued again; and the number of events that were given up
-            because nobody knows whether they arrived.
+            because their delivery is unknown.
         """
         undelivered, unconfirmed = self._undelivered, self._unconfirmed
         self._undelivered, self._unconfirmed = [], 0

@@ -91,7 +91,7 @@ class Outbox:
             return self._replies.popleft() if self._replies else None
 
     def count_lost(self, events: int) -> None:
-        """Count events as lost of which nobody knows whether they arrived."""
+        """Count events whose delivery is unknown as lost."""
         with self._lock:
             self._lost += events
 

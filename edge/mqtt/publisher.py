@@ -66,12 +66,12 @@ class Publisher:
 
     @property
     def lost(self) -> int:
-        """Events given up: too old, too many, or cut off so that nobody knows whether they arrived."""
+        """Events given up: too old, too many, or interrupted, so that their delivery is unknown."""
         return self._outbox.lost
 
     @property
     def problem(self) -> EdgeError | None:
-        """Why it is no use to go on; None while there is hope."""
+        """Reason why retrying is pointless; None while it is not."""
         return self._worker.problem
 
     @property

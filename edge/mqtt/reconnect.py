@@ -1,4 +1,4 @@
-"""Rules for connecting again: after which pause, with which protocol, and when it is no use.
+"""Rules for reconnecting: after which pause, with which protocol, and when to give up.
 
 Pure: times come in and decisions go out. Nothing here reads a clock, waits, or talks to a broker.
 """

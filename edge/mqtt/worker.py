@@ -94,7 +94,7 @@ class Worker:
 
     @property
     def problem(self) -> EdgeError | None:
-        """Why it is no use to go on; None while there is hope."""
+        """Reason why retrying is pointless; None while it is not."""
         return self._problem
 
     @property
@@ -255,7 +255,7 @@ class Worker:
         self._refused.add(topic.name)
 
     def _done(self, session: Session) -> bool:
-        """Whether to leave: all is delivered, half of the time for it is over, or there is no point."""
+        """Whether to disconnect: all is delivered, half of the time for it is over, or waiting is pointless."""
         delivered = self._outbox.empty and not session.in_flight
         late = self._clock() > self._deliver_until
         return self._problem is not None or (self._stopping.is_set() and (delivered or late))

@@ -1,6 +1,6 @@
 """The preview: a web page with the live face mesh, the expression and the last minutes.
 
-A thread of its own serves the page. While nobody has it open, the daemon's thread only checks `has_viewers`.
+A thread of its own serves the page. Without a viewer, the daemon's thread only checks `has_viewers`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Pair:
 
     @property
     def certainty(self) -> float:
-        """Certainty from 0, barely a pair, to 1, beyond doubt; below 0 it is no pair."""
+        """Certainty from 0, barely a pair, to 1, beyond doubt; below 0 it is not a pair."""
         by_shape = 1 - self.distance / SAME_SHAPE
         by_picture = (self.agreement - SAME_PICTURE) / (1 - SAME_PICTURE)
         return by_shape if np.isnan(by_picture) else max(by_shape, by_picture)
@@ -89,7 +89,7 @@ def find(table: Table, pictures: Mapping[int, Pixels | ImageFile], decided: Iter
     """Find the pairs that connect the rows of one photo, the least certain first.
 
     Rows that belong together anyway, by person, byte-equal picture or decision, are no pairs, nor are rows that
-    somebody decided are different. Three rows with one photo give two pairs: the most certain ones that connect them.
+    a person decided are different. Three rows with one photo give two pairs: the most certain ones that connect them.
 
     Args:
         table: the rows.

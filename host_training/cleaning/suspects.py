@@ -96,7 +96,7 @@ def _crowd_scores(votes: NDArray[np.intp], probabilities: NDArray[np.float64]) -
     dealt = np.take_along_axis(single, key.argsort(axis=1), axis=1).astype(np.float64)
     dealt[dealt == labels] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a label that nobody gave
+        warnings.simplefilter("ignore")  # about a label without rows
         quality = get_label_quality_multiannotator(
             dealt,
             probabilities,

@@ -73,7 +73,7 @@ class Collector:
         self._say = say
         self._lock = threading.Lock()
         self._person: Person | None = None
-        """Person who is being recorded; None: nobody."""
+        """Person who is being recorded; None: no recording."""
         self._latest = ""
         """Subject who was recorded last."""
         self._label: int | None = None
@@ -133,7 +133,7 @@ class Collector:
 
     @property
     def recording(self) -> bool:
-        """Whether somebody is being recorded."""
+        """Whether a person is being recorded."""
         with self._lock:
             return self._person is not None
 

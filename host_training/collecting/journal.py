@@ -52,7 +52,7 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
             UnavailableError: another program collects into the same table.
-            DataError: the file is no journal, is damaged, or is of another version.
+            DataError: the file is not a journal, is damaged, or is of another version.
         """
         self._path = path
         self.damaged = 0

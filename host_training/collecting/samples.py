@@ -104,7 +104,7 @@ def checked_id(what: str, text: str) -> str:
 
 
 def split_of(subject: str) -> str:
-    """The split of a person, for good and whoever comes later: it depends on the id alone."""
+    """The split of a person. It depends on the id alone, so other people never change it."""
     digest = hashlib.sha256(f"{DATA_SET}/{subject}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     for split, part in HELD_OUT.items():

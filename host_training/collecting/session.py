@@ -1,4 +1,4 @@
-"""The loop of collecting: camera -> face mesh -> page, and rows when somebody at the page records."""
+"""The loop of collecting: camera -> face mesh -> page, and rows while a viewer of the page records."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def remove(path: Path, subject: str) -> tuple[int, int]:
 
     Raises:
         NoInputError: the table does not exist, or a folder of pictures is missing.
-        UsageError: nobody has this id.
+        UsageError: no row has this id.
         OutputError: something cannot be written or removed; the same command finishes the rest.
         UnavailableError: another program collects into the table.
     """
@@ -249,7 +249,7 @@ def remove(path: Path, subject: str) -> tuple[int, int]:
         mine = np.zeros(0, np.bool_) if table is None else table.subject == subject
         if table is None or not mine.any():
             there = "" if table is None else ", ".join(np.unique(table.subject).tolist())
-            raise UsageError(f"{path}: has no rows of {subject!r}, only of {there or 'nobody'}")
+            raise UsageError(f"{path}: has no rows of {subject!r}, only of {there or 'no subject'}")
         # Rows go last: while there are any, the command can be repeated.
         pictures = kept_pictures.remove_subject(path, subject)
         _forget_decisions(path, subject)

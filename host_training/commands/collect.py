@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_person(camera, required=False)
     images = actions.add_parser("images", help="measure pictures in a folder for each expression, such as happy/1.jpg")
-    images.add_argument("folder", metavar="DIR", type=Path, help="the folder of these folders")
+    images.add_argument("folder", metavar="DIR", type=Path, help="the folder that contains them")
     add_settings_arguments(images)
     shared_arguments.add_label(images, "a folder")
     _add_person(images, required=True)
@@ -182,9 +182,10 @@ def _remove(args: argparse.Namespace) -> int:
     rows, pictures = store.remove(args.table, subject)
     kept = f" and {pictures} pictures" if pictures else ""
     print(
-        f"removed {rows} rows{kept} of {subject} from {args.table}" + ("" if args.table.exists() else ", which is gone")
+        f"removed {rows} rows{kept} of {subject} from {args.table}"
+        + ("" if args.table.exists() else ", which is now empty and was deleted")
     )
-    print("tables, crop stores and models that were made from it still contain this person: make them again")
+    print("tables, crop stores and models that were made from it still contain this person: create them again")
     return 0
 
 
@@ -277,7 +278,7 @@ def _add_person(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--session", default="", required=required, metavar="ID", help=f"id of the session{where}")
     parser.add_argument("--consent", action="store_true", help=CONSENT)
     parser.add_argument(
-        "--keep-pictures", type=Path, metavar="DIR", help="keep pictures of the faces in this folder, too"
+        "--keep-pictures", type=Path, metavar="DIR", help="also keep pictures of the faces, in this folder"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="Parquet file to extend")
 

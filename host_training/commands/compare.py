@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BACKBONES = ("VGG16", "VGG19", "ResNet50", "MobileNet")
 KNOWN = ("majority", "logistic", "original", "measures", "ours", *BACKBONES)
 DEFAULT = (*KNOWN[:5], "MobileNet")
-"""The contenders where neither --only nor --backbone names others."""
+"""Contenders if neither --only nor --backbone names others."""
 
 
 class _Weights(argparse.Action):
@@ -29,7 +29,7 @@ class _Weights(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
         if not namespace.backbone:
-            parser.error("--weights FILE: name the network that they are for before it, as in --backbone MobileNet")
+            parser.error("--weights FILE: put the network's --backbone before it, as in --backbone MobileNet")
         namespace.weights = {**(namespace.weights or {}), namespace.backbone[-1]: values}
 
 
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Train other kinds of classifier on the same rows and judge all alike: the majority class, logistic\n"
         "regression, the usual keypoint classifier, boosted trees on named measures of the face, our network, and\n"
-        "image networks by transfer learning. An image network wants the pictures that the table was made of, and\n"
-        "ImageNet weights in a file, as https://keras.io/api/applications names them (without the top); without\n"
-        "these its row says so."
+        "image networks by transfer learning. An image network needs the pictures that the table was made of, and\n"
+        "a file of its ImageNet weights (without the top), linked at https://keras.io/api/applications. If either is\n"
+        "missing, the network is not trained, and its row says why."
     )
     parser.epilog = (
         "example: emotion-train compare --table model/keypoints/ferplus.parquet --seeds 3 --out build/comparison\n"
@@ -48,17 +48,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "             --backbone MobileNet --weights mobilenet_1_0_224_tf_no_top.h5 --only ours,MobileNet"
     )
     recipe_arguments.add(parser)
-    parser.add_argument("--only", metavar="NAME,...", help=f"these contenders, of {', '.join(KNOWN)}")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each (default: %(default)s)")
+    parser.add_argument("--only", metavar="NAME,...", help=f"contenders to train, of {', '.join(KNOWN)}")
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="number of trainings of each (default: %(default)s)"
+    )
     shared_arguments.add_pictures(parser, "image networks read its pictures")
-    parser.add_argument("--backbone", action="append", choices=BACKBONES, help="an image network; repeatable")
+    parser.add_argument("--backbone", action="append", choices=BACKBONES, help="image network to train; repeatable")
     parser.add_argument(
-        "--weights", action=_Weights, type=Path, metavar="FILE", help="of the --backbone before: .h5 or .keras"
+        "--weights",
+        action=_Weights,
+        type=Path,
+        metavar="FILE",
+        help="weights of the --backbone before it: .h5 or .keras",
     )
     parser.add_argument(
-        "--cnn-epochs", type=int, default=10, metavar="N", help="of head and of last block (default: %(default)s)"
+        "--cnn-epochs",
+        type=int,
+        default=10,
+        metavar="N",
+        help="epochs for the head, and again for the last block (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write comparison.json and comparison.md there")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for comparison.json and comparison.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -73,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from host_training.training.versions import versions
 
     if args.seeds < 1 or args.cnn_epochs < 1:
-        raise UsageError("--seeds and --cnn-epochs want at least 1")
+        raise UsageError("--seeds and --cnn-epochs must be at least 1")
     names = _names(args)
     recipe = recipe_arguments.recipe(args)
     if args.out:
@@ -105,11 +115,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _names(args: argparse.Namespace) -> list[str]:
     from edge.errors import UsageError
+    from host_training.words import unknown
 
     wanted = args.only.split(",") if args.only else [*DEFAULT[:5], *(args.backbone or DEFAULT[5:])]
     for name in wanted:
         if name not in KNOWN:
-            raise UsageError(f"--only: {name!r} is no contender; there are {', '.join(KNOWN)}")
+            raise UsageError(f"--only: {unknown('contender', name, KNOWN)}")
     return [name for name in KNOWN if name in wanted]
 
 
@@ -138,7 +149,7 @@ def _contenders(
 
 
 def _spelled(args: argparse.Namespace) -> str:
-    """The command as it would be typed, folders of this machine left out."""
+    """The command line, without folders of this machine."""
     from host_training.training.bundle import shown
 
     parts = [f"emotion-train compare {recipe_arguments.spelled(args)}"]

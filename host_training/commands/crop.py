@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Cut the faces of a keypoint table out of their pictures, for networks that read crops: small and grey, with\n"
-        "a margin, in one file. Keep that file to yourself: a table may be published, its pictures usually may not."
+        "a margin, in one file. Don't publish that file: a table may be published, its pictures usually may not."
     )
     parser.epilog = "example: emotion-train crop --table model/keypoints/ferplus.parquet --pictures fer2013:fer2013.csv"
     parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="keypoint table")

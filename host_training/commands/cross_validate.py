@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Cross-validate a recipe on the training and validation rows. A person or picture stands in one fold only; "
-        "the fold after the one that is judged stops the training. The test rows take no part."
+        "Cross-validate a recipe on the training and validation rows. Each person or picture is in one fold "
+        "only. The fold after the one that is judged decides when to stop the training. Test rows are not used."
     )
     parser.epilog = (
         "example: emotion-train cross-validate --table model/keypoints/ferplus.parquet --folds 5 --out cv.json"
     )
     recipe_arguments.add(parser, crops=True)
-    parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--folds", type=int, default=5, metavar="K", help="number of folds (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the figures")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         action="store_true",
-        help="show instead what a neutral baseline, which `emotion-edge calibrate` measures, is worth",
+        help="instead, show the effect of a neutral baseline, which `emotion-edge calibrate` measures",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -53,5 +53,5 @@ def _ensure_no_row_twice(paths: list[Path], tables: list[Table]) -> None:
     for path, table in zip(paths, tables, strict=True):
         for name in table.ids.tolist():
             if name in where:
-                raise TableError(f"{path}: has {name}, which {where[name]} has, too; leave one of the two tables out")
+                raise TableError(f"{path}: {name} is also in {where[name]}; leave one of the two tables out")
             where[name] = path

@@ -77,7 +77,7 @@ def crop_store(args: argparse.Namespace, recipe: Recipe, table: Table) -> CropSt
 
 
 def spelled(args: argparse.Namespace) -> str:
-    """The options as they would be typed, without folders of this machine."""
+    """The options as text, without folders of this machine."""
     from host_training.training.bundle import shown
 
     parts = [f"--table {shown(args.table)}"]

@@ -1,4 +1,4 @@
-"""`emotion-train report`: all that is known of a bundle, as one HTML page."""
+"""`emotion-train report`: write the report of a bundle, as one HTML page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Write what is known of a bundle as one HTML page without scripts: figures with their intervals, confusion,\n"
-        "calibration, slices, worst mistakes, data, recipe, limits. It includes what `cross-validate`, `search`,\n"
-        "`compare` and `robustness` found, if that lies in the folder evaluation/ beside the bundle NAME: as\n"
+        "Write the report of a bundle as one HTML page without scripts: figures with their intervals, confusion,\n"
+        "calibration, slices, worst mistakes, data, recipe, limits. It includes the results of `cross-validate`,\n"
+        "`search`, `compare` and `robustness`, if the folder evaluation/ beside the bundle NAME has them, as\n"
         "NAME.cross-validation.json, NAME.trials.json, comparison.json and robustness.json."
     )
     parser.epilog = (
@@ -25,10 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared_arguments.add_bundle(parser)
     parser.add_argument(
-        "--table", type=Path, metavar="TABLE", help="the rows it was evaluated on, to draw its worst mistakes"
+        "--table",
+        type=Path,
+        metavar="TABLE",
+        help="keypoint table on which it was evaluated, to draw its worst mistakes",
     )
     parser.add_argument("--comparison", type=Path, metavar="FILE", help="made by `compare` (default: see above)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page there")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write")
     parser.add_argument(
         "--card", action="store_true", help="update the model card in the bundle, and its hash in the manifest"
     )

@@ -129,7 +129,7 @@ def cnn(
         backbone(name, weights)  # a wrong file is refused before anything is trained
 
     def fit(data: TrainingData, seed: int) -> Trained:
-        if weights is None or pictures is None:  # `why_not` says so, and nobody calls this
+        if weights is None or pictures is None:  # `why_not` reports it, so this is not called
             raise NoInputError(f"{name}: {why_not}")
         model = tuned(name, weights, pictures, data, seed=seed, epochs=epochs)
 

@@ -165,7 +165,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def merged(decided: Iterable[Decision], suggested: Iterable[Decision]) -> list[Decision]:
     """Decisions with new suggestions added. What a person has decided stays, and so does every pair.
 
-    Suggestions to keep a row that nobody has looked at are replaced by the new ones.
+    Open suggestions to keep a row are replaced by the new ones.
     """
     stay = {d.subject: d for d in decided if not (d.open and d.action == KEEP)}
     return list(({suggestion.subject: suggestion for suggestion in suggested} | stay).values())

@@ -111,7 +111,7 @@ def remove(folder: Path) -> None:
     """Remove a finished job's folder."""
     _forget(folder)
     (folder / LOCK).unlink(missing_ok=True)
-    with suppress(OSError):  # somebody has put something else there
+    with suppress(OSError):  # other files are there
         folder.rmdir()
 
 

@@ -55,7 +55,7 @@ def targets_of(table: Table, labels: Sequence[str] = LABELS, truth: str = VOTES)
 
     Args:
         table: the rows.
-        labels: the labels in question. A row most of whose votes are for other labels is left out: it is no example
+        labels: the labels in question. A row most of whose votes are for other labels is left out: it is not an example
             of these.
         truth: one of `TRUTHS`.
 

@@ -142,7 +142,7 @@ def golden_crops(
 ) -> NDArray[np.uint8] | None:
     """Crops for the golden faces, uint8[G, S, S], each the mean over faces of its label; see `LEAST_IN_MEAN`.
 
-    A mean of many faces shows nobody, so a bundle holds no picture of a person.
+    The mean of many faces shows no single person, so a bundle holds no picture of one.
 
     Args:
         crops: uint8[M, S, S]; None: the network reads none.

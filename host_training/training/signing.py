@@ -98,10 +98,12 @@ def read_key(file: Path) -> Key:
         data = b""
     key_id, rest = data[len(_HEAD) :][: signature.KEY_ID_BYTES], data[len(_HEAD) + signature.KEY_ID_BYTES :]
     if len(rest) != 2 * signature.KEY_BYTES + CHECKSUM_BYTES or not data.startswith(signature.KEY_ALGORITHM):
-        raise DataError(f"{file}: is no secret key; give what `emotion-train sign --new-key` wrote, and not its .pub")
+        raise DataError(
+            f"{file}: is not a secret key; give the file that `emotion-train sign --new-key` wrote, not its .pub"
+        )
     if data[2:4] != PLAIN:
         raise DataError(
-            f"{file}: is encrypted with a password, which nobody could type in during a deployment; "
+            f"{file}: is encrypted with a password, which cannot be entered during a deployment; "
             "make a key with `emotion-train sign --new-key`"
         )
     return Key(key_id, SigningKey(rest[: signature.KEY_BYTES]))

@@ -371,8 +371,8 @@ def test_an_old_python_is_refused(fresh: Fresh):
     ("arguments", "status", "error"),
     [
         (["--upgrade"], os.EX_USAGE, "unknown argument --upgrade"),
-        (["--wheels", "/nowhere"], os.EX_NOINPUT, "--wheels /nowhere: there is no such folder"),
-        (["--wheels"], os.EX_NOINPUT, "there is no such folder"),
+        (["--wheels", "/nowhere"], os.EX_NOINPUT, "--wheels /nowhere: no such folder"),
+        (["--wheels"], os.EX_NOINPUT, "no such folder"),
     ],
 )
 def test_invalid_arguments_are_rejected(fresh: Fresh, arguments: list[str], status: int, error: str):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge.commands.bench.stages import Stopwatch
 
 MIN_FRAMES = 60
-"""Frames that are needed at least: two blocks, see `stages.BLOCK`."""
+"""Minimum number of frames: two blocks, see `stages.BLOCK`."""
 
 READING = "features + classifier + expression / mesh"
 TARGETS = {
@@ -44,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: emotion-edge bench --json"
     add_settings_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--frames", type=int, default=300, help="frames a stage (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=300, help="frames per stage (default: %(default)s)")
     parser.add_argument(
         "--mediapipe",
         action="store_true",
-        help="compare with the mediapipe package, which reports usage to its maker: take the network from it",
+        help="compare with the mediapipe package, which reports usage to its maker: disconnect the network first",
     )
 
 
@@ -143,7 +143,7 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"{stage:44}{row['p50_ms']:9.3f}{row['p95_ms']:9.3f}{row['cpu_ms']:9.3f}")
     lines += ["", f"{'figure':44}{'value':>9}{'at most':>9}"]
     lines += [_figure(name, row) for name, row in report["figures"].items()]
-    lines += ["", f"bundles at hand, the one in use first: {CLASSIFIER}"]
+    lines += ["", f"bundles, the one in use first: {CLASSIFIER}"]
     for row in report["bundles"]:
         lines.append(_figure(f"{row['id']}, {row['network_bytes'] / 1000:.0f} kB", row[CLASSIFIER]))
     return "\n".join(lines)

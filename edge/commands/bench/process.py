@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAEMON_S = 8.0
-"""How long the daemon runs after its first event, before its memory is read."""
+"""Time for which the daemon runs after its first event, before its memory is read."""
 IMPORT_RUNS = 3
 """Processes whose import time is measured; the median counts."""
 KIB = 1024

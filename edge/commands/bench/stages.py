@@ -33,7 +33,7 @@ BLOCK = 30
 EMPTY_FRAMES = 300
 """Frames without a face that are measured."""
 PRESENT_S, ABSENT_AT_S = 21.0, 23.6
-"""How long the demo's person is in view, and a moment when nobody is; see `edge.camera.demo.script`."""
+"""Time for which the demo's person is in view, and a time without a person, s; see `edge.camera.demo.script`."""
 
 
 class Stopwatch:

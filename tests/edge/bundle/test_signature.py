@@ -275,8 +275,8 @@ def test_an_invalid_date_is_refused(signed, sign_by_hand, keys, expires):
     [
         (None, r"cannot be read \(No such file"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"", "holds no key"),
-        (b"# nothing but a comment\n", "holds no key"),
+        (b"", "contains no key"),
+        (b"# nothing but a comment\n", "contains no key"),
         (b"untrusted comment: mine\nRWQ+zwDw8uGdlKTUCvkZi9Q=\n", "line 2 is not a minisign public key"),
         (b"RWQ+zwDw8uGdlKTUCvkZi9TnsZzRNN25+XsrNitmAHM7l1j1WFUTt7q\n", "line 1 is not a minisign public key"),
         (b"RUQ+zwDw8uGdlKTUCvkZi9TnsZzRNN25+XsrNitmAHM7l1j1WFUTt7qr\n", "line 1 is not a minisign public key"),

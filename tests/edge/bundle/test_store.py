@@ -370,7 +370,7 @@ def test_the_commands(device, root, signed, keys, capsys):
     assert output.out.splitlines() == [
         "model bundle a is installed, after none",
         "model bundle b is installed, after a",
-        f"{root / 'current'}: b is whole and gives the right answers on this machine",
+        f"{root / 'current'}: b is complete and gives the expected results on this machine",
         "back to model bundle a, after b, as asked for",
         "back to model bundle b, after a, as asked for",
     ]

@@ -483,7 +483,7 @@ def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path,
     assert main(["collect", "remove", "--subject", "ben", "--table", str(out)]) == os.EX_USAGE
     assert "only of anna" in complaint(capsys)
     assert main(["collect", "remove", "--subject", "ANNA", "--table", str(out)]) == 0
-    assert f"removed 6 rows of anna from {out}, which is gone" in capsys.readouterr().out
+    assert f"removed 6 rows of anna from {out}, which is now empty and was deleted" in capsys.readouterr().out
     assert main(["collect", "remove", "--subject", "anna", "--table", str(out)]) == os.EX_NOINPUT
     assert main(["collect", "coverage", "--table", str(out)]) == os.EX_NOINPUT
 

@@ -123,7 +123,7 @@ def test_a_folder_within_is_not_signed(folder: Path, key: Path, capsys: pytest.C
 def test_a_file_that_is_no_secret_key_is_refused(folder, tmp_path, capsys, text):
     (tmp_path / "key").write_text(text, "latin-1")
     status, line = refused(capsys, folder, "--key", tmp_path / "key")
-    assert (status, "is no secret key" in line) == (os.EX_DATAERR, True)
+    assert (status, "is not a secret key" in line) == (os.EX_DATAERR, True)
 
 
 def test_a_key_with_a_password_does_not_sign(folder: Path, key: Path, capsys: pytest.CaptureFixture[str]):

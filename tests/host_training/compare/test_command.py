@@ -97,8 +97,8 @@ def test_weights_of_another_network_end_it_before_anything_is_trained(run, tmp_p
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--only", "majority,oracle"], "'oracle' is no contender; there are majority"),
-        (["--seeds", "0"], "--seeds and --cnn-epochs want at least 1"),
+        (["--only", "majority,oracle"], "unknown contender 'oracle'; choose majority"),
+        (["--seeds", "0"], "--seeds and --cnn-epochs must be at least 1"),
         (["--backbone", "AlexNet"], "invalid choice: 'AlexNet'"),
         (["--weights", "a.h5", "--backbone", "VGG16"], "name the network that they are for before it"),
         (["--only", "VGG16", "--pictures", "fer2013"], "such as fer2013:fer2013.csv"),
