@@ -510,7 +510,7 @@ def test_the_command_calibrate_prints_the_reply(person, listener, broker, capfd,
     assert "send resume" in capfd.readouterr().err
     monkeypatch.setattr(calibrate, "PRESENT_S", 0.2)
     assert main([*ours[:-1], "cellar"]) == os.EX_UNAVAILABLE
-    assert "no online device 'cellar'" in capfd.readouterr().err
+    assert "device 'cellar' is not online" in capfd.readouterr().err
     person.stop()
     assert main(ours) == os.EX_UNAVAILABLE
     broker.kill()

@@ -100,7 +100,7 @@ def test_weights_of_another_network_end_it_before_anything_is_trained(run, tmp_p
         (["--only", "majority,oracle"], "unknown contender 'oracle'; choose majority"),
         (["--seeds", "0"], "--seeds and --cnn-epochs must be at least 1"),
         (["--backbone", "AlexNet"], "invalid choice: 'AlexNet'"),
-        (["--weights", "a.h5", "--backbone", "VGG16"], "name the network that they are for before it"),
+        (["--weights", "a.h5", "--backbone", "VGG16"], "put the network's --backbone before it"),
         (["--only", "VGG16", "--pictures", "fer2013"], "such as fer2013:fer2013.csv"),
         (["--only", "VGG16", "--pictures", "nowhere:x"], "unknown data set 'nowhere'"),
         (["--labels", "joy,fear"], "unknown label 'joy'"),
