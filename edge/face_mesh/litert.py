@@ -18,7 +18,7 @@ from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.search import Search
 from edge.face_mesh.stills import Stills
 from edge.face_mesh.tiles import Tile
-from edge.face_mesh.tracking import SAME_FACE, Region, Sighting, Tracker, look
+from edge.face_mesh.tracking import Region, Sighting, Tracker, look
 from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class LiteRTFaceMesh:
             candidates = self._detector(rgb, tile, min_confidence=self._settings.min_detection, most=CANDIDATES)
             faces: list[_Measured] = []
             for candidate in candidates:
-                if _is_among(candidate, found, SAME_PLACE):
+                if any(candidate.overlap(other.sighting.region) > SAME_PLACE for other in found):
                     continue
                 face = self._look(rgb, candidate, now)
                 if face is not None and not _is_among(face.sighting.region, [*found, *faces]):
@@ -209,6 +209,6 @@ class LiteRTFaceMesh:
         """Do nothing: the garbage collector frees everything."""
 
 
-def _is_among(region: Region, found: list[_Measured], same: float = SAME_FACE) -> bool:
+def _is_among(region: Region, found: list[_Measured]) -> bool:
     """Whether a face is one of those found already."""
-    return any(region.overlap(measured.sighting.region) > same for measured in found)
+    return any(region.shows_the_same(measured.sighting.region) for measured in found)

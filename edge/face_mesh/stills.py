@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.face_mesh.detector import SAME_PLACE
 from edge.face_mesh.tiles import Tile, layout
-from edge.face_mesh.tracking import SAME_FACE, Region
+from edge.face_mesh.tracking import Region
 from edge.values import Face
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Stills:
                     continue
                 face = self._look(rgb, found)
                 region = None if face is None else Region.of_landmarks(face.landmarks)
-                if face and region and all(region.overlap(other) <= SAME_FACE for other in regions):
+                if face and region and not any(region.shows_the_same(other) for other in regions):
                     faces.append(face)
                     regions.append(region)
             if len(faces) >= self._settings.max_faces:
@@ -140,7 +140,7 @@ class Stills:
             if face is None:
                 continue
             region = Region.of_landmarks(face.landmarks)
-            if all(region.overlap(other) <= SAME_FACE for other in regions):
+            if not any(region.shows_the_same(other) for other in regions):
                 regions.append(region)
                 faces.append(face)
         return [faces[i] for i in sorted(range(len(faces)), key=lambda i: -regions[i].size)]

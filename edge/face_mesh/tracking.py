@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 LEFT_EYE_CORNER, RIGHT_EYE_CORNER = 33, 263
 """Outer eye corners as the viewer sees them; their line is the face's horizontal (face_landmarks_detector_graph.cc)."""
 
+SAME_CENTRE = 0.2
+"""Distance of the centres of two regions, as a share of the larger, below which they show one face of which one has
+only a part: of two faces at one place, one would be hidden."""
+
 MARGIN = 1.5
 """The region is so many times the box of the face (both graphs, RectTransformation scale)."""
 
@@ -112,6 +116,11 @@ class Region:
             return 0.0
         both = width * height
         return both / (self.size**2 + other.size**2 - both)
+
+    def shows_the_same(self, other: Region) -> bool:
+        """Whether both regions show one face."""
+        apart = math.hypot(self.x - other.x, self.y - other.y)
+        return apart < SAME_CENTRE * max(self.size, other.size) or self.overlap(other) > SAME_FACE
 
 
 def look(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
