@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.settings import ExpressionSettings
-    from edge.values import Reading
+    from edge.values import Place, Reading
 
 NEVER = math.inf
 """Time of an event that has not happened."""
@@ -47,6 +47,8 @@ class _Track:
     """Time of the last reading of any quality."""
     size: float
     """Height of the face, px."""
+    place: Place | None
+    """Where the face was last seen."""
     below_since: float = NEVER
     """Time at which the shown label fell below `leave`."""
 
@@ -117,6 +119,7 @@ class ExpressionMachine:
                 since=track.since,
                 probabilities=dict(zip(self._labels, track.smoothed, strict=True)),
                 size=track.size,
+                place=track.place,
             )
             for track_id, track in sorted(self._tracks.items(), key=lambda item: (-item[1].size, item[0]))
         )
@@ -149,6 +152,7 @@ class ExpressionMachine:
             reliable_at=now if reliable else -math.inf,
             seen_at=now,
             size=reading.box[3],
+            place=reading.place,
         )
         track.shown = self._next_label(track, now, reliable=reliable)
         return Change(
@@ -158,12 +162,13 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=0.0,
+            place=track.place,
         )
 
     def _follow(self, track: _Track, reading: Reading, probabilities: list[float], now: float) -> Change | None:
         reliable = reading.quality >= self._settings.min_quality
         track.seen_at = now
-        track.size = reading.box[3]
+        track.size, track.place = reading.box[3], reading.place
         if reliable:
             self._smooth(track, probabilities, now)
         label, shown_for = self._next_label(track, now, reliable=reliable), now - track.since
@@ -178,6 +183,7 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=shown_for,
+            place=track.place,
         )
 
     def _smooth(self, track: _Track, probabilities: list[float], now: float) -> None:
@@ -227,6 +233,7 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=now - track.since,
+            place=track.place,
         )
 
     def _name(self, shown: int | None) -> str:
