@@ -28,6 +28,7 @@ from edge.preview import Preview, events, server
 from edge.preview.access import Address
 from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
+from edge.values import Place
 from tests.support.broker import until
 from tests.support.previews import TOKEN, show
 
@@ -304,6 +305,13 @@ def test_the_mesh_is_where_the_face_is(serve, moment):
     drawn = points[[i for group in lines.values() for line in group for i in line]]
     sent = [i for group in (FINE_LINES, BOLD_LINES, IRISES) for line in group for i in line]
     np.testing.assert_allclose(drawn, moment.faces[0].landmarks[sent, :2], atol=0.05)
+
+
+def test_a_known_distance_is_sent(moment):
+    place = Place(0.5, 0.5, 1.26)
+    near, unknown = (dataclasses.replace(moment.shown[0], place=each) for each in (place, None))
+    view = json.loads(events.view(events.Snapshot((640, 480), (), (near, unknown), 15.0)).split(b"data: ")[1])
+    assert [face["distance_m"] for face in view["faces"]] == [1.3, None]
 
 
 def test_a_missing_face_that_is_held_has_no_points(moment):
