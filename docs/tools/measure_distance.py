@@ -210,8 +210,8 @@ def main(folder: Path) -> None:
                     of_adults.append(found / (metres * adult) - 1)
             high, of_all = (np.percentile(np.abs(each), 95) for each in (errors, of_adults))
             lines.append(
-                f"| {name} | {metres:g} | {100 * np.median(errors):+.0f} % | {100 * high:.0f} % | {100 * of_all:.0f} % "
-                f"| {lost} of {HEADS * VIEWS} |"
+                f"| {name} | {metres:g} | {round(100 * np.median(errors)):+d} % | {100 * high:.0f} % "
+                f"| {100 * of_all:.0f} % | {lost} of {HEADS * VIEWS} |"
             )
     bar.close()
     print("\n".join(lines))
