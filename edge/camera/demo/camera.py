@@ -53,7 +53,8 @@ class DemoCamera:
             UnavailableError: a picture is missing from the installation.
         """
         self._portrait = Portrait(settings.width, settings.height)
-        self._field_of_view = optics.part(FIELD_OF_VIEW, settings.width / settings.height)
+        self.field_of_view = optics.part(FIELD_OF_VIEW, settings.width / settings.height)
+        """Of the frames' width, degrees."""
         self._period = 1 / settings.fps
         self._pace = Pace(clock=clock, sleep=sleep)
         self._clock = clock
@@ -69,7 +70,7 @@ class DemoCamera:
         self._next += self._period
         if self._next <= now:
             self._next = now + self._period
-        return Frame(rgb=self.draw(now - self._start), captured_at=now, field_of_view=self._field_of_view)
+        return Frame(rgb=self.draw(now - self._start), captured_at=now, field_of_view=self.field_of_view)
 
     def draw(self, t: float) -> NDArray[np.uint8]:
         """The frame at a given time of the demo.
