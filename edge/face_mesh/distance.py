@@ -76,25 +76,25 @@ def distance_m(landmarks: NDArray[np.float32], size: tuple[int, int], field_of_v
     if cosine < COSINE_MIN:
         return None
     # By the angle between the rays, because the edges of a wide picture stretch a face.
-    right, left = (_ray(x, y, size, field_of_view) for x, y, _ in landmarks[list(PUPILS)].tolist())
+    right, left = (_ray(landmarks[pupil].tolist(), size, field_of_view) for pupil in PUPILS)
     apart = math.dist(right, left)
     together = math.hypot(*(a + b for a, b in zip(right, left, strict=True)))
     # The quotient is the tangent of half the angle.
     return PUPILS_M * cosine / 2 * together / apart if apart > 0 else None
 
 
-def _ray(x: float, y: float, size: tuple[int, int], field_of_view: float) -> tuple[float, float, float]:
-    """Unit vector from the camera to a point of the picture, px: to the right, down, ahead."""
+def _ray(point: Sequence[float], size: tuple[int, int], field_of_view: float) -> tuple[float, float, float]:
+    """Unit vector, to the right, down, ahead, from the camera to a point of the picture: x and y, px."""
     width, height = size
     focal_px = width / 2 / math.tan(math.radians(field_of_view) / 2)
-    across, down = x - width / 2, y - height / 2
+    across, down = point[0] - width / 2, point[1] - height / 2
     length = math.hypot(across, down, focal_px)
     return across / length, down / length, focal_px / length
 
 
 def _cosine(landmarks: NDArray[np.float32]) -> float:
     """Cosine of the angle by which the line through the eyes is turned out of the picture; 0 if it has no length."""
-    a, b = landmarks[list(EYE_CORNERS)].tolist()
+    a, b = (landmarks[corner].tolist() for corner in EYE_CORNERS)
     length = math.dist(a, b)
     return math.dist(a[:2], b[:2]) / length if length > 0 else 0.0
 
