@@ -70,10 +70,10 @@ def distance_m(landmarks: NDArray[np.float32], size: tuple[int, int], field_of_v
         field_of_view: of the picture's width, degrees.
 
     Returns:
-        None: the face is turned away too far.
+        None: the face is turned away too far, or a depth is not finite.
     """
     cosine = _cosine(landmarks)
-    if cosine < COSINE_MIN:
+    if not cosine >= COSINE_MIN:  # also where it is NaN
         return None
     # By the angle between the rays, because the edges of a wide picture stretch a face.
     right, left = (_ray(landmarks[pupil].tolist(), size, field_of_view) for pupil in PUPILS)

@@ -74,6 +74,14 @@ def test_landmarks_without_eyes_have_no_distance(value):
     assert (place_of(points, SIZE, VIEW) or place_of(landmarks(1.0), SIZE, None)).distance_m is None
 
 
+@pytest.mark.parametrize("depth", [np.nan, np.inf])
+def test_a_depth_that_is_not_finite_spoils_one_frame_only(depth):
+    places, broken = Places(), face(1.0)
+    broken.landmarks[EYE_CORNERS[0], 2] = depth
+    found = [places([each], SIZE, VIEW, now)[0] for now, each in enumerate((broken, face(1.0)))]
+    assert [place.distance_m for place in found] == [None, pytest.approx(1.0, rel=1e-3)]
+
+
 def test_the_position_is_the_centre_of_the_face():
     points = np.zeros((LANDMARKS, 3), np.float32)
     points[:, :2] = 100, 300
