@@ -130,7 +130,7 @@ endef
 
 ##@ Develop
 .PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
-.PHONY: fleet-sim lint format bench clean dist
+.PHONY: fleet-sim lint format bench distance clean dist
 # Training and edge compute while containers and brokers mostly wait, so three tiers keep two cores busy. The longest
 # come first, and those that wait before edge, which leaves work for both cores until the end.
 TIERS := training system fleet edge docs home-assistant dist tflite
@@ -225,6 +225,11 @@ dist: $(TEST)/.done ## Build wheel and source distribution into dist/
 bench: $(TEST)/.done ## Measure speed and memory; compares with mediapipe where the network can be turned off
 	@$(TEST)/bin/emotion-edge model fetch
 	@$(OFFLINE) $(TEST)/bin/emotion-edge bench $(if $(OFFLINE),--mediapipe) $(ARGS)
+
+distance: $(TRAIN)/.done ## Measure the error of the distance on rendered heads: make distance KIT=ICT-FaceKit
+	@test -n "$(KIT)" || { echo "make: name a clone of https://github.com/USC-ICT/ICT-FaceKit: make distance KIT=FOLDER" >&2; exit 66; }
+	@$(TRAIN)/bin/emotion-edge model fetch
+	@$(TRAIN)/bin/python docs/tools/measure_distance.py $(KIT)
 
 # The gain from the neutral baseline, measured on pictures of 40 people that a wheel on PyPI contains.
 model/evaluation/%.baseline.json: model/%/manifest.json build/att-faces.crops.npz

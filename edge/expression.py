@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.settings import ExpressionSettings
-    from edge.values import Reading
+    from edge.values import Place, Reading
 
 CONFIRM_S = 0.125
 """Time for which a face has to be in view before it is shown, s. What looks like a face for two frames is none, and at
@@ -54,6 +54,8 @@ class _Track:
     """Time of the last reading of any quality."""
     size: float
     """Height of the face, px."""
+    place: Place | None
+    """Where the face was last seen."""
     confirmed: bool = False
     """Whether the face is shown."""
     below_since: float = NEVER
@@ -132,6 +134,7 @@ class ExpressionMachine:
                 since=track.since,
                 probabilities=dict(zip(self._labels, track.smoothed, strict=True)),
                 size=track.size,
+                place=track.place,
             )
             for track_id, track in sorted(self._tracks.items(), key=lambda item: (-item[1].size, item[0]))
             if track.confirmed
@@ -168,11 +171,12 @@ class ExpressionMachine:
             reliable_at=now if reliable else -math.inf,
             seen_at=now,
             size=reading.box[3],
+            place=reading.place,
         )
 
     def _follow(self, track: _Track, reading: Reading, probabilities: list[float], now: float) -> Change | None:
         track.seen_at = now
-        track.size = reading.box[3]
+        track.size, track.place = reading.box[3], reading.place
         if reading.quality >= self._settings.min_quality:
             self._smooth(track, probabilities, now)
         if not track.confirmed:
@@ -190,6 +194,7 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=0.0,
+            place=track.place,
         )
 
     def _update(self, track: _Track, reading: Reading, now: float) -> Change | None:
@@ -207,6 +212,7 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=shown_for,
+            place=track.place,
         )
 
     def _smooth(self, track: _Track, probabilities: list[float], now: float) -> None:
@@ -259,6 +265,7 @@ class ExpressionMachine:
             confidence=_confidence(track),
             since=now,
             duration_s=now - track.since,
+            place=track.place,
         )
 
     def _name(self, shown: int | None) -> str:

@@ -53,6 +53,8 @@ class CameraSettings:
     """Degrees by which frames are turned clockwise, for a camera that is mounted sideways or upside down."""
     flip: Annotated[str, OneOf(("none", "horizontal", "vertical", "both"))] = "none"
     """How frames are mirrored after turning."""
+    field_of_view: Annotated[float, Between(0, 170, "degrees")] = 0.0
+    """Horizontal field of view of the frames after turning, degrees; 0: what the camera knows of it."""
     stall_s: Annotated[float, Between(0.5, 60, "s")] = 2.0
     """Time without a frame after which the camera is reopened, s."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0

@@ -25,6 +25,20 @@ def bounding_box(landmarks: NDArray[np.float32]) -> tuple[float, float, float, f
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a face is."""
+
+    x: float
+    """0..1: centre of the face, from the left, as a share of the picture's width."""
+
+    y: float
+    """0..1: the same from the top, as a share of the picture's height."""
+
+    distance_m: float | None
+    """Distance from the camera, m; None: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One face of one frame."""
 
@@ -36,6 +50,9 @@ class Face:
 
     presence: float
     """0..1: the face mesh's probability that this is a face."""
+
+    place: Place | None = None
+    """Where it is; None until that is worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,18 @@ class Frame:
     still: bool = False
     """Whether it is a picture on its own, which no stream of frames confirms."""
 
+    recorded_size: tuple[int, int] | None = None
+    """Width and height, px, of the picture that a recording does not store; None for other sources."""
+
+    field_of_view: float | None = None
+    """Of the picture's width, degrees; None: the camera doesn't know it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        height, width = self.rgb.shape[:2]
+        return self.recorded_size or (width, height)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -70,6 +99,9 @@ class Reading:
 
     box: tuple[float, float, float, float]
     """x, y, width and height, px of the frame."""
+
+    place: Place | None = None
+    """Where the face is; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +125,9 @@ class Change:
     duration_s: float
     """Time for which `previous` was shown, s; 0 for a new face."""
 
+    place: Place | None = None
+    """Where the face is, or was last seen; None: unknown."""
+
     @property
     def kind(self) -> Literal["new", "update", "end"]:
         """The event type that subscribers see."""
@@ -114,3 +149,5 @@ class Shown:
     """Smoothed probabilities by label."""
     size: float = 0.0
     """Height of the face, px. The largest face counts as the nearest."""
+    place: Place | None = None
+    """Where the face is, or was last seen; None: unknown."""

@@ -15,12 +15,11 @@ import cv2
 import numpy as np
 from chromium import Chromium
 
-from edge.bundle.locate import Installation
 from edge.camera.demo.camera import DemoCamera
+from edge.daemon.pipeline import Pipeline
 from edge.expression import ExpressionMachine
-from edge.face_mesh import open_face_mesh
 from edge.preview import Preview
-from edge.settings import Settings
+from edge.settings import CameraSettings, Settings
 from edge.values import Frame
 
 if TYPE_CHECKING:
@@ -59,20 +58,16 @@ def main(path: Path) -> None:
 
 def _play(preview: Preview, times: list[float]) -> tuple[Frame, tuple[Face, ...], tuple[Shown, ...]]:
     """Play five minutes of the demo as fast as possible, and return the last frame, its faces and expressions."""
-    settings = Settings()
-    installation = Installation.of(settings)
-    bundle = installation.load()
-    mesh = open_face_mesh(settings.mesh, installation.mesh_models())
-    machine = ExpressionMachine(bundle.labels, settings.expression)
+    settings = Settings(camera=CameraSettings(source="demo"))
     demo = DemoCamera(settings.camera)
-    frame = Frame(demo.draw(0.0), 0.0)
-    faces = mesh.process(frame)
-    for i in range(1, round(END_S * FPS)):
-        times.append(i / FPS)
-        frame = Frame(demo.draw(times[-1]), times[-1])
-        faces = mesh.process(frame)
-        if machine.step(bundle.classifier.read(faces, frame.rgb), times[-1]):
-            preview.update_timeline(machine.shown())
+    with contextlib.closing(Pipeline(settings)) as pipeline:
+        machine = ExpressionMachine(pipeline.bundle.labels, settings.expression)
+        for i in range(1, round(END_S * FPS)):
+            times.append(i / FPS)
+            frame = Frame(demo.draw(times[-1]), times[-1], field_of_view=demo.field_of_view)
+            faces = pipeline.find(frame)
+            if machine.step(pipeline.read(faces, frame), times[-1]):
+                preview.update_timeline(machine.shown())
     return frame, faces, machine.shown()
 
 

@@ -7,12 +7,16 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from edge.camera import optics
 from edge.camera.orientation import oriented
 from edge.errors import CameraLostError, EdgeError
 
 if TYPE_CHECKING:
     from edge.settings import CameraSettings
     from edge.values import Frame
+
+QUARTER_TURNS = (90, 270)
+"""Rotations after which the picture is as wide as it was high."""
 
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for a driver call to return before it abandons the thread."""
@@ -101,7 +105,13 @@ class LatestFrame:
             return None
         # Only now, because dropped frames need no rotation.
         upright = oriented(frame.rgb, self._settings)
-        return frame if upright is frame.rgb else replace(frame, rgb=upright)
+        if upright is frame.rgb:
+            return frame
+        width, height = frame.size
+        view = frame.field_of_view
+        if view is not None and self._settings.rotation in QUARTER_TURNS:
+            view = optics.part(view, height / width)
+        return replace(frame, rgb=upright, field_of_view=view)
 
     def close(self) -> None:
         """Stop the thread; a driver call that does not return is abandoned."""

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge import hints
+from edge.camera import optics
 from edge.camera.latest import LatestFrame
 from edge.errors import UnavailableError
 from edge.values import Frame
@@ -89,6 +90,10 @@ class _Driver:
         self._format = _FORMAT
         self._size = (0, 0)
         self._stride = 0
+        self._lens: float | None = None
+        """Horizontal field of view of the whole sensor, degrees; None: unknown."""
+        self._sensor_width = 0
+        """px, in the units of `ScalerCrop`."""
         self._patience_s = OPEN_TIMEOUT_S
 
     def open(self) -> None:
@@ -100,11 +105,14 @@ class _Driver:
             )
         try:
             self._camera = self._library.Picamera2(self._number)
+            size = self._settings.width, self._settings.height
+            mode = optics.full_view(self._camera.sensor_modes, size, self._settings.fps)
             self._camera.configure(
                 self._camera.create_video_configuration(
                     # One stream, scaled by the camera's processor; the sensor's raw stream is off.
-                    main={"size": (self._settings.width, self._settings.height), "format": _FORMAT},
+                    main={"size": size, "format": _FORMAT},
                     raw=None,
+                    sensor={} if mode is None else {"output_size": mode["size"], "bit_depth": mode["bit_depth"]},
                     buffer_count=BUFFERS,
                     # Only as many frames as are read: the sensor and its pipeline save power.
                     controls={"FrameRate": self._settings.fps},
@@ -116,6 +124,8 @@ class _Driver:
             raise UnavailableError(
                 f"camera {self._name} cannot be opened: {' '.join(str(error).split())}; close the program that uses it"
             ) from error
+        self._lens = optics.lens(str(cameras[self._number].get("Model", "")))
+        self._sensor_width = int(self._camera.camera_properties.get("PixelArraySize", (0, 0))[0])
         # libcamera may align the size and substitute the format.
         main = self._camera.camera_configuration()["main"]
         self._format, self._size = str(main["format"]), (int(main["size"][0]), int(main["size"][1]))
@@ -129,11 +139,15 @@ class _Driver:
         try:
             with self._captured_request() as request, self._mapped(request) as mapped:
                 rgb = to_rgb(mapped.array, self._format, self._size, self._stride)
-                taken_ns = request.get_metadata().get("SensorTimestamp")
+                metadata = request.get_metadata()
         except TimeoutError:
             return None
         self._patience_s = self._settings.stall_s
-        return Frame(rgb=rgb, captured_at=self._captured_at(taken_ns))
+        return Frame(
+            rgb=rgb,
+            captured_at=self._captured_at(metadata.get("SensorTimestamp")),
+            field_of_view=self._field_of_view(metadata.get("ScalerCrop")),
+        )
 
     @contextlib.contextmanager
     def _captured_request(self) -> Iterator[Any]:
@@ -160,6 +174,12 @@ class _Driver:
             return now
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - taken_ns / 1e9
         return now - max(age, 0.0)
+
+    def _field_of_view(self, crop: tuple[int, int, int, int] | None) -> float | None:
+        """Field of view, degrees, of a picture that shows this part of the sensor: x, y, width and height, px."""
+        if self._lens is None or crop is None or self._sensor_width <= 0:
+            return None
+        return optics.part(self._lens, crop[2] / self._sensor_width)
 
     def release(self) -> None:
         if self._camera is not None:

@@ -240,7 +240,7 @@ class RecordingReader:
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             foreign = True
-        if foreign:
+        if foreign or min(header.width, header.height) < 1:
             raise DataError(f"{self._path} is not a recording made with emotion-edge record")
         if version != VERSION or fields.get("landmarks") != LANDMARKS or header.units_per_px < 1:
             raise DataError(f"{self._path} is a recording of version {version}; this program reads {VERSION}")
@@ -258,13 +258,14 @@ class RecordingReader:
             # Bounded, because a forged record could decompress to any size.
             data = zlib.decompressobj().decompress(payload, _MAX_RECORD)
             captured_at, count = _FRAME.unpack_from(data)
-            size = _FACE.size + _LANDMARK_BYTES
-            faces = tuple(self._face(data, _FRAME.size + i * size) for i in range(count))
+            face_bytes = _FACE.size + _LANDMARK_BYTES
+            faces = tuple(self._face(data, _FRAME.size + i * face_bytes) for i in range(count))
         except (zlib.error, struct.error, ValueError):
             return None
         if not math.isfinite(captured_at):
             return None  # it would never be due
-        return Frame(rgb=np.empty((0, 0, 3), np.uint8), captured_at=captured_at, faces=faces)
+        size = self.header.width, self.header.height
+        return Frame(rgb=np.empty((0, 0, 3), np.uint8), captured_at=captured_at, faces=faces, recorded_size=size)
 
     def _face(self, data: bytes, at: int) -> Face:
         track_id, presence = _FACE.unpack_from(data, at)

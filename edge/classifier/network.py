@@ -185,7 +185,7 @@ class Classifier:
         probabilities = self._said(vectors, crops)
         frontality = pose.frontality.tolist()
         return [
-            Reading(face.track_id, row, quality(face.landmarks, *seen), bounding_box(face.landmarks))
+            Reading(face.track_id, row, quality(face.landmarks, *seen), bounding_box(face.landmarks), face.place)
             for face, row, seen in zip(faces, probabilities, zip(frontality, sharp, strict=True), strict=True)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Keeps the readings of the last frame. A face that still has the very same landmarks keeps its reading."""
+    """Keeps the readings of the last frame. A face that has the very same landmarks keeps its reading."""
 
     def __init__(self) -> None:
         self._classifier: Classifier | None = None
@@ -34,4 +35,5 @@ class Reader:
         for face, reading in zip(measured, classifier.read(measured, rgb), strict=True):
             known[face.track_id] = face.landmarks, reading
         self._known = known
-        return [known[face.track_id][1] for face in faces]
+        # Its place is smoothed from frame to frame, also of a face that is not measured again.
+        return [replace(known[face.track_id][1], place=face.place) for face in faces]

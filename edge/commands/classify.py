@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.bundle.locate import Installation
     from edge.camera.images import read_image
     from edge.face_mesh import open_face_mesh
+    from edge.face_mesh.distance import place_of
 
     settings = load_settings(args)
     installation = Installation.of(settings)
@@ -49,7 +50,13 @@ def run(args: argparse.Namespace) -> int:
                 if error is not None:
                     raise error
                 rgb = read_image(path)
-                readings = bundle.classifier.read(mesh.still(rgb), rgb)
+                height, width = rgb.shape[:2]
+                field_of_view = settings.camera.field_of_view or None
+                faces = [
+                    dataclasses.replace(face, place=place_of(face.landmarks, (width, height), field_of_view))
+                    for face in mesh.still(rgb)
+                ]
+                readings = bundle.classifier.read(faces, rgb)
             except EdgeError as problem:
                 status = 1
                 result["error"] = str(problem)
@@ -80,10 +87,14 @@ def _face(reading: Reading, labels: tuple[str, ...], settings: ExpressionSetting
     shares = reading.probabilities.tolist()
     best = max(range(len(labels)), key=shares.__getitem__)
     sure = shares[best] >= settings.enter and reading.quality >= settings.min_quality
+    place = reading.place
+    distance_m = None if place is None else place.distance_m
     return {
         "expression": labels[best] if sure else UNCERTAIN,
         "confidence": round(shares[best], 4),
         "probabilities": {label: round(share, 4) for label, share in zip(labels, shares, strict=True)},
+        "position": None if place is None else {"x": round(place.x, 4), "y": round(place.y, 4)},
+        "distance_m": None if distance_m is None else round(distance_m, 2),
         "box": [round(value, 1) for value in reading.box],
         "quality": round(reading.quality, 4),
     }

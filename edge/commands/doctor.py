@@ -244,8 +244,10 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
         return f"{camera.name} delivers landmarks"
     if camera.name == "demo" and settings.camera.source == "auto":
         return "none found, so `run` shows the demo; connect a camera, or name one with --camera"
-    height, width = frame.rgb.shape[:2]
-    return f"{camera.name} delivers {width}x{height}"
+    width, height = frame.size
+    field_of_view = settings.camera.field_of_view or frame.field_of_view
+    seen = "" if field_of_view is None else f", {field_of_view:.0f} degrees wide"
+    return f"{camera.name} delivers {width}x{height}{seen}"
 
 
 def _broker(settings: Settings, root: Path) -> str:

@@ -13,9 +13,6 @@ from edge.cli import add_settings_arguments, load_settings
 if TYPE_CHECKING:
     import argparse
 
-    from edge.camera import Camera
-    from edge.values import Frame
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
@@ -59,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             if frame is None:
                 continue
             if writer is None:  # the first frame tells the size
-                width, height = _size(camera, frame)
+                width, height = frame.size
                 mesh_sha256 = models.MEMBERS[models.LANDMARKER]
                 writer = file.enter_context(RecordingWriter(path, width=width, height=height, mesh_sha256=mesh_sha256))
                 end = time.monotonic() + args.seconds
@@ -74,13 +71,3 @@ def run(args: argparse.Namespace) -> int:
     aim = "" if faces else "; `emotion-edge run --preview --preview-picture` shows where the camera looks"
     print(f"{path}: {writer.frames} frames, {faces} faces{aim}")
     return 0
-
-
-def _size(camera: Camera, frame: Frame) -> tuple[int, int]:
-    """Width and height, px, of the picture that the landmarks refer to; frames of a recording have none."""
-    from edge.camera.recording import RecordingCamera
-
-    if isinstance(camera, RecordingCamera):
-        return camera.header.width, camera.header.height
-    height, width = frame.rgb.shape[:2]
-    return width, height

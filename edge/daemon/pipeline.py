@@ -11,6 +11,7 @@ from edge.camera import open_reopening_camera
 from edge.camera.closed import ClosedCamera
 from edge.classifier.reader import Reader
 from edge.face_mesh import faces_in, open_face_mesh
+from edge.face_mesh.distance import Places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,7 @@ class Pipeline:
         self._first_track = 0
         self._last_track = 0
         self._reader = Reader()
+        self._places = Places()
         # Models first: if one fails, the lamp of the camera need not come on.
         self.baseline = baseline
         """Kept even if the bundle in use doesn't support one: the next may."""
@@ -77,11 +79,13 @@ class Pipeline:
         return self._dropped_before + self.camera.dropped
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
-        """The faces in the next frame. No track id is ever used twice."""
+        """The faces in the next frame, each with its place. No track id is ever used twice."""
         found = faces_in(frame, self._mesh)
-        faces = tuple(dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found)
+        faces = [dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found]
         self._last_track = max((self._last_track, *(face.track_id for face in faces)))
-        return faces
+        field_of_view = self._settings.camera.field_of_view or frame.field_of_view
+        places = self._places(faces, frame.size, field_of_view, frame.captured_at)
+        return tuple(dataclasses.replace(face, place=place) for face, place in zip(faces, places, strict=True))
 
     def read(self, faces: Sequence[Face], frame: Frame) -> list[Reading]:
         """The classifier's readings of the faces in a frame."""

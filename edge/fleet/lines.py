@@ -24,6 +24,9 @@ BAR = 10
 FACES_MAX = 10
 """Faces of a state that are shown."""
 
+DISTANCE_MAX_M = 100
+"""Distance, m, from which a message can't be true."""
+
 CLEAR = "\r\x1b[K"
 """Back to the start of the line, and clear it (ECMA-48 EL)."""
 
@@ -103,7 +106,7 @@ class View:
         if kind == "end":
             return f"{kind:<6}  face {track}  left, was {previous} for {values.number('duration_s') or 0.0:.1f} s"
         before = "" if kind == "new" else self._paint(f"  was {previous}", _DIM)
-        return f"{kind:<6}  face {track}  {painted}  {bar}{before}"
+        return f"{kind:<6}  face {track}  {painted}  {bar}{_distance(values)}{before}"
 
     def _changed(self, path: str, key: str, line: str) -> str | None:
         if self._shown.get(path) == key:
@@ -144,9 +147,16 @@ def _faces(values: UntrustedObject) -> Iterable[UntrustedObject]:
 def _state(values: UntrustedObject) -> str:
     faces = [
         f"face {face.shown('track')} {face.shown('expression')} {confidence_bar(face.number('confidence') or 0.0)}"
+        f"{_distance(face)}"
         for face in _faces(values)
     ]
     return ", ".join(faces) or "no face"
+
+
+def _distance(face: UntrustedObject) -> str:
+    """The distance of a face, with the space before it; empty if it is unknown."""
+    metres = face.number("distance_m")
+    return f"  {metres:.1f} m" if metres is not None and 0 <= metres < DISTANCE_MAX_M else ""
 
 
 def _other(topic: Topic | None, values: UntrustedObject) -> str:

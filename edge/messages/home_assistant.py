@@ -109,6 +109,18 @@ def _components(names: Namespace, labels: Sequence[str], expire_s: int) -> Paylo
             "value_template": _unless_paused("value_json.faces | count"),
             **state,
         },
+        "distance": {
+            "platform": "sensor",
+            "name": "Distance of the nearest face",
+            "device_class": "distance",
+            "unit_of_measurement": "m",
+            "suggested_display_precision": 1,
+            "state_class": "measurement",
+            "value_template": _unless_paused(
+                "value_json.faces | map(attribute='distance_m') | select('number') | min | default(none)"
+            ),
+            **state,
+        },
         "expression_change": {
             "platform": "event",
             "name": "Expression change",

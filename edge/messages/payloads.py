@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge.values import Change, Shown
+    from edge.values import Change, Place, Shown
 
 Payload: TypeAlias = dict[str, Any]
 """A message as JSON types, before it is encoded."""
@@ -37,6 +37,9 @@ BIG6 = frozenset({"anger", "disgust", "fear", "happiness", "sadness", "surprise"
 
 _DIGITS = 4
 """Decimals of every number: more than the precision of any of them."""
+
+_DISTANCE_DIGITS = 2
+"""Decimals of a distance in m."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ def event(change: Change, *, run: str, seq: int, clock: WallClock, model: str) -
         "vocabulary": vocabulary(expression),
         "confidence": _probability(change.confidence),
         "duration_s": _at_least_0(change.duration_s),
+        **_place(change.place),
         "model": model,
     }
 
@@ -161,7 +165,7 @@ def state(shown: Sequence[Shown], *, at: float, clock: WallClock, paused: bool =
         "time": clock.date(at),
         "paused": paused,
         "expression": _nearest(shown),
-        "faces": [_face(face, clock) for face in shown],
+        "faces": [{**_face(face, clock), **_place(face.place)} for face in shown],
     }
 
 
@@ -250,6 +254,16 @@ def _face(face: Shown, clock: WallClock) -> Payload:
         "confidence": _probability(face.confidence),
         "since": clock.date(face.since),
         "probabilities": {label: _probability(value) for label, value in face.probabilities.items()},
+    }
+
+
+def _place(place: Place | None) -> Payload:
+    if place is None:
+        return {"position": None, "distance_m": None}
+    distance_m = _rounded(place.distance_m)
+    return {
+        "position": {"x": _probability(place.x), "y": _probability(place.y)},
+        "distance_m": None if distance_m is None else max(0.0, round(distance_m, _DISTANCE_DIGITS)),
     }
 
 

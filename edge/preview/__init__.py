@@ -91,8 +91,7 @@ class Preview:
             shown: the expressions shown for the faces, the nearest first.
             fps: number of frames processed per second.
         """
-        height, width = frame.rgb.shape[:2]
-        snapshot = Snapshot((width, height), faces, shown, fps, frame.rgb if self._picture else None)
+        snapshot = Snapshot(frame.size, faces, shown, fps, frame.rgb if self._picture else None)
         self._call(self._server.show, snapshot)
 
     def update_timeline(self, shown: Sequence[Shown]) -> None:

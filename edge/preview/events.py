@@ -27,9 +27,6 @@ PICTURE_WIDTH = 640
 JPEG_QUALITY = 70
 """Quality of the JPEG pictures, 0..100."""
 
-_CHUNK = 160, 120
-"""Step, px, in which the assumed frame size of a recording grows."""
-
 _DRAWN = sorted({point for line in (*FINE_LINES, *BOLD_LINES, *IRISES) for point in line})
 """Indices of the landmarks that are drawn. Only these are sent."""
 
@@ -39,7 +36,7 @@ class Snapshot:
     """The state at one moment, as the daemon passes it: references only, nothing is encoded yet."""
 
     size: tuple[int, int]
-    """Width and height of the frame, px; 0, 0 for a recording."""
+    """Width and height of the frame, px."""
     faces: Sequence[Face]
     shown: Sequence[Shown]
     """The nearest face first."""
@@ -80,43 +77,36 @@ def panel(state: Mapping[str, Any]) -> bytes:
     return _event("panel", state)
 
 
-class ViewEncoder:
-    """Encodes snapshots as `view` events."""
+def view(snapshot: Snapshot) -> bytes:
+    """A snapshot. A face that is missing but held has no points."""
+    width, height = snapshot.size
+    scale = np.array((UNITS / width, UNITS / height), np.float32)
+    points = {face.track_id: _points(face.landmarks, scale) for face in snapshot.faces}
+    values: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "fps": round(snapshot.fps, 1),
+        "faces": [
+            {
+                "track": face.track_id,
+                "expression": face.expression,
+                "confidence": round(face.confidence, 3),
+                "probabilities": {label: round(share, 3) for label, share in face.probabilities.items()},
+                "distance_m": _distance(face),
+                "points": points.get(face.track_id),
+            }
+            for face in snapshot.shown
+        ],
+    }
+    if snapshot.rgb is not None and snapshot.rgb.size:
+        values["picture"] = _jpeg(snapshot.rgb)
+    return _event("view", values)
 
-    def __init__(self) -> None:
-        self._recording_size = _CHUNK
 
-    def encode(self, snapshot: Snapshot) -> bytes:
-        """Encode a snapshot. A face that is missing but held has no points."""
-        width, height = snapshot.size if min(snapshot.size) > 0 else self._assumed_size(snapshot.faces)
-        scale = np.array((UNITS / width, UNITS / height), np.float32)
-        points = {face.track_id: _points(face.landmarks, scale) for face in snapshot.faces}
-        values: dict[str, Any] = {
-            "width": width,
-            "height": height,
-            "fps": round(snapshot.fps, 1),
-            "faces": [
-                {
-                    "track": face.track_id,
-                    "expression": face.expression,
-                    "confidence": round(face.confidence, 3),
-                    "probabilities": {label: round(share, 3) for label, share in face.probabilities.items()},
-                    "points": points.get(face.track_id),
-                }
-                for face in snapshot.shown
-            ],
-        }
-        if snapshot.rgb is not None and snapshot.rgb.size:
-            values["picture"] = _jpeg(snapshot.rgb)
-        return _event("view", values)
-
-    def _assumed_size(self, faces: Sequence[Face]) -> tuple[int, int]:
-        """Width and height, px, that contain all faces so far: a recording doesn't store the size of its frames."""
-        for face in faces:
-            farthest = np.nan_to_num(face.landmarks[:, :2].max(axis=0))
-            chunks = max(1, *(int(-(-end // side)) for end, side in zip(farthest.tolist(), _CHUNK, strict=True)))
-            self._recording_size = max(self._recording_size, (chunks * _CHUNK[0], chunks * _CHUNK[1]))
-        return self._recording_size
+def _distance(face: Shown) -> float | None:
+    """Distance from the camera in m, rounded; None: unknown."""
+    known = None if face.place is None else face.place.distance_m
+    return None if known is None else round(known, 1)
 
 
 def _points(landmarks: NDArray[np.float32], scale: NDArray[np.float32]) -> list[int]:

@@ -86,7 +86,6 @@ class Server:
         self._page = PAGE.read_bytes()
         self._version = hashlib.sha256(self._page).hexdigest()[:16]
         self._policy = _policy(self._page.decode())
-        self._encoder = events.ViewEncoder()
         self._connections = 0
         self._viewers: set[_Viewer] = set()
         self._changed = asyncio.Event()
@@ -149,7 +148,7 @@ class Server:
         """Encode what is new, once for all viewers."""
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
-            self._view_event, self._view_number = self._encoder.encode(snapshot), self._view_number + 1
+            self._view_event, self._view_number = events.view(snapshot), self._view_number + 1
         if self._panel is not None and self._panel_changed:
             self._panel_changed, self._panel_event = False, events.panel(self._panel.state())
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge.expression import CONFIRM_S, ExpressionMachine
 from edge.settings import ExpressionSettings
-from edge.values import UNCERTAIN, Change, Reading
+from edge.values import UNCERTAIN, Change, Place, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -641,3 +641,16 @@ def test_any_two_frame_rates_give_the_same_changes_within_one_frame_of_the_ideal
             # One millisecond for what remains of earlier segments after twelve time constants.
             assert abs(seen_at - happened_at) <= frames / fps + 1e-3
             shown = what
+
+
+def test_changes_and_faces_shown_say_where_the_face_was_last_seen():
+    machine = ExpressionMachine(LABELS, SETTINGS)
+    here, there = Place(0.2, 0.5, 1.0), Place(0.8, 0.5, 3.0)
+    (new,) = machine.step([replace(HAPPY, place=here)], 0.0, still=True)
+    machine.step([replace(BLURRED, place=there)], 0.1)
+    assert new.place == here
+    assert [face.place for face in machine.shown()] == [there], "also from readings that are too poor to count"
+    machine.step([], 0.2)
+    assert [face.place for face in machine.shown()] == [there], "a held face is where it was"
+    (end,) = machine.close(0.3)
+    assert end.place == there

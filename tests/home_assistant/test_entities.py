@@ -15,7 +15,7 @@ from edge.messages import home_assistant, payloads
 from edge.messages.home_assistant import CALIBRATION
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
 from edge.messages.topics import EVENT, HEALTH, INFO, STATE
-from edge.values import Change, Shown
+from edge.values import Change, Place, Shown
 from tests.home_assistant.home_assistant import ANSWER_S, REPOSITORY
 from tests.support.broker import Listener, until
 from tests.support.schemas import schema
@@ -78,9 +78,9 @@ def test_a_device_appears_with_all_its_entities(home, present):
     assert (device["manufacturer"], device["sw_version"]) == ("emotion-edge", edge.__version__)
     entities = [found for found in home.request("entities") if found["device_id"] == device["id"]]
     names = {found["original_name"]: found["entity_category"] for found in entities}
-    assert {"Expression", "Face present", "Faces", "Expression change", "Reading"} == {
-        name for name, category in names.items() if category is None
-    }
+    assert {
+        "Expression", "Face present", "Faces", "Distance of the nearest face", "Expression change", "Reading",
+    } == {name for name, category in names.items() if category is None}  # fmt: skip
     assert {"Calibrate", "Forget calibration", "Reload settings and model"} == {
         name for name, category in names.items() if category == "config"
     }
@@ -98,6 +98,22 @@ def test_a_face_appears_and_leaves(home, present):
     home.until_state("sensor.seen_expression", "none")
     assert home.state("binary_sensor.seen_face_present") == "off"
     assert home.state("sensor.seen_faces") == "0"
+
+
+def test_the_distance_is_that_of_the_nearest_face(home, present):
+    device = present("far")
+    entity = "sensor.far_distance_of_the_nearest_face"
+    nearest, other = (dataclasses.replace(FACE, place=Place(0.5, 0.5, metres)) for metres in (1.2, 2.5))
+    unknown = dataclasses.replace(FACE, place=Place(0.5, 0.5, None))
+    device.publish_payload(STATE, state(unknown, other, nearest))
+    home.until_state(entity, "1.2")
+    assert home.attributes(entity)["unit_of_measurement"] == "m"
+    device.publish_payload(STATE, state(unknown))
+    home.until_state(entity, "unknown")
+    device.publish_payload(STATE, state(other))
+    home.until_state(entity, "2.5")
+    device.publish_payload(STATE, state())
+    home.until_state(entity, "unknown")
 
 
 def test_a_change_is_an_event(home, present):

@@ -18,7 +18,7 @@ FACE = Shown(3, "happiness", 0.87, 0.0, {"happiness": 0.87}, 100.0)
 
 KEYS = [
     "schema", "type", "time", "faces", "track", "confidence", "expression", "fps", "model", "in_use", "id", "versions",
-    "emotion_edge", "problem", "shadow",
+    "emotion_edge", "problem", "shadow", "position", "distance_m",
 ]  # fmt: skip
 anything = st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

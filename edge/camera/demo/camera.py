@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from edge.camera import optics
 from edge.camera.demo.portrait import Portrait
 from edge.camera.demo.script import expression_at, pose_at
 from edge.camera.pace import Pace
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.settings import CameraSettings
+
+
+FIELD_OF_VIEW = 48.8
+"""Field of view of the pictures' height, degrees: that of Camera Module 2. The person fills the same share of it at any
+size."""
 
 
 class DemoCamera:
@@ -47,6 +53,8 @@ class DemoCamera:
             UnavailableError: a picture is missing from the installation.
         """
         self._portrait = Portrait(settings.width, settings.height)
+        self.field_of_view = optics.part(FIELD_OF_VIEW, settings.width / settings.height)
+        """Of the frames' width, degrees."""
         self._period = 1 / settings.fps
         self._pace = Pace(clock=clock, sleep=sleep)
         self._clock = clock
@@ -62,7 +70,7 @@ class DemoCamera:
         self._next += self._period
         if self._next <= now:
             self._next = now + self._period
-        return Frame(rgb=self.draw(now - self._start), captured_at=now)
+        return Frame(rgb=self.draw(now - self._start), captured_at=now, field_of_view=self.field_of_view)
 
     def draw(self, t: float) -> NDArray[np.uint8]:
         """The frame at a given time of the demo.

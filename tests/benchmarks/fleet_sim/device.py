@@ -16,7 +16,7 @@ from edge.messages import payloads as messages
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
 from edge.mqtt.inbox import Inbox
 from edge.mqtt.publisher import Publisher
-from edge.values import Change, Shown
+from edge.values import Change, Place, Shown
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import SynchronizedArray
@@ -70,7 +70,8 @@ class Faces:
         if before is not None and now >= self._leaves_at:
             self.shown = None
             self.next_at = now + self._rng.expovariate(1 / ABSENT_S)
-            return Change(before.track_id, None, before.expression, before.confidence, now, now - before.since)
+            shown_s = now - before.since
+            return Change(before.track_id, None, before.expression, before.confidence, now, shown_s, before.place)
         if before is None:
             self._track += 1
             self._leaves_at = now + self._rng.expovariate(1 / PRESENT_S)
@@ -78,10 +79,11 @@ class Faces:
         expression = self._rng.choices(list(others), list(others.values()))[0]
         shares = {label: self._rng.random() for label in WEIGHTS if label != "uncertain"}
         probabilities = {label: share / sum(shares.values()) for label, share in shares.items()}
-        self.shown = Shown(self._track, expression, max(probabilities.values()), now, probabilities, 200.0)
+        place = Place(self._rng.random(), self._rng.random(), self._rng.uniform(0.5, 5.0))
+        self.shown = Shown(self._track, expression, max(probabilities.values()), now, probabilities, 200.0, place)
         self.next_at = min(self._leaves_at, now + DWELL_MIN_S + self._rng.expovariate(1 / DWELL_S))
         previous, lasted = (None, 0.0) if before is None else (before.expression, now - before.since)
-        return Change(self._track, expression, previous, self.shown.confidence, now, lasted)
+        return Change(self._track, expression, previous, self.shown.confidence, now, lasted, place)
 
 
 class Device:

@@ -34,6 +34,13 @@ def test_frames_have_the_size_of_the_settings(settings: CameraSettings):
     assert frame.faces is None
 
 
+@pytest.mark.parametrize(("size", "degrees"), [((640, 480), 62.3), ((1280, 720), 77.8)])
+def test_it_has_the_field_of_view_of_camera_module_2(settings: CameraSettings, size: tuple[int, int], degrees: float):
+    # By hand: 2 atan(tan(48.8 / 2) * width / height). A wider frame shows more at the sides, and no larger person.
+    camera = DemoCamera(replace(settings, width=size[0], height=size[1]))
+    assert camera.read(1.0).field_of_view == pytest.approx(degrees, abs=0.1)
+
+
 def test_it_is_paced_at_the_settings_rate(settings: CameraSettings, world: ManualTime):
     camera = DemoCamera(settings, clock=world.clock, sleep=world.sleep)
     times = [camera.read(1.0).captured_at for _ in range(4)]

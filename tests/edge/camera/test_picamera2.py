@@ -94,11 +94,22 @@ def test_only_the_result_is_allocated(name: str):
     assert rgb.nbytes <= peak < 1.4 * rgb.nbytes
 
 
+def sensor_mode(size: tuple[int, int], crop: tuple[int, int, int, int], fps: float, bit_depth: int = 10):
+    return {"size": size, "crop_limits": crop, "fps": fps, "bit_depth": bit_depth}
+
+
 class StandIn:
-    """The part of picamera2.Picamera2 that is used, as in its manual."""
+    """The part of picamera2.Picamera2 that is used, as in its manual, with the modes of Camera Module 3."""
 
     cameras = ({"Model": "imx708"},)
-    main = {"format": "BGR888", "size": (64, 48), "stride": 192}  # noqa: RUF012 - a constant of the test
+    camera_properties = {"PixelArraySize": (4608, 2592)}  # noqa: RUF012 - a constant of the test
+    sensor_modes: tuple[dict[str, Any], ...] = (
+        sensor_mode((1536, 864), (768, 432, 3072, 1728), 120.13),
+        sensor_mode((2304, 1296), (0, 0, 4608, 2592), 56.03),
+        sensor_mode((4608, 2592), (0, 0, 4608, 2592), 14.35),
+    )
+    crop: tuple[int, int, int, int] | None = (576, 0, 3456, 2592)
+    main = {"format": "BGR888", "size": (64, 48), "stride": 192}  # noqa: RUF012 - likewise
     captured_ns: int | None = None
     configuration: dict[str, Any]
     silent = closed = False
@@ -134,7 +145,8 @@ class StandIn:
         return self
 
     def get_metadata(self):
-        return {} if self.captured_ns is None else {"SensorTimestamp": self.captured_ns}
+        found = {"SensorTimestamp": self.captured_ns, "ScalerCrop": self.crop}
+        return {key: value for key, value in found.items() if value is not None}
 
     def release(self):
         type(self).released += 1
@@ -180,6 +192,45 @@ def test_one_stream_with_the_size_and_rate_of_the_settings(library: type[StandIn
     assert library.configuration["main"] == {"size": (64, 48), "format": "BGR888"}
     assert library.configuration["raw"] is None
     assert library.configuration["controls"] == {"FrameRate": 10.0}
+
+
+def test_the_sensor_mode_shows_all_that_the_sensor_sees(library: type[StandIn], settings: CameraSettings):
+    camera = Picamera2Camera(0, settings)
+    camera.close()
+    assert library.configuration["sensor"] == {"output_size": (2304, 1296), "bit_depth": 10}
+
+
+def test_a_camera_without_raw_modes_is_left_alone(library: type[StandIn], settings: CameraSettings):
+    library.sensor_modes = ({"format": "NV12"},)
+    camera = Picamera2Camera(0, settings)
+    camera.close()
+    assert library.configuration["sensor"] == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "sensor", "crop", "rotation", "degrees"),
+    [
+        # By hand: 2 atan(tan(lens / 2) * width / width of the sensor).
+        ("imx708", (4608, 2592), (0, 0, 4608, 2592), 0, 66.0),
+        ("imx708", (4608, 2592), (576, 0, 3456, 2592), 0, 51.94),
+        ("imx708_wide_noir", (4608, 2592), (576, 0, 3456, 2592), 0, 85.61),
+        ("imx219", (3280, 2464), (0, 2, 3280, 2460), 0, 62.2),
+        ("imx219", (3280, 2464), (1000, 752, 1280, 960), 0, 26.50),
+        # On its side, the width of the picture is what was its height: 48.6 degrees of a picture 4:3.
+        ("imx219", (3280, 2464), (0, 2, 3280, 2460), 90, 48.69),
+        ("imx219", (3280, 2464), (0, 2, 3280, 2460), 180, 62.2),
+        ("imx477", (4056, 3040), (0, 0, 4056, 3040), 0, None),
+        ("imx708", (4608, 2592), None, 0, None),
+    ],
+)
+def test_the_field_of_view_is_that_of_the_part_in_the_picture(
+    library: type[StandIn], settings: CameraSettings, model, sensor, crop, rotation, degrees
+):
+    library.cameras, library.camera_properties, library.crop = ({"Model": model},), {"PixelArraySize": sensor}, crop
+    camera = Picamera2Camera(0, replace(settings, rotation=rotation))
+    frame = camera.read(5)
+    camera.close()
+    assert frame.field_of_view == (None if degrees is None else pytest.approx(degrees, abs=0.01))
 
 
 def _until_silent(camera: Picamera2Camera) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_classify_prints_one_complete_object_for_each_picture(smile):
     assert 200 < x + width / 2 < 440
     assert 120 < y + height / 2 < 360
     assert face["quality"] > 0.8
+    assert face["position"] == {
+        "x": pytest.approx((x + width / 2) / 640, abs=1e-3),
+        "y": pytest.approx((y + height / 2) / 480, abs=1e-3),
+    }
+    assert face["distance_m"] is None, "nobody knows with which lens a picture was taken"
+
+
+def test_classify_tells_the_distance_if_the_field_of_view_is_set(smile, tmp_path):
+    distances = []
+    for degrees in (60.0, 90.0):
+        (tmp_path / "lens.toml").write_text(f"[camera]\nfield_of_view = {degrees}\n")
+        done = emotion_edge("classify", "--json", "--config", tmp_path / "lens.toml", smile)
+        distances.append(json.loads(done.stdout)["faces"][0]["distance_m"])
+    narrow, wide = distances
+    assert 0.3 < narrow < 1.0
+    assert narrow / wide == pytest.approx(math.tan(math.radians(45)) / math.tan(math.radians(30)), rel=0.05)
 
 
 def test_classify_reads_posed_expressions(media):

@@ -84,6 +84,9 @@ def test_the_demo_causes_events(start, broker):
     assert status == 0, log
     assert (first["type"], first["expression"], first["previous"]) == ("new", "happiness", "none")
     assert last["type"] == "end", "the face ends with the daemon"
+    for face in (first, last, *(face for state in listener.payloads("state") for face in state["faces"])):
+        assert face["position"] == {"x": pytest.approx(0.5, abs=0.1), "y": pytest.approx(0.5, abs=0.1)}
+        assert face["distance_m"] == pytest.approx(0.6, abs=0.15), "the demo knows its field of view"
     assert listener.seqs() == list(range(1, len(listener.seqs()) + 1))
 
 

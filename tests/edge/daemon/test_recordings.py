@@ -21,6 +21,7 @@ from edge.camera.recording import RecordingCamera
 from edge.camera.recording_file import RecordingReader
 from edge.errors import DataError, EndOfStreamError, NoInputError
 from edge.expression import ExpressionMachine
+from edge.face_mesh.distance import place_of
 from edge.face_mesh.models import LANDMARKER, MEMBERS
 from edge.settings import CameraSettings, Settings
 from tests.support.broker import Listener, until
@@ -145,6 +146,35 @@ def test_devices_that_play_them_publish_the_expected_events(start, broker, tmp_p
         published = [(event["type"], None if event["type"] == "end" else event["expression"]) for event in events]
         assert published == expected_events(name)
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("degrees", [0.0, 62.2])
+def test_a_played_recording_has_positions_and_with_a_set_field_of_view_distances(start, broker, tmp_path, degrees):
+    """A recording knows the size of its frames, and not with which lens they were taken."""
+    config = tmp_path / "own.toml"
+    config.write_text(f'[device]\nname = "played"\n[camera]\nfield_of_view = {degrees}\n')
+    with Listener(broker.port, "emotion/#") as listener:
+        start("run", "--config", config, "--camera", f"recording:{path('neutral')}", "--mqtt", broker.url)
+        until(lambda: listener.payloads("played/event"), "the first event")
+    (event, *_) = listener.payloads("played/event")
+    reader = RecordingReader(path("neutral"))
+    face = next(frame.faces[0] for frame in reader if frame.faces)
+    low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+    x, y = (low + high) / 2 / (reader.header.width, reader.header.height)
+    assert event["position"] == {"x": pytest.approx(x, abs=0.02), "y": pytest.approx(y, abs=0.02)}
+    if degrees:
+        place = place_of(face.landmarks, (reader.header.width, reader.header.height), degrees)
+        assert event["distance_m"] == pytest.approx(place.distance_m, rel=0.05)
+    else:
+        assert event["distance_m"] is None
+
+
+def test_a_header_without_a_size_is_rejected(tmp_path):
+    header, _, records = path("neutral").read_bytes().partition(b"\n")
+    (tmp_path / "forged").write_bytes(header.replace(b'"width": 640', b'"width": 0') + b"\n" + records)
+    with pytest.raises(DataError, match="is not a recording"):
+        RecordingReader(tmp_path / "forged")
 
 
 @pytest.mark.usefixtures("models")

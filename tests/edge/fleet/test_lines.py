@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
 from edge.fleet.lines import View, confidence_bar, raw
 from edge.messages import payloads
 from edge.messages.payloads import Health, Info, Percentiles
-from edge.values import Change
+from edge.values import Change, Place
 from tests.support.watched import CHANGE, CLOCK, FACE, NOW, anything, event, state
 
 
@@ -27,6 +29,23 @@ def test_an_event_is_one_line_with_the_important_values():
 def test_the_end_of_a_face_shows_its_last_expression():
     line = read(View("emotion", colour=False), "pi/event", event(Change(3, None, "happiness", 0.87, 0.0, 4.25)))
     assert "face 3  left, was happiness for 4.2 s" in (line or "")
+
+
+def test_a_known_distance_is_shown():
+    place = Place(0.5, 0.5, 1.26)
+    view = View("emotion", colour=False)
+    line = read(view, "pi/event", event(replace(CHANGE, place=place))) or ""
+    assert "87%  1.3 m  was neutral" in line
+    assert "face 3 happiness █████████░  87%  1.3 m" in (
+        read(view, "pi/state", state(replace(FACE, place=place))) or ""
+    )
+    assert " m " not in (read(view, "pi/event", event(CHANGE)) or "")
+
+
+def test_a_person_who_walks_makes_no_lines():
+    view = View("emotion", colour=False)
+    assert read(view, "pi/state", state(replace(FACE, place=Place(0.5, 0.5, 1.0))))
+    assert read(view, "pi/state", state(replace(FACE, place=Place(0.7, 0.5, 3.0)), at=1.0)) is None
 
 
 @pytest.mark.parametrize(

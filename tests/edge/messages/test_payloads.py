@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from edge.messages import payloads
 from edge.messages.payloads import Health, Info, Percentiles, WallClock
-from edge.values import Change, Shown
+from edge.values import Change, Place, Shown
 from tests.support.schemas import schema, validator
 
 CLOCK = WallClock(offset_s=1_700_000_000.0, synchronised=True)
@@ -25,11 +25,14 @@ times = st.floats(min_value=0, max_value=1e9)
 tracks = st.integers(min_value=0, max_value=2**31)
 
 
+places = st.none() | st.builds(Place, numbers, numbers, st.none() | numbers)
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> Change:
     previous = draw(st.none() | labels)
     expression = draw(labels if previous is None else st.none() | labels)
-    return Change(draw(tracks), expression, previous, draw(numbers), draw(times), draw(numbers))
+    return Change(draw(tracks), expression, previous, draw(numbers), draw(times), draw(numbers), draw(places))
 
 
 shown = st.builds(
@@ -40,6 +43,7 @@ shown = st.builds(
     times,
     st.dictionaries(labels, numbers),
     st.floats(min_value=1, max_value=1e4),
+    places,
 )
 percentiles = st.builds(Percentiles, st.none() | numbers, st.none() | numbers)
 counts = st.integers(min_value=0)
@@ -159,6 +163,28 @@ def test_without_a_face_the_state_is_none():
 def test_numbers_are_rounded():
     change = Change(1, "fear", None, 1 / 3, 0.0, 0.0)
     assert payloads.event(change, run="r", seq=1, clock=CLOCK, model="m")["confidence"] == 0.3333
+
+
+PLACE = Place(1 / 3, 0.25, 1.23456)
+
+
+def test_a_state_says_where_each_face_is():
+    shown = [Shown(1, "fear", 0.6, 0.0, {}, 9.0, PLACE), Shown(2, "anger", 0.6, 0.0, {}, 8.0, Place(1.0, 0.0, None))]
+    first, second = check("state", payloads.state(shown, at=1.0, clock=CLOCK))["faces"]
+    assert (first["position"], first["distance_m"]) == ({"x": 0.3333, "y": 0.25}, 1.23)
+    assert (second["position"], second["distance_m"]) == ({"x": 1.0, "y": 0.0}, None)
+
+
+def test_an_event_says_where_the_face_is():
+    change = Change(1, "fear", None, 0.6, 0.0, 0.0, PLACE)
+    event = check("event", payloads.event(change, run="r", seq=1, clock=CLOCK, model="m"))
+    assert (event["position"], event["distance_m"]) == ({"x": 0.3333, "y": 0.25}, 1.23)
+
+
+def test_a_shadow_only_compares_expressions():
+    shown = [Shown(1, "fear", 0.6, 0.0, {}, 9.0, PLACE)]
+    (face,) = payloads.shadow_state(shown, shown, models=("b2", "b1"), at=1.0, clock=CLOCK)["faces"]
+    assert not {"position", "distance_m"} & face.keys()
 
 
 def test_additional_keys_make_a_state_invalid():

@@ -89,8 +89,8 @@ def test_two_people_are_distinguished(browser, serve, feed):
     feed(preview, people=2)
     browser.open(preview.url, 360, 780)
     browser.sees(lambda: browser.text("others"), "the other face is in the list")
-    assert re.match(r"Nearest face, number \d", browser.text("who"))
-    assert re.match(r"\d+ · \w+\n\d+ %", browser.text("others"))
+    assert re.match(r"Nearest face, number \d, \d\.\d m away", browser.text("who"))
+    assert re.match(r"\d+ · \w+, \d\.\d m away\n\d+ %", browser.text("others"))
 
 
 def test_it_reconnects_when_the_daemon_is_back(browser, serve, feed):

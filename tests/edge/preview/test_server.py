@@ -28,6 +28,7 @@ from edge.preview import Preview, events, server
 from edge.preview.access import Address
 from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
+from edge.values import Place
 from tests.support.broker import until
 from tests.support.previews import TOKEN, show
 
@@ -268,10 +269,8 @@ def test_the_page_may_contact_no_other_server_and_may_not_be_framed(serve):
 
 def test_nothing_is_encoded_without_viewers(serve, moment, monkeypatch):
     encoded = []
-    encode = events.ViewEncoder.encode
-    monkeypatch.setattr(
-        events.ViewEncoder, "encode", lambda self, snapshot: encoded.append(snapshot) or encode(self, snapshot)
-    )
+    view = events.view
+    monkeypatch.setattr(events, "view", lambda snapshot: encoded.append(snapshot) or view(snapshot))
     monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
     preview = serve(picture=True)
     for _ in range(10):
@@ -308,20 +307,15 @@ def test_the_mesh_is_where_the_face_is(serve, moment):
     np.testing.assert_allclose(drawn, moment.faces[0].landmarks[sent, :2], atol=0.05)
 
 
-def test_the_frame_size_of_a_recording_is_derived_from_its_landmarks(moment):
-    recording = events.Snapshot((0, 0), moment.faces, moment.shown, 15.0)
-    event = events.ViewEncoder().encode(recording)
-    view = json.loads(event.split(b"data: ")[1])
-    assert view["width"] * 3 == view["height"] * 4
-    points = np.array(view["faces"][0]["points"])
-    assert points.min() >= 0
-    assert points.max() <= events.UNITS
+def test_a_known_distance_is_sent(moment):
+    place = Place(0.5, 0.5, 1.26)
+    near, unknown = (dataclasses.replace(moment.shown[0], place=each) for each in (place, None))
+    view = json.loads(events.view(events.Snapshot((640, 480), (), (near, unknown), 15.0)).split(b"data: ")[1])
+    assert [face["distance_m"] for face in view["faces"]] == [1.3, None]
 
 
 def test_a_missing_face_that_is_held_has_no_points(moment):
-    view = json.loads(
-        events.ViewEncoder().encode(events.Snapshot((640, 480), (), moment.shown, 15.0)).split(b"data: ")[1]
-    )
+    view = json.loads(events.view(events.Snapshot((640, 480), (), moment.shown, 15.0)).split(b"data: ")[1])
     assert view["faces"][0]["points"] is None
 
 
@@ -331,11 +325,8 @@ def test_landmarks_that_are_not_finite_do_not_break_the_page(moment):
     broken[1::3] = np.inf
     broken[2::3] = -1e30
     faces = [dataclasses.replace(moment.faces[0], landmarks=broken)]
-    for size in ((640, 480), (0, 0)):
-        view = json.loads(
-            events.ViewEncoder().encode(events.Snapshot(size, faces, moment.shown, 15.0)).split(b"data: ")[1]
-        )
-        assert max(map(abs, view["faces"][0]["points"])) <= 2 * events.UNITS
+    view = json.loads(events.view(events.Snapshot((640, 480), faces, moment.shown, 15.0)).split(b"data: ")[1])
+    assert max(map(abs, view["faces"][0]["points"])) <= 2 * events.UNITS
 
 
 def test_by_default_the_picture_is_neither_stored_nor_sent(serve, moment, monkeypatch):
@@ -344,7 +335,7 @@ def test_by_default_the_picture_is_neither_stored_nor_sent(serve, moment, monkey
     show(serve(), moment)
     until(lambda: snapshots, "the snapshot arrives")
     assert snapshots[0].rgb is None
-    assert b"picture" not in events.ViewEncoder().encode(snapshots[0])
+    assert b"picture" not in events.view(snapshots[0])
 
 
 def test_the_picture_is_sent_on_request(serve, moment):
@@ -359,9 +350,7 @@ def test_the_picture_is_sent_on_request(serve, moment):
 
 def test_a_large_picture_is_scaled_down():
     large = np.zeros((1080, 1920, 3), np.uint8)
-    view = json.loads(
-        events.ViewEncoder().encode(events.Snapshot((1920, 1080), (), (), 15.0, large)).split(b"data: ")[1]
-    )
+    view = json.loads(events.view(events.Snapshot((1920, 1080), (), (), 15.0, large)).split(b"data: ")[1])
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(view["picture"]), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (360, 640, 3)
     assert (view["width"], view["height"]) == (1920, 1080)
