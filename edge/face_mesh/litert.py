@@ -8,7 +8,7 @@ a pixel, without its 300 MB.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge.face_mesh import motion
@@ -18,7 +18,7 @@ from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.search import Search
 from edge.face_mesh.stills import Stills
 from edge.face_mesh.tiles import Tile
-from edge.face_mesh.tracking import Region, Sighting, Tracker, look
+from edge.face_mesh.tracking import Region, Sighting, Track, Tracker, look
 from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ class LiteRTFaceMesh:
         self._tracker = Tracker()
         self._search = Search(settings.search_share, settings.min_face)
         self._followed: dict[int, _Followed] = {}
-        self._small: NDArray[np.uint8] | None = None
 
     def process(self, frame: Frame) -> tuple[Face, ...]:
         """See `FaceMesh.process`."""
@@ -103,24 +102,8 @@ class LiteRTFaceMesh:
             return self._process_still(frame)
         rgb, now = frame.rgb, frame.captured_at
         small = motion.small(rgb)
-        if self._small is not None and small.shape == self._small.shape and motion.is_cut(self._small, small):
-            self._tracker.end()
-        self._small = small
-        found: list[_Measured] = []
-        for track in self._tracker.tracks():
-            if track.lost:
-                continue
-            before = self._followed[track.number].measured
-            # Compared with what was measured, not with the last frame, so that slow changes add up.
-            if now - before.at < STILL_S and not motion.has_changed(
-                before.patch, motion.patch(rgb, before.sighting.region)
-            ):
-                measured: _Measured | None = before
-            else:
-                least = self._clear if track.on_probation else self._settings.min_presence
-                measured = self._measure(rgb, track.ahead(now), now, track.number, least)
-            if measured is not None and not _is_among(measured.sighting.region, found):
-                found.append(measured)
+        self._tracker.begin(small)
+        found = self._again(rgb, now)
         self._search.step(small, rgb.shape, now, [measured.sighting.region for measured in found])
         for measured in self._new(rgb, now, found):
             found.append(measured)
@@ -131,6 +114,31 @@ class LiteRTFaceMesh:
             number: self._follow(number, measured, now) for number, measured in zip(numbers, found, strict=True)
         }
         return tuple(followed.face for followed in self._followed.values())
+
+    def _again(self, rgb: NDArray[np.uint8], now: float) -> list[_Measured]:
+        """The faces that are followed, each one once."""
+        found: list[tuple[float, _Measured]] = []
+        for track in self._tracker.tracks():
+            measured = None if track.lost else self._followed_to(rgb, track, now)
+            if measured is None:
+                continue
+            # Of two tracks that end on one face, it is the face of the one that expected it so, and there.
+            surprise = track.surprise(measured.sighting, now)
+            same = [each for each in found if measured.sighting.region.shows_the_same(each[1].sighting.region)]
+            if all(surprise < each[0] for each in same):
+                found = [*(each for each in found if each not in same), (surprise, measured)]
+        return [measured for _, measured in found]
+
+    def _followed_to(self, rgb: NDArray[np.uint8], track: Track, now: float) -> _Measured | None:
+        """The face of a track in this frame; None: it is lost."""
+        before = self._followed[track.number].measured
+        # Compared with what was measured, not with the last frame, so that slow changes add up.
+        if now - before.at < STILL_S and not motion.has_changed(
+            before.patch, motion.patch(rgb, before.sighting.region)
+        ):
+            return before
+        least = self._clear if track.on_probation else self._settings.min_presence
+        return self._measure(rgb, track.ahead(now), now, track.number, least)
 
     def _measure(
         self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
@@ -184,6 +192,8 @@ class LiteRTFaceMesh:
         before = self._followed.get(number)
         if before is not None and before.measured is measured:
             return before
+        # It may be kept as it is in the next frame, as a sighting of this track.
+        measured = replace(measured, sighting=replace(measured.sighting, track=number))
         landmarks = measured.landmarks
         if before is None:
             smoothing = OneEuro(landmarks, now)

@@ -74,7 +74,6 @@ class MediaPipeFaceMesh:
         self._video = self._create(self._modes.VIDEO)
         self._image: Any = None
         self._tracker = Tracker()
-        self._small: NDArray[np.uint8] | None = None
         self._last_ms = -1
 
     def _create(self, mode: Any) -> Any:
@@ -87,10 +86,7 @@ class MediaPipeFaceMesh:
         """See `FaceMesh.process`."""
         if frame.still:
             return self._numbered([face.landmarks for face in self.still(frame.rgb)], frame)
-        small = motion.small(frame.rgb)
-        if self._small is not None and small.shape == self._small.shape and motion.is_cut(self._small, small):
-            self._tracker.end()
-        self._small = small
+        self._tracker.begin(motion.small(frame.rgb))
         # It needs integer milliseconds that increase with every frame.
         self._last_ms = max(self._last_ms + 1, round(frame.captured_at * 1000))
         result = self._video.detect_for_video(self._picture(frame.rgb), self._last_ms)

@@ -32,6 +32,9 @@ CHANGED_MAX_S = 1.2
 REST_S = 8.0
 """Time after which a tile is looked at again in which nothing has changed."""
 
+LATE = 2.0
+"""Tiles in which something has changed are as urgent after so many times `CHANGED_MAX_S` as they get."""
+
 FOLLOWING = 2.0
 """So many times longer are these times while a face is followed."""
 
@@ -92,17 +95,19 @@ class Search:
         self._credit_s = min(self._credit_s + self._share * elapsed, self._share * BURST_S)
         limit = motion.threshold(self._small, small)
         self._small = small
-        changed = np.zeros(len(self._tiles), bool)
+        changed = np.isinf(self._last)
         for level, (seen, kernel) in enumerate(zip(self._seen, self._kernels, strict=True)):
             for region in followed:
                 rows, columns = self._cells(region.x - region.size / 2, region.y - region.size / 2, region.size)
                 seen[rows, columns] = small[rows, columns]
             moved = np.asarray(cv2.absdiff(seen, small) > limit, np.uint8)
             here = self._levels == level
-            changed[here] = cv2.dilate(moved, kernel)[self._rows[here], self._columns[here]] > 0
+            changed[here] |= cv2.dilate(moved, kernel)[self._rows[here], self._columns[here]] > 0
         times = np.where(changed, self._periods, REST_S)
-        # Relative to its time, so that large tiles, where near faces are, come before many small ones.
-        self._urgency = (now - self._last) / (FOLLOWING * times if followed else times)
+        # Relative to its time, so that large tiles, where near faces are, come before many small ones. Nothing gets so
+        # late that others have to wait for long.
+        late = np.minimum(now - self._last, np.where(changed, LATE * CHANGED_MAX_S, np.inf))
+        self._urgency = late / (FOLLOWING * times if followed else times)
 
     def tiles(self) -> Iterator[Tile]:
         """The tiles to look at in this frame, the most urgent first. Call `spend` after each."""

@@ -11,7 +11,7 @@ import numpy as np
 from edge.face_mesh.detector import SAME_PLACE
 from edge.face_mesh.tiles import Tile, layout
 from edge.face_mesh.tracking import Region
-from edge.values import Face
+from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 MIN_FACE = 24
 """Least height of a face that is looked for in a picture, px."""
+
+SMALLEST = 0.75
+"""Height of a face, as a share of `MIN_FACE`, below which it is none: at such sizes both models see faces in leaves
+and ornaments."""
+
+LOOKS = 4
+"""Looks of the landmark model, each in the region that the last one gave. A face stays where it is; a collar or a knot
+that resembles one is lost by the second or third."""
 
 SURPLUS = 2
 """Candidates per allowed face that the landmark model checks in one tile, highest confidence first."""
@@ -121,12 +129,14 @@ class Stills:
         region = self._detector.again(rgb, candidate, min_confidence=least.min_detection)
         if region is None:
             return None
-        landmarks, presence = self._landmarker(rgb, region)
-        if presence < least.min_presence:
-            return None
-        # A tracked face is measured in the region of its own landmarks, so this one is too.
-        landmarks, presence = self._landmarker(rgb, Region.of_landmarks(landmarks))
-        return Face(0, landmarks, presence) if presence >= least.min_presence else None
+        for _ in range(LOOKS):
+            landmarks, presence = self._landmarker(rgb, region)
+            if presence < least.min_presence:
+                return None
+            # A tracked face is measured in the region of its own landmarks, so this one is too.
+            region = Region.of_landmarks(landmarks)
+        height = bounding_box(landmarks)[3]
+        return Face(0, landmarks, presence) if height >= SMALLEST * MIN_FACE else None
 
     def _crop(self, rgb: NDArray[np.uint8], min_detection: float, min_presence: float) -> list[Face]:
         """The faces in a crop with its border."""

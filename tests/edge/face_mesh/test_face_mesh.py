@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,11 +15,13 @@ from edge.errors import ConfigError
 from edge.face_mesh import open_face_mesh
 from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.face_mesh.one_euro import OneEuro
-from edge.face_mesh.tracking import Region, TrackIds
+from edge.face_mesh.tracking import Region
 from edge.settings import MeshSettings
 from edge.values import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.face_mesh.models import MeshModels
 
 OUTER_EYES = [33, 263]
@@ -62,7 +65,7 @@ def test_landmarks_move_with_the_picture(mesh, demo):
 
 
 def test_two_faces_have_two_track_ids_and_keep_them(models, demo):
-    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_fps=15), models)
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_share=1.0), models)
     for frame in demo(0, 3):
         pair = np.hstack([frame.rgb[:, 120:520], frame.rgb[:, 120:520]])
         faces = sorted(mesh.process(Frame(pair, frame.captured_at)), key=lambda face: eye_centre(face)[0])
@@ -104,15 +107,73 @@ def test_no_face_in_a_cat_a_cup_or_a_mountain(mesh, media, name):
     assert mesh.still(read_image(media(name))) == ()
 
 
-def test_search_fps_limits_the_detector(models):
-    mesh = LiteRTFaceMesh(MeshSettings(search_fps=5), models)
-    searches = []
-    detector = mesh._detector
-    mesh._detector = lambda *args, **kwargs: searches.append(1) or detector(*args, **kwargs)  # type: ignore[assignment]
-    empty = np.full((480, 640, 3), 90, np.uint8)
-    for i in range(150):
-        mesh.process(Frame(empty, i / 15))
-    assert len(searches) == pytest.approx(50, abs=2)
+def test_small_faces_are_found_where_large_ones_are_looked_for_first(models, media):
+    found = LiteRTFaceMesh(MeshSettings(max_faces=20), models).still(read_image(media("multi_face.jpg")))
+    assert len(found) == 5
+
+
+def test_a_face_in_a_picture_of_five_megapixels_is_found(models, media):
+    portrait = read_image(media("astronaut.png"))
+    face = LiteRTFaceMesh(MeshSettings(max_faces=1), models).still(portrait)[0]
+    scale = 236 / float(np.ptp(face.landmarks[:, 0]))
+    large = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    photo = np.full((1920, 2560, 3), 90, np.uint8)
+    photo[200 : 200 + len(large), 600 : 600 + large.shape[1]] = large
+    found = LiteRTFaceMesh(MeshSettings(max_faces=1), models).still(photo)
+    assert np.allclose(eye_centre(found[0]), eye_centre(face) * scale + (600, 200), atol=4)
+
+
+@pytest.mark.parametrize("height", [24, 32, 48, 96])
+def test_a_far_face_in_a_picture_is_found(mesh, demo, height):
+    rgb, place = far(demo, height)
+    (face,) = mesh.still(rgb)
+    assert np.allclose(face.landmarks[:, :2].mean(axis=0), place, atol=height / 8)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
+@pytest.mark.parametrize("height", [20, 32, 56, 112])
+def test_a_far_face_in_a_stream_is_found(models, demo, height, size):
+    rgb, place = far(demo, height, size)
+    mesh = LiteRTFaceMesh(MeshSettings(), models, cpu_clock=a_look_costs(0.002))
+    found = [mesh.process(Frame(rgb, i / 15)) for i in range(60)]
+    (face,) = found[-1]
+    assert np.allclose(face.landmarks[:, :2].mean(axis=0), place, atol=height / 8)
+
+
+def test_a_face_smaller_than_min_face_is_not_looked_for(models, demo):
+    rgb, _ = far(demo, 40)
+    mesh = LiteRTFaceMesh(MeshSettings(min_face=80, search_share=1.0), models)
+    assert [mesh.process(Frame(rgb, i / 15)) for i in range(60)] == [()] * 60
+
+
+def test_a_still_face_is_measured_twice_a_second_and_at_once_when_it_changes(models, demo):
+    still, smile = next(demo(8.0, 8.05)).rgb, next(demo(2.0, 2.05)).rgb
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=1), models)
+    looks = []
+    landmarker = mesh.landmarker
+    mesh.landmarker = lambda *args: looks.append(1) or landmarker(*args)  # type: ignore[assignment]
+    for i in range(30):
+        (face,) = mesh.process(Frame(still, i / 15))
+    assert len(looks) <= 2 + 30 / 15 * 2
+    (changed,) = mesh.process(Frame(smile, 30 / 15))
+    assert not np.array_equal(changed.landmarks, face.landmarks)
+
+
+def far(demo, height: int, size: tuple[int, int] = (640, 480)) -> tuple[np.ndarray, tuple[float, float]]:
+    """The demo's person, `height` px from brows to chin, before a wall, and the centre of the face."""
+    rgb = next(demo(1.0, 1.05)).rgb
+    scale = height / 162
+    person = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = np.full((size[1], size[0], 3), rgb[20, 20], np.uint8)
+    x, y = round(0.6 * size[0]), round(0.3 * size[1])
+    part = picture[y : y + person.shape[0], x : x + person.shape[1]]
+    part[:] = person[: part.shape[0], : part.shape[1]]
+    return picture, (x + 322 * scale, y + 220 * scale)
+
+
+def a_look_costs(seconds: float) -> Callable[[], float]:
+    """A clock of processor time that each look of the search advances by the same."""
+    return itertools.count(0.0, seconds).__next__
 
 
 def test_a_small_picture_is_enlarged_and_its_face_found(mesh, demo):
@@ -176,14 +237,3 @@ def test_overlap_of_regions():
     assert here.overlap(here) == pytest.approx(1)
     assert here.overlap(dataclasses.replace(here, x=151)) == 0
     assert here.overlap(dataclasses.replace(here, x=125)) == pytest.approx(1 / 3)
-
-
-def test_a_track_id_is_reused_only_nearby_soon_and_once():
-    ids = TrackIds()
-    here = Region(100, 100, 50, 0)
-    first = ids.claim(here, 0.0, set())
-    ids.seen(first, here, 0.0)
-    assert ids.claim(here, 0.5, {first}) != first, "in use"
-    assert ids.claim(dataclasses.replace(here, x=300), 0.5, set()) != first, "too far"
-    assert ids.claim(here, 0.5, set()) == first
-    assert ids.claim(here, 1.5, set()) != first, "too late"
