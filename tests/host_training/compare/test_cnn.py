@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edge.errors import DataError, NoInputError
 from host_training.compare import cnn
@@ -12,6 +13,16 @@ from host_training.compare.crops import SIZE, Pictures
 from host_training.data.keypoints import take
 from host_training.data.source import Pixels
 from host_training.data.votes import targets_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Few steps of a deep network are cheaper than its graph; `test_command` trains one as a graph."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def untrained(name="MobileNet", side=64, **arguments):
