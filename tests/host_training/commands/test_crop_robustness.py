@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from host_training.data import crops, keypoints, parquet
 from host_training.data.distortions import DISTORTIONS
 from tests.support.portraits import FILE, mesh_models
 
-ROOT = FILE.parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def complaint(capsys):

@@ -30,10 +30,10 @@ epochs = 8
 batch = 32
 [crop]
 size = 24
-channels = [8, 12]
+channels = [16]
 batch = 8
 epochs = {epochs}
-learning_rate = 0.01
+learning_rate = 0.02
 distorted = 0.3
 """
 
@@ -44,7 +44,7 @@ def files(store: CropStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     parquet.write(store.table, folder / "t.parquet")
     crops.write(store, folder / "t.crops.npz")
-    (folder / "quick.toml").write_text(RECIPE.format(epochs=6))
+    (folder / "quick.toml").write_text(RECIPE.format(epochs=5))
     (folder / "long.toml").write_text(RECIPE.format(epochs=10000))
     (folder / "crop.toml").write_text('inputs = ["crop"]')
     return folder
@@ -90,7 +90,7 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
 
     figures = json.loads(capsys.readouterr().out)
     bundle = edge_bundle.load(tmp_path / "emotion")
-    assert "over 8 and 6 epochs" in said
+    assert "over 8 and 5 epochs" in said
     assert round(figures["accuracy"], 4) == bundle.metrics["accuracy"] > 0.7
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
     command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
@@ -101,16 +101,14 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
     )
 
 
-def test_validate_cuts_and_trains_for_every_fold(files: Path, tmp_path: Path):
-    words = trained(
-        files, "cross-validate", "--crops", f"{files}/t.crops.npz", "--folds", "3", "--out", f"{tmp_path}/cv.json"
-    )
+def test_cross_validation_cuts_crops_for_every_fold(files: Path, tmp_path: Path):
+    words = ["cross-validate", "--table", f"{files}/t.parquet", "--recipe", f"{files}/quick.toml", "--folds", "3"]
 
-    assert main(words) == 0
+    assert main([*words, "--inputs", "crop", "--crops", f"{files}/t.crops.npz", "--out", f"{tmp_path}/cv.json"]) == 0
 
     told = json.loads((tmp_path / "cv.json").read_text())
-    assert told["command"].endswith("--inputs landmarks,crop --crops t.crops.npz --folds 3")
-    assert told["mean"]["accuracy"] > 0.4  # a third of few rows to learn eight labels from
+    assert told["command"].endswith("--inputs crop --crops t.crops.npz --folds 3")
+    assert told["mean"]["accuracy"] > 0.25  # by chance an eighth; crops tell one of four
 
 
 # Without pictures
