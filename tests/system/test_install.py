@@ -178,7 +178,8 @@ def test_check_reports_what_an_update_would_do_and_changes_nothing(fresh: Fresh)
 
 INTERRUPTED = """
 set -m
-"$1" & until [ -d /opt/emotion-edge/releases/.new/source ]; do kill -0 $! && sleep 0.05 || exit; done
+env --default-signal=INT "$1" &
+until [ -d /opt/emotion-edge/releases/.new/source ]; do kill -0 $! && sleep 0.05 || exit; done
 kill -s "$2" -- -$!
 wait $!
 """
