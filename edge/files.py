@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Constants of renameat2(2)."""
@@ -55,19 +52,6 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
         new.unlink(missing_ok=True)
         raise
     sync(path.parent)
-
-
-def append(file: BinaryIO, data: bytes) -> None:
-    """Append to an unbuffered file, all of `data` or nothing."""
-    size = os.fstat(file.fileno()).st_size
-    try:
-        if file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - handled as if the system had raised it
-    except OSError:
-        # A partial record would make the file look damaged to a reader.
-        with contextlib.suppress(OSError):
-            file.truncate(size)
-        raise
 
 
 def copy_tree(source: Path, target: Path) -> None:

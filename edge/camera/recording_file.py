@@ -12,6 +12,8 @@ since the last fsync.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -23,7 +25,6 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
-from edge import files
 from edge.camera.files import refusal
 from edge.errors import DataError, EdgeError, NoInputError, OutputError
 from edge.values import LANDMARKS, Face, Frame
@@ -153,9 +154,15 @@ class RecordingWriter:
         return np.clip(units, -32768, 32767).astype("<i2").tobytes()
 
     def _put(self, data: bytes) -> None:
+        """Append all of `data` or nothing."""
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            files.append(self._file, data)
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "cut short")  # noqa: TRY301 - handled as if the system had raised it
         except OSError as error:
+            # A partial record would make the file look damaged to a reader.
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> OutputError:

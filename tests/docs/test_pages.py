@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
@@ -127,7 +126,8 @@ def test_the_drawing_of_the_pipeline_is_up_to_date(tmp_path: Path) -> None:
 
 
 def test_messages_quoted_in_troubleshooting_exist() -> None:
-    texts = _texts()
+    texts = [(ROOT / "deploy/install.sh").read_text("utf-8")]
+    texts += [text for path in (ROOT / "edge").rglob("*.py") for text in pages.texts(path)]
     page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
     tables = re.findall(r"^\| message .*?\n\|[-| ]+\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
     quotes = [
@@ -137,17 +137,3 @@ def test_messages_quoted_in_troubleshooting_exist() -> None:
 
     assert len(pieces) > 30
     assert {piece for piece in pieces if not any(piece in text for text in texts)} == set()
-
-
-def _texts() -> list[str]:
-    """All texts in edge/ and the installer, with a placeholder for formatted values."""
-    found = [(ROOT / "deploy/install.sh").read_text("utf-8")]
-    for path in (ROOT / "edge").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                found.append(
-                    "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-    return found

@@ -56,7 +56,7 @@ def test_another_seed_gives_another_network(
     assert files(tmp_path / "fused")["classifier.tflite"] != files(bundle_folder)["classifier.tflite"]
 
 
-def test_the_test_rows_change_nothing_in_the_model(
+def test_test_rows_do_not_change_the_model(
     bundle_folder: Path,
     table: Table,
     changed: Callable[..., Table],
@@ -75,7 +75,7 @@ def test_the_test_rows_change_nothing_in_the_model(
     assert {name for name in before if before[name] != after[name]} == {"manifest.json", "report.json", "MODEL_CARD.md"}
 
 
-def test_it_learns_what_is_easy(bundle_folder: Path):
+def test_learns_an_easy_task(bundle_folder: Path):
     metrics = edge_bundle.load(bundle_folder).metrics
 
     assert metrics["accuracy"] > 0.9
@@ -131,18 +131,19 @@ def twice_with_pictures(
     request: pytest.FixtureRequest,
     store: CropStore,
     both: Recipe,
+    one_stage: Recipe,
     origin: Origin,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, Path]:
     """A bundle that reads the crop, or the landmarks too, and another from the same command."""
-    inputs = {"crop": ("crop",), "both": ("landmarks", "crop")}[request.param]
+    recipe = {"crop": dataclasses.replace(one_stage, inputs=("crop",)), "both": both}[request.param]
     folder = tmp_path_factory.mktemp("again") / "fused"
     origin = dataclasses.replace(origin, crops=Path("/data/tiny.crops.npz"))
-    build.run(store.table, dataclasses.replace(both, inputs=inputs), folder, origin, store)
+    build.run(store.table, recipe, folder, origin, store)
     return request.getfixturevalue(f"{request.param}_folder"), folder
 
 
-def test_with_pictures_too_the_same_command_gives_the_same_bundle(twice_with_pictures: tuple[Path, Path]):
+def test_the_same_command_with_crops_gives_the_same_bundle(twice_with_pictures: tuple[Path, Path]):
     first, second = map(files, twice_with_pictures)
     manifests = [json.loads(each.pop("manifest.json")) for each in (first, second)]
     told = {name for name in first if first[name] != second[name]}
@@ -155,9 +156,7 @@ def test_with_pictures_too_the_same_command_gives_the_same_bundle(twice_with_pic
     assert len({float_path(folder).read_bytes() for folder in twice_with_pictures}) == 1
 
 
-def test_the_command_that_measures_a_bundle_again_has_the_pictures_it_needs(
-    twice_with_pictures: tuple[Path, Path], bundle_folder: Path
-):
+def test_the_command_to_evaluate_a_bundle_names_its_crops(twice_with_pictures: tuple[Path, Path], bundle_folder: Path):
     with_pictures, without = (
         json.loads((folder / "report.json").read_text())["evaluate_command"]
         for folder in (twice_with_pictures[1], bundle_folder)
@@ -167,7 +166,7 @@ def test_the_command_that_measures_a_bundle_again_has_the_pictures_it_needs(
     assert without.endswith(" --data tiny.parquet")
 
 
-def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
+def test_both_inputs_together_beat_each_alone(
     both_folder: Path, crop_folder: Path, store: CropStore, recipe: Recipe, origin: Origin, tmp_path: Path
 ):
     build.run(store.table, recipe, tmp_path / "landmarks", origin)
@@ -181,8 +180,8 @@ def test_pictures_and_landmarks_tell_together_what_neither_tells_alone(
     assert by_both > 0.95
 
 
-def test_one_network_that_sees_both_tells_as_much(store: CropStore, one_stage: Recipe, origin: Origin, tmp_path: Path):
-    crop = dataclasses.replace(one_stage.crop, teachers=1, epochs=10)
+def test_one_network_on_both_inputs_is_as_accurate(store: CropStore, one_stage: Recipe, origin: Origin, tmp_path: Path):
+    crop = dataclasses.replace(one_stage.crop, teachers=1, epochs=6)
 
     build.run(store.table, dataclasses.replace(one_stage, fusion="early", crop=crop), tmp_path / "fused", origin, store)
 
@@ -196,9 +195,7 @@ def test_one_network_that_sees_both_tells_as_much(store: CropStore, one_stage: R
     assert "One convolutional network on the crop, joined by a dense layer on the landmarks" in card
 
 
-def test_pictures_with_other_faces_labels_teach_nothing(
-    store: CropStore, one_stage: Recipe, origin: Origin, tmp_path: Path
-):
+def test_learns_nothing_from_shuffled_labels(store: CropStore, one_stage: Recipe, origin: Origin, tmp_path: Path):
     table = store.table
     shuffled = table.votes.copy()
     shuffled[table.split == "train"] = np.random.default_rng(0).permutation(shuffled[table.split == "train"])
@@ -210,7 +207,7 @@ def test_pictures_with_other_faces_labels_teach_nothing(
 
 
 @pytest.mark.parametrize(("name", "inputs"), [("both_folder", ["landmarks", "crop"]), ("crop_folder", ["crop"])])
-def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, name: str, inputs: list[str]):
+def test_manifest_and_report_name_the_inputs(request: pytest.FixtureRequest, name: str, inputs: list[str]):
     folder = request.getfixturevalue(name)
     bundle, report = edge_bundle.load(folder), reports.read(folder)
 
@@ -223,7 +220,7 @@ def test_manifest_and_report_say_what_it_reads(request: pytest.FixtureRequest, n
 
 
 @pytest.mark.parametrize("name", ["both_folder", "crop_folder"])
-def test_with_pictures_too_int8_says_what_float_says(request: pytest.FixtureRequest, name: str):
+def test_int8_agrees_with_float_on_crops(request: pytest.FixtureRequest, name: str):
     report = reports.read(request.getfixturevalue(name))
 
     assert report.kind == "int8"
@@ -242,7 +239,7 @@ def test_the_golden_crops_show_no_face_of_the_table(both_folder: Path, store: Cr
     assert distance.min() > 1
 
 
-def test_without_its_pictures_nothing_is_trained(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
+def test_trains_nothing_without_its_crops(store: CropStore, both: Recipe, origin: Origin, tmp_path: Path):
     with pytest.raises(UsageError, match="make a crop store with `emotion-train crop`"):
         build.run(store.table, both, tmp_path / "fused", origin)
 

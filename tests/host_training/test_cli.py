@@ -93,16 +93,14 @@ def test_wrong_settings_are_78(
     assert message in complaint(capsys)
 
 
-def test_evaluate_measures_again_what_the_report_says(
-    bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_evaluate_reproduces_the_report(bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(table_path), "--json"]) == 0
 
     measured = json.loads(capsys.readouterr().out)
     assert measured == json.loads((bundle_folder / "report.json").read_text())["evaluation"]["test"]
 
 
-def test_options_stand_above_the_settings_and_into_the_command_that_is_told(
+def test_options_override_the_recipe_and_are_recorded(
     table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "s.toml").write_text("seed = 1\n[network]\nhidden = [16]\n[optimiser]\nepochs = 5\nbatch = 32")
@@ -119,7 +117,7 @@ def test_options_stand_above_the_settings_and_into_the_command_that_is_told(
     assert "wrote ferplus-landmarks-" in capsys.readouterr().out
 
 
-def test_decisions_beside_a_table_are_applied_and_told(
+def test_applies_and_reports_decisions_beside_a_table(
     table_path: Path, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     row = table.ids[0]

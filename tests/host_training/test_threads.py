@@ -25,7 +25,7 @@ def test_jobs_run_at_the_same_time():
     fan_out(both.wait, [(), ()], label="test", unit=" jobs")
 
 
-def test_after_an_error_no_job_begins():
+def test_starts_no_job_after_an_error():
     begun = []
 
     def work(number):

@@ -5,18 +5,12 @@ PYTEST_DONT_REWRITE: this module is both a helper and a plugin; pytest would war
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from edge.bundle import bundle as bundles
 from edge.bundle import trial
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SWEEP = Path(__file__).with_name("kill_sweep.py")
 
@@ -41,11 +35,3 @@ def quick_golden_faces(request, monkeypatch):
             bundles.load(folder)
 
     monkeypatch.setattr(trial, "try_out", try_out)
-
-
-@pytest.fixture
-def folder_in_memory() -> Iterator[Path]:
-    """A folder in memory if possible: fsync on a disk is slow, and makes no difference after a kill."""
-    memory = Path("/dev/shm")  # noqa: S108 - only a temporary folder is created in it
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)

@@ -1,7 +1,8 @@
-"""Parses the pages of the project: links, images, code spans, blocks and the commands in them."""
+"""Parses what people read: the pages of the project with their commands, and the texts in its code."""
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 import shlex
@@ -119,3 +120,14 @@ def anchors(page: Path) -> frozenset[str]:
     headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
     plain = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain)
+
+
+def texts(source: Path) -> list[str]:
+    """All texts in a file of Python, with an ellipsis for each formatted value."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found

@@ -11,11 +11,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.system import rootfs
+from tests.system import booting, rootfs
 
 if TYPE_CHECKING:
     from typing import Self
@@ -157,17 +156,19 @@ class Container:
 
     def _wait_for_systemd(self) -> None:
         assert self._nspawn is not None
-        deadline = time.monotonic() + BOOT_S
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        while time.monotonic() < deadline and self._nspawn.poll() is None:
-            time.sleep(0.1)
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a process may have just ended
-                names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children.read_text().split()}
-                self._init = next((int(pid) for pid, name in names.items() if name == "systemd"), 0)
-            if self._init:
-                state = self.run("systemctl", "is-system-running", "--wait", check=False, timeout_s=BOOT_S).stdout
-                if state.strip() in {"running", "degraded"}:
-                    return
+        if booting.becomes_ready(self._nspawn, self._has_booted, timeout_s=BOOT_S, pause_s=0.1):
+            return
         tail = (self._folder / "console").read_text(errors="replace")[-2000:]
         self.close()
         raise RuntimeError(f"the container {self.name} doesn't boot:\n{tail}")
+
+    def _has_booted(self) -> bool:
+        assert self._nspawn is not None
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a process may have just ended
+            names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children.read_text().split()}
+            self._init = next((int(pid) for pid, name in names.items() if name == "systemd"), 0)
+        if not self._init:
+            return False
+        state = self.run("systemctl", "is-system-running", "--wait", check=False, timeout_s=BOOT_S).stdout
+        return state.strip() in {"running", "degraded"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -175,16 +176,27 @@ def test_check_reports_what_an_update_would_do_and_changes_nothing(fresh: Fresh)
     assert process(fresh) == daemon != "none"
 
 
-@pytest.mark.parametrize("signal", ["INT", "KILL"])
-def test_an_interrupted_update_leaves_the_old_release_running(fresh: Fresh, signal: str):
+INTERRUPTED = """
+set -m
+env --default-signal=INT "$1" &
+until [ -d /opt/emotion-edge/releases/.new/source ]; do kill -0 $! && sleep 0.05 || exit; done
+kill -s "$2" -- -$!
+wait $!
+"""
+"""INSTALLER SIGNAL: sends the signal to the installer and its children as soon as it builds a release."""
+
+
+@pytest.mark.parametrize("name", ["INT", "KILL"])
+def test_an_interrupted_update_leaves_the_old_release_running(fresh: Fresh, name: str):
     release, daemon = fresh.release(), process(fresh)
     fresh.new_version("0.9.1")
 
-    fresh.device.run("timeout", f"--signal={signal}", "3", INSTALLER, check=False)
+    done = fresh.device.run("bash", "-c", INTERRUPTED, "interrupted", INSTALLER, name, check=False, timeout_s=300)
 
+    assert done.returncode == 128 + signal.Signals[f"SIG{name}"], done.stderr
     assert fresh.release() == release
     assert process(fresh) == daemon != "none"
-    assert signal == "KILL" or fresh.releases() == {release.rpartition("/")[2]}
+    assert name == "KILL" or fresh.releases() == {release.rpartition("/")[2]}
 
 
 def test_an_update_keeps_the_settings_and_the_previous_release(fresh: Fresh):

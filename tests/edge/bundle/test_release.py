@@ -31,21 +31,6 @@ NOTHING = "the model bundles of the release are installed: nothing to do"
 
 
 @pytest.fixture
-def tmp_path(folder_in_memory) -> Path:
-    return folder_in_memory
-
-
-@pytest.fixture
-def root(tmp_path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def store(root, keys) -> BundleStore:
-    return BundleStore(root, keys[0].trusted, trial_s=0)
-
-
-@pytest.fixture
 def release(signed, tmp_path) -> Callable[..., Path]:
     """Make a folder with two signed bundles, as a checkout has them."""
 

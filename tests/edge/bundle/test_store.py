@@ -29,21 +29,6 @@ pytestmark = pytest.mark.usefixtures("quick_golden_faces")
 REPOSITORY = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def tmp_path(folder_in_memory) -> Path:
-    return folder_in_memory
-
-
-@pytest.fixture
-def root(tmp_path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def store(root, keys) -> BundleStore:
-    return BundleStore(root, keys[0].trusted, trial_s=0)
-
-
 def test_the_first_bundle_is_installed(store, root, signed):
     assert store.install(signed("a", 5)) == "model bundle a is installed, after none"
     assert names(root) == {"a", "current", "counter", ".lock"}

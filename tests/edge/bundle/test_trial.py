@@ -26,11 +26,6 @@ SECONDS = 1.0
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
 def store(root, models) -> BundleStore:
     """A store with a trial and without trusted keys."""
     return BundleStore(root, trial_s=SECONDS, mesh=str(models.folder))

@@ -132,12 +132,12 @@ def test_it_refers_to_nothing_outside_itself(html):
     assert "url(" not in html
 
 
-def test_saved_without_a_choice_it_is_the_file_as_it_was(save, findings):
+def test_saving_without_a_choice_changes_nothing(save, findings):
     path = save()
     assert path.read_bytes().decode() == decisions.text(findings.lines)
 
 
-def test_what_is_chosen_is_what_is_saved(browser, save, findings):
+def test_saves_the_choices(browser, save, findings):
     choose(browser, "L1", DROP)
     choose(browser, "L2", KEEP)
     relabel(browser, "L3", "disgust")
@@ -169,7 +169,7 @@ def test_a_choice_can_be_taken_back(browser, save, findings):
     assert browser.find_element("id", "count").text == "0 of 5 decided"
 
 
-def test_what_is_decided_can_be_hidden(browser):
+def test_decided_cards_can_be_hidden(browser):
     choose(browser, "L1", DROP)
     browser.find_element("id", "hide").click()
     shown = {card.get_attribute("id"): card.is_displayed() for card in browser.find_elements("class name", "card")}
@@ -232,7 +232,7 @@ def test_a_picture_is_shown_whole_where_the_face_lies_outside_it(table):
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape == (20, 30, 3)
 
 
-def test_it_says_what_is_known_of_each_card(html):
+def test_cards_show_what_is_known(html):
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
     assert "Label: sadness (sadness 6, fear 3) Predicted: fear , confidence 91%" in text
     assert "3 of 30, the most doubtful first" in text
@@ -248,7 +248,7 @@ def test_a_pair_tells_splits_and_no_labels(html):
     assert not any(label in card for label in LABELS)
 
 
-def test_with_nothing_to_decide_it_says_so(table, tmp_path):
+def test_says_when_there_is_nothing_to_decide(table, tmp_path):
     path = tmp_path / "contact-sheet.html"
     contact_sheet.write(path, table, Findings([], 0, [], 0, []), {}, name="faces.parquet", file=FILE)
     assert path.read_text("utf-8").count("None.") == 2

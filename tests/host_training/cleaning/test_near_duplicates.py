@@ -82,12 +82,12 @@ def found(table, pictures=(), decided=()):
     return [(pair.first, pair.second, pair.mirrored) for pair in pairs]
 
 
-def test_people_who_never_met_make_no_pair(faces):
+def test_unrelated_faces_are_no_pair(faces):
     assert found(table_of(*faces)) == []
     assert found(table_of(*faces), [photo(number) for number in range(16)]) == []
 
 
-def test_landmarks_that_all_but_coincide_are_one_photo_wherever_it_was_cropped(faces):
+def test_coinciding_landmarks_are_one_photo_in_any_crop(faces):
     copy = measured_again(faces[3], 0.8 * SAME_SHAPE) * 0.3 + 20
     assert found(table_of(*faces, copy)) == [(3, 16, False)]
 
@@ -166,7 +166,7 @@ def test_a_few_pixels_are_no_evidence():
     assert near_duplicates._correlation(details, details, inside) == pytest.approx(1)
 
 
-def test_byte_equal_pictures_and_rows_of_one_person_are_no_news(faces):
+def test_ignores_byte_equal_pictures_and_rows_of_one_person(faces):
     twice = (faces[0], faces[0] + 5)
     assert found(table_of(*twice, group=np.array([7, 7]))) == []
     assert found(table_of(*twice, subject=np.array(["anna", "anna"]))) == []
@@ -178,14 +178,14 @@ def test_three_copies_are_tied_by_the_two_surest_pairs_the_weaker_first(faces):
     assert found(table_of(faces[0], far, near)) == [(0, 1, False), (0, 2, False)]
 
 
-def test_what_was_decided_about_a_pair_is_not_found_again(faces):
+def test_does_not_suggest_decided_pairs_again(faces):
     table = table_of(faces[4], faces[0], faces[0] + 5)
     assert found(table, decided=[Decision("web/2", KEEP, "web/1")]) == []
     assert found(table, decided=[Decision("web/2", SAME_AS, "web/1")]) == []
     assert found(table, decided=[Decision("web/2", KEEP), Decision("web/0", DROP)]) == [(1, 2, False)]
 
 
-def test_a_row_without_a_face_is_passed_over(faces):
+def test_skips_rows_without_a_face(faces):
     nowhere = np.full_like(faces[0], np.nan)
     assert found(table_of(nowhere, nowhere, *faces[:2], faces[0])) == [(2, 4, False)]
 

@@ -70,7 +70,7 @@ def rank(table, said, truth=VOTES, labels=LABELS):
     return suspects.rank(table, targets_of(table, labels, truth), said, truth)
 
 
-def test_where_all_agree_nobody_is_suspected(table, said):
+def test_suspects_nobody_where_all_agree(table, said):
     assert rank(table, said) == []
 
 
@@ -120,7 +120,7 @@ def test_the_fewer_people_voted_the_more_the_network_counts(table, said):
     assert [(suspect.row, suspect.given) for suspect in rank(table, said)] == [(9, "happiness")]
 
 
-def test_the_label_alone_is_asked_for(table, said):
+def test_judges_by_the_label_alone(table, said):
     vote_all(table)
     reads(said, 9, "anger")
     assert [suspect.row for suspect in rank(table, said, LABEL)] == [9]
@@ -136,7 +136,7 @@ def test_rows_with_votes_and_rows_with_a_label_are_ranked_together(table, said):
 
 
 @pytest.mark.parametrize("voted", [False, True])
-def test_a_row_that_took_no_part_is_passed_over(table, said, voted):
+def test_skips_rows_without_a_prediction(table, said, voted):
     if voted:
         vote_all(table)
         for row in (9, 17, 25):
@@ -149,7 +149,7 @@ def test_a_row_that_took_no_part_is_passed_over(table, said, voted):
     assert [suspect.row for suspect in rank(table, said)] == [25]
 
 
-def test_it_knows_the_labels_that_were_asked_for(table, said):
+def test_judges_only_the_selected_labels(table, said):
     labels = ("happiness", "anger", "fear")
     vote_all(table)
     vote(table, 9, happiness=5, anger=4)

@@ -112,7 +112,7 @@ def test_another_label_is_another_take(panel: Panel):
         ({"do": "dance"}, "another version"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused_in_one_line(panel: Panel, change: dict[str, Any], message: str):
+def test_reports_what_cannot_be_recorded_in_one_line(panel: Panel, change: dict[str, Any], message: str):
     with pytest.raises(UsageError, match=message) as error:
         panel.perform({**ANNA, **change})
     assert "\n" not in str(error.value)
@@ -122,13 +122,13 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(panel: Panel, change: di
 
 
 @pytest.mark.parametrize("label", [8, 9, -1, "1", None, 1.5, True])
-def test_a_label_that_is_none_is_refused(panel: Panel, label: object):
+def test_refuses_an_unknown_label(panel: Panel, label: object):
     with pytest.raises(UsageError):
         panel.perform({"do": "label", "label": label})
     assert panel.state["label"] is None
 
 
-def test_why_nothing_is_recorded_is_said_until_something_is(panel: Panel):
+def test_shows_why_nothing_is_recorded(panel: Panel):
     panel.perform(SMILE, ANNA)
     panel.see(15, NO_FACE)
     assert panel.state["note"] == f"not recorded: {NO_FACE}"
@@ -138,7 +138,7 @@ def test_why_nothing_is_recorded_is_said_until_something_is(panel: Panel):
     assert panel.state["rows"] > 0
 
 
-def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(panel: Panel, seen: Callable[..., Measured]):
+def test_drops_a_frame_that_was_in_progress_at_the_stop(panel: Panel, seen: Callable[..., Measured]):
     panel.perform(SMILE, ANNA)
     for asked in ([STOP], [FROWN], [STOP, ANNA], [UNDO]):
         panel.see(15)
@@ -151,7 +151,7 @@ def test_a_frame_that_was_being_seen_when_somebody_said_stop_is_not_kept(panel: 
         assert panel.store.coverage.rows <= rows
 
 
-def test_a_disk_that_fails_ends_the_recording_with_one_line_here_and_there(panel: Panel):
+def test_a_disk_error_ends_the_recording_with_one_line(panel: Panel):
     panel.perform(SMILE, ANNA)
     panel.see(15)
     rows = panel.state["rows"]

@@ -25,7 +25,7 @@ def test_a_person_counts_under_conditions_in_which_they_have_enough_rows():
     assert (coverage.subjects, coverage.rows) == (["anna", "ben"], 2 * ENOUGH_ROWS + 1)
 
 
-def test_what_is_taken_back_does_not_count():
+def test_does_not_count_undone_takes():
     coverage = Coverage()
     coverage.add(seen("anna", "ben"))
     coverage.remove(seen("ben"))
@@ -34,7 +34,7 @@ def test_what_is_taken_back_does_not_count():
     assert coverage.people().sum() == 1
 
 
-def test_thin_is_what_too_few_people_have_shown_and_then_where():
+def test_reports_labels_with_too_few_people():
     coverage = Coverage()
     assert coverage.thin() == [f"{label}: nobody yet" for label in LABELS]
     coverage.add(seen("anna"))

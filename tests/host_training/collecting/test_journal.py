@@ -47,7 +47,7 @@ def frames(path: Path) -> list[int]:
         return [sample.frame for sample in journal.samples()]
 
 
-def test_what_was_added_is_read_as_it_was(path: Path, faces: NDArray[np.float32]):
+def test_reads_back_what_was_added(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE, ONE, TWO)
 
     with Journal(path) as journal:
@@ -62,7 +62,7 @@ def test_what_was_added_is_read_as_it_was(path: Path, faces: NDArray[np.float32]
         assert journal.damaged == 0
 
 
-def test_a_take_that_was_undone_is_gone_and_its_number_may_come_again(path: Path, faces: NDArray[np.float32]):
+def test_undo_removes_a_take_and_frees_its_number(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE, TWO, ONE)
     with Journal(path) as journal:
         journal.undo(ONE)
@@ -71,9 +71,7 @@ def test_a_take_that_was_undone_is_gone_and_its_number_may_come_again(path: Path
     assert frames(path) == [1, 5]
 
 
-def test_whatever_a_crash_leaves_of_the_last_row_those_before_are_read_and_more_can_come(
-    path: Path, faces: NDArray[np.float32]
-):
+def test_a_torn_last_row_loses_no_earlier_row(path: Path, faces: NDArray[np.float32]):
     log = path.with_name(f"{path.name}-wal")
     journal = Journal(path)
     journal.add(sample(faces, ONE, 0))
@@ -91,7 +89,7 @@ def test_whatever_a_crash_leaves_of_the_last_row_those_before_are_read_and_more_
         assert frames(path) == [0, 1, 3]
 
 
-def test_a_byte_that_went_wrong_costs_one_row_and_is_told(path: Path, faces: NDArray[np.float32]):
+def test_a_corrupt_byte_costs_one_row_and_is_reported(path: Path, faces: NDArray[np.float32]):
     written(path, faces, ONE, ONE, ONE)
     data = bytearray(path.read_bytes())
     middle = data.index(zlib.compress(faces[1].tobytes(), level=1)[:100]) + 50
@@ -103,7 +101,7 @@ def test_a_byte_that_went_wrong_costs_one_row_and_is_told(path: Path, faces: NDA
         assert journal.damaged == 1
 
 
-def test_a_database_that_is_damaged_is_told_and_left_alone(path: Path, faces: NDArray[np.float32]):
+def test_reports_a_damaged_database_and_keeps_it(path: Path, faces: NDArray[np.float32]):
     written(path, faces, *[ONE] * 16)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -225,7 +223,7 @@ def test_programs_that_fight_for_it_lose_no_row(path: Path):
     assert sorted(taken + frames(path)) == [*range(1000, 1040), *range(2000, 2040)]
 
 
-def test_one_that_holds_nothing_is_not_left_behind(path: Path, faces: NDArray[np.float32]):
+def test_removes_an_empty_journal(path: Path, faces: NDArray[np.float32]):
     written(path, faces)
     assert not path.exists()
     written(path, faces, ONE)
@@ -238,7 +236,7 @@ def test_one_that_holds_nothing_is_not_left_behind(path: Path, faces: NDArray[np
     assert files_of(path) == []
 
 
-def test_on_a_full_disk_it_goes_all_the_same_once_it_holds_nothing(tmp_path: Path, faces: NDArray[np.float32]):
+def test_removes_an_empty_journal_on_a_full_disk(tmp_path: Path, faces: NDArray[np.float32]):
     with small_disk(tmp_path / "disk", "1M") as disk:
         with Journal(disk / "journal") as journal:
             for frame in range(16):
@@ -248,7 +246,7 @@ def test_on_a_full_disk_it_goes_all_the_same_once_it_holds_nothing(tmp_path: Pat
         assert list(disk.iterdir()) == [disk / "rest"]
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path):
+def test_reports_a_missing_folder(tmp_path: Path):
     with pytest.raises(OutputError, match="No such file"):
         Journal(tmp_path / "no" / "journal")
 

@@ -87,11 +87,11 @@ def test_a_face_at_the_edge_of_the_picture_is_measured_on_what_is_there(mesh, de
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_no_face_is_said(mesh, shade):
+def test_reports_a_missing_face(mesh, shade):
     assert measure(mesh, np.full((480, 640, 3), shade, np.uint8)) == NO_FACE
 
 
-def test_a_second_face_is_said(mesh, demo):
+def test_reports_a_second_face(mesh, demo):
     assert measure(mesh, np.hstack([demo[:, 100:-100], demo[:, 100:-100]])) == SEVERAL_FACES
 
 

@@ -31,7 +31,7 @@ def test_a_person_stays_on_a_side_for_ever():
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t"])
-def test_an_id_that_is_missing_is_asked_for(text: str):
+def test_asks_for_a_missing_id(text: str):
     with pytest.raises(UsageError, match="the subject is missing; give one, such as p07"):
         checked_id("subject", text)
 
@@ -39,14 +39,14 @@ def test_an_id_that_is_missing_is_asked_for(text: str):
 @pytest.mark.parametrize(
     "text", ["a/b", "..", ".", "-x", "_x", "a b", "Zoë", "a\nb", "a\x00", "a" * 33, "\u017f", "\ud800", "\u0663"]
 )
-def test_an_id_that_no_file_could_bear_is_refused_in_one_line(text: str):
+def test_refuses_an_id_that_is_no_file_name(text: str):
     with pytest.raises(UsageError, match="a code reveals less than a name") as error:
         checked_id("session", text)
     assert "\n" not in str(error.value)
     str(error.value).encode()
 
 
-def test_capitals_and_spaces_make_no_second_person():
+def test_ignores_case_and_spaces_of_ids():
     assert checked_id("subject", " Anna-2 ") == "anna-2"
 
 

@@ -61,7 +61,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_is_recorded_becomes_a_keypoint_table(out: Path, record: Callable[..., None]):
+def test_recorded_rows_become_a_keypoint_table(out: Path, record: Callable[..., None]):
     for person in ON_EACH_SIDE.values():
         record(person)
     record(ON_EACH_SIDE["train"], session="tuesday", label=4)
@@ -95,7 +95,7 @@ def test_a_take_gets_the_next_number_of_its_session_in_the_next_run_too(out: Pat
     ]
 
 
-def test_a_run_that_ends_without_a_word_is_taken_over(
+def test_recovers_a_run_that_was_killed(
     out: Path, opened: Callable[..., Store], seen: Callable[..., Measured], record: Callable[..., None]
 ):
     record("anna")
@@ -172,9 +172,7 @@ def test_a_take_that_is_undone_leaves_nothing(
     assert names(tmp_path / "pictures" / "collected" / "anna" / "monday") == {"001-happiness", "003-sadness"}
 
 
-def test_the_same_picture_is_no_second_row_whoever_it_is_said_to_show(
-    out: Path, opened: Callable[..., Store], seen: Callable[..., Measured]
-):
+def test_adds_the_same_picture_only_once(out: Path, opened: Callable[..., Store], seen: Callable[..., Measured]):
     same = seen()
     with opened() as store:
         store.add(store.new_take(ON_EACH_SIDE["train"], "monday", 1), same)
@@ -298,14 +296,14 @@ class TestRemove:
         assert names(tmp_path) == {"pictures"}
         assert names(tmp_path / "pictures" / "collected") == set()
 
-    def test_somebody_unknown_is_said_with_who_is_known(self, out: Path, record: Callable[..., None]):
+    def test_reports_an_unknown_person_and_names_the_known_ones(self, out: Path, record: Callable[..., None]):
         record("anna")
         record("ben")
         with pytest.raises(UsageError, match="has no rows of 'carl', only of anna, ben"):
             stores.remove(out, "carl")
         assert names(out.parent) == {"mine.parquet"}
 
-    def test_a_table_that_is_not_there_is_said(self, out: Path):
+    def test_reports_a_missing_table(self, out: Path):
         with pytest.raises(NoInputError, match="no such table"):
             stores.remove(out, "anna")
         assert names(out.parent) == set()

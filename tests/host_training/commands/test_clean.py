@@ -157,7 +157,7 @@ def second(faces_file, tmp_path_factory):
     return outcome(place, "--top", "200", "--pictures", f"folder:{place / 'web'}")
 
 
-def test_copies_across_splits_are_found_and_at_once_kept_on_one_side(first, originals):
+def test_keeps_copies_across_splits_on_one_side(first, originals):
     pairs = {(d.id, d.detail) for d in first.decisions if d.action == SAME_AS}
     assert pairs == {("web/happy/copy.png", originals[0]), ("web/happy/mirrored.png", originals[1])}
     left, _ = tables.load(first.table)
@@ -167,7 +167,7 @@ def test_copies_across_splits_are_found_and_at_once_kept_on_one_side(first, orig
     assert "2 rows will be left out" in first.told
 
 
-def test_wrong_labels_are_shown_and_nothing_happens_to_them(first, table):
+def test_shows_wrong_labels_without_changing_them(first, table):
     about_rows = [d for d in first.decisions if d.action != SAME_AS]
     assert {d.id for d in about_rows} == set(WRONG)
     assert all(d.action == KEEP and d.open for d in about_rows)
@@ -177,14 +177,14 @@ def test_wrong_labels_are_shown_and_nothing_happens_to_them(first, table):
     assert left.label[after].tolist() == table.label[before].tolist()
 
 
-def test_labels_of_the_test_split_are_never_shown(first, second, table):
+def test_never_shows_labels_of_the_test_split(first, second, table):
     split = dict(zip(table.ids.tolist(), table.split.tolist(), strict=True))
     shown = {split[d.id] for d in first.decisions + second.decisions if d.action == KEEP and not d.detail}
     assert shown
     assert shown <= {TRAIN, VALIDATION}
 
 
-def test_what_a_person_decided_stays_and_does_not_come_back(second, originals):
+def test_keeps_decisions_and_does_not_suggest_them_again(second, originals):
     assert MINE[2].detail == originals[0]
     assert set(MINE) <= set(second.decisions)
     assert [d.detail for d in second.decisions if d.action == SAME_AS] == [originals[1]]
@@ -193,11 +193,11 @@ def test_what_a_person_decided_stays_and_does_not_come_back(second, originals):
     assert "mirrored.png</code>" in second.page
 
 
-def test_a_suggestion_that_nobody_looked_at_makes_room(second):
+def test_replaces_suggestions_without_a_decision(second):
     assert "suggested: of the last time" not in {d.reason for d in second.decisions}
 
 
-def test_pictures_at_hand_are_shown(first, second):
+def test_shows_pictures_that_are_given(first, second):
     assert "<img src" not in first.page
     assert "<img src" in second.page
 
@@ -216,7 +216,7 @@ def test_the_page_saves_under_the_name_of_the_file_beside_the_table(first):
         (("--labels", "joy"), 64, "unknown label 'joy'"),
     ],
 )
-def test_what_makes_no_sense_gets_one_line(place, capsys, more, status, words):
+def test_reports_bad_options_in_one_line(place, capsys, more, status, words):
     assert clean(place, *more) == status
     told = capsys.readouterr().err.splitlines()
     assert words in told[-1]
@@ -229,7 +229,7 @@ def test_pictures_of_another_data_set_are_refused(place, capsys):
     assert "none of its 2 pictures belongs to the table" in capsys.readouterr().err
 
 
-def test_a_broken_file_of_decisions_is_named_and_stays_as_it_is(place, capsys):
+def test_names_a_broken_decisions_file_and_keeps_it(place, capsys):
     path = place / "faces.decisions.csv"
     path.write_text("id,action,detail,reason\nweb/1,remove,,\n", "utf-8")
     assert clean(place) == 65
@@ -237,7 +237,7 @@ def test_a_broken_file_of_decisions_is_named_and_stays_as_it_is(place, capsys):
     assert path.read_text("utf-8").endswith("web/1,remove,,\n")
 
 
-def test_the_help_says_that_test_labels_are_left_alone(capsys):
+def test_help_mentions_that_test_labels_are_not_checked(capsys):
     with pytest.raises(SystemExit):
         main(["clean", "--help"])
     told = " ".join(capsys.readouterr().out.split())

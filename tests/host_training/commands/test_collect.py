@@ -151,7 +151,7 @@ def rows_of(path: Path) -> dict[tuple[str, str], int]:
 
 
 class TestCamera:
-    def test_k_1_n_and_undo_at_the_page_make_a_table(self, browser: Browser, collecting: Callable[..., Collecting]):
+    def test_recording_with_keys_writes_a_table(self, browser: Browser, collecting: Callable[..., Collecting]):
         run = collecting()
         page = Page(browser, run.url)
         assert browser.text("labels").split("\n")[:2] == ["0neutral", "1happiness"]
@@ -193,7 +193,7 @@ class TestCamera:
         assert "emotion-train merge model/keypoints/ferplus.parquet" in run.said
         assert {path.name for path in run.out.parent.iterdir()} == {"mine.parquet", "mine.log"}
 
-    def test_what_is_typed_into_a_field_is_no_key(self, browser: Browser, collecting: Callable[..., Collecting]):
+    def test_typing_into_a_field_triggers_no_key(self, browser: Browser, collecting: Callable[..., Collecting]):
         run = collecting()
         page = Page(browser, run.url)
         page.sit("kn017", "u2")
@@ -205,7 +205,7 @@ class TestCamera:
         browser.driver.find_element("id", "subject").send_keys("x")  # another person
         assert browser.run("return document.getElementById('consent').checked") is False
 
-    def test_buttons_do_what_keys_do_on_a_phone(self, browser: Browser, collecting: Callable[..., Collecting]):
+    def test_buttons_work_on_a_phone(self, browser: Browser, collecting: Callable[..., Collecting]):
         run = collecting("--subject", "ben", "--session", "attic", "--consent")
         page = Page(browser, run.url, 360, dark=True)
         assert browser.run("return document.getElementById('subject').value") == "ben"
@@ -221,9 +221,7 @@ class TestCamera:
         run.end()
         assert set(rows_of(run.out)) == {("ben", "anger")}
 
-    def test_a_kill_costs_nothing_that_the_page_had_counted(
-        self, browser: Browser, collecting: Callable[..., Collecting]
-    ):
+    def test_a_kill_loses_no_counted_row(self, browser: Browser, collecting: Callable[..., Collecting]):
         run = collecting("--subject", "anna", "--session", "monday", "--consent")
         page = Page(browser, run.url)
         page.press("3k")
@@ -239,7 +237,7 @@ class TestCamera:
         again.end()
         assert not path_of(run.out).exists()
 
-    def test_several_people_make_a_table_that_training_takes(
+    def test_a_table_of_several_people_can_be_trained_on(
         self, browser: Browser, collecting: Callable[..., Collecting], capsys: pytest.CaptureFixture[str]
     ):
         run = collecting()
@@ -270,7 +268,7 @@ class TestCamera:
         assert main(["train", "--table", str(run.out), "--out", str(bundle), *words]) == 0
         assert (bundle / "manifest.json").exists()
 
-    def test_the_token_is_asked_for(
+    def test_the_page_requires_the_token(
         self,
         browser: Browser,
         collecting: Callable[..., Collecting],
@@ -312,7 +310,7 @@ class TestCamera:
         assert "nothing was recorded" in run.said
         assert not run.out.exists()
 
-    def test_a_full_disk_ends_the_recording_and_keeps_what_there_is(
+    def test_a_full_disk_ends_the_recording_and_keeps_earlier_rows(
         self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path
     ):
         disk = tmp_path / "disk"
@@ -335,7 +333,7 @@ class TestCamera:
         finally:
             subprocess.run(["umount", "--lazy", disk], check=True)
 
-    def test_kept_pictures_are_said_beside_the_consent_and_become_a_store_of_faces(
+    def test_kept_pictures_are_announced_and_become_a_crop_store(
         self, browser: Browser, collecting: Callable[..., Collecting], tmp_path: Path
     ):
         keep = tmp_path / "pictures"
@@ -358,7 +356,7 @@ class TestCamera:
         assert main(["collect", "remove", "--subject", "anna", "--table", str(run.out)]) == 0
         assert list(keep.rglob("*.png")) == []
 
-    def test_a_recording_has_no_pictures_to_measure(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def test_refuses_a_recording_as_a_source_of_pictures(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         out = tmp_path / "mine.parquet"
         assert main(["collect", "camera", "--camera", "recording:smile.landmarks", "--out", str(out)]) == os.EX_USAGE
         assert "has no pictures to measure" in complaint(capsys)
@@ -397,7 +395,7 @@ class TestImages:
         assert "broken.png is not a readable image" in said
         assert "added 6 rows of anna" in said
 
-    def test_the_same_pictures_again_add_nothing(self, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    def test_adding_the_same_pictures_again_changes_nothing(self, pictures: Path, capsys: pytest.CaptureFixture[str]):
         assert main(images(pictures, "--consent")) == 0
         before = (pictures.parent / "mine.parquet").read_bytes()
         assert main(images(pictures, "--consent", "--subject", "ben")) == 0
@@ -405,7 +403,7 @@ class TestImages:
         assert (pictures.parent / "mine.parquet").read_bytes() == before
         assert "left out 5: this picture is in the table already" in capsys.readouterr().out
 
-    def test_a_kill_loses_little_and_the_same_command_goes_on(self, pictures: Path):
+    def test_resumes_after_a_kill(self, pictures: Path):
         demo = DemoCamera(CameraSettings(width=320, height=240))
         for number in range(60):
             frame = cv2.cvtColor(demo.draw(number / 16), cv2.COLOR_RGB2BGR)
@@ -439,14 +437,14 @@ class TestImages:
             (("--consent", "--dance"), os.EX_USAGE, "--dance"),
         ],
     )
-    def test_bad_input_is_told_in_one_line(
+    def test_reports_bad_input_in_one_line(
         self, pictures: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int, message: str
     ):
         assert main(images(pictures, *more)) == status
         assert message in complaint(capsys)
         assert not (pictures.parent / "mine.parquet").exists()
 
-    def test_a_folder_without_expressions_is_65_and_none_at_all_66(
+    def test_a_folder_without_expressions_exits_with_65_and_a_missing_one_with_66(
         self, pictures: Path, capsys: pytest.CaptureFixture[str]
     ):
         for name in ("happy", "Surprised"):
@@ -471,7 +469,7 @@ class TestImages:
         assert "collect into another table" in complaint(capsys)
 
 
-def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path, capsys: pytest.CaptureFixture[str]):
+def test_coverage_and_remove_report_their_rows(pictures: Path, capsys: pytest.CaptureFixture[str]):
     out = pictures.parent / "mine.parquet"
     assert main(images(pictures, "--consent", "--label", "smirk=contempt")) == 0
     capsys.readouterr()
@@ -499,7 +497,7 @@ def test_coverage_and_remove_tell_what_is_there_and_what_is_gone(pictures: Path,
         ["camera", "--camera", "telescope", "--out", "t"],
     ],
 )
-def test_what_is_no_command_is_told_in_one_line(
+def test_reports_an_unknown_command_in_one_line(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.chdir(tmp_path)

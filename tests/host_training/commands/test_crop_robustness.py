@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from host_training.data import crops, keypoints, parquet
 from host_training.data.distortions import DISTORTIONS
 from tests.support.portraits import FILE, mesh_models
 
-ROOT = FILE.parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def complaint(capsys):
@@ -49,21 +50,21 @@ def place(tmp_path, capsys, monkeypatch):
 
 
 class TestFaces:
-    def test_a_store_is_made_beside_no_table_and_says_what_is_in_it(self, place, capsys):
+    def test_writes_a_store_and_reports_its_content(self, place, capsys):
         assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos"]) == 0
 
         out = place / "build" / "mine.crops.npz"
         assert capsys.readouterr().out.startswith("wrote build/mine.crops.npz: 1 faces (0.0 MB)")
         assert crops.read(out, parquet.read(place / "mine.parquet")).held.tolist() == [True, False]
 
-    def test_what_was_there_is_replaced(self, place):
+    def test_replaces_an_existing_store(self, place):
         (place / "my.crops.npz").write_text("old")
 
         assert main(["crop", "--table", "mine.parquet", "--pictures", "folder:photos", "--out", "my.crops.npz"]) == 0
 
         crops.read(place / "my.crops.npz", parquet.read(place / "mine.parquet"))
 
-    def test_faces_that_have_no_picture_are_told(self, place, capsys):
+    def test_reports_faces_without_a_picture(self, place, capsys):
         other = place / "photos" / "happy" / "other.jpg"
         other.write_bytes(FILE.read_bytes())
         measure(place)
@@ -88,13 +89,13 @@ class TestFaces:
             ),
         ],
     )
-    def test_what_makes_no_sense_gets_one_line(self, place, capsys, options, status, words):
+    def test_reports_bad_options_in_one_line(self, place, capsys, options, status, words):
         assert main(["crop", "--table", "mine.parquet", *options]) == status
 
         assert words in complaint(capsys)
         assert not list(place.rglob("*.crops.npz"))
 
-    def test_pictures_that_changed_since_are_refused(self, place, capsys):
+    def test_refuses_pictures_that_have_changed(self, place, capsys):
         picture = place / "photos" / "happy" / FILE.name
         picture.write_bytes(FILE.with_name("demo-backdrop.png").read_bytes())
 
@@ -121,7 +122,7 @@ class TestRobustness:
         assert figures["none"]["found"] == 0.5
         assert all(name in page for name in DISTORTIONS)
 
-    def test_fewer_rows_may_be_asked_for(self, robustness, capsys):
+    def test_limits_the_number_of_rows(self, robustness, capsys):
         assert robustness("--pictures", "folder:photos", "--rows", "1") == 0
 
         assert capsys.readouterr().out.startswith("1 pictures;")
@@ -137,7 +138,7 @@ class TestRobustness:
             (("--pictures", "folder:photos", "--out", "photos"), os.EX_CANTCREAT, "it is a folder"),
         ],
     )
-    def test_what_makes_no_sense_gets_one_line(self, robustness, capsys, options, status, words):
+    def test_reports_bad_options_in_one_line(self, robustness, capsys, options, status, words):
         assert robustness(*options) == status
 
         assert words in complaint(capsys)

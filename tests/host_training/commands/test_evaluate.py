@@ -69,7 +69,7 @@ def refused(bundle_folder: Path, capsys: pytest.CaptureFixture[str]):
 # A table
 
 
-def test_the_test_rows_of_a_table_are_judged(evaluated: Callable, table_path: Path, table: Table):
+def test_evaluates_the_test_rows_of_a_table(evaluated: Callable, table_path: Path, table: Table):
     figures = evaluated(table_path)
 
     assert figures["split"] == "test"
@@ -78,13 +78,13 @@ def test_the_test_rows_of_a_table_are_judged(evaluated: Callable, table_path: Pa
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
 
 
-def test_options_say_which_rows_and_labels_are_judged(evaluated: Callable, table_path: Path):
+def test_options_select_rows_and_labels(evaluated: Callable, table_path: Path):
     figures = evaluated(table_path, "--split", "validation", "--labels", "fear,anger", "--truth", "label")
 
     assert (figures["split"], figures["labels"], figures["truth"]) == ("validation", ["anger", "fear"], "label")
 
 
-def test_a_person_gets_a_table(bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_prints_a_readable_table(bundle_folder: Path, table_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(table_path)]) == 0
 
     page = capsys.readouterr().out
@@ -92,7 +92,7 @@ def test_a_person_gets_a_table(bundle_folder: Path, table_path: Path, capsys: py
     assert all(name in page for name in (*LABELS, "macro-F1", "coverage", "TensorFlow's interpreter"))
 
 
-def test_a_bundle_without_its_float_network_is_judged_and_one_line_says_so(
+def test_evaluates_without_the_float_network_and_says_so(
     bundle_folder: Path, table_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     shutil.copytree(bundle_folder, tmp_path / "alone")
@@ -107,7 +107,7 @@ def test_a_bundle_without_its_float_network_is_judged_and_one_line_says_so(
 # A folder
 
 
-def test_the_pictures_of_a_folder_are_measured_and_all_judged(evaluated: Callable, pictures: Path):
+def test_evaluates_all_pictures_of_a_folder(evaluated: Callable, pictures: Path):
     figures = evaluated(pictures)
 
     assert (figures["rows"], figures["found"]) == (2, 1)
@@ -117,7 +117,9 @@ def test_the_pictures_of_a_folder_are_measured_and_all_judged(evaluated: Callabl
     assert figures["accuracy_interval"] == [0, 1]
 
 
-def test_what_is_left_out_of_a_folder_is_told(bundle_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]):
+def test_reports_what_it_leaves_out_of_a_folder(
+    bundle_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+):
     shutil.copytree(pictures / "happy", pictures / "holiday")
 
     assert main(["evaluate", "--bundle", str(bundle_folder), "--data", str(pictures)]) == 0
@@ -127,7 +129,7 @@ def test_what_is_left_out_of_a_folder_is_told(bundle_folder: Path, pictures: Pat
     assert said.out.startswith("test: 2 rows")
 
 
-def test_a_folder_may_have_names_of_its_own(evaluated: Callable, pictures: Path):
+def test_maps_folder_names_to_labels(evaluated: Callable, pictures: Path):
     (pictures / "happy").rename(pictures / "holiday")
 
     figures = evaluated(pictures, "--label", "holiday=surprise", "--label", "neutral=-")
@@ -135,7 +137,7 @@ def test_a_folder_may_have_names_of_its_own(evaluated: Callable, pictures: Path)
     assert (figures["rows"], figures["support"]["surprise"]) == (1, 1)
 
 
-def test_a_bundle_that_sees_the_picture_is_judged_on_a_folder_as_on_a_device(
+def test_evaluates_crops_of_a_folder_as_a_device_would(
     crop_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ):
     (pictures / "happy" / "too").mkdir()
@@ -152,9 +154,7 @@ def test_a_bundle_that_sees_the_picture_is_judged_on_a_folder_as_on_a_device(
     assert row[reading.probabilities.argmax(axis=None)] == 2
 
 
-def test_a_bundle_that_sees_the_picture_may_find_no_face_in_a_folder(
-    crop_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_evaluates_crops_where_no_face_is_found(crop_folder: Path, pictures: Path, capsys: pytest.CaptureFixture[str]):
     shutil.rmtree(pictures / "happy")
 
     assert main(["evaluate", "--bundle", str(crop_folder), "--data", str(pictures), "--json"]) == 0
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_table_is_65(refused: Callable, tmp_path: Path):
     assert refused(tmp_path / "holiday.jpg")[0] == os.EX_DATAERR
 
 
-def test_an_empty_split_is_65_and_the_others_are_named(
+def test_an_empty_split_exits_with_65_and_names_the_others(
     refused: Callable, tmp_path: Path, changed: Callable[..., Table], table: Table
 ):
     parquet.write(changed(split=np.full(len(table), "train")), tmp_path / "train.parquet")
@@ -222,14 +222,14 @@ def test_a_folder_has_no_splits_to_choose_from(refused: Callable, pictures: Path
 
 
 @pytest.mark.parametrize("label", ["holiday", "=fear", "happy="])
-def test_a_name_wants_a_label(refused: Callable, pictures: Path, label: str):
+def test_a_folder_name_needs_a_label(refused: Callable, pictures: Path, label: str):
     status, said = refused(pictures, "--label", label)
 
     assert status == os.EX_USAGE
     assert "give OLD=LABEL" in said
 
 
-def test_a_name_has_one_label(refused: Callable, pictures: Path):
+def test_a_folder_name_has_only_one_label(refused: Callable, pictures: Path):
     status, said = refused(pictures, "--label", "a=fear", "--label", "a=anger")
 
     assert status == os.EX_USAGE

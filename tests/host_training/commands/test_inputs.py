@@ -30,10 +30,10 @@ epochs = 8
 batch = 32
 [crop]
 size = 24
-channels = [8, 12]
+channels = [16]
 batch = 8
 epochs = {epochs}
-learning_rate = 0.01
+learning_rate = 0.02
 distorted = 0.3
 """
 
@@ -44,7 +44,7 @@ def files(store: CropStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     parquet.write(store.table, folder / "t.parquet")
     crops.write(store, folder / "t.crops.npz")
-    (folder / "quick.toml").write_text(RECIPE.format(epochs=6))
+    (folder / "quick.toml").write_text(RECIPE.format(epochs=5))
     (folder / "long.toml").write_text(RECIPE.format(epochs=10000))
     (folder / "crop.toml").write_text('inputs = ["crop"]')
     return folder
@@ -78,9 +78,7 @@ def trained(files: Path, command: str, *more: str) -> list[str]:
     return [*words, *more]
 
 
-def test_what_is_trained_with_pictures_is_judged_with_pictures(
-    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_trains_and_evaluates_with_crops(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pictures = ("--crops", f"{files}/t.crops.npz")
 
     assert main([*trained(files, "train", *pictures), "--out", f"{tmp_path}/emotion"]) == 0
@@ -90,7 +88,7 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
 
     figures = json.loads(capsys.readouterr().out)
     bundle = edge_bundle.load(tmp_path / "emotion")
-    assert "over 8 and 6 epochs" in said
+    assert "over 8 and 5 epochs" in said
     assert round(figures["accuracy"], 4) == bundle.metrics["accuracy"] > 0.7
     assert [engine["name"].split()[0] for engine in figures["engines"]] == ["float", "int8,", "int8,"]
     command = json.loads((tmp_path / "emotion" / "report.json").read_text())["evaluate_command"]
@@ -101,23 +99,21 @@ def test_what_is_trained_with_pictures_is_judged_with_pictures(
     )
 
 
-def test_validate_cuts_and_trains_for_every_fold(files: Path, tmp_path: Path):
-    words = trained(
-        files, "cross-validate", "--crops", f"{files}/t.crops.npz", "--folds", "3", "--out", f"{tmp_path}/cv.json"
-    )
+def test_cross_validates_with_crops(files: Path, tmp_path: Path):
+    words = ["cross-validate", "--table", f"{files}/t.parquet", "--recipe", f"{files}/quick.toml", "--folds", "3"]
 
-    assert main(words) == 0
+    assert main([*words, "--inputs", "crop", "--crops", f"{files}/t.crops.npz", "--out", f"{tmp_path}/cv.json"]) == 0
 
     told = json.loads((tmp_path / "cv.json").read_text())
-    assert told["command"].endswith("--inputs landmarks,crop --crops t.crops.npz --folds 3")
-    assert told["mean"]["accuracy"] > 0.4  # a third of few rows to learn eight labels from
+    assert told["command"].endswith("--inputs crop --crops t.crops.npz --folds 3")
+    assert told["mean"]["accuracy"] > 0.25  # by chance an eighth; crops tell one of four
 
 
 # Without pictures
 
 
 @pytest.mark.parametrize("command", ["train", "cross-validate", "search"])
-def test_whoever_sees_the_picture_needs_the_faces(files: Path, tmp_path: Path, refused, command: str):
+def test_a_network_on_crops_needs_the_crop_store(files: Path, tmp_path: Path, refused, command: str):
     status, said = refused(*trained(files, command, "--out", f"{tmp_path}/out"))
 
     assert status == os.EX_USAGE
@@ -125,14 +121,14 @@ def test_whoever_sees_the_picture_needs_the_faces(files: Path, tmp_path: Path, r
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bundle_that_sees_the_picture_is_not_judged_on_a_table_alone(files: Path, crop_folder: Path, refused):
+def test_a_bundle_on_crops_is_not_evaluated_without_them(files: Path, crop_folder: Path, refused):
     status, said = refused("evaluate", "--bundle", crop_folder, "--data", files / "t.parquet")
 
     assert status == os.EX_USAGE
     assert "give it with --crops FILE" in said
 
 
-def test_faces_that_are_not_there_are_66(files: Path, tmp_path: Path, refused):
+def test_a_missing_crop_store_exits_with_66(files: Path, tmp_path: Path, refused):
     words = trained(files, "train", "--crops", f"{tmp_path}/none.crops.npz", "--out", f"{tmp_path}/out")
 
     status, said = refused(*words)
@@ -158,7 +154,7 @@ def test_a_command_for_landmarks_alone_refuses_a_recipe_with_pictures(
 
 
 @pytest.mark.parametrize("command", ["compare", "clean"])
-def test_it_has_no_option_for_them_either(files: Path, tmp_path: Path, refused, command: str):
+def test_a_command_for_landmarks_alone_has_no_option_for_crops(files: Path, tmp_path: Path, refused, command: str):
     words = (command, "--table", files / "t.parquet", "--out", tmp_path / "out")
 
     status, said = refused(*words, "--inputs", "crop")
@@ -170,7 +166,7 @@ def test_it_has_no_option_for_them_either(files: Path, tmp_path: Path, refused, 
 # Ctrl-C
 
 
-def test_ctrl_c_while_it_learns_from_pictures_leaves_nothing(files: Path, tmp_path: Path):
+def test_ctrl_c_during_training_on_crops_leaves_no_files(files: Path, tmp_path: Path):
     words = ["train", "--table", f"{files}/t.parquet", "--recipe", f"{files}/long.toml", "--inputs", "crop"]
     words += ["--crops", f"{files}/t.crops.npz", "--out", f"{tmp_path}/emotion"]
     run = subprocess.Popen(

@@ -50,7 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
     return status, line
 
 
-def test_a_new_key_is_its_owners_alone_and_has_a_public_half_for_devices(key: Path):
+def test_only_the_owner_can_read_a_new_key(key: Path):
     secret = signing.read_key(key)
     assert dict(trusted(key).public) == {secret.name: bytes(secret.secret.verify_key)}
     assert key.stat().st_mode & 0o777 == 0o600
@@ -58,7 +58,7 @@ def test_a_new_key_is_its_owners_alone_and_has_a_public_half_for_devices(key: Pa
 
 
 @pytest.mark.parametrize("there", ["fleet.key", "fleet.key.pub"])
-def test_no_key_is_ever_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str):
+def test_never_replaces_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str):
     (tmp_path / there).write_text("precious")
     status, line = refused(capsys, "--new-key", tmp_path / "fleet.key")
     assert status == os.EX_CANTCREAT
@@ -66,12 +66,12 @@ def test_no_key_is_ever_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert content(tmp_path) == {there: b"precious"}
 
 
-def test_a_key_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_reports_a_key_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     status, line = refused(capsys, "--new-key", tmp_path / "nowhere" / "fleet.key")
     assert (status, "cannot be written (No such file or directory)" in line) == (os.EX_CANTCREAT, True)
 
 
-def test_a_device_takes_what_was_signed(folder: Path, key: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_device_accepts_a_signed_bundle(folder: Path, key: Path, capsys: pytest.CaptureFixture[str]):
     before = edge_bundle.load(folder)
     now = int(time.time())
     assert cli.main(["sign", str(folder), "--key", str(key)]) == 0
@@ -91,7 +91,7 @@ def test_counter_and_expiry_are_signed_too(folder: Path, key: Path):
     assert edge_bundle.load(folder, trusted(key)).manifest.expires is None
 
 
-def test_every_file_is_signed_and_the_face_mesh_left_to_its_own_hashes(folder: Path, key: Path):
+def test_signs_every_file_but_the_face_mesh(folder: Path, key: Path):
     (folder / "notes.txt").write_text("mine")
     (folder / "mesh").mkdir()
     assert cli.main(["sign", str(folder), "--key", str(key)]) == 0
@@ -165,7 +165,7 @@ def test_the_public_half_does_not_sign(folder: Path, key: Path, capsys: pytest.C
         (["emotion", "--key", "key"], os.EX_NOINPUT, "key: No such file"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(tmp_path, monkeypatch, capsys, arguments, status, reason):
+def test_reports_bad_usage_in_one_line(tmp_path, monkeypatch, capsys, arguments, status, reason):
     monkeypatch.chdir(tmp_path)
     assert refused(capsys, *arguments)[0] == status
     assert reason in refused(capsys, *arguments)[1]
@@ -195,7 +195,7 @@ sys.exit(cli.main(arguments))
         ("shutil.rmtree .emotion-", 2),
     ],
 )
-def test_a_signing_that_is_killed_leaves_the_old_or_the_new(folder: Path, key: Path, step: str, signed: int):
+def test_killed_signing_leaves_the_old_or_the_new_signature(folder: Path, key: Path, step: str, signed: int):
     sign = ["sign", str(folder), "--key", str(key), "--counter"]
     assert cli.main([*sign, "1"]) == 0
     done = subprocess.run([sys.executable, "-c", KILLED, step, *sign, "2"], capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edge.errors import DataError, NoInputError
 from host_training.compare import cnn
@@ -12,6 +13,16 @@ from host_training.compare.crops import SIZE, Pictures
 from host_training.data.keypoints import take
 from host_training.data.source import Pixels
 from host_training.data.votes import targets_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Few steps of a deep network are cheaper than its graph; `test_command` trains one as a graph."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def untrained(name="MobileNet", side=64, **arguments):
@@ -108,7 +119,7 @@ def test_a_file_with_some_of_the_layers_is_refused(mobilenet, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["broken.h5", "broken.weights.h5", "broken.keras", "weights.bin"])
-def test_what_is_no_weights_file_is_refused(tmp_path, name):
+def test_refuses_files_without_weights(tmp_path, name):
     (tmp_path / name).write_bytes(b"<html>404</html>")
 
     with pytest.raises(DataError, match=f"{name}: not the weights of VGG16"):
@@ -154,7 +165,7 @@ def tuned(weights, pictures, data):
     return cnn.tuned("MobileNet", weights, pictures, data, seed=1, epochs=2)
 
 
-def test_training_changes_the_head_and_the_last_block_and_leaves_the_rest(tuned, mobilenet):
+def test_training_changes_only_the_head_and_the_last_block(tuned, mobilenet):
     (base,) = [layer for layer in tuned.layers if layer.name.startswith("mobilenet")]
     (bias,) = [each for each in tuned.get_layer("head").weights if each.path.endswith("bias")]
     last = cnn.BACKBONES["MobileNet"].last_block
@@ -183,7 +194,7 @@ def test_it_reads_pictures_and_gives_distributions(weights, pictures, few, data,
     assert trained.parameters == tuned.count_params()
 
 
-def test_without_weights_or_pictures_it_says_what_to_give(weights, pictures, few):
+def test_asks_for_missing_weights_or_pictures(weights, pictures, few):
     ids = few.ids.tolist()
 
     assert cnn.cnn("VGG16", None, pictures, ids).why_not == "no weights given: --backbone VGG16 --weights FILE"
@@ -198,7 +209,7 @@ def test_wrong_weights_are_known_before_anything_is_trained(pictures, few, tmp_p
         cnn.cnn("MobileNet", tmp_path / "none.h5", pictures, few.ids.tolist())
 
 
-def test_batches_shuffle_and_mirror_anew_each_epoch_and_keep_labels_with_their_crops():
+def test_batches_shuffle_and_mirror_in_each_epoch():
     crops = np.zeros((100, SIZE, SIZE, 3), np.uint8)
     crops[:, 0, 0] = np.arange(100)[:, None] + 1
     batches = cnn.Batches("MobileNet", crops, np.arange(100), seed=3)

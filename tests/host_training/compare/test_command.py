@@ -68,7 +68,7 @@ def test_json_is_the_document_that_the_package_describes(run, table):
     assert found["contenders"][0]["parameters"] == 3
 
 
-def test_an_image_network_without_weights_or_pictures_says_so_and_the_others_run(run):
+def test_skips_an_image_network_without_weights_or_pictures(run):
     status, out, _ = run("--only", "majority,VGG19,MobileNet")
 
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in out.splitlines()[2:]]
@@ -80,7 +80,7 @@ def test_an_image_network_without_weights_or_pictures_says_so_and_the_others_run
     ]
 
 
-def test_weights_of_another_network_end_it_before_anything_is_trained(run, tmp_path):
+def test_refuses_weights_of_another_network_before_training(run, tmp_path):
     weights = tmp_path / "small.weights.h5"
     keras.applications.MobileNet(alpha=0.25, weights=None, include_top=False, input_shape=(32, 32, 3)).save_weights(
         weights
@@ -106,7 +106,7 @@ def test_weights_of_another_network_end_it_before_anything_is_trained(run, tmp_p
         (["--labels", "joy,fear"], "unknown label 'joy'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(run, options, says):
+def test_reports_bad_usage_in_one_line(run, options, says):
     status, out, error = run(*options)
 
     assert status in (os.EX_USAGE, os.EX_CONFIG)
@@ -121,7 +121,7 @@ def test_a_missing_data_set_is_named(run, tmp_path):
     assert "none.npz" in error
 
 
-def test_what_was_found_before_an_interruption_is_kept(run, tmp_path, monkeypatch):
+def test_keeps_results_before_an_interruption(run, tmp_path, monkeypatch):
     from host_training.compare import ours
 
     def interrupted(*_, **__):

@@ -69,13 +69,13 @@ def test_a_missed_face_is_an_error_for_all(results, table):
         assert each.test.accuracy == pytest.approx(each.test.accuracy_found * share, abs=1e-5)
 
 
-def test_what_the_test_rows_show_has_no_influence_on_any_contender(results, with_spoilt_test_rows):
+def test_test_rows_have_no_influence_on_training(results, with_spoilt_test_rows):
     for once, again in zip(results, with_spoilt_test_rows, strict=True):
         assert once.validation == again.validation, once.name
         assert once.name == "majority" or once.test != again.test, once.name
 
 
-def test_of_one_seed_there_is_a_result_without_a_deviation(results):
+def test_one_seed_gives_a_result_without_a_deviation(results):
     for each in results:
         assert each.why_not is None
         assert each.deviation is None
@@ -168,7 +168,7 @@ def test_the_validation_rows_set_each_temperature(table, oracle):
     assert overconfident.validation.ece < 0.02
 
 
-def test_a_contender_that_lacks_something_is_not_run_and_says_why(table, oracle):
+def test_skips_a_contender_with_missing_inputs_and_gives_the_reason(table, oracle):
     knows = oracle()
 
     absent, present = run(table, [knows.contender(why_not="no crystal ball: --ball FILE"), majority()])

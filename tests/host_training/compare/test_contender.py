@@ -27,7 +27,7 @@ def test_its_rows_have_a_face_and_a_label_and_keep_their_own(table):
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_without_rows_to_train_or_to_validate_on_there_are_none(table, changed, split):
+def test_raises_without_training_or_validation_rows(table, changed, split):
     without = changed(split=np.where(table.split == split, "test", table.split))
 
     with pytest.raises(TableError, match=f"no usable row in its {split} split"):

@@ -86,7 +86,7 @@ def test_all_pixels_of_a_large_picture_count(face):
     assert cut.std() < noise.std() / 3
 
 
-def test_beyond_the_picture_its_edge_is_repeated(face):
+def test_repeats_the_edge_of_the_picture(face):
     rgb = drawn(face)
     rgb[:] = 200
 

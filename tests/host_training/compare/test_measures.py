@@ -36,7 +36,7 @@ def measure(reference):
     scale=st.floats(0.3, 20),
     angle=st.floats(-np.pi, np.pi),
 )
-def test_place_size_and_rotation_in_the_picture_change_no_measure(faces, measure, place, scale, angle):
+def test_measures_are_invariant_to_position_size_and_rotation(faces, measure, place, scale, angle):
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     moved = faces.astype(np.float64) @ turn.T * scale + np.array(place)
 
@@ -87,7 +87,7 @@ def test_every_measure_has_a_name_of_its_own_and_its_action_units():
         ((0, 17), (0, 0, -0.1), "upper_lip_depth lower_lip_depth"),
     ],
 )
-def test_what_a_muscle_does_shows_in_its_measure(faces, reference, points, shift, grows):
+def test_each_measure_follows_its_muscle(faces, reference, points, shift, grows):
     aligned, _ = canonical(faces, RIGID, reference)
     moved = aligned.copy()
     moved[:, list(points)] += np.array(shift, np.float32)

@@ -39,12 +39,12 @@ def test_the_network_has_the_layers_of_the_original():
 
 def test_it_learns_from_its_seed_alone_and_beats_the_majority(table):
     # Many small steps an epoch, as with a table of real size.
-    large = concatenate([table] * 16)
+    large = concatenate([table] * 8)
     large = dataclasses.replace(large, source=np.arange(len(large)).astype(np.str_))
     data = TrainingData.of(large, targets_of(large))
     faces = take(table, table.found & (table.split == "test"))
 
-    first, second, other = (original(epochs=8).fit(data, seed).probabilities(faces) for seed in (1, 1, 2))
+    first, second, other = (original(epochs=6).fit(data, seed).probabilities(faces) for seed in (1, 1, 2))
 
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 0.01

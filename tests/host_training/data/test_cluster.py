@@ -118,7 +118,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:8786", "http://x:80", "tcp://x", "tcp://x:y"])
-def test_what_is_no_address_is_refused(address: str):
+def test_refuses_malformed_addresses(address: str):
     with pytest.raises(UsageError, match="is not an address; give the one that `dask scheduler` prints"):
         ensure_address(address)
 
@@ -257,7 +257,7 @@ def test_a_scheduler_that_lacks_the_package_is_one_line(tmp_path: Path, jobs_mod
         cluster.end()
 
 
-def test_faces_are_measured_there_as_they_are_here(
+def test_measures_faces_as_on_this_machine(
     cluster: Cluster, models: MeshModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(extract, "CHUNK", 2)
@@ -280,7 +280,7 @@ def portrait() -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def test_a_picture_that_only_the_worker_lacks_is_not_left_out(
+def test_reports_a_picture_that_only_the_worker_lacks(
     cluster: Cluster, models: MeshModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "here").mkdir()

@@ -93,7 +93,7 @@ def test_a_row_without_a_face_or_picture_has_an_empty_one(store, table, pictures
     assert build(table, {PHOTO: pictures[PHOTO]}).held.tolist() == [row == PHOTO for row in range(5)]
 
 
-def test_what_is_written_is_read(store, table, path):
+def test_reads_back_what_was_written(store, table, path):
     again = read(path, table)
 
     assert len(again) == len(table)
@@ -111,7 +111,7 @@ def test_some_rows_of_the_table_in_another_order_get_their_own_pictures(store, t
     assert some.held.tolist() == [True, False, True]
 
 
-def test_what_was_read_for_some_rows_can_be_written_again(store, table, path, tmp_path):
+def test_writes_a_store_that_was_read_for_some_rows(store, table, path, tmp_path):
     some = take(table, np.array([PHOTO, SMALL]))
     write(read(path, some), tmp_path / f"some{SUFFIX}")
 
@@ -194,7 +194,7 @@ def test_another_version_is_refused(table, path, monkeypatch):
         read(path, table)
 
 
-def test_a_file_that_is_not_there_is_named(table, tmp_path):
+def test_names_a_missing_file(table, tmp_path):
     with pytest.raises(NoInputError, match=r"none\.crops\.npz: No such file .*emotion-train crop"):
         read(tmp_path / f"none{SUFFIX}", table)
 

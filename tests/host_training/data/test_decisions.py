@@ -110,7 +110,7 @@ def test_byte_equal_pictures_stay_together(table):
     assert changed.group[0] == changed.group[1] == changed.group[5]
 
 
-def test_rows_of_other_tables_are_counted_and_do_no_harm(table):
+def test_counts_and_ignores_rows_of_other_tables(table):
     changed, done = decisions.apply(table, [Decision("rafdb/7", DROP), Decision("rafdb/8", RELABEL, "fear")])
     assert len(changed) == len(table)
     assert done == {"not in this table": 2}
@@ -122,7 +122,7 @@ def test_the_table_that_was_given_stays_as_it_was(table):
     assert table.group.tolist() == list(range(100, 106))
 
 
-def test_what_is_written_is_read_back_in_the_order_of_the_ids(tmp_path):
+def test_reads_back_decisions_in_the_order_of_the_ids(tmp_path):
     path = tmp_path / "faces.decisions.csv"
     lines = [
         Decision("fer2013/10", RELABEL, "anger", 'decided: "brows", down\nand more'),
@@ -192,7 +192,7 @@ def test_a_missing_file_is_named(tmp_path):
         decisions.read(tmp_path / "none.csv")
 
 
-def test_suggestions_never_replace_what_a_person_decided():
+def test_suggestions_never_replace_decisions():
     decided = [
         Decision("a/1", KEEP, "", "decided: fine"),
         Decision("a/2", DROP),
@@ -207,7 +207,7 @@ def test_suggestions_never_replace_what_a_person_decided():
     assert decisions.ordered(decisions.merged(decided, suggested)) == [*decided, suggested[3]]
 
 
-def test_a_suggestion_that_nobody_looked_at_gives_way_to_new_ones_but_a_pair_stays():
+def test_new_suggestions_replace_open_ones_but_not_pairs():
     old = [
         Decision("a/1", KEEP, "", "suggested: predicted fear"),
         Decision("a/2", SAME_AS, "a/3", "suggested: the same photo"),
@@ -220,7 +220,7 @@ def test_a_suggestion_that_nobody_looked_at_gives_way_to_new_ones_but_a_pair_sta
     "changed",
     [Decision("a/1", DROP), Decision("a/1", RELABEL, "fear"), Decision("a/1", KEEP, "a/2"), Decision("a/1", KEEP)],
 )
-def test_whoever_changes_the_action_or_the_reason_of_a_suggestion_has_decided(changed):
+def test_an_edited_suggestion_is_a_decision(changed):
     reason = "fine" if changed == Decision("a/1", KEEP) else "suggested: as it was"
     changed = dataclasses.replace(changed, reason=reason)
     assert not changed.open

@@ -86,7 +86,7 @@ def test_a_row_is_always_distorted_in_the_same_way(kind, face):
 
 
 @pytest.mark.parametrize("kind", DISTORTIONS)
-def test_each_says_in_one_line_what_it_is(kind):
+def test_every_distortion_has_a_one_line_summary(kind):
     assert 10 < len(DISTORTIONS[kind].summary) < 80
     assert "\n" not in DISTORTIONS[kind].summary
 

@@ -132,7 +132,7 @@ def test_a_picture_from_memory_a_file_in_colour_and_with_its_box_is_measured_ali
         assert rows.group[row] == rows.group[0]
 
 
-def test_what_cannot_be_read_is_counted_and_named(
+def test_reports_unreadable_pictures(
     source: Source, models: MeshModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     _, dropped = measure(source, models, parts=tmp_path / "parts", workers=1)
@@ -231,7 +231,7 @@ def mark(folder: Path, number: int) -> None:
     np.savez(path, **changed)
 
 
-def test_what_is_done_is_not_done_again(many: Source, models: MeshModels, tmp_path: Path):
+def test_skips_parts_that_are_done(many: Source, models: MeshModels, tmp_path: Path):
     first, _ = measure(many, models, parts=tmp_path / "parts", workers=1)
     mark(tmp_path / "parts", 1)
     (tmp_path / "parts" / "000000.npz").unlink()
@@ -320,7 +320,7 @@ def test_two_programs_do_not_work_on_one_job(many: Source, models: MeshModels, t
         measure(many, models, parts=tmp_path / "parts", workers=1)
 
 
-def test_nothing_is_left_once_the_table_is_safe_but_what_others_put_there(tmp_path: Path):
+def test_removes_its_parts_once_the_table_is_written(tmp_path: Path):
     for name in ("a", "b"):
         with Parts(tmp_path / name, {}) as store:
             store.save(0, {"x": np.zeros(3)})
@@ -389,9 +389,7 @@ def wait_for(what: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_nothing_had_been(
-    long_run: Callable[[str], LongRun], tmp_path: Path
-):
+def test_a_killed_run_resumes_with_the_same_result(long_run: Callable[[str], LongRun], tmp_path: Path):
     first = long_run("first.npy")
     wait_for(lambda: len(list((tmp_path / "parts").glob("*.npz"))) >= 3)
     workers = first.program.children(recursive=True)
@@ -414,7 +412,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_as_if_nothing_had_been(
     np.testing.assert_array_equal(np.load(tmp_path / "second.npy"), np.load(tmp_path / "whole.npy"))
 
 
-def test_a_worker_that_dies_is_one_line_and_what_is_done_stays(long_run: Callable[[str], LongRun], tmp_path: Path):
+def test_a_dead_worker_is_one_line_and_keeps_finished_parts(long_run: Callable[[str], LongRun], tmp_path: Path):
     run = long_run("first.npy")
     wait_for(lambda: len(list((tmp_path / "parts").glob("*.npz"))) >= 2)
     for child in run.program.children():

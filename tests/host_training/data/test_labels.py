@@ -20,6 +20,6 @@ def test_labels_come_in_the_order_of_ferplus():
         ([], "at least two labels"),
     ],
 )
-def test_a_choice_of_labels_that_cannot_be_is_refused(labels: list[str], message: str):
+def test_refuses_an_invalid_choice_of_labels(labels: list[str], message: str):
     with pytest.raises(UsageError, match=message):
         checked_labels(labels)

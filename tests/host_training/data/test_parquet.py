@@ -85,7 +85,7 @@ def off(again: Table, table: Table) -> NDArray[np.float64]:
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.lists(st.booleans(), min_size=1, max_size=6), seed=st.integers(0, 1000))
-def test_what_was_written_is_read_back(tmp_path: Path, faces: NDArray[np.float32], found: list[bool], seed: int):
+def test_reads_back_what_was_written(tmp_path: Path, faces: NDArray[np.float32], found: list[bool], seed: int):
     table = some_rows(len(found), faces, found, np.random.default_rng(seed))
     parquet.write(table, tmp_path / "t.parquet")
 
@@ -206,7 +206,7 @@ def test_another_description_is_refused(path: Path, about: dict[str, Any], error
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "7", "null"])
-def test_a_description_that_is_none_is_refused(path: Path, text: str):
+def test_refuses_a_malformed_description(path: Path, text: str):
     data = pq.read_table(path)
     pq.write_table(data.replace_schema_metadata({parquet.METADATA_KEY: text}), path)
 
@@ -253,7 +253,7 @@ def test_a_table_without_rows_is_refused(path: Path):
         ("box", [float("nan")] * 4, TableError, "'box' has an impossible value"),
     ],
 )
-def test_a_value_that_cannot_be_is_named(path: Path, name: str, value: Any, error: type[EdgeError], message: str):
+def test_names_an_impossible_value(path: Path, name: str, value: Any, error: type[EdgeError], message: str):
     rewrite(path, with_column(name, lambda column: pa.array([value, *column.to_pylist()[1:]], column.type)))
 
     with pytest.raises(error, match=message):
@@ -292,9 +292,7 @@ def test_the_same_name_in_two_data_sets_is_no_person_on_two_sides(tmp_path: Path
         ("landmarks", np.float32(-2e38), "'landmarks' has an impossible value"),
     ],
 )
-def test_what_could_not_be_read_again_is_not_written(
-    tmp_path: Path, measured: Table, name: str, value: Any, message: str
-):
+def test_refuses_to_write_what_could_not_be_read(tmp_path: Path, measured: Table, name: str, value: Any, message: str):
     values = getattr(measured, name).copy()
     values.flat[1 if name == "landmarks" else 0] = value
 

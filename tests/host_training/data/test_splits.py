@@ -113,7 +113,7 @@ def test_a_split_that_is_given_stays_and_draws_its_unit_along(table: Table):
 
 
 @given(tables(st.sampled_from(["", "", *SPLITS])), st.randoms(use_true_random=False))
-def test_the_order_of_the_rows_is_of_no_account(table: Table, random: Any):
+def test_does_not_depend_on_the_order_of_the_rows(table: Table, random: Any):
     order = list(range(len(table)))
     random.shuffle(order)
 
@@ -170,7 +170,7 @@ def test_one_more_person_does_not_send_the_others_elsewhere():
 
 
 @given(tables(st.sampled_from(SPLITS)))
-def test_what_is_left_is_disjoint_and_the_test_keeps_its_rows(table: Table):
+def test_leaves_disjoint_splits_and_all_test_rows(table: Table):
     left, dropped = splits.disjoint(table)
 
     assert all(len(sides) == 1 for sides in sides_of_units(left))
@@ -179,7 +179,7 @@ def test_what_is_left_is_disjoint_and_the_test_keeps_its_rows(table: Table):
 
 
 @given(tables(st.sampled_from(SPLITS)))
-def test_only_what_stands_on_two_sides_goes(table: Table):
+def test_removes_only_rows_on_two_sides(table: Table):
     left = set(splits.disjoint(table)[0].ids.tolist())
     unit = splits.units(table)
 

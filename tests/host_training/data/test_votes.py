@@ -57,7 +57,7 @@ def rows_of(table: Table, votes: list[list[int]], labels: list[str]):
 NOBODY = [0] * 10
 
 
-def test_votes_are_heard_before_the_label_and_the_label_where_nobody_voted(table: Table):
+def test_prefers_votes_to_the_label(table: Table):
     rows = rows_of(table, [[8, 2, 0, 0, 0, 0, 0, 0, 0, 0], NOBODY, NOBODY], ["fear", "fear", ""])
 
     targets = targets_of(rows)
@@ -67,7 +67,7 @@ def test_votes_are_heard_before_the_label_and_the_label_where_nobody_voted(table
     assert targets.judged.tolist() == targets.usable.tolist() == [True, True, False]
 
 
-def test_the_label_alone_can_be_asked_for(table: Table):
+def test_uses_the_label_alone_if_asked_to(table: Table):
     rows = rows_of(table, [[8, 2, 0, 0, 0, 0, 0, 0, 0, 0], NOBODY], ["fear", ""])
 
     targets = targets_of(rows, truth="label")
@@ -97,7 +97,7 @@ def test_a_row_without_a_clear_majority_teaches_but_does_not_judge(table: Table)
 
 
 @pytest.mark.parametrize("labels", [["anger"], ["anger", "anger"], ["anger", "glee"]])
-def test_labels_that_are_no_choice_are_refused(table: Table, labels: list[str]):
+def test_refuses_an_invalid_choice_of_labels(table: Table, labels: list[str]):
     with pytest.raises(UsageError):
         targets_of(table, labels)
 

@@ -114,7 +114,7 @@ def test_the_sets_give_the_same_as_the_lists(sets: Path):
     assert sum(source.dropped.values()) == 3
 
 
-def test_numbers_will_do_for_words_in_the_annotations(sets: Path):
+def test_accepts_numbers_as_annotations(sets: Path):
     np.save(sets / "train_set/annotations/0_exp.npy", np.int64(7))
 
     assert importers.load("affectnet", sets, Options()).rows[0].label == "contempt"

@@ -62,7 +62,7 @@ def test_subjects_are_known_and_their_splits_left_open(tmp_path: Path, sequence)
     assert {row.split for row in rows} == {""}
 
 
-def test_sequences_that_teach_nothing_are_counted(tmp_path: Path, sequence):
+def test_counts_sequences_without_an_expression(tmp_path: Path, sequence):
     sequence("S005", "001", 5, "3")
     sequence("S005", "002", 6, None)
     sequence("S005", "003", 3, "5")

@@ -45,7 +45,7 @@ def test_the_depth_of_turned_heads_is_recovered(golden: NDArray[np.float32]):
     assert recovered((always_the_same / np.ptp(always_the_same)).astype(np.float32), faces[:, :, 2]) < 0.9
 
 
-def test_size_place_and_roll_are_of_no_account(golden: NDArray[np.float32]):
+def test_does_not_depend_on_size_position_or_roll(golden: NDArray[np.float32]):
     learned = depth.Depth.fit(turned(golden, 10, seed=0))
     face = golden[:1, :, :2]
     quarter = np.array([[0, 1], [-1, 0]], np.float32)

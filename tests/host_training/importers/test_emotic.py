@@ -143,7 +143,7 @@ def test_the_user_may_name_other_counterparts(emotic):
     assert labels(path, labels={"Peace": "neutral", "annoyance": "-"}) == {"mscoco/images/a.jpg#0": "neutral"}
 
 
-def test_a_counterpart_of_what_is_no_category_is_refused(emotic):
+def test_refuses_a_counterpart_of_an_unknown_category(emotic):
     path = emotic(train=[photograph("a.jpg", person(["Anger"]))])
 
     with pytest.raises(UsageError, match="--label glee=happiness: there is no category with that name"):

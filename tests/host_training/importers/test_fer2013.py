@@ -237,7 +237,7 @@ def test_a_damaged_row_is_refused_by_its_line(both: tuple[Path, Path], old: str,
         importers.load("fer2013", both[0], Options())
 
 
-def test_a_mark_of_the_byte_order_and_blanks_do_no_harm(tmp_path: Path, images: NDArray[np.uint8]):
+def test_ignores_byte_order_marks_and_blanks(tmp_path: Path, images: NDArray[np.uint8]):
     path = write_csv(tmp_path / "icml_face_data.csv", images, header="\ufeffemotion, pixels, Usage")
 
     assert len(importers.load("fer2013", path, Options()).rows) == 9
@@ -251,7 +251,7 @@ def test_a_csv_that_was_cut_is_refused(both: tuple[Path, Path]):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00garbage\xff", b"", b"emotion,pixels,Usage\n"])
-def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes):
+def test_refuses_files_that_are_no_table(tmp_path: Path, content: bytes):
     path = tmp_path / "fer2013.csv"
     path.write_bytes(content)
 
@@ -269,7 +269,7 @@ def test_votes_of_other_pictures_are_refused(tmp_path: Path, both: tuple[Path, P
 
 
 @pytest.mark.parametrize("vote", ["many", "-1", "300"])
-def test_votes_that_are_no_counts_are_refused(both: tuple[Path, Path], votes: NDArray[np.uint8], vote: str):
+def test_refuses_votes_that_are_no_counts(both: tuple[Path, Path], votes: NDArray[np.uint8], vote: str):
     both[1].write_text(both[1].read_text().replace(f".png,{votes[0, 0]}", f".png,{vote}", 1))
 
     with pytest.raises(SourceError, match=r"fer2013new\.csv, line 2: votes are not numbers"):

@@ -24,7 +24,7 @@ FACE = " ".join(["7"] * 48 * 48)
 
 
 @pytest.mark.parametrize("name", ANY)
-def test_every_importer_tells_in_one_line_which_path_to_give(name: str):
+def test_every_importer_describes_its_path_in_one_line(name: str):
     summary = importers.IMPORTERS[name].SUMMARY
 
     assert 0 < len(summary) <= 110
@@ -32,7 +32,7 @@ def test_every_importer_tells_in_one_line_which_path_to_give(name: str):
 
 
 @pytest.mark.parametrize("name", ANY)
-def test_what_is_not_there_is_named(name: str, tmp_path: Path):
+def test_names_a_missing_path(name: str, tmp_path: Path):
     with pytest.raises(NoInputError, match="nowhere: No such file or directory"):
         importers.load(name, tmp_path / "nowhere", Options())
 
@@ -58,7 +58,7 @@ def test_an_unknown_name_gets_the_list(tmp_path: Path):
         ("emotic", {"subject": "anna"}, "--subject"),
     ],
 )
-def test_an_option_without_use_is_refused(name: str, options: dict[str, Any], flag: str, tmp_path: Path):
+def test_refuses_unused_options(name: str, options: dict[str, Any], flag: str, tmp_path: Path):
     with pytest.raises(UsageError, match=f"{name} takes no {flag}; leave it out"):
         importers.load(name, tmp_path, Options(**options))
 

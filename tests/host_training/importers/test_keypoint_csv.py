@@ -84,7 +84,7 @@ def test_all_rows_are_one_person_on_one_side(load, golden: NDArray[np.float32]):
     assert "'anna'" in named.notes[1]
 
 
-def test_what_is_not_known_of_the_faces_says_so(load, golden: NDArray[np.float32]):
+def test_marks_unknown_values_of_faces(load, golden: NDArray[np.float32]):
     table = load(line(0, relative(golden[0]))).table
 
     assert table.mesh.tolist() == [UNKNOWN_MESH]
@@ -109,7 +109,7 @@ def test_the_result_is_a_proper_table(load, golden: NDArray[np.float32], tmp_pat
     assert back.label.tolist() == table.label.tolist()
 
 
-def test_rows_that_are_not_wanted_are_counted(load, golden: NDArray[np.float32]):
+def test_counts_unwanted_rows(load, golden: NDArray[np.float32]):
     face = relative(golden[0])
     lines = [line(0, face), line(3, face), line(1, face), line(4, face), line(0, np.zeros((478, 2), np.float32))]
 
@@ -132,7 +132,7 @@ def test_the_user_may_name_classes_by_number(load, golden: NDArray[np.float32]):
     assert [LABELS[index] for index in table.label] == ["sadness", "fear"]
 
 
-def test_classes_without_names_are_asked_for(load, golden: NDArray[np.float32]):
+def test_asks_for_the_names_of_classes(load, golden: NDArray[np.float32]):
     with pytest.raises(
         UsageError, match=r"keypoint_classifier_label\.csv is missing; name the classes with --label 0="
     ):

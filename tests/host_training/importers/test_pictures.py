@@ -66,7 +66,7 @@ def test_a_data_set_is_named_with_its_place(rows: Callable[[str], Table], text: 
         pictures_of(rows("web"), [text])
 
 
-def test_a_data_set_that_is_none_or_not_there_is_refused(rows: Callable[[str], Table], tmp_path: Path):
+def test_refuses_unknown_and_missing_data_sets(rows: Callable[[str], Table], tmp_path: Path):
     with pytest.raises(UsageError, match="unknown data set 'mine'"):
         pictures_of(rows("web"), [f"mine:{tmp_path}"])
     with pytest.raises(NoInputError, match=r"none\.csv: No such file"):

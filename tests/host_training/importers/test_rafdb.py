@@ -109,7 +109,7 @@ def test_odd_bytes_are_refused(basic: Path):
         importers.load("rafdb", basic, Options())
 
 
-def test_a_box_that_is_none_is_refused(basic: Path, picture: WritePicture, text: WriteText):
+def test_refuses_a_malformed_box(basic: Path, picture: WritePicture, text: WriteText):
     (basic / "Image/aligned/train_00001_aligned.jpg").unlink()
     picture("basic/Image/original/train_00001.jpg")
     text("basic/Annotation/boundingbox/train_00001_boundingbox.txt", "40.0 20.0")

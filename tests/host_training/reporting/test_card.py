@@ -162,7 +162,7 @@ def test_words_about_votes_go_with_votes(report: dict[str, Any]):
     assert not any("votes" in limit for limit in about.limits(value(report)))
 
 
-def test_a_network_that_could_not_be_quantised_says_so(report: dict[str, Any]):
+def test_reports_a_network_that_could_not_be_quantised(report: dict[str, Any]):
     assert "Quantised: on the validation faces int8 and float predict the same label for 99.33%" in about.parity(
         value(report)
     )
@@ -204,7 +204,7 @@ def test_distorted_pictures_stand_beside_those_of_other_bundles(report: dict[str
     assert "    emotion-train robustness\n" in said
 
 
-def test_it_says_what_the_model_reads_and_what_follows_from_it(report: dict[str, Any]):
+def test_states_the_inputs_of_the_model(report: dict[str, Any]):
     said = line_of(report)
     assert "from the 478 landmarks of MediaPipe's face mesh: one of" in said
     assert "Landmarks carry shape only" in said
@@ -218,7 +218,7 @@ def test_it_says_what_the_model_reads_and_what_follows_from_it(report: dict[str,
     assert "crops that are each the mean of many faces" in said
 
 
-def test_it_says_which_copies_were_kept_out_of_training(report: dict[str, Any]):
+def test_lists_copies_kept_out_of_training(report: dict[str, Any]):
     assert "Neither they nor byte-equal copies of them were used" in line_of(report)
 
     report["notes"] = ["faces.decisions.csv: 12 rows: now with the rows of the same photo"]
@@ -232,14 +232,14 @@ def test_it_has_the_changes_made_to_the_table(report: dict[str, Any]):
 
 
 @pytest.mark.parametrize("name", ["coverage", "slices"])
-def test_without_a_face_there_is_no_such_table(report: dict[str, Any], name: str):
+def test_has_no_such_table_without_a_face(report: dict[str, Any], name: str):
     empty: dict[str, Any] = {"coverage": [], "slices": {}}
     report["evaluation"]["test"][name] = empty[name]
 
     assert {"coverage": "readings from", "slices": "| pose |"}[name] not in of(report)
 
 
-def test_it_says_what_it_must_not_be_used_for(report: dict[str, Any]):
+def test_states_what_it_must_not_be_used_for(report: dict[str, Any]):
     said = line_of(report)
 
     assert about.FORBIDDEN in said

@@ -43,7 +43,7 @@ def test_labels_are_counted_as_voted_and_as_the_data_set_has_them(table: Table):
     assert "| fear | 0 | 0 | 0 |" in own
 
 
-def test_the_data_card_of_the_published_table_tells_what_is_in_it(capsys: pytest.CaptureFixture[str]):
+def test_the_data_card_describes_the_published_table(capsys: pytest.CaptureFixture[str]):
     assert main(["describe", str(PUBLISHED)]) == 0
 
     assert capsys.readouterr().out in (PUBLISHED.parent / "README.md").read_text()

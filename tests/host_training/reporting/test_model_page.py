@@ -243,12 +243,12 @@ def test_every_count_of_the_confusion_matrix_is_on_the_page(whole: Page, whole_f
     assert counts <= set(whole.words)
 
 
-def test_slices_and_coverage_are_told(whole: Page):
+def test_shows_slices_and_coverage(whole: Page):
     assert "Pose: angle between face and line of sight over 45° 61 49.2% 36.1 to 61.7%" in whole.text
     assert "70% 66.1% 93.5%" in whole.text
 
 
-def test_distorted_pictures_are_told_with_this_bundle_first(whole: Page):
+def test_shows_distorted_pictures_with_this_bundle_first(whole: Page):
     assert "too little light 54.3% 71.0 to 81.0% 43.2% 71.0 to 81.0% 98.8%" in whole.text
     assert ROBUSTNESS["command"] in whole.text
     assert about.RESOLUTION in whole.text
@@ -258,7 +258,7 @@ def test_engines_are_compared(whole: Page):
     assert "float 78.1% 0.630 99.35%" in whole.text
 
 
-def test_it_tells_how_to_make_the_model_again(whole: Page, whole_folder: Path):
+def test_gives_the_command_that_makes_the_model(whole: Page, whole_folder: Path):
     found = json.loads((whole_folder / "report.json").read_text())
     manifest = json.loads((whole_folder / "manifest.json").read_text())
 
@@ -276,7 +276,7 @@ def test_limits_and_use_are_in_the_words_of_the_card(whole: Page, whole_folder: 
         assert words in whole.text
 
 
-def test_what_other_commands_found_is_taken_from_the_evaluation(whole: Page):
+def test_includes_results_of_other_commands(whole: Page):
     assert "3 folds" in whole.text
     assert "accuracy 78.1% ± 4.6%" in whole.text
     assert "network.dropout accuracy 0.1 76.5% 0.3 75.4%" in whole.text  # the batch was never changed
@@ -285,7 +285,7 @@ def test_what_other_commands_found_is_taken_from_the_evaluation(whole: Page):
     assert all(found["command"] in whole.text for found in FILES.values())
 
 
-def test_of_what_is_known_nothing_is_said_to_be_missing(whole: Page):
+def test_reports_nothing_as_missing_that_is_known(whole: Page):
     assert "not measured" not in whole.text
     assert "drawing" not in whole.text
 
@@ -297,7 +297,7 @@ def test_the_worst_mistakes_are_drawn_from_the_table(whole: Page, table: Table):
     assert f"confidence 97.1% {mistakes(table, 1)[0]['id']}" in whole.text
 
 
-def test_without_a_table_it_says_how_to_have_them_drawn(folder: Path, table: Table):
+def test_explains_how_to_draw_mistakes_without_a_table(folder: Path, table: Table):
     with_scores(folder, worst=mistakes(table, 3))
 
     page = page_of(folder)
@@ -345,7 +345,7 @@ def test_a_comparison_that_is_asked_for_must_be_there(folder: Path, tmp_path: Pa
         page_of(folder, comparison=tmp_path / "other.json")
 
 
-def test_what_has_not_been_measured_names_its_command_and_file(folder: Path):
+def test_missing_results_name_their_command_and_file(folder: Path):
     text = page_of(folder).text
 
     for what, command, file in (
@@ -357,7 +357,7 @@ def test_what_has_not_been_measured_names_its_command_and_file(folder: Path):
         assert f"{what}: not measured. emotion-train {command} writes it to evaluation/{file} ." in text
 
 
-def test_where_no_face_was_found_there_is_a_page(folder: Path):
+def test_writes_a_page_where_no_face_was_found(folder: Path):
     scores = scores_of(folder)
     misses = [[0] * len(scores["labels"]) + [rows] for rows in scores["support"].values()]
     with_scores(folder, found=0, coverage=[], worst=[], confusion=misses)
@@ -573,7 +573,7 @@ def style(browser: Any, selector: str, name: str):
     return browser.execute_script(script, selector, name)
 
 
-def test_a_browser_loads_it_without_complaint_and_asks_for_nothing(browser: Any):
+def test_a_browser_loads_the_page_without_errors_or_requests(browser: Any):
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
 

@@ -98,7 +98,7 @@ def test_the_same_figures_twice_are_the_same(figures: dict[str, str]):
         [{"low": 0.0, "high": 1.0, "rows": 1, "confidence": 1.0, "accuracy": 0.0}],
     ],
 )
-def test_next_to_no_faces_can_be_drawn(bins: list[dict[str, float | None]]):
+def test_draws_figures_of_very_few_faces(bins: list[dict[str, float | None]]):
     assert "confidence" in words_of(plots.reliability(bins))
 
 

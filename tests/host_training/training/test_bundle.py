@@ -31,7 +31,7 @@ def copy(bundle_folder: Path, tmp_path: Path):
     return shutil.copytree(bundle_folder, tmp_path / "fused")
 
 
-def test_the_edge_loads_what_was_written(bundle_folder: Path):
+def test_the_edge_loads_the_bundle(bundle_folder: Path):
     loaded = edge_bundle.load(bundle_folder)
 
     assert {path.name for path in bundle_folder.iterdir()} == FILES
@@ -111,7 +111,7 @@ def test_one_that_cannot_be_moved_leaves_the_one_before(copy: Path, bundle_folde
     assert [path.name for path in copy.parent.iterdir()] == ["fused"]
 
 
-def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path):
+def test_does_not_replace_a_folder_without_a_bundle(tmp_path: Path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("meow")
 
@@ -131,5 +131,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("path", "told"), [("/home/me/a.csv", "a.csv"), ("../data/a.csv", "a.csv"), ("model/a", "model/a")]
 )
-def test_a_report_tells_nobody_of_folders_of_this_machine(path: str, told: str):
+def test_a_report_names_no_folder_of_this_machine(path: str, told: str):
     assert bundle.shown(Path(path)) == told

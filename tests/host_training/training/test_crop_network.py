@@ -75,7 +75,7 @@ def test_a_training_of_a_few_steps_has_an_end(
 def test_the_best_weights_are_kept_and_the_bar_shows_batches_and_losses(
     examples: CropExamples,
     store: CropStore,
-    both: Recipe,
+    one_stage: Recipe,
     plain: NDArray[np.float32],
     capsys: pytest.CaptureFixture[str],
 ):
@@ -83,13 +83,13 @@ def test_the_best_weights_are_kept_and_the_bar_shows_batches_and_losses(
     wrong = np.roll(examples.targets, 1, axis=1)  # the more it learns, the higher the loss on these
     validation = (crops_alone(crops), wrong)
 
-    model, losses = crop_network.train(examples, store, validation, both, label="fold 1 of 3, crops")
+    model, losses = crop_network.train(examples, store, validation, one_stage, label="fold 1 of 3, crops")
 
     logits = np.asarray(model(as_input(crops)))
     loss = (np.log(np.exp(logits).sum(axis=1)) - (logits * wrong).sum(axis=1)).mean()
     assert loss == pytest.approx(min(losses["val_loss"]), rel=0.02)  # Keras takes the mean of batches
     assert loss < 0.9 * losses["val_loss"][-1]
-    bar, steps = capsys.readouterr().err.split("\r")[-1], 6 * (len(examples.rows) // 8)
+    bar, steps = capsys.readouterr().err.split("\r")[-1], one_stage.crop.epochs * (len(examples.rows) // 8)
     assert bar.startswith("fold 1 of 3, crops: 100%")
     assert f"{steps}/{steps} [" in bar
     assert " batches/s, " in bar

@@ -91,12 +91,13 @@ def test_fitted_probabilities_read_faces_of_the_validation_split(table: Table, t
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_test_rows_change_nothing(table: Table, targets: Targets, changed: Callable[..., Table], recipe: Recipe):
+def test_test_rows_do_not_change_the_fit(table: Table, targets: Targets, changed: Callable[..., Table], recipe: Recipe):
     landmarks = table.landmarks.copy()
     landmarks[table.split == "test"] = 1e6
+    quick = dataclasses.replace(recipe, optimiser=dataclasses.replace(recipe.optimiser, epochs=2))
 
     one, other = (
-        fit.fit(each, targets, recipe, *fit.prepare(each, targets, recipe))
+        fit.fit(each, targets, quick, *fit.prepare(each, targets, quick))
         for each in (table, changed(landmarks=landmarks))
     )
 

@@ -30,9 +30,15 @@ def rng():
 
 
 @pytest.fixture
-def inputs(rng: np.random.Generator, both: Recipe) -> Inputs:
+def small(both: Recipe) -> Recipe:
+    """The recipe of a network on crops of 12 px."""
+    return replace(both, crop=replace(both.crop, size=12, channels=(4, 6)))
+
+
+@pytest.fixture
+def inputs(rng: np.random.Generator, small: Recipe) -> Inputs:
     return Inputs(
-        np.arange(FACES), rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, both.crop.size)
+        np.arange(FACES), rng.normal(size=(FACES, SIZE)).astype(np.float32), mosaics(rng, FACES, small.crop.size)
     )
 
 
@@ -42,10 +48,10 @@ def layers(rng: np.random.Generator) -> list[Layer]:
 
 
 @pytest.fixture
-def crop(both: Recipe, inputs: Inputs) -> CropNetwork:
+def crop(small: Recipe, inputs: Inputs) -> CropNetwork:
     """With logits as large as those of the layers: an untrained network's are small."""
     seed_everything(1)
-    model = crop_network.folded_crop_network(crop_network.build(both, LABELS))
+    model = crop_network.folded_crop_network(crop_network.build(small, LABELS))
     said = crop_network.logits(model, inputs)
     return replace(model, last=model.last.shifted(-said.mean(axis=0)).scaled(float(5 / said.std(axis=0).mean())))
 

@@ -47,7 +47,7 @@ def three_folds(persons: Table, quick: Recipe) -> list[tuple[NDArray[np.intp], N
     return list(cross_validated(persons, targets_of(persons), quick, 3))
 
 
-def test_every_row_but_those_of_the_test_is_held_out_once_and_with_its_person(
+def test_every_row_outside_the_test_is_held_out_once_with_its_person(
     persons: Table, three_folds: list[tuple[NDArray[np.intp], NDArray[np.float32]]]
 ):
     folds = [rows for rows, _ in three_folds]

@@ -95,7 +95,7 @@ def test_a_file_changes_what_it_names_and_options_stand_above_it(tmp_path: Path)
         ("seed = ", "not a TOML file"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_with_the_key_and_the_file(tmp_path: Path, text: str, complaint: str):
+def test_refuses_impossible_recipes_with_key_and_file(tmp_path: Path, text: str, complaint: str):
     with pytest.raises(ConfigError) as caught:
         recipe.load(write(tmp_path, text))
 
@@ -123,7 +123,7 @@ def test_an_option_that_is_not_allowed_is_not_blamed_on_the_file(tmp_path: Path)
         recipe.load(write(tmp_path, ""), {"crop.size": 1})
 
 
-def test_a_missing_file_is_said(tmp_path: Path):
+def test_names_a_missing_file(tmp_path: Path):
     with pytest.raises(NoInputError, match="No such file"):
         recipe.load(tmp_path / "none.toml")
 

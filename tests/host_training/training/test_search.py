@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPACE: dict[str, list[Any]] = {"network.hidden": [[8], [16]], "network.dropout": [0.0, 0.1, 0.2]}
 
 
-def test_the_space_of_the_kit_holds_what_the_recipe_takes():
+def test_the_default_space_fits_the_recipe():
     assert "network.hidden" in search.space(None)
 
 
@@ -78,7 +78,7 @@ def test_combinations_that_come_to_the_same_are_drawn_once(tmp_path: Path):
         ('deeper = [{ "network.depth" = 3 }]', "unknown key 'depth' in [network]"),
     ],
 )
-def test_a_space_that_no_recipe_could_take_is_refused(tmp_path: Path, text: str, complaint: str):
+def test_refuses_a_space_that_no_recipe_accepts(tmp_path: Path, text: str, complaint: str):
     path = tmp_path / "space.toml"
     path.write_text(text)
 
@@ -94,7 +94,7 @@ def arguments(table_path: Path, tmp_path: Path) -> list[str]:
     return ["search", *(part for name, file in files.items() for part in (name, f"{tmp_path}/{file}"))]
 
 
-def test_trials_are_judged_on_validation_written_down_and_not_tried_again(
+def test_trials_are_judged_on_validation_and_not_repeated(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main([*arguments, "--trials", "1"]) == 0
@@ -111,9 +111,7 @@ def test_trials_are_judged_on_validation_written_down_and_not_tried_again(
     assert "2 trials in" in capsys.readouterr().out
 
 
-def test_one_by_one_says_what_makes_its_table_again(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_one_by_one_records_its_command(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main([*arguments, "--one-by-one"]) == 0
 
     found = json.loads((tmp_path / "trials.json").read_text())

@@ -28,15 +28,13 @@ def honest():
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 3.0])
-def test_the_temperature_takes_back_what_made_the_network_too_sure(
-    honest: tuple[NDArray[np.float32], NDArray[np.intp]], factor: float
-):
+def test_the_temperature_undoes_overconfidence(honest: tuple[NDArray[np.float32], NDArray[np.intp]], factor: float):
     logits, label = honest
 
     assert fit_temperature(logits * np.float32(factor), label) == pytest.approx(factor, rel=0.05)
 
 
-def test_it_makes_labels_less_surprising_and_confidence_truer(honest: tuple[NDArray[np.float32], NDArray[np.intp]]):
+def test_the_temperature_lowers_loss_and_calibration_error(honest: tuple[NDArray[np.float32], NDArray[np.intp]]):
     logits, label = honest[0] * np.float32(3), honest[1]
     right = logits.argmax(axis=1) == label
 

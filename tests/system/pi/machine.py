@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import EdgeError
 from tests.support.broker import free_port
+from tests.system import booting
 from tests.system.pi import images
 
 if TYPE_CHECKING:
@@ -187,11 +188,10 @@ class Machine:
                 start_new_session=True,
             )
         self._qmp("qmp_capabilities")
-        deadline = time.monotonic() + BOOT_S
-        while time.monotonic() < deadline and self._qemu.poll() is None:
-            if self.run("true", check=False).returncode == 0:
-                return
-            time.sleep(1)
+        if booting.becomes_ready(
+            self._qemu, lambda: self.run("true", check=False).returncode == 0, timeout_s=BOOT_S, pause_s=1
+        ):
+            return
         self.close()
         raise EdgeError(f"the virtual Pi doesn't boot:\n{self._end_of_logs()}")
 
