@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edge.errors import DataError, NoInputError
 from edge.validation import build
 from host_training.compare.results import Comparison
+from host_training.evaluation.face_range import Range
 from host_training.evaluation.robustness import Robustness
 from host_training.reporting.report import read_json
 from host_training.training.folds import CrossValidation
@@ -24,6 +25,8 @@ FOLDS, TRIALS = "cross-validation.json", "trials.json"
 bundle, as in `fused.trials.json`."""
 COMPARISON, ROBUSTNESS = "comparison.json", "robustness.json"
 """Results of `emotion-train compare` and `robustness` for all bundles of a folder."""
+RANGE = "range"
+"""Key of the range in the latter; the other part, the distortions, has the keys beside it."""
 
 Found = TypeVar("Found")
 
@@ -36,6 +39,7 @@ class Findings:
     trials: Trials | None = None
     comparison: Comparison | None = None
     robustness: Robustness | None = None
+    range: Range | None = None
 
 
 def files_of(folder: Path, comparison: Path | None = None) -> dict[str, Path]:
@@ -68,11 +72,27 @@ def read(folder: Path, comparison: Path | None = None) -> Findings:
         cross_validation=_read(files["cross_validation"], lambda values: build(CrossValidation, values)),
         trials=_read(files["trials"], Trials.from_json),
         comparison=_read(files["comparison"], lambda values: build(Comparison, values)),
-        robustness=_read(files["robustness"], lambda values: build(Robustness, values)),
+        robustness=_read(
+            files["robustness"], lambda values: build(Robustness, values) if values.keys() - {RANGE} else None
+        ),
+        range=_read(files["robustness"], lambda values: build(Range, values[RANGE]) if RANGE in values else None),
     )
 
 
-def _read(path: Path, made: Callable[[dict[str, Any]], Found]) -> Found | None:
+def range_of(values: dict[str, Any]) -> Range | None:
+    """The range in the values of `ROBUSTNESS`; None: not measured.
+
+    Raises:
+        InvalidError: it is not in the form of this version.
+    """
+    return build(Range, values[RANGE], RANGE) if RANGE in values else None
+
+
+def _distortions_of(values: dict[str, Any]) -> Robustness | None:
+    return build(Robustness, values) if values.keys() != {RANGE} else None
+
+
+def _read(path: Path, made: Callable[[dict[str, Any]], Found | None]) -> Found | None:
     values = read_json(path)
     if values is None:
         return None

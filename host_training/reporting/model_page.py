@@ -7,6 +7,7 @@ from dataclasses import asdict
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from host_training.evaluation.metrics import wilson
 from host_training.reporting import about, findings, mesh_drawing, page, plots
 from host_training.training.recipe import flat
 from host_training.words import joined
@@ -154,7 +155,7 @@ def _by_label(scores: Scores) -> list[View]:
             "name": name,
             "rows": rows,
             "recall": scores.recall[name],
-            "interval": plots.wilson(scores.confusion[index][index], rows),
+            "interval": wilson(scores.confusion[index][index], rows),
             "precision": scores.precision[name],
             "f1": scores.f1[name],
         }

@@ -11,7 +11,8 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from scipy.stats import binomtest
+
+from host_training.evaluation.metrics import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,14 +159,6 @@ def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequenc
                 for point in marks
             ),
         )
-
-
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 without rows."""
-    if not rows:
-        return 0.0, 1.0
-    interval = binomtest(hits, rows).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ class TestRobustness:
     def test_fewer_rows_may_be_asked_for(self, robustness, capsys):
         assert robustness("--pictures", "folder:photos", "--rows", "1") == 0
 
-        assert capsys.readouterr().out.startswith("1 pictures;")
+        assert capsys.readouterr().out.startswith("1 test pictures;")
 
     @pytest.mark.parametrize(
         ("options", "status", "words"),

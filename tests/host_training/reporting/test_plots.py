@@ -104,11 +104,3 @@ def test_next_to_no_faces_can_be_drawn(bins: list[dict[str, float | None]]):
 
 def test_one_epoch_can_be_drawn():
     assert "best: epoch 1" in words_of(plots.learning_curves({"loss": [1.0], "val_loss": [1.0]}))
-
-
-@pytest.mark.parametrize(
-    ("hits", "rows", "interval"),
-    [(8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (0, 0, (0.0, 1.0))],
-)
-def test_wilson_s_interval(hits: int, rows: int, interval: tuple[float, float]):
-    assert plots.wilson(hits, rows) == pytest.approx(interval, abs=1e-4)
