@@ -1,4 +1,4 @@
-"""`emotion-train robustness`: judge bundles on dark, blurred, noisy, half-covered and small faces."""
+"""`emotion-train robustness`: judge bundles on dark, blurred, noisy, half-covered and far-away faces."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of faces of the range, drawn at random (default: %(default)s)",
     )
     parser.add_argument(
+        "--heights",
+        metavar="PX,PX",
+        help="heights of the faces of the range, such as 24,48 (default: 16 to 240)",
+    )
+    parser.add_argument(
         "--scenes",
         type=Path,
         metavar="DIR",
@@ -71,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
     from host_training.evaluation import face_range, robustness
     from host_training.importers.pictures import pictures_of
     from host_training.output import ensure_writable, write_text
-    from host_training.reporting import findings
     from host_training.reporting.report import read_json
 
     for name in ("rows", "faces"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name}: give 1 or more")
+    heights = face_range.HEIGHTS if args.heights is None else _heights(args.heights)
     document: dict[str, Any] = {}
     if args.out:
         ensure_writable(args.out)
@@ -90,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         distorted = robustness.measure(
             args.bundle, models, table, pictures, args.rows, split=args.split, command=_command(args, DISTORTIONS)
         )
-        kept = {findings.RANGE: document[findings.RANGE]} if findings.RANGE in document else {}
+        kept = {face_range.KEY: document[face_range.KEY]} if face_range.KEY in document else {}
         document = distorted.as_dict() | kept
         texts.append(distorted.text())
     if args.part in {RANGE, ALL}:
@@ -102,14 +107,28 @@ def run(args: argparse.Namespace) -> int:
             args.faces,
             split=args.split,
             scenes_folder=args.scenes,
+            heights=heights,
             command=_command(args, RANGE),
         )
-        document[findings.RANGE] = ranged.as_dict()
+        document[face_range.KEY] = ranged.as_dict()
         texts.append(ranged.text())
     if args.out:
         write_text(args.out, json.dumps(document, indent=1) + "\n")
     print("\n\n".join(texts))
     return 0
+
+
+def _heights(text: str) -> tuple[int, ...]:
+    from edge.errors import UsageError
+    from host_training.evaluation.face_range import ALLOWED
+
+    try:
+        heights = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        heights = ()
+    if not heights or not ALLOWED[0] <= heights[0] <= heights[-1] <= ALLOWED[1]:
+        raise UsageError(f"--heights {text}: give whole px from {ALLOWED[0]} to {ALLOWED[1]}, such as --heights 24,48")
+    return heights
 
 
 def _command(args: argparse.Namespace, part: str) -> str:
@@ -122,6 +141,7 @@ def _command(args: argparse.Namespace, part: str) -> str:
     parts += [f"--split {args.split}"] if args.split != "test" else []
     if part == RANGE:
         parts += [f"--part {part}", f"--faces {args.faces}"]
+        parts += [f"--heights {args.heights}"] if args.heights else []
         parts += [f"--scenes {shown(args.scenes)}"] if args.scenes else []
     elif args.rows:
         parts.append(f"--rows {args.rows}")

@@ -20,7 +20,7 @@ from edge.bundle import bundle as bundles
 from edge.expression import ExpressionMachine
 from edge.face_mesh import open_face_mesh
 from edge.settings import CameraSettings, ExpressionSettings, MeshSettings
-from edge.validation import as_json
+from edge.validation import as_json, build
 from edge.values import UNCERTAIN, Frame
 from host_training.data.keypoints import TEST, take
 from host_training.data.votes import VOTES
@@ -43,8 +43,12 @@ if TYPE_CHECKING:
     from host_training.data.source import ImageFile, Pixels
     from host_training.evaluation.scenes import Cutout, Grey
 
+KEY = "range"
+"""Key of the range in the JSON file of `emotion-train robustness`; the distortions have the keys beside it."""
 HEIGHTS = (16, 20, 24, 32, 48, 64, 96, 128, 240)
 """Heights of the face in px, that of the box of its landmarks."""
+ALLOWED = (4, 400)
+"""Least and greatest height that may be asked for, px; a higher face doesn't fit the picture."""
 PICTURES = ((640, 480), (1280, 720))
 """Widths and heights of the camera's picture in px."""
 WALKS, STANDS = "walks", "stands"
@@ -144,6 +148,15 @@ class Range:
                 lines.append(f"{each.face:5}{each.found_soon:9.1%}{each.found:9.1%}{seconds:>9}{reads}".rstrip())
             blocks.append(lines)
         return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def from_json(values: Mapping[str, Any]) -> Range | None:
+    """The range in the JSON file of `emotion-train robustness`; None: not measured.
+
+    Raises:
+        InvalidError: it is not in the form of this version.
+    """
+    return build(Range, values[KEY], KEY) if KEY in values else None
 
 
 def _cell(read: Read) -> str:

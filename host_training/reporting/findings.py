@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edge.errors import DataError, NoInputError
 from edge.validation import build
 from host_training.compare.results import Comparison
-from host_training.evaluation.face_range import Range
+from host_training.evaluation import face_range
+from host_training.evaluation.face_range import Range  # noqa: TC001
 from host_training.evaluation.robustness import Robustness
 from host_training.reporting.report import read_json
 from host_training.training.folds import CrossValidation
@@ -25,8 +26,6 @@ FOLDS, TRIALS = "cross-validation.json", "trials.json"
 bundle, as in `fused.trials.json`."""
 COMPARISON, ROBUSTNESS = "comparison.json", "robustness.json"
 """Results of `emotion-train compare` and `robustness` for all bundles of a folder."""
-RANGE = "range"
-"""Key of the range in the latter; the other part, the distortions, has the keys beside it."""
 
 Found = TypeVar("Found")
 
@@ -72,24 +71,13 @@ def read(folder: Path, comparison: Path | None = None) -> Findings:
         cross_validation=_read(files["cross_validation"], lambda values: build(CrossValidation, values)),
         trials=_read(files["trials"], Trials.from_json),
         comparison=_read(files["comparison"], lambda values: build(Comparison, values)),
-        robustness=_read(
-            files["robustness"], lambda values: build(Robustness, values) if values.keys() - {RANGE} else None
-        ),
-        range=_read(files["robustness"], lambda values: build(Range, values[RANGE]) if RANGE in values else None),
+        robustness=_read(files["robustness"], _distortions_of),
+        range=_read(files["robustness"], face_range.from_json),
     )
 
 
-def range_of(values: dict[str, Any]) -> Range | None:
-    """The range in the values of `ROBUSTNESS`; None: not measured.
-
-    Raises:
-        InvalidError: it is not in the form of this version.
-    """
-    return build(Range, values[RANGE], RANGE) if RANGE in values else None
-
-
 def _distortions_of(values: dict[str, Any]) -> Robustness | None:
-    return build(Robustness, values) if values.keys() != {RANGE} else None
+    return build(Robustness, values) if values.keys() != {face_range.KEY} else None
 
 
 def _read(path: Path, made: Callable[[dict[str, Any]], Found | None]) -> Found | None:

@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from host_training.reporting import plots
+from host_training.reporting import plots, range_text
+from tests.support import ranges
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,6 +28,7 @@ def drawn():
         "losses": plots.learning_curves(LOSSES),
         "reliability": plots.reliability(BINS),
         "coverage": plots.coverage({"test": CURVE, "validation": CURVE}, CURVE[1:]),
+        "range": plots.face_range(range_text.by_picture(ranges.of("mine"), "mine"), "mine"),
     }
 
 
@@ -50,12 +52,17 @@ def test_a_figure_says_in_words_what_it_shows(figures: dict[str, str]):
     assert "0.850, in epoch 3" in about["losses"]["aria-label"]
     assert "40 faces with a confidence of 61% on average: 55% correct." in about["reliability"]["aria-label"]
     assert "From a confidence of 50%: 75% of the faces, 90% of these correct." in about["coverage"]["aria-label"]
+    assert (
+        "1280x720, face of 48 px: 95.0% found in 2 s walking, 85.0% in 5 s standing, 75.0% read right."
+        in about["range"]["aria-label"]
+    )
 
 
 def test_letters_stay_letters(figures: dict[str, str]):
     assert {"epoch", "loss", "training", "validation", "best: epoch 3"} <= set(words_of(figures["losses"]))
     assert {"confidence", "40", "160"} <= set(words_of(figures["reliability"]))
     assert {"from 50%", "from 90%", "test", "validation"} <= set(words_of(figures["coverage"]))
+    assert {"24", "48", "4.4", "3.3", "face in 640x480, px", "m, Camera Module 3"} <= set(words_of(figures["range"]))
 
 
 def test_a_bin_without_faces_has_no_number(figures: dict[str, str]):
