@@ -9,7 +9,6 @@ from edge.errors import DataError, NoInputError
 from edge.validation import build
 from host_training.compare.results import Comparison
 from host_training.evaluation import face_range
-from host_training.evaluation.face_range import Range  # noqa: TC001
 from host_training.evaluation.robustness import Robustness
 from host_training.reporting.report import read_json
 from host_training.training.folds import CrossValidation
@@ -18,6 +17,8 @@ from host_training.training.search import Trials
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from host_training.evaluation.face_range import Range
 
 EVALUATION = "evaluation"
 """Name of the folder."""
