@@ -73,8 +73,10 @@ class MeshSettings:
     """Folder of the face mesh models; empty: the bundle's, else the cache."""
     max_faces: Annotated[int, Between(1, 16, "faces")] = 2
     threads: Annotated[int, Between(1, 16, "threads")] = 1
-    search_fps: Annotated[float, Between(0.1, 120, "searches/s")] = 5.0
-    """Searches for new faces per second, while fewer than `max_faces` are tracked."""
+    search_share: Annotated[float, Between(0.01, 1, "of a core")] = 0.1
+    """Processor time for the search for new faces, as a share of one core."""
+    min_face: Annotated[int, Between(16, 512, "px")] = 20
+    """Least height of a face that is looked for, px."""
     min_detection: Probability = 0.5
     min_presence: Probability = 0.5
 

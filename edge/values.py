@@ -51,6 +51,9 @@ class Frame:
     faces: tuple[Face, ...] | None = None
     """Faces stored in a recording; None for other sources, where the face mesh finds them."""
 
+    still: bool = False
+    """Whether it is a picture on its own, which no stream of frames confirms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -150,7 +150,7 @@ class ImagesCamera:
             return None
         rgb, self._next = self._next, None
         self._shown += 1
-        return Frame(rgb=rgb, captured_at=captured_at)
+        return Frame(rgb=rgb, captured_at=captured_at, still=True)
 
     def close(self) -> None:
         """Stop."""

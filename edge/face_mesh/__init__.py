@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("litert", "mediapipe")
 
-STILL_VERSION = 1
+STILL_VERSION = 2
 """Version of the measurement by `still`, recorded in keypoint tables."""
 
 

@@ -1,4 +1,4 @@
-"""BlazeFace, short range: whole picture -> regions of faces (constants: mediapipe's face_detector_graph.cc)."""
+"""BlazeFace, short range: a tile of the picture -> regions of faces (constants: mediapipe's face_detector_graph.cc)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edge.errors import ConfigError
+from edge.face_mesh.tiles import Tile
 from edge.face_mesh.tracking import MARGIN, Region
 from edge.interpreter import Model
 
@@ -26,6 +27,9 @@ ANCHOR_GRIDS = ((8, 2), (16, 6))
 MIN_SUPPRESSION = 0.3
 """Intersection over union above which two boxes are one face (NonMaxSuppressionCalculator)."""
 
+SAME_PLACE = 0.35
+"""Intersection over union above which a region of this model and one of the landmark model show the same face."""
+
 KEYPOINTS = 6
 VALUES = 4 + 2 * KEYPOINTS
 
@@ -42,7 +46,7 @@ def _anchors() -> NDArray[np.float32]:
 
 
 class Detector:
-    """Detects faces in a picture."""
+    """Detects faces in one tile of a picture."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """Load the model.
@@ -59,17 +63,18 @@ class Detector:
         self._scores = 1 - self._boxes
         self._anchors = _anchors()
 
-    def __call__(self, rgb: NDArray[np.uint8], *, min_confidence: float, most: int) -> list[Region]:
-        """The regions of at most `most` faces in `rgb`, uint8[H, W, 3], highest confidence first."""
-        height, width = rgb.shape[:2]
-        scale = SIZE / max(height, width)
-        left, top = (SIZE - width * scale) / 2, (SIZE - height * scale) / 2
+    def __call__(self, rgb: NDArray[np.uint8], tile: Tile, *, min_confidence: float, most: int) -> list[Region]:
+        """The regions of at most `most` faces in a tile of `rgb`, uint8[H, W, 3], highest confidence first."""
+        scale = SIZE / tile.size
         # ImageToTensorCalculator samples by pixel corners, with black around the picture.
-        letterbox = cv2.warpAffine(
-            rgb, np.array([[scale, 0, left], [0, scale, top]]), (SIZE, SIZE), flags=cv2.INTER_LINEAR
+        shown = cv2.warpAffine(
+            rgb,
+            np.array([[scale, 0, -tile.x * scale], [0, scale, -tile.y * scale]]),
+            (SIZE, SIZE),
+            flags=cv2.INTER_LINEAR,
         )
         tensor = self._input.view()
-        np.multiply(letterbox, np.float32(1 / 127.5), out=tensor[0], casting="unsafe")
+        np.multiply(shown, np.float32(1 / 127.5), out=tensor[0], casting="unsafe")
         tensor -= 1
         del tensor
         self._model.invoke()
@@ -84,7 +89,16 @@ class Detector:
         eyes = values[:, 4:8] + np.tile(self._anchors[found], 2)
         rows = np.concatenate([centres - half, centres + half, eyes], axis=1)
         merged = _weighted_suppression(rows, confidence, most)
-        return [_region((row * SIZE - (left, top) * 4) / scale) for row in merged]
+        corner = np.array([tile.x, tile.y] * 4, np.float32)
+        return [_region(row * np.float32(tile.size) + corner) for row in merged]
+
+    def sees(self, rgb: NDArray[np.uint8], region: Region, *, min_confidence: float) -> bool:
+        """Whether a face stands out at `region` in a tile made for it.
+
+        In a tile that happens to frame it, a cat's eye or a collar may look like a face.
+        """
+        found = self(rgb, Tile.around(region), min_confidence=min_confidence, most=1)
+        return any(region.overlap(other) > SAME_PLACE for other in found)
 
 
 def _weighted_suppression(

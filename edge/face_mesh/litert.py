@@ -1,70 +1,82 @@
-"""MediaPipe's face models run directly: detect, measure, smooth, follow.
+"""MediaPipe's face models run directly: search, measure, smooth, follow.
 
-The detector runs only while there is room for another face; a face once found is followed from its own
-landmarks. It agrees with the mediapipe package to a hundredth of a pixel and does without its 300 MB.
+The detector runs only while there is room for another face; a face once found is followed from its own landmarks,
+and measured again when something has changed in it. The landmarks agree with the mediapipe package to a hundredth of
+a pixel, without its 300 MB.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
-from edge.face_mesh.detector import Detector
+from edge.face_mesh import motion
+from edge.face_mesh.detector import SAME_PLACE, Detector
 from edge.face_mesh.landmarker import Landmarker
 from edge.face_mesh.one_euro import OneEuro
-from edge.face_mesh.tracking import Region, TrackIds
+from edge.face_mesh.search import Search
+from edge.face_mesh.stills import Stills
+from edge.face_mesh.tiles import Tile
+from edge.face_mesh.tracking import SAME_FACE, Region, Sighting, Tracker, look
 from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from edge.face_mesh.models import MeshModels
     from edge.settings import MeshSettings
     from edge.values import Frame
 
-SAME_FACE = 0.5
-"""Intersection over union above which two tracks follow one face."""
+CANDIDATES = 4
+"""Candidates of one tile that the landmark model checks at most, highest confidence first."""
 
-SURPLUS = 2
-"""Candidates per allowed face that the landmark model checks, highest confidence first."""
+SMALLEST = 0.75
+"""Height of a new face, as a share of `min_face`, below which it is none: at such sizes both models see faces in
+leaves and ornaments."""
 
-CROP_SIDE = 256
-"""Side, px, below which a picture counts as a crop of a face. It is enlarged to this side and given a border, because
-the detector expects background around a head."""
+STILL_S = 0.5
+"""Time after which a face is measured again in which nothing has changed, s."""
 
-CROP_BORDER = 0.375
-"""Width of that border, as a share of the enlarged side."""
 
-CROP_LOOKS = (
-    (cv2.BORDER_REPLICATE, 0.5, 0.5),
-    (cv2.BORDER_REPLICATE, 0.2, 0.5),
-    (cv2.BORDER_CONSTANT, 0.2, 0.2),
-)
-"""Border, minimum confidence and minimum presence, tried in turn until a face is found. In a
-crop a face may be presumed, so later looks are content with less; the last is in front of black, because a
-border that repeats the picture's edge draws streaks, and some faces get lost in them."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A face as it was measured last."""
 
-CROP_SCALES = (1.0, 0.85, 0.72)
-"""Sizes of the region relative to the detector's, tried until one shows a face: the detector overestimates a head that
-the border cuts off."""
+    sighting: Sighting
+    landmarks: NDArray[np.float32]
+    """As the landmark model gave them, float32[478, 3] px."""
+    presence: float
+    patch: NDArray[np.uint8]
+    """What was measured, to notice changes."""
+    at: float
+    """When, s, monotonic."""
 
 
 @dataclass(slots=True)
-class _Track:
-    region: Region
-    number: int | None = None
-    """None until the landmark model has confirmed the detection."""
-    smoothing: OneEuro | None = None
+class _Followed:
+    """What is kept of a track beside its number and place."""
+
+    measured: _Measured
+    smoothing: OneEuro
+    face: Face
 
 
 class LiteRTFaceMesh:
     """The direct backend."""
 
-    def __init__(self, settings: MeshSettings, models: MeshModels) -> None:
+    def __init__(
+        self, settings: MeshSettings, models: MeshModels, *, cpu_clock: Callable[[], float] = time.thread_time
+    ) -> None:
         """Load both models.
+
+        Args:
+            settings: of the mesh.
+            models: where the models are.
+            cpu_clock: processor time of this thread, s, for the budget of the search.
 
         Raises:
             ConfigError: a model is missing or is another one.
@@ -73,102 +85,119 @@ class LiteRTFaceMesh:
         self._settings = settings
         self._detector = Detector(models.detector, threads=settings.threads)
         self.landmarker = Landmarker(models.landmarker, threads=settings.threads)
-        self._tracks: list[_Track] = []
-        self._ids = TrackIds()
-        self._next_search = float("-inf")
+        self._stills = Stills(settings, self._detector, self.landmarker)
+        self._cpu_clock = cpu_clock
+        self._tracker = Tracker()
+        self._search = Search(settings.search_share, settings.min_face)
+        self._followed: dict[int, _Followed] = {}
+        self._small: NDArray[np.uint8] | None = None
 
     def process(self, frame: Frame) -> tuple[Face, ...]:
         """See `FaceMesh.process`."""
-        now = frame.captured_at
-        candidates: list[_Track] = []
-        if len(self._tracks) < self._settings.max_faces and now >= self._next_search:
-            candidates = self._search(frame.rgb, now)
-        faces: list[Face] = []
-        kept: list[_Track] = []
-        for track in [*self._tracks, *candidates]:
-            if len(kept) == self._settings.max_faces:
-                break
-            landmarks, presence = self.landmarker(frame.rgb, track.region)
-            region = Region.of_landmarks(landmarks)
-            if presence < self._settings.min_presence or any(
-                region.overlap(other.region) > SAME_FACE for other in kept
-            ):
-                self._next_search = now  # search again in the next frame
+        if frame.still:
+            return self._process_still(frame)
+        rgb, now = frame.rgb, frame.captured_at
+        small = motion.small(rgb)
+        if self._small is not None and small.shape == self._small.shape and motion.is_cut(self._small, small):
+            self._tracker.end()
+        self._small = small
+        found: list[_Measured] = []
+        for track in self._tracker.tracks():
+            if track.lost:
                 continue
-            # The next region comes from the measured landmarks; the returned ones are smoothed.
-            _, _, width, height = bounding_box(landmarks)
-            if track.smoothing is None:
-                track.smoothing = OneEuro(landmarks, now)
+            before = self._followed[track.number].measured
+            # Compared with what was measured, not with the last frame, so that slow changes add up.
+            if now - before.at < STILL_S and not motion.has_changed(
+                before.patch, motion.patch(rgb, before.sighting.region)
+            ):
+                measured: _Measured | None = before
             else:
-                landmarks = track.smoothing(landmarks, now, (width + height) / 2)
-            track.region = region
-            if track.number is None:
-                others = {other.number for other in self._tracks if other.number is not None}
-                track.number = self._ids.claim(region, now, others)
-            self._ids.seen(track.number, region, now)
-            kept.append(track)
-            faces.append(Face(track.number, landmarks, presence))
-        self._tracks = kept
-        return tuple(faces)
+                measured = self._measure(rgb, track.ahead(now), now, track.number)
+            if measured is not None and not _is_among(measured.sighting.region, found):
+                found.append(measured)
+        self._search.step(small, rgb.shape, now, [measured.sighting.region for measured in found])
+        for measured in self._new(rgb, now, found):
+            found.append(measured)
+            if len(found) == self._settings.max_faces:
+                break
+        numbers = self._tracker.step([measured.sighting for measured in found], now)
+        self._followed = {
+            number: self._follow(number, measured, now) for number, measured in zip(numbers, found, strict=True)
+        }
+        return tuple(followed.face for followed in self._followed.values())
 
-    def _search(self, rgb: NDArray[np.uint8], now: float) -> list[_Track]:
-        # On average at the requested interval, although searches happen only on frames.
-        period, late = 1 / self._settings.search_fps, now - self._next_search
-        self._next_search = now + period - (late if late < period else 0)
-        # A few more than allowed, because some turn out not to be faces.
-        found = self._detector(
-            rgb, min_confidence=self._settings.min_detection, most=SURPLUS * self._settings.max_faces
+    def _measure(self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None) -> _Measured | None:
+        """The face at `region`; None: there is none."""
+        landmarks, presence = self.landmarker(rgb, region)
+        if presence < self._settings.min_presence:
+            return None
+        # The next region comes from the measured landmarks; the faces that are returned are smoothed.
+        own = Region.of_landmarks(landmarks)
+        return _Measured(Sighting(own, look(rgb, own), track), landmarks, presence, motion.patch(rgb, own), now)
+
+    def _new(self, rgb: NDArray[np.uint8], now: float, found: list[_Measured]) -> Iterator[_Measured]:
+        """The faces that are not followed yet, as far as the budget of this frame goes."""
+        if len(found) >= self._settings.max_faces:
+            return
+        for tile in self._tiles(now, found):
+            started = self._cpu_clock()
+            candidates = self._detector(rgb, tile, min_confidence=self._settings.min_detection, most=CANDIDATES)
+            faces: list[_Measured] = []
+            for candidate in candidates:
+                if _is_among(candidate, found, SAME_PLACE):
+                    continue
+                # A face is followed from its own landmarks, so it has to be one there, too.
+                first = self._measure(rgb, candidate, now, None)
+                again = None if first is None else self._measure(rgb, first.sighting.region, now, None)
+                if again is not None and self._is_face(rgb, again) and not _is_among(again.sighting.region, [*found, *faces]):
+                    faces.append(again)
+            self._search.spend(self._cpu_clock() - started)
+            yield from faces
+
+    def _is_face(self, rgb: NDArray[np.uint8], measured: _Measured) -> bool:
+        """Whether a new face is large enough, and is one for the detector, too, in a tile made for it."""
+        height = bounding_box(measured.landmarks)[3]
+        return height >= SMALLEST * self._settings.min_face and self._detector.sees(
+            rgb, measured.sighting.region, min_confidence=self._settings.min_detection
         )
-        return [
-            _Track(region)
-            for region in found
-            if all(region.overlap(track.region) < SAME_FACE / 2 for track in self._tracks)
-        ]
+
+    def _tiles(self, now: float, found: list[_Measured]) -> Iterator[Tile]:
+        """Where to look for faces: those that were lost lately, then as the search has it."""
+        numbers = {measured.sighting.track for measured in found}
+        for track in self._tracker.tracks():
+            if track.number not in numbers:
+                yield Tile.around(track.expected(now))
+        yield from self._search.tiles()
+
+    def _follow(self, number: int, measured: _Measured, now: float) -> _Followed:
+        before = self._followed.get(number)
+        if before is not None and before.measured is measured:
+            return before
+        landmarks = measured.landmarks
+        if before is None:
+            smoothing = OneEuro(landmarks, now)
+        else:
+            smoothing = before.smoothing
+            _, _, width, height = bounding_box(landmarks)
+            landmarks = smoothing(landmarks, now, (width + height) / 2)
+        return _Followed(measured, smoothing, Face(number, landmarks, measured.presence))
+
+    def _process_still(self, frame: Frame) -> tuple[Face, ...]:
+        """The faces of a picture on its own; they keep their numbers if the one before showed the same."""
+        faces = self._stills(frame.rgb)
+        regions = [Region.of_landmarks(face.landmarks) for face in faces]
+        sightings = [Sighting(region, look(frame.rgb, region)) for region in regions]
+        numbers = self._tracker.step(sightings, frame.captured_at)
+        return tuple(Face(n, face.landmarks, face.presence) for n, face in zip(numbers, faces, strict=True))
 
     def still(self, rgb: NDArray[np.uint8]) -> tuple[Face, ...]:
         """See `FaceMesh.still`."""
-        height, width = rgb.shape[:2]
-        if max(height, width) >= CROP_SIDE:
-            return self._measure(rgb, self._settings.min_detection, self._settings.min_presence)
-        scale = CROP_SIDE / max(height, width)
-        border = round(CROP_BORDER * CROP_SIDE)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        large = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
-        shift = np.array([border, border, 0], np.float32)
-        for kind, min_detection, min_presence in CROP_LOOKS:
-            framed = np.asarray(cv2.copyMakeBorder(large, border, border, border, border, kind), np.uint8)
-            if faces := self._measure(framed, min_detection, min_presence, CROP_SCALES):
-                return tuple(Face(f.track_id, (f.landmarks - shift) / np.float32(scale), f.presence) for f in faces)
-        return ()
-
-    def _measure(
-        self, rgb: NDArray[np.uint8], min_detection: float, min_presence: float, scales: tuple[float, ...] = (1.0,)
-    ) -> tuple[Face, ...]:
-        regions: list[Region] = []
-        faces: list[Face] = []
-        for found in self._detector(rgb, min_confidence=min_detection, most=SURPLUS * self._settings.max_faces):
-            if len(faces) == self._settings.max_faces:
-                break
-            face = self._look(rgb, found, min_presence, scales)
-            if face is None:
-                continue
-            region = Region.of_landmarks(face.landmarks)
-            if all(region.overlap(other) <= SAME_FACE for other in regions):
-                regions.append(region)
-                faces.append(face)
-        order = sorted(range(len(faces)), key=lambda i: -regions[i].size)
-        return tuple(Face(n + 1, faces[i].landmarks, faces[i].presence) for n, i in enumerate(order))
-
-    def _look(
-        self, rgb: NDArray[np.uint8], found: Region, min_presence: float, scales: tuple[float, ...]
-    ) -> Face | None:
-        for scale in scales:
-            landmarks, presence = self.landmarker(rgb, replace(found, size=found.size * scale))
-            if presence >= min_presence:
-                # A tracked face is measured in the region of its own landmarks, so this one is too.
-                again, confirmed = self.landmarker(rgb, Region.of_landmarks(landmarks))
-                return Face(0, again, confirmed) if confirmed >= min_presence else Face(0, landmarks, presence)
-        return None
+        return self._stills(rgb)
 
     def close(self) -> None:
         """Do nothing: the garbage collector frees everything."""
+
+
+def _is_among(region: Region, found: list[_Measured], same: float = SAME_FACE) -> bool:
+    """Whether a face is one of those found already."""
+    return any(region.overlap(measured.sighting.region) > same for measured in found)

@@ -13,7 +13,8 @@ import numpy as np
 
 from edge import hints
 from edge.errors import ConfigError, UnavailableError
-from edge.face_mesh.tracking import Region, TrackIds
+from edge.face_mesh import motion
+from edge.face_mesh.tracking import Region, Sighting, Tracker, look
 from edge.values import Face
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class MediaPipeFaceMesh:
         self._options = options
         self._video = self._create(self._modes.VIDEO)
         self._image: Any = None
-        self._ids = TrackIds()
+        self._tracker = Tracker()
+        self._small: NDArray[np.uint8] | None = None
         self._last_ms = -1
 
     def _create(self, mode: Any) -> Any:
@@ -83,19 +85,22 @@ class MediaPipeFaceMesh:
 
     def process(self, frame: Frame) -> tuple[Face, ...]:
         """See `FaceMesh.process`."""
+        if frame.still:
+            return self._numbered([face.landmarks for face in self.still(frame.rgb)], frame)
+        small = motion.small(frame.rgb)
+        if self._small is not None and small.shape == self._small.shape and motion.is_cut(self._small, small):
+            self._tracker.end()
+        self._small = small
         # It needs integer milliseconds that increase with every frame.
         self._last_ms = max(self._last_ms + 1, round(frame.captured_at * 1000))
         result = self._video.detect_for_video(self._picture(frame.rgb), self._last_ms)
-        taken: set[int] = set()
-        faces = []
-        for landmarks in _pixels(result, frame.rgb):
-            region = Region.of_landmarks(landmarks)
-            number = self._ids.claim(region, frame.captured_at, taken)
-            self._ids.seen(number, region, frame.captured_at)
-            taken.add(number)
-            # It drops faces below its threshold and reports no presence for the others.
-            faces.append(Face(number, landmarks, 1.0))
-        return tuple(faces)
+        return self._numbered(_pixels(result, frame.rgb), frame)
+
+    def _numbered(self, found: list[NDArray[np.float32]], frame: Frame) -> tuple[Face, ...]:
+        regions = [Region.of_landmarks(landmarks) for landmarks in found]
+        numbers = self._tracker.step([Sighting(r, look(frame.rgb, r)) for r in regions], frame.captured_at)
+        # It drops faces below its threshold and reports no presence for the others.
+        return tuple(Face(number, landmarks, 1.0) for number, landmarks in zip(numbers, found, strict=True))
 
     def still(self, rgb: NDArray[np.uint8]) -> tuple[Face, ...]:
         """See `FaceMesh.still`."""

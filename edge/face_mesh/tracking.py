@@ -1,15 +1,23 @@
-"""Where a face is: the rotated square that the landmark model looks at, and its overlap with others."""
+"""Which face of this frame is which of the frames before: place, motion, size and look, in one assignment.
+
+Faces that pass in front of each other, or are hidden for a moment, keep their numbers. Both backends use it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
+from edge.face_mesh.assignment import assign
 from edge.values import bounding_box
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 LEFT_EYE_CORNER, RIGHT_EYE_CORNER = 33, 263
@@ -17,6 +25,54 @@ LEFT_EYE_CORNER, RIGHT_EYE_CORNER = 33, 263
 
 MARGIN = 1.5
 """The region is so many times the box of the face (both graphs, RectTransformation scale)."""
+
+
+SAME_FACE = 0.5
+"""Intersection over union above which two regions show one face."""
+
+MEMORY_S = 2.0
+"""Time for which a lost face keeps its number, s: longer than people hide behind a hand or a passer-by."""
+
+BEHIND_S = 4.0
+"""Time for which it keeps it while another face is where it is expected, s."""
+
+LOOK_SIDE = 8
+"""Cells along each side of a look."""
+
+LOOK_SAMPLES = 4
+"""Samples along each side of one of these cells."""
+
+LOOK_WEIGHT = 0.15
+"""Weight of the newest look in the one that is remembered."""
+
+SPEED_S = 0.15
+"""Time constant of the smoothing of a face's motion, s."""
+
+FAST = 0.15
+"""Distance that a face moves from frame to frame, as a share of its region, from which it is looked for ahead. Slower
+ones are looked for where they were, as mediapipe does."""
+
+COAST_S = 1.0
+"""Time for which a lost face is taken to move on as before, s. Then it is expected to stay."""
+
+REACH, REACH_PER_S = 0.75, 0.75
+"""Distance from the expected place within which a face may be the same, as a share of its region: at once, and more
+for each second that it has been lost."""
+
+SIZE_WEIGHT = 1.0
+"""Weight of the logarithm of the ratio of two sizes, beside a distance that counts as a share of `REACH`."""
+
+MAX_SIZE_RATIO = 1.8
+"""Ratio of the sizes of two regions above which they are not the same face."""
+
+LOOK_DISTANCE_WEIGHT = 1.5
+"""Weight of the distance of two looks."""
+
+MAX_LOOK_DISTANCE = 0.75
+"""Distance of two looks, 0..2, above which a lost face and a new one are different people."""
+
+NO_MATCH = 1e6
+"""Cost of what must not be assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +111,169 @@ class Region:
         return both / (self.size**2 + other.size**2 - both)
 
 
-class TrackIds:
-    """Gives a face its old number back when it is found again shortly after, and near where it was lost."""
+def look(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
+    """What the face at `region` looks like: colours of a coarse grid, float32[192], of mean 0 and length 1.
 
-    MEMORY_S = 1.0
-    """Long enough for a blink of the detector or a hand before the face, short enough not to join strangers."""
-    MIN_OVERLAP = 0.25
+    Only the picture in memory is used, and only while the face is remembered: it tells two faces of one minute apart,
+    and is no biometric template.
+    """
+    side = LOOK_SIDE * LOOK_SAMPLES
+    step = region.size / side
+    cos, sin = math.cos(region.angle) * step, math.sin(region.angle) * step
+    middle = (side - 1) / 2
+    to_picture = np.array(
+        [
+            [cos, -sin, region.x - (cos - sin) * middle],
+            [sin, cos, region.y - (sin + cos) * middle],
+        ]
+    )
+    upright = cv2.warpAffine(
+        rgb,
+        to_picture,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    cells = cv2.resize(upright, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    cells -= cells.mean()
+    return np.asarray(cells / max(float(np.linalg.norm(cells)), 1e-6), np.float32)
+
+
+def look_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Distance of two looks: 1 - correlation, 0..2."""
+    return 1 - float(a @ b)
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One face, followed or lost lately."""
+
+    number: int
+    region: Region
+    """Where it was seen last."""
+    seen_at: float
+    """When, s, monotonic."""
+    look: NDArray[np.float32]
+    speed: tuple[float, float] = (0.0, 0.0)
+    """Smoothed, px/s."""
+    lost: bool = False
+    """Whether it was not in the last frame."""
+
+    def expected(self, now: float) -> Region:
+        """Where it should be at the time `now`, s, if it moves on as before."""
+        ahead = min(now - self.seen_at, COAST_S)
+        dx, dy = self.speed[0] * ahead, self.speed[1] * ahead
+        return replace(self.region, x=self.region.x + dx, y=self.region.y + dy)
+
+    def ahead(self, now: float) -> Region:
+        """Where to measure it in the frame of the time `now`, s."""
+        expected = self.expected(now)
+        moved = math.hypot(expected.x - self.region.x, expected.y - self.region.y)
+        return expected if moved > FAST * self.region.size else self.region
+
+    def cost(self, sighting: Sighting, now: float) -> float:
+        """Cost of taking `sighting` for this face; `NO_MATCH` if it can't be."""
+        expected, found = self.expected(now), sighting.region
+        missed = now - self.seen_at
+        distance = math.hypot(found.x - expected.x, found.y - expected.y) / self.region.size
+        # Who turns back, or stops, is not where motion would have taken them.
+        distance = min(distance, math.hypot(found.x - self.region.x, found.y - self.region.y) / self.region.size)
+        reach = REACH + REACH_PER_S * missed
+        ratio = max(found.size / self.region.size, self.region.size / found.size)
+        unlike = look_distance(self.look, sighting.look)
+        if distance > reach or ratio > MAX_SIZE_RATIO or (sighting.track is None and unlike > MAX_LOOK_DISTANCE):
+            return NO_MATCH
+        return distance / reach + SIZE_WEIGHT * math.log(ratio) + LOOK_DISTANCE_WEIGHT * unlike
+
+    def update(self, sighting: Sighting, now: float, *, alone: bool) -> None:
+        """Take in where it is at the time `now`, s; `alone`: no other face covers a part of it."""
+        found, interval = sighting.region, now - self.seen_at
+        if interval > 0:
+            weight = 1 - math.exp(-interval / SPEED_S)
+            moved = (found.x - self.region.x) / interval, (found.y - self.region.y) / interval
+            self.speed = (
+                self.speed[0] + weight * (moved[0] - self.speed[0]),
+                self.speed[1] + weight * (moved[1] - self.speed[1]),
+            )
+        self.region, self.seen_at = found, now
+        if alone:
+            mixed = self.look + LOOK_WEIGHT * (sighting.look - self.look)
+            self.look = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A face in this frame."""
+
+    region: Region
+    look: NDArray[np.float32]
+    track: int | None = None
+    """Number of the track that was followed to it; None: the search found it."""
+
+
+class Tracker:
+    """Gives the faces of each frame their numbers. A number is never used again for another face."""
 
     def __init__(self) -> None:
         self._next = 1
-        self._known: dict[int, tuple[Region, float]] = {}
+        self._tracks: list[Track] = []
 
-    def claim(self, region: Region, now: float, taken: set[int]) -> int:
-        """The number for a face found at `region` at time `now` (s); never one of `taken`."""
-        self._known = {i: seen for i, seen in self._known.items() if now - seen[1] <= self.MEMORY_S}
-        near = [(seen.overlap(region), number) for number, (seen, _) in self._known.items() if number not in taken]
-        best = max(near, default=(0.0, 0))
-        if best[0] >= self.MIN_OVERLAP:
-            return best[1]
-        self._next += 1
-        return self._next - 1
+    def tracks(self) -> tuple[Track, ...]:
+        """The faces that are followed or were lost lately, in the order in which they appeared."""
+        return tuple(self._tracks)
 
-    def seen(self, number: int, region: Region, now: float) -> None:
-        """Remember where face `number` was at time `now` (s)."""
-        self._known[number] = (region, now)
+    def end(self) -> None:
+        """Forget all faces, because the scene is another one."""
+        self._tracks = []
+
+    def step(self, sightings: Sequence[Sighting], now: float) -> list[int]:
+        """Take in the faces of the next frame.
+
+        Args:
+            sightings: its faces, each one once.
+            now: when it was captured, s, monotonic; must not go backwards.
+
+        Returns:
+            The number of each, in their order.
+        """
+        self._tracks = [track for track in self._tracks if self._is_remembered(track, now)]
+        owners = self._owners(sightings, now)
+        for i, sighting in enumerate(sightings):
+            alone = all(
+                sighting.region.overlap(other.region) == 0 for j, other in enumerate(sightings) if j != i
+            ) and not any(
+                sighting.region.overlap(track.expected(now)) > 0
+                for track in self._tracks
+                if track is not owners[i] and track not in owners
+            )
+            track = owners[i]
+            if track is None:
+                owners[i] = track = Track(self._next, sighting.region, now, sighting.look)
+                self._next += 1
+                self._tracks.append(track)
+            else:
+                track.update(sighting, now, alone=alone)
+        for track in self._tracks:
+            track.lost = track not in owners
+        return [track.number for track in owners if track is not None]
+
+    def _is_remembered(self, track: Track, now: float) -> bool:
+        missed = now - track.seen_at
+        if missed <= MEMORY_S or not track.lost:
+            return True
+        place = track.expected(now)
+        return missed <= BEHIND_S and any(place.overlap(other.region) > 0 for other in self._tracks if not other.lost)
+
+    def _owners(self, sightings: Sequence[Sighting], now: float) -> list[Track | None]:
+        """The known track of each sighting; None: it is a new face."""
+        by_number = {track.number: track for track in self._tracks}
+        followed = [by_number.get(sighting.track or 0) for sighting in sightings]
+        if all(followed) and len(sightings) == sum(not track.lost for track in self._tracks):
+            return followed  # the usual case: each has been followed, and none is lost or new
+        costs = np.array([[track.cost(sighting, now) for track in self._tracks] for sighting in sightings])
+        owners: list[Track | None] = [None] * len(sightings)
+        if costs.size:
+            for i, j in enumerate(assign(costs)):
+                if j is not None and costs[i, j] < NO_MATCH:
+                    owners[i] = self._tracks[j]
+        return owners

@@ -25,7 +25,7 @@ def main(clip: str) -> None:
     found = {}
     for backend in ("litert", "mediapipe"):
         # mediapipe searches every frame, so litert does, too.
-        mesh = open_face_mesh(MeshSettings(backend=backend, max_faces=1, search_fps=1000), models)
+        mesh = open_face_mesh(MeshSettings(backend=backend, max_faces=1, search_share=1.0), models)
         found[backend] = [mesh.process(frame) for frame in frames]
         mesh.close()
     pairs = list(zip(found["litert"], found["mediapipe"], strict=True))
