@@ -10,6 +10,9 @@ counts from the first of them, at most one frame too early, and appears with the
 late. So a change is never more than one frame away from where an infinite frame rate would put it. If a reading
 applied to the time *after* it, the two delays would add up. A change that had to wait for `dwell_s` may be one
 frame later still.
+
+A face is shown once it has been in view for `CONFIRM_S`. Its first reading never counts: it comes from the place
+where the search found the face, and only later ones from the face's own landmarks.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from edge.settings import ExpressionSettings
     from edge.values import Reading
 
+CONFIRM_S = 0.125
+"""Time for which a face has to be in view before it is shown, s. What looks like a face for two frames is none, and at
+4 frames/s and more nobody waits longer than 0.25 s."""
+
 NEVER = math.inf
 """Time of an event that has not happened."""
 
@@ -37,7 +44,7 @@ class _Track:
     shown: int | None
     """Index of the label shown; None: uncertain."""
     since: float
-    """Time of the last change."""
+    """Time of the last change; of the first reading before the face is shown."""
     smoothed: list[float]
     """Smoothed probability of each label. A list: for so few numbers it is faster than an array."""
     reliable_at: float
@@ -47,6 +54,8 @@ class _Track:
     """Time of the last reading of any quality."""
     size: float
     """Height of the face, px."""
+    confirmed: bool = False
+    """Whether the face is shown."""
     below_since: float = NEVER
     """Time at which the shown label fell below `leave`."""
 
@@ -72,7 +81,7 @@ class ExpressionMachine:
         self._tracks: dict[int, _Track] = {}
         self._now = -math.inf
 
-    def step(self, readings: Sequence[Reading], now: float) -> list[Change]:
+    def step(self, readings: Sequence[Reading], now: float, *, still: bool = False) -> list[Change]:
         """Process the readings of one frame.
 
         A missing face is held for at least `hold_s`, and for at least `dwell_s` after its last change. Only a frame
@@ -83,6 +92,7 @@ class ExpressionMachine:
                 contain NaN or infinity are ignored.
             now: s, monotonic, when the frame was captured. A time before that of the previous call counts as
                 equal to it.
+            still: the frame is a picture on its own, so that its faces are shown at once.
 
         Returns:
             The changes of this frame, in the order of their track ids.
@@ -100,10 +110,15 @@ class ExpressionMachine:
                 raise ValueError(f"{len(probabilities)} probabilities for {len(self._labels)} labels")
             track = self._tracks.get(reading.track_id)
             if track is None:
-                changes.append(self._begin(reading, probabilities, now))
-            elif change := self._follow(track, reading, probabilities, now):
+                track = self._tracks[reading.track_id] = self._found(reading, probabilities, now, still=still)
+                change = self._confirm(track, reading, now) if still else None
+            else:
+                change = self._follow(track, reading, probabilities, now)
+            if change is not None:
                 changes.append(change)
         changes.extend(self._end(track_id, now) for track_id in self._lost(now))
+        for track_id in [i for i, t in self._tracks.items() if not t.confirmed and now - t.seen_at >= CONFIRM_S]:
+            del self._tracks[track_id]  # it was no face
         changes.sort(key=lambda change: change.track_id)
         return changes
 
@@ -119,6 +134,7 @@ class ExpressionMachine:
                 size=track.size,
             )
             for track_id, track in sorted(self._tracks.items(), key=lambda item: (-item[1].size, item[0]))
+            if track.confirmed
         )
 
     def close(self, now: float) -> list[Change]:
@@ -133,16 +149,19 @@ class ExpressionMachine:
             One change of kind `end` for each face, in the order of their track ids.
         """
         now = self._advance(now)
-        return [self._end(track_id, now) for track_id in sorted(self._tracks)]
+        changes = [self._end(track_id, now) for track_id in sorted(self._tracks) if self._tracks[track_id].confirmed]
+        self._tracks.clear()
+        return changes
 
     def _advance(self, now: float) -> float:
         """The time of this call; never before that of the previous one."""
         self._now = max(self._now, now)
         return self._now
 
-    def _begin(self, reading: Reading, probabilities: list[float], now: float) -> Change:
-        reliable = reading.quality >= self._settings.min_quality
-        track = self._tracks[reading.track_id] = _Track(
+    def _found(self, reading: Reading, probabilities: list[float], now: float, *, still: bool) -> _Track:
+        """A face that is not shown yet. Only in a picture on its own its first reading counts."""
+        reliable = still and reading.quality >= self._settings.min_quality
+        return _Track(
             shown=None,
             since=now,
             smoothed=probabilities,
@@ -150,7 +169,20 @@ class ExpressionMachine:
             seen_at=now,
             size=reading.box[3],
         )
-        track.shown = self._next_label(track, now, reliable=reliable)
+
+    def _follow(self, track: _Track, reading: Reading, probabilities: list[float], now: float) -> Change | None:
+        track.seen_at = now
+        track.size = reading.box[3]
+        if reading.quality >= self._settings.min_quality:
+            self._smooth(track, probabilities, now)
+        if not track.confirmed:
+            return self._confirm(track, reading, now) if now - track.since >= CONFIRM_S else None
+        return self._update(track, reading, now)
+
+    def _confirm(self, track: _Track, reading: Reading, now: float) -> Change:
+        """Show a face for the first time."""
+        track.confirmed, track.since = True, now
+        track.shown = self._next_label(track, now, reliable=reading.quality >= self._settings.min_quality)
         return Change(
             track_id=reading.track_id,
             expression=self._name(track.shown),
@@ -160,12 +192,9 @@ class ExpressionMachine:
             duration_s=0.0,
         )
 
-    def _follow(self, track: _Track, reading: Reading, probabilities: list[float], now: float) -> Change | None:
+    def _update(self, track: _Track, reading: Reading, now: float) -> Change | None:
+        """Show another label, if it is time."""
         reliable = reading.quality >= self._settings.min_quality
-        track.seen_at = now
-        track.size = reading.box[3]
-        if reliable:
-            self._smooth(track, probabilities, now)
         label, shown_for = self._next_label(track, now, reliable=reliable), now - track.since
         if label == track.shown or shown_for < self._settings.dwell_s:
             return None
@@ -215,7 +244,10 @@ class ExpressionMachine:
         return [
             track_id
             for track_id, track in self._tracks.items()
-            if track.seen_at < now and now - track.seen_at >= hold_s and now - track.since >= dwell_s
+            if track.confirmed
+            and track.seen_at < now
+            and now - track.seen_at >= hold_s
+            and now - track.since >= dwell_s
         ]
 
     def _end(self, track_id: int, now: float) -> Change:

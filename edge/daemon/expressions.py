@@ -31,9 +31,9 @@ class Expressions:
         """Id of the bundle whose readings decide."""
         self.shadow = Shadow(settings, pipeline.installation, pipeline.bundle, baseline=pipeline.baseline)
 
-    def step(self, readings: Sequence[Reading], now: float) -> list[Change]:
+    def step(self, readings: Sequence[Reading], now: float, *, still: bool = False) -> list[Change]:
         """Take in the readings of one frame; see `ExpressionMachine.step`. The shadow has a step of its own."""
-        return self._machine.step(readings, now)
+        return self._machine.step(readings, now, still=still)
 
     def shown(self) -> tuple[Shown, ...]:
         """Faces as they are shown now, the largest first."""

@@ -169,7 +169,7 @@ class Daemon:
     def _read(self, faces: Sequence[Face], frame: Frame | None, now: float) -> bool:
         """Read the faces, report what has changed, then let the shadow read them. Return whether anything changed."""
         readings = [] if frame is None else self._pipeline.read(faces, frame)
-        changes = self._expressions.step(readings, now)
+        changes = self._expressions.step(readings, now, still=frame is not None and frame.still)
         self._reporter.changes(changes)
         if not self._expressions.shadow.step(faces, frame, now):
             self._reporter.info()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge.bundle.locate import Installation
 from edge.camera import open_reopening_camera
 from edge.camera.closed import ClosedCamera
+from edge.classifier.reader import Reader
 from edge.face_mesh import faces_in, open_face_mesh
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Pipeline:
         self._dropped_before = 0
         self._first_track = 0
         self._last_track = 0
+        self._reader = Reader()
         # Models first: if one fails, the lamp of the camera need not come on.
         self.baseline = baseline
         """Kept even if the bundle in use doesn't support one: the next may."""
@@ -78,12 +80,12 @@ class Pipeline:
         """The faces in the next frame. No track id is ever used twice."""
         found = faces_in(frame, self._mesh)
         faces = tuple(dataclasses.replace(face, track_id=self._first_track + face.track_id) for face in found)
-        self._last_track = max((face.track_id for face in faces), default=self._last_track)
+        self._last_track = max((self._last_track, *(face.track_id for face in faces)))
         return faces
 
     def read(self, faces: Sequence[Face], frame: Frame) -> list[Reading]:
         """The classifier's readings of the faces in a frame."""
-        return self.bundle.classifier.read(faces, frame.rgb)
+        return self._reader.read(self.bundle.classifier, faces, frame.rgb)
 
     def set_baseline(self, baseline: Baseline | None) -> None:
         """Use another neutral baseline from the next frame on; None: none."""

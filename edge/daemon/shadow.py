@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import files
+from edge.classifier.reader import Reader
 from edge.daemon import state_directory
 from edge.errors import UnavailableError
 from edge.expression import ExpressionMachine
@@ -59,6 +60,7 @@ class Shadow:
         self.problem: str | None = None
         """One line on why no shadow runs although one is configured."""
         self._bundle: Bundle | None = None
+        self._reader = Reader()
         try:
             self._begin(settings, installation, in_use, again=again)
             self.set_baseline(baseline)
@@ -79,8 +81,11 @@ class Shadow:
         if self._bundle is None:
             return True
         try:
-            readings = [] if frame is None else self._bundle.classifier.read(faces, frame.rgb)
-            self._machine.step(readings, now)
+            if frame is None:
+                self._machine.step([], now)
+            else:
+                readings = self._reader.read(self._bundle.classifier, faces, frame.rgb)
+                self._machine.step(readings, now, still=frame.still)
         except Exception as error:  # noqa: BLE001  likewise
             self._end(error)
             return False

@@ -92,13 +92,10 @@ class Detector:
         corner = np.array([tile.x, tile.y] * 4, np.float32)
         return [_region(row * np.float32(tile.size) + corner) for row in merged]
 
-    def sees(self, rgb: NDArray[np.uint8], region: Region, *, min_confidence: float) -> bool:
-        """Whether a face stands out at `region` in a tile made for it.
-
-        In a tile that happens to frame it, a cat's eye or a collar may look like a face.
-        """
+    def again(self, rgb: NDArray[np.uint8], region: Region, *, min_confidence: float) -> Region | None:
+        """The face at `region`, seen in a tile made for it; None: there it is none."""
         found = self(rgb, Tile.around(region), min_confidence=min_confidence, most=1)
-        return any(region.overlap(other) > SAME_PLACE for other in found)
+        return found[0] if found and found[0].overlap(region) > SAME_PLACE else None
 
 
 def _weighted_suppression(

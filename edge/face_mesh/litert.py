@@ -38,6 +38,10 @@ SMALLEST = 0.75
 """Height of a new face, as a share of `min_face`, below which it is none: at such sizes both models see faces in
 leaves and ornaments."""
 
+CLEAR = 0.95
+"""Presence of a new face. Faces of 20 px and more reach 0.99, and what only resembles a face in some frame does not
+for long."""
+
 STILL_S = 0.5
 """Time after which a face is measured again in which nothing has changed, s."""
 
@@ -86,6 +90,7 @@ class LiteRTFaceMesh:
         self._detector = Detector(models.detector, threads=settings.threads)
         self.landmarker = Landmarker(models.landmarker, threads=settings.threads)
         self._stills = Stills(settings, self._detector, self.landmarker)
+        self._clear = max(CLEAR, settings.min_presence)
         self._cpu_clock = cpu_clock
         self._tracker = Tracker()
         self._search = Search(settings.search_share, settings.min_face)
@@ -112,7 +117,8 @@ class LiteRTFaceMesh:
             ):
                 measured: _Measured | None = before
             else:
-                measured = self._measure(rgb, track.ahead(now), now, track.number)
+                least = self._clear if track.on_probation else self._settings.min_presence
+                measured = self._measure(rgb, track.ahead(now), now, track.number, least)
             if measured is not None and not _is_among(measured.sighting.region, found):
                 found.append(measured)
         self._search.step(small, rgb.shape, now, [measured.sighting.region for measured in found])
@@ -126,10 +132,12 @@ class LiteRTFaceMesh:
         }
         return tuple(followed.face for followed in self._followed.values())
 
-    def _measure(self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None) -> _Measured | None:
+    def _measure(
+        self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
+    ) -> _Measured | None:
         """The face at `region`; None: there is none."""
         landmarks, presence = self.landmarker(rgb, region)
-        if presence < self._settings.min_presence:
+        if presence < min_presence:
             return None
         # The next region comes from the measured landmarks; the faces that are returned are smoothed.
         own = Region.of_landmarks(landmarks)
@@ -146,20 +154,23 @@ class LiteRTFaceMesh:
             for candidate in candidates:
                 if _is_among(candidate, found, SAME_PLACE):
                     continue
-                # A face is followed from its own landmarks, so it has to be one there, too.
-                first = self._measure(rgb, candidate, now, None)
-                again = None if first is None else self._measure(rgb, first.sighting.region, now, None)
-                if again is not None and self._is_face(rgb, again) and not _is_among(again.sighting.region, [*found, *faces]):
-                    faces.append(again)
+                face = self._look(rgb, candidate, now)
+                if face is not None and not _is_among(face.sighting.region, [*found, *faces]):
+                    faces.append(face)
             self._search.spend(self._cpu_clock() - started)
             yield from faces
 
-    def _is_face(self, rgb: NDArray[np.uint8], measured: _Measured) -> bool:
-        """Whether a new face is large enough, and is one for the detector, too, in a tile made for it."""
-        height = bounding_box(measured.landmarks)[3]
-        return height >= SMALLEST * self._settings.min_face and self._detector.sees(
-            rgb, measured.sighting.region, min_confidence=self._settings.min_detection
-        )
+    def _look(self, rgb: NDArray[np.uint8], candidate: Region, now: float) -> _Measured | None:
+        """The new face at `candidate`; None: it is none, or a smaller one than is looked for."""
+        least = self._settings.min_presence
+        # In a tile that happens to frame them, many things look like a face.
+        region = self._detector.again(rgb, candidate, min_confidence=self._settings.min_detection)
+        first = None if region is None else self._measure(rgb, region, now, None, least)
+        # A face is followed from its own landmarks, so it has to be one there, too.
+        face = None if first is None else self._measure(rgb, first.sighting.region, now, None, self._clear)
+        if face is None or bounding_box(face.landmarks)[3] < SMALLEST * self._settings.min_face:
+            return None
+        return face
 
     def _tiles(self, now: float, found: list[_Measured]) -> Iterator[Tile]:
         """Where to look for faces: those that were lost lately, then as the search has it."""

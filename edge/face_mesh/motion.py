@@ -26,6 +26,9 @@ MIN_CHANGE = 10
 NOISE = 8
 """So many times the median difference counts as a change where a picture is noisier than that."""
 
+MAX_CHANGE = 40
+"""Difference of a cell, in grey levels, that counts as a change even where all of the picture moves."""
+
 BLOCKS = 4
 """Blocks along each side of the small picture that are compared to notice a cut."""
 
@@ -48,6 +51,9 @@ MIN_PATCH_CHANGE = 3.0
 PATCH_NOISE = 6.0
 """So many times the median difference of the patch counts as a change where the picture is noisier than that: of
 Gaussian noise, four standard deviations."""
+
+MAX_PATCH_NOISE = 4.0
+"""Median difference of the patch, in grey levels, above which it isn't noise: all of the face has moved."""
 
 
 def small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -95,7 +101,7 @@ def threshold(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
         before: the small picture of the last frame, uint8[h, w].
         now: that of this one.
     """
-    return max(MIN_CHANGE, NOISE * float(np.median(cv2.absdiff(before, now))))
+    return min(max(MIN_CHANGE, NOISE * float(np.median(cv2.absdiff(before, now)))), MAX_CHANGE)
 
 
 def patch(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
@@ -112,4 +118,5 @@ def patch(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
 def has_changed(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> bool:
     """Whether two patches of the same place, uint8[PATCH, PATCH], differ by more than noise."""
     differences = np.asarray(cv2.absdiff(before, now), np.uint8)
-    return float(differences.max()) > max(MIN_PATCH_CHANGE, PATCH_NOISE * float(np.median(differences)))
+    noise = float(np.median(differences))
+    return noise > MAX_PATCH_NOISE or float(differences.max()) > max(MIN_PATCH_CHANGE, PATCH_NOISE * noise)

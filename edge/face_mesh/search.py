@@ -1,7 +1,7 @@
 """Where to look for new faces next: a queue of tiles, and a budget of processor time.
 
 Each tile is looked at again some time after the last look: soon if something in it has changed since, else within
-`REST_S`. The most overdue tile comes first. The budget limits how many are looked at in a frame.
+`REST_S`. The tile that is most overdue comes first. The budget limits how many are looked at in a frame.
 """
 
 from __future__ import annotations
@@ -101,18 +101,19 @@ class Search:
             here = self._levels == level
             changed[here] = cv2.dilate(moved, kernel)[self._rows[here], self._columns[here]] > 0
         times = np.where(changed, self._periods, REST_S)
-        self._due = self._last + (FOLLOWING * times if followed else times)
+        # Relative to its time, so that large tiles, where near faces are, come before many small ones.
+        self._urgency = (now - self._last) / (FOLLOWING * times if followed else times)
 
     def tiles(self) -> Iterator[Tile]:
-        """The tiles to look at in this frame, the most overdue first. Call `spend` after each."""
+        """The tiles to look at in this frame, the most urgent first. Call `spend` after each."""
         assert self._at is not None  # noqa: S101  `step` comes first
         while self._credit_s > 0:
-            number = int(np.argmin(self._due))
-            if self._due[number] > self._at:
+            number = int(np.argmax(self._urgency))
+            if self._urgency[number] < 1:
                 return
             tile = self._tiles[number]
             self._last[number] = self._at
-            self._due[number] = np.inf
+            self._urgency[number] = 0
             rows, columns = self._cells(tile.x, tile.y, tile.size)
             self._seen[self._levels[number]][rows, columns] = self._small[rows, columns]
             yield tile

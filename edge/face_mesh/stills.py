@@ -115,15 +115,18 @@ class Stills:
             ):
                 yield Region(found.x / scale, found.y / scale, found.size / scale, found.angle)
 
-    def _look(self, rgb: NDArray[np.uint8], found: Region) -> Face | None:
-        """The face at `found`. A tracked face is measured in the region of its own landmarks, so this one is too."""
-        landmarks, presence = self._landmarker(rgb, found)
-        if presence < self._settings.min_presence:
+    def _look(self, rgb: NDArray[np.uint8], candidate: Region) -> Face | None:
+        """The face at `candidate`; None: it is none."""
+        least = self._settings
+        region = self._detector.again(rgb, candidate, min_confidence=least.min_detection)
+        if region is None:
             return None
+        landmarks, presence = self._landmarker(rgb, region)
+        if presence < least.min_presence:
+            return None
+        # A tracked face is measured in the region of its own landmarks, so this one is too.
         landmarks, presence = self._landmarker(rgb, Region.of_landmarks(landmarks))
-        own, least = Region.of_landmarks(landmarks), self._settings
-        sure = presence >= least.min_presence and self._detector.sees(rgb, own, min_confidence=least.min_detection)
-        return Face(0, landmarks, presence) if sure else None
+        return Face(0, landmarks, presence) if presence >= least.min_presence else None
 
     def _crop(self, rgb: NDArray[np.uint8], min_detection: float, min_presence: float) -> list[Face]:
         """The faces in a crop with its border."""

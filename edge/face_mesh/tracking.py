@@ -30,6 +30,9 @@ MARGIN = 1.5
 SAME_FACE = 0.5
 """Intersection over union above which two regions show one face."""
 
+PROBATION_S = 0.25
+"""Age up to which a face may turn out to be none: it has to be seen clearly then, and isn't remembered when lost."""
+
 MEMORY_S = 2.0
 """Time for which a lost face keeps its number, s: longer than people hide behind a hand or a passer-by."""
 
@@ -154,10 +157,17 @@ class Track:
     seen_at: float
     """When, s, monotonic."""
     look: NDArray[np.float32]
+    since: float
+    """When it was seen first, s, monotonic."""
     speed: tuple[float, float] = (0.0, 0.0)
     """Smoothed, px/s."""
     lost: bool = False
     """Whether it was not in the last frame."""
+
+    @property
+    def on_probation(self) -> bool:
+        """Whether it is so new that it may be no face."""
+        return self.seen_at - self.since < PROBATION_S
 
     def expected(self, now: float) -> Region:
         """Where it should be at the time `now`, s, if it moves on as before."""
@@ -248,7 +258,7 @@ class Tracker:
             )
             track = owners[i]
             if track is None:
-                owners[i] = track = Track(self._next, sighting.region, now, sighting.look)
+                owners[i] = track = Track(self._next, sighting.region, now, sighting.look, since=now)
                 self._next += 1
                 self._tracks.append(track)
             else:
@@ -259,7 +269,11 @@ class Tracker:
 
     def _is_remembered(self, track: Track, now: float) -> bool:
         missed = now - track.seen_at
-        if missed <= MEMORY_S or not track.lost:
+        if not track.lost:
+            return True
+        if track.on_probation:
+            return False
+        if missed <= MEMORY_S:
             return True
         place = track.expected(now)
         return missed <= BEHIND_S and any(place.overlap(other.region) > 0 for other in self._tracks if not other.lost)
