@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 DISTORTIONS, RANGE, ALL = "distortions", "range", "all"
 """Parts of the measurement."""
-FACES = 300
-"""Default number of faces of the range: with so many, an interval is at most 0.11 wide."""
+FACES = 200
+"""Default number of faces of the range: with so many, an interval is at most 0.14 wide."""
+SLOWEST = 10.0
+"""Greatest slowdown: the search gets a share of at least 0.01 of a core."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each in the same way in every run.\n\n"
         "range: the faces, 16 to 240 px high, pasted into scenes without people and seen as a stream of 640x480 and\n"
         "1280x720, so that search and expression machine take part: how soon faces are found and whether they are\n"
-        "read right. Expect about ten seconds of processor time a face."
+        "read right. Expect some 20 seconds of processor time a face."
     )
     parser.epilog = (
         "example: emotion-train robustness --bundle model/fused --data model/keypoints/ferplus.parquet \\\n"
-        "             --pictures fer2013:fer2013.csv --part range --faces 300"
+        "             --pictures fer2013:fer2013.csv --part range --faces 200"
     )
     parser.add_argument(
         "--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; repeatable"
@@ -58,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="heights of the faces of the range, such as 24,48 (default: 16 to 240)",
     )
     parser.add_argument(
+        "--slowdown",
+        type=float,
+        default=1.0,
+        metavar="K",
+        help="show the range of a processor so many times slower than this one, whose search gets on less "
+        "(default: %(default)g)",
+    )
+    parser.add_argument(
         "--scenes",
         type=Path,
         metavar="DIR",
@@ -81,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("rows", "faces"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name}: give 1 or more")
+    if not 1 <= args.slowdown <= SLOWEST:
+        raise UsageError(f"--slowdown: give 1 to {SLOWEST:g}")
     heights = face_range.HEIGHTS if args.heights is None else _heights(args.heights)
     document: dict[str, Any] = {}
     if args.out:
@@ -108,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
             split=args.split,
             scenes_folder=args.scenes,
             heights=heights,
+            slowdown=args.slowdown,
             command=_command(args, RANGE),
         )
         document[face_range.KEY] = ranged.as_dict()
@@ -142,6 +155,7 @@ def _command(args: argparse.Namespace, part: str) -> str:
     if part == RANGE:
         parts += [f"--part {part}", f"--faces {args.faces}"]
         parts += [f"--heights {args.heights}"] if args.heights else []
+        parts += [f"--slowdown {args.slowdown:g}"] if args.slowdown != 1 else []
         parts += [f"--scenes {shown(args.scenes)}"] if args.scenes else []
     elif args.rows:
         parts.append(f"--rows {args.rows}")

@@ -1,7 +1,8 @@
 """Range of bundles: how small a face may be that is found and read, on its whole way through a device.
 
 Faces of a table are pasted into scenes and seen as a stream by the daemon's own search, mesh, classifier and expression
-machine, at their default settings. Time is virtual, so that the machine's speed doesn't matter.
+machine, at their default settings. Frames come at virtual times. The search has a budget of processor time, though, so
+that a slower processor finds small faces later; `slowdown` cuts the budget for such a one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Mapping  # noqa: TC003  `build` reads the types of the fields
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from edge.bundle import bundle as bundles
+from edge.classifier.reader import Reader
 from edge.expression import ExpressionMachine
 from edge.face_mesh import open_face_mesh
 from edge.settings import CameraSettings, ExpressionSettings, MeshSettings
@@ -101,7 +103,7 @@ class Condition:
     arrival: str
     """One of `ARRIVALS`."""
     found_soon: float
-    """Share of the faces found within `SOON_S`."""
+    """Share of the faces found, and shown, within `SOON_S`."""
     found_soon_interval: Interval
     found: float
     """Share of the faces found within `LIMIT_S`."""
@@ -127,6 +129,8 @@ class Range:
     """Number of faces."""
     seed: int
     """Seed of the sample."""
+    slowdown: float
+    """So many times slower than the processor that measured is the one whose search was shown."""
     scenes: tuple[str, ...]
     """Names of the pictures in which the faces were shown."""
     conditions: tuple[Condition, ...]
@@ -174,6 +178,7 @@ def measure(
     split: str = TEST,
     scenes_folder: Path | None = None,
     heights: Sequence[int] = HEIGHTS,
+    slowdown: float = 1.0,
     command: str = "",
 ) -> Range:
     """Measure bundles on the faces of a split.
@@ -187,6 +192,7 @@ def measure(
         split: the rows that count, one of `keypoints.SPLITS`.
         scenes_folder: photographs without faces; None: scikit-learn's.
         heights: of the face, px.
+        slowdown: how many times slower the search is than on this processor.
         command: gives the same result again.
 
     Raises:
@@ -197,7 +203,8 @@ def measure(
     """
     loaded, targets, chosen = drawn(folders, table, pictures, faces, split)
     places = scenes.load(scenes_folder, open_face_mesh(MeshSettings(), models))
-    device = _Device(loaded, models, list(places.values()), list(product(PICTURES, ARRIVALS, heights)))
+    mesh = replace(MeshSettings(), search_share=MeshSettings().search_share / slowdown)
+    device = _Device(loaded, mesh, models, list(places.values()), list(product(PICTURES, ARRIVALS, heights)))
     part = take(table, chosen)
     jobs = zip(part.ids.tolist(), (pictures[row] for row in chosen.tolist()), part.landmarks, strict=True)
     seen = fan_out(device, jobs, label="showing faces", unit=" faces")
@@ -209,6 +216,7 @@ def measure(
         split=split,
         rows=len(chosen),
         seed=SEED,
+        slowdown=slowdown,
         scenes=tuple(places),
         conditions=tuple(
             _condition(condition, [of[place] for of in seen], names, [each.id for each in loaded])
@@ -222,7 +230,7 @@ class _Seen:
     """What the device made of one face in one condition."""
 
     after: float | None
-    """Time after which it was found, s; None: it was not."""
+    """Time after which it was shown, s; None: it was not found."""
     shown: tuple[str | None, ...]
     """What each bundle shows; None: no face."""
 
@@ -233,13 +241,14 @@ class _Device:
     def __init__(
         self,
         loaded: Sequence[Bundle],
+        mesh: MeshSettings,
         models: MeshModels,
         places: Sequence[Grey],
         conditions: list[tuple[tuple[int, int], str, int]],
     ) -> None:
         self.conditions = conditions
         self._folders, self._labels = [each.folder for each in loaded], [each.labels for each in loaded]
-        self._models = models
+        self._mesh, self._models = mesh, models
         self._scenes = {size: [scenes.fitted(each, size) for each in places] for size in PICTURES}
         rng = np.random.default_rng(SEED)
         self._noise = {
@@ -273,18 +282,20 @@ class _Device:
     def _watch(self, frames: Iterator[tuple[Frame, NDArray[np.float32] | None]]) -> _Seen:
         """What the device makes of a stream of frames, each with the landmarks of the face, or None before it comes."""
         with self._loading:
-            mesh = open_face_mesh(MeshSettings(), self._models)  # a new one: what was seen before must not matter
+            mesh = open_face_mesh(self._mesh, self._models)  # a new one: what was seen before must not matter
         machines = [ExpressionMachine(labels, ExpressionSettings()) for labels in self._labels]
+        readers = [Reader() for _ in machines]
         after, track = None, None
         for frame, landmarks in frames:
             now = frame.captured_at
             if now >= (LIMIT_S if after is None else after + READ_S):
                 break
             faces = mesh.process(frame)
-            for classifier, machine in zip(self._own.classifiers, machines, strict=True):
-                machine.step(classifier.read(list(faces), frame.rgb) if faces else [], now)
+            for classifier, reader, machine in zip(self._own.classifiers, readers, machines, strict=True):
+                machine.step(reader.read(classifier, faces, frame.rgb), now)
             face = None if landmarks is None else nearest(faces, landmarks)
-            if face is not None:
+            # When a face is shown doesn't depend on what it is read as, so one machine speaks for all.
+            if face is not None and face.track_id in {each.track_id for each in machines[0].shown()}:
                 after, track = now if after is None else after, face.track_id
         mesh.close()
         shown = [{each.track_id: each.expression for each in machine.shown()} for machine in machines]

@@ -45,12 +45,14 @@ def by_picture(found: Range | None, mine: str) -> dict[tuple[int, int], list[Row
 def introduction(found: Range) -> str:
     """How it was measured, in words."""
     ways = "; ".join(f"*{arrival}*: {words}" for arrival, words in face_range.ARRIVALS.items())
+    slower = f"; here of one {found.slowdown:g} times slower than the one that measured" if found.slowdown != 1 else ""
     return (
         f"{found.rows:,} {found.split} faces, pasted into {len(found.scenes)} photographs without people and seen as "
         f"a stream of {face_range.FPS:g} frames a second, through search, mesh, classifier and expression machine at "
         f"their default settings. *Read right* is the share of all faces for which a device shows the right expression "
         f"{READ_S:g} s after it found them; a face that it doesn't find within {LIMIT_S:g} s is an error. *Uncertain* "
-        f"is the share of the faces found for which it shows `uncertain` then. {ways}."
+        f"is the share of the faces found for which it shows `uncertain` then. {ways}. The search's budget is "
+        f"a share of the processor's time, so small faces are found later on a slower processor{slower}."
     )
 
 

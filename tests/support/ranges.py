@@ -26,6 +26,7 @@ def of(bundle: str) -> Range:
         split="validation",
         rows=ROWS,
         seed=0,
+        slowdown=1.0,
         scenes=("hall.jpg", "garden.jpg"),
         conditions=tuple(conditions),
     )

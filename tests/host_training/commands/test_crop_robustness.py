@@ -133,13 +133,13 @@ class TestRobustness:
         before = json.loads(out.read_text("utf-8"))
         assert "range" not in before
 
-        assert robustness(*shown, "--part", "range", "--heights", "200,6", "--faces", "2") == 0
+        assert robustness(*shown, "--part", "range", "--heights", "200,6", "--faces", "2", "--slowdown", "2") == 0
 
         after = json.loads(out.read_text("utf-8"))
         assert {name: value for name, value in after.items() if name != "range"} == before
         assert {each["face"] for each in after["range"]["conditions"]} == {6, 200}
         assert after["range"]["rows"] == 2
-        assert "--part range --faces 2 --heights 200,6" in after["range"]["command"]
+        assert "--part range --faces 2 --heights 200,6 --slowdown 2" in after["range"]["command"]
         assert "2 test faces in 2 scenes" in capsys.readouterr().out
 
         assert robustness(*shown) == 0
@@ -173,6 +173,8 @@ class TestRobustness:
             (("--pictures", "folder:photos", "--faces", "0"), os.EX_USAGE, "--faces: give 1 or more"),
             (("--pictures", "folder:photos", "--heights", "24,x"), os.EX_USAGE, "give whole px from 4 to 400"),
             (("--pictures", "folder:photos", "--heights", "3"), os.EX_USAGE, "give whole px from 4 to 400"),
+            (("--pictures", "folder:photos", "--slowdown", "0.5"), os.EX_USAGE, "--slowdown: give 1 to 10"),
+            (("--pictures", "folder:photos", "--slowdown", "nan"), os.EX_USAGE, "--slowdown: give 1 to 10"),
             (("--pictures", "folder:photos", "--split", "x"), os.EX_USAGE, "unknown split 'x'"),
             (
                 ("--pictures", "folder:photos", "--part", "range", "--scenes", "none"),
