@@ -61,8 +61,9 @@ ARRIVALS = {
 """Ways in which a face comes into view."""
 FPS = CameraSettings().fps
 """Frames per second: the daemon's default."""
-EMPTY_S = 0.4
-"""Time for which the scene is seen without the face, s, so that the search knows it."""
+EMPTY_S, EMPTY_FPS = 10.0, 4.0
+"""Time for which the scene is seen without the face, s, so that the search has been everywhere; and frames per second
+until then: more would only cost time, because the search saves up its budget for as long."""
 SOON_S, LIMIT_S = 2.0, 5.0
 """Times in which a face should be found, moving or not, s."""
 READ_S = 1.0
@@ -119,7 +120,7 @@ class Range:
     """The result of `emotion-train robustness --part range`. Intervals are Wilson's, 95 %."""
 
     command: str
-    """Gives the same result again."""
+    """Shows the same faces again; how soon they are found depends on the processor."""
     protocol: str
     """How readings were compared with the truth."""
     labels: tuple[str, ...]
@@ -314,11 +315,11 @@ def _stream(
     x, y = (rng.uniform(low, max(low, high)) for low, high in zip(lows, highs, strict=True))
     way = (rng.choice([-1, 1]) * WALK_HEIGHTS * 2 * lows[1]) if walks else 0.0
     start = float(np.clip(x - way, lows[0], max(lows[0], highs[0])))
-    for number in range(round((EMPTY_S + LIMIT_S + READ_S) * FPS) + 1):
-        now = number / FPS - EMPTY_S
+    empty = [number / EMPTY_FPS - EMPTY_S for number in range(round(EMPTY_S * EMPTY_FPS))]
+    for number, now in enumerate([*empty, *(number / FPS for number in range(round((LIMIT_S + READ_S) * FPS) + 1))]):
         picture, landmarks = scene, None
-        if now > -0.5 / FPS:
-            picture, landmarks = cutout.pasted(scene, (start + (x - start) * min(1.0, max(0.0, now) / WALK_S), y))
+        if now >= 0:
+            picture, landmarks = cutout.pasted(scene, (start + (x - start) * min(1.0, now / WALK_S), y))
         grainy = cv2.add(picture, noise[number % len(noise)], dtype=cv2.CV_8U)
         yield Frame(np.asarray(cv2.cvtColor(grainy, cv2.COLOR_GRAY2RGB), np.uint8), now), landmarks
 

@@ -12,6 +12,7 @@ from host_training.errors import TableError
 from host_training.evaluation import scenes
 from host_training.evaluation.face_range import (
     ARRIVALS,
+    EMPTY_FPS,
     EMPTY_S,
     FPS,
     KEY,
@@ -89,8 +90,9 @@ def test_a_sample_is_always_the_same(bundle_folder, photos, pictures):
         for _ in range(2)
     )
 
-    assert first == again
-    assert first.rows == 1
+    assert first.rows == again.rows == 1
+    for one, other in zip(first.conditions, again.conditions, strict=True):
+        assert (one.found, one.read) == (other.found, other.read)  # how soon depends on the processor's load
 
 
 def test_rows_of_other_splits_are_not_shown(bundle_folder, photos, pictures):
@@ -128,11 +130,12 @@ class TestStream:
         frames = stream(walks=walks)
 
         times = np.array([frame.captured_at for frame, _ in frames])
-        assert np.diff(times) == pytest.approx(1 / FPS)
+        assert np.diff(times[times < 0]) == pytest.approx(1 / EMPTY_FPS)
+        assert np.diff(times[times >= 0]) == pytest.approx(1 / FPS)
         assert times[0] == pytest.approx(-EMPTY_S)
         assert times[-1] >= LIMIT_S + READ_S - 1 / FPS
         for frame, landmarks in frames:
-            assert (landmarks is None) == (frame.captured_at < -1e-6)
+            assert (landmarks is None) == (frame.captured_at < 0)
             assert (frame.rgb == 90).all() == (landmarks is None)
 
     def test_a_face_that_stands_does_not_move(self, stream):
