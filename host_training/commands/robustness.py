@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 DISTORTIONS, RANGE, ALL = "distortions", "range", "all"
 """Parts of the measurement."""
-FACES = 200
-"""Default number of faces of the range: with so many, an interval is at most 0.14 wide."""
+FACES = 100
+"""Default number of faces of the range: with so many, an interval is at most 0.2 wide."""
 SLOWEST = 10.0
 """Greatest slowdown: the search gets a share of at least 0.01 of a core."""
 
@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each in the same way in every run.\n\n"
         "range: the faces, 16 to 240 px high, pasted into scenes without people and seen as a stream of 640x480 and\n"
         "1280x720, so that search and expression machine take part: how soon faces are found and whether they are\n"
-        "read right. Expect some 20 seconds of processor time a face."
+        "read right. Expect half a minute of processor time a face."
     )
     parser.epilog = (
         "example: emotion-train robustness --bundle model/fused --data model/keypoints/ferplus.parquet \\\n"
-        "             --pictures fer2013:fer2013.csv --part range --faces 200"
+        "             --pictures fer2013:fer2013.csv --part range --faces 100"
     )
     parser.add_argument(
         "--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; repeatable"

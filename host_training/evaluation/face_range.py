@@ -61,7 +61,7 @@ ARRIVALS = {
 """Ways in which a face comes into view."""
 FPS = CameraSettings().fps
 """Frames per second: the daemon's default."""
-EMPTY_S, EMPTY_FPS = 10.0, 4.0
+EMPTY_S, EMPTY_FPS = 5.0, 4.0
 """Time for which the scene is seen without the face, s, so that the search has been everywhere; and frames per second
 until then: more would only cost time, because the search saves up its budget for as long."""
 SOON_S, LIMIT_S = 2.0, 5.0
