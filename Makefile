@@ -64,15 +64,16 @@ cross-validate: $(TRAIN)/.done ## Cross-validate the recipe in five folds, disjo
 compare: $(TRAIN)/.done ## Train other kinds of classifiers on the same rows, and compare them
 	$(TRAIN)/bin/emotion-train compare --table $(TABLE) --out model/evaluation $(ARGS)
 
-robustness: $(TRAIN)/.done ## Evaluate the models on dark, blurred, small and covered faces: make robustness FER2013=fer2013.csv
+robustness: $(TRAIN)/.done ## Evaluate the models on dark, blurred, low-resolution, covered and far-away faces: make robustness FER2013=fer2013.csv
 	@$(need_pictures)
 	@$(TRAIN)/bin/emotion-edge model fetch
 	$(TRAIN)/bin/emotion-train robustness --bundle model/fused --bundle model/landmarks --data $(TABLE) \
-	  --pictures fer2013:$(FER2013) --out model/evaluation/robustness.json $(ARGS)
+	  --pictures fer2013:$(FER2013) --part all --out model/evaluation/robustness.json $(ARGS)
 
-report: $(TRAIN)/.done ## Write the HTML report and the model card of each model
+report: $(TRAIN)/.done ## Write the HTML report and the model card of each model, and the range in docs/accuracy.md
 	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html --card $(ARGS)
 	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html --card $(ARGS)
+	$(TRAIN)/bin/python docs/tools/write_range.py docs/accuracy.md
 
 keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
 	@$(need_pictures)

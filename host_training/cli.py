@@ -23,7 +23,7 @@ COMMANDS = {
     "cross-validate": "cross-validate a recipe, in folds disjoint by person and picture",
     "search": "try recipes, and judge them on the validation split",
     "evaluate": "judge a bundle on a keypoint table or a folder of pictures",
-    "robustness": "judge bundles on dark, blurred, small and half-covered test pictures",
+    "robustness": "judge bundles on dark, blurred, low-resolution, half-covered and far-away faces",
     "compare": "train other kinds of classifier on the same rows, side by side",
     "report": "write the report of a bundle, as one HTML page",
     "sign": "sign a bundle, so that devices can verify who made it",

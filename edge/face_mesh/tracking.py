@@ -282,6 +282,8 @@ class Tracker:
             The number of each, in their order.
         """
         self._tracks = [track for track in self._tracks if self._is_remembered(track, now)]
+        if self._jumped:
+            self._tracks = [track for track in self._tracks if not self._has_jumped(track, sightings)]
         owners = self._owners(sightings, now)
         for i, sighting in enumerate(sightings):
             alone = all(
@@ -317,9 +319,9 @@ class Tracker:
         """The known track of each sighting; None: it is a new face."""
         by_number = {track.number: track for track in self._tracks}
         followed = [by_number.get(sighting.track or 0) for sighting in sightings]
-        if not self._jumped and all(followed) and len(sightings) == sum(not track.lost for track in self._tracks):
+        if all(followed) and len(sightings) == sum(not track.lost for track in self._tracks):
             return followed  # the usual case: each has been followed, and none is lost or new
-        costs = np.array([[self._cost(track, sighting, now) for track in self._tracks] for sighting in sightings])
+        costs = np.array([[track.cost(sighting, now) for track in self._tracks] for sighting in sightings])
         owners: list[Track | None] = [None] * len(sightings)
         if costs.size:
             for i, j in enumerate(assign(costs)):
@@ -327,12 +329,10 @@ class Tracker:
                     owners[i] = self._tracks[j]
         return owners
 
-    def _cost(self, track: Track, sighting: Sighting, now: float) -> float:
+    def _has_jumped(self, track: Track, sightings: Sequence[Sighting]) -> bool:
+        """Whether a cut has put another face in the place of this one."""
         # Who has just come in at the edge of the picture changes as much.
-        if (
-            self._jumped
-            and not (track.on_probation or track.lost)
-            and look_distance(track.look, sighting.look) > LOOK_JUMP
-        ):
-            return NO_MATCH
-        return track.cost(sighting, now)
+        if track.lost or track.on_probation:
+            return False
+        here = [sighting.look for sighting in sightings if track.region.shows_the_same(sighting.region)]
+        return bool(here) and min(look_distance(track.look, each) for each in here) > LOOK_JUMP

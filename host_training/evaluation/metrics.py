@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +169,14 @@ def coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_], rows: 
         for threshold, number, hit in zip(THRESHOLDS.tolist(), answered.tolist(), hits.tolist(), strict=True)
         if number
     )
+
+
+def wilson(hits: int, rows: int) -> Interval:
+    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 without rows."""
+    if not rows:
+        return 0.0, 1.0
+    interval = binomtest(hits, rows).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def intervals(

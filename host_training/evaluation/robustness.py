@@ -1,4 +1,4 @@
-"""Robustness of bundles: a device's whole path, from picture to label, on distorted test pictures."""
+"""Robustness of bundles: a device's whole path, from picture to label, on distorted pictures."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from host_training.evaluation.scores import PROTOCOLS, judged_rows
 from host_training.threads import fan_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from edge.bundle.bundle import Bundle
     from edge.face_mesh.models import MeshModels
     from edge.values import Face, Reading
     from host_training.data.keypoints import Table
     from host_training.data.source import ImageFile, Pixels
+    from host_training.data.votes import Targets
 
     Readings = list[list[Reading | None]]
     """Readings of one picture by kind and bundle; None: no face was found."""
@@ -85,6 +87,7 @@ class Robustness:
     """By name, what happens to the picture; `none` is the picture as it is."""
     bundles: Mapping[str, Mapping[str, Figures]]
     """By id of the bundle and name of the distortion."""
+    split: str = TEST
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -94,7 +97,7 @@ class Robustness:
         """For the terminal, without a line break at the end."""
         width = max(map(len, self.distortions)) + 2
         head = f"{'':{width}}accuracy  95 %            macro-F1     found  uncertain  accuracy of the rest"
-        blocks = [[f"{self.rows:,} pictures; missed faces are errors"]]
+        blocks = [[f"{self.rows:,} {self.split} pictures; missed faces are errors"]]
         for name, by_distortion in self.bundles.items():
             lines = [name, head]
             for kind, figures in by_distortion.items():
@@ -116,36 +119,27 @@ def measure(
     pictures: Mapping[int, Pixels | ImageFile],
     rows: int | None = None,
     *,
+    split: str = TEST,
     command: str = "",
 ) -> Robustness:
-    """Measure bundles on the test rows, as they are and with each distortion.
+    """Measure bundles on the rows of a split, as they are and with each distortion.
 
     Args:
         folders: of the bundles.
         models: the verified mesh models.
         table: the rows and others. A face that is not in the table counts as missed here too.
-        pictures: by row, as from `pictures.pictures_of`; test rows without one are left out.
-        rows: number of test rows, drawn at random; None: all.
+        pictures: by row, as from `pictures.pictures_of`; rows without one are left out.
+        rows: number of rows, drawn at random; None: all.
+        split: the rows that count, one of `keypoints.SPLITS`.
         command: gives the same result again.
 
     Raises:
         ConfigError: a bundle cannot be used.
-        UsageError: the bundles read different labels, or one that the kit does not have.
-        TableError: no test row has both a label and a picture.
+        UsageError: the bundles read different labels, or one that the kit does not have; or the split is unknown.
+        TableError: no row of the split has both a label and a picture.
         EdgeError: a picture cannot be read.
     """
-    loaded = [bundles.load(folder) for folder in folders]
-    names = loaded[0].labels
-    for other in loaded[1:]:
-        if set(other.labels) != set(names):
-            raise UsageError(f"{other.folder}: reads other labels than {loaded[0].folder}; measure them separately")
-    targets = targets_of(table, names)
-    chosen = np.array([row for row in judged_rows(table, targets, TEST).tolist() if row in pictures], np.intp)
-    if not len(chosen):
-        raise TableError("no labelled test row has a picture here; give the data sets of the table (--pictures)")
-    if rows is not None:
-        chosen = np.sort(np.random.default_rng(SEED).permutation(chosen)[:rows])
-
+    loaded, targets, chosen = drawn(folders, table, pictures, rows, split)
     part, device = take(table, chosen), _Device(folders, models)
     jobs = zip(part.ids.tolist(), (pictures[row] for row in chosen.tolist()), part.landmarks, strict=True)
     readings = fan_out(device, jobs, label="reading distorted pictures", unit=" pictures")
@@ -171,7 +165,37 @@ def measure(
             }
             for number, bundle in enumerate(loaded)
         },
+        split=split,
     )
+
+
+def drawn(
+    folders: Sequence[Path], table: Table, pictures: Container[int], rows: int | None, split: str
+) -> tuple[list[Bundle], Targets, NDArray[np.intp]]:
+    """The bundles, the targets of all rows for their labels, and the rows that are shown, int[N].
+
+    Args:
+        folders: of the bundles.
+        table: the rows and others.
+        pictures: the rows that have one.
+        rows: number of rows, drawn at random; None: all.
+        split: the rows that count, one of `keypoints.SPLITS`.
+
+    Raises:
+        ConfigError, UsageError, TableError: see `measure`.
+    """
+    loaded = [bundles.load(folder) for folder in folders]
+    names = loaded[0].labels
+    for other in loaded[1:]:
+        if set(other.labels) != set(names):
+            raise UsageError(f"{other.folder}: reads other labels than {loaded[0].folder}; measure them separately")
+    targets = targets_of(table, names)
+    chosen = np.array([row for row in judged_rows(table, targets, split).tolist() if row in pictures], np.intp)
+    if not len(chosen):
+        raise TableError(f"no labelled {split} row has a picture here; give the data sets of the table (--pictures)")
+    if rows is not None:
+        chosen = np.sort(np.random.default_rng(SEED).permutation(chosen)[:rows])
+    return loaded, targets, chosen
 
 
 class _Device:
@@ -194,12 +218,12 @@ class _Device:
         readings: Readings = []
         for kind in KINDS:
             shown, scale = (rgb, 1.0) if kind == NONE else distorted(kind, rgb, landmarks, name)
-            face = _nearest(self._own.mesh.still(shown), landmarks * np.float32(scale))
+            face = nearest(self._own.mesh.still(shown), landmarks * np.float32(scale))
             readings.append([None if face is None else each.read([face], shown)[0] for each in self._own.classifiers])
         return readings
 
 
-def _nearest(faces: Sequence[Face], landmarks: NDArray[np.float32]) -> Face | None:
+def nearest(faces: Sequence[Face], landmarks: NDArray[np.float32]) -> Face | None:
     """The face nearest to landmarks, float32[478, 3] px; None if no face has its centre in their box."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     centres = [(face.landmarks[:, :2].min(axis=0) + face.landmarks[:, :2].max(axis=0)) / 2 for face in faces]

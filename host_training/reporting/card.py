@@ -8,8 +8,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from edge.classifier.features import CROP_INPUT
+from host_training.data.keypoints import TEST
 from host_training.data.votes import VOTES
-from host_training.reporting import about
+from host_training.reporting import about, range_text
 from host_training.reporting.findings import Findings
 from host_training.words import joined
 
@@ -87,6 +88,7 @@ def _quality(report: Report, provenance: Provenance, findings: Findings) -> list
         *_coverage(test),
         *_slices(test),
         *_robustness(findings.robustness, report.id),
+        *range_text.markdown(findings.range, report.id, bars=True),
     ]
 
 
@@ -130,12 +132,13 @@ def _robustness(found: Robustness | None, mine: str) -> list[str]:
     if found is None:
         return []
     ids, distortions = about.by_distortion(found, mine)
+    pictures = "of these pictures" if found.split == TEST else f"{found.split} pictures"
     rows = []
     for summary, figures in distortions:
         accuracies = [f"{each.accuracy:.3f} ({_range(each.accuracy_interval)})" for each in figures]
         rows.append((summary, *accuracies, f"{figures[0].found:.3f}"))
     return [
-        f"{found.rows:,} of these pictures, distorted, and read as a device reads pictures. A missed face is an error.",
+        f"{found.rows:,} {pictures}, distorted, and read as a device reads pictures. A missed face is an error.",
         _table(("accuracy on pictures", *ids, "share of faces found"), rows),
         about.RESOLUTION,
         f"    {found.command}",

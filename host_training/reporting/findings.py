@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edge.errors import DataError, NoInputError
 from edge.validation import build
 from host_training.compare.results import Comparison
+from host_training.evaluation import face_range
 from host_training.evaluation.robustness import Robustness
 from host_training.reporting.report import read_json
 from host_training.training.folds import CrossValidation
@@ -16,6 +17,8 @@ from host_training.training.search import Trials
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from host_training.evaluation.face_range import Range
 
 EVALUATION = "evaluation"
 """Name of the folder."""
@@ -36,6 +39,7 @@ class Findings:
     trials: Trials | None = None
     comparison: Comparison | None = None
     robustness: Robustness | None = None
+    range: Range | None = None
 
 
 def files_of(folder: Path, comparison: Path | None = None) -> dict[str, Path]:
@@ -68,11 +72,16 @@ def read(folder: Path, comparison: Path | None = None) -> Findings:
         cross_validation=_read(files["cross_validation"], lambda values: build(CrossValidation, values)),
         trials=_read(files["trials"], Trials.from_json),
         comparison=_read(files["comparison"], lambda values: build(Comparison, values)),
-        robustness=_read(files["robustness"], lambda values: build(Robustness, values)),
+        robustness=_read(files["robustness"], _distortions_of),
+        range=_read(files["robustness"], face_range.from_json),
     )
 
 
-def _read(path: Path, made: Callable[[dict[str, Any]], Found]) -> Found | None:
+def _distortions_of(values: dict[str, Any]) -> Robustness | None:
+    return build(Robustness, values) if values.keys() != {face_range.KEY} else None
+
+
+def _read(path: Path, made: Callable[[dict[str, Any]], Found | None]) -> Found | None:
     values = read_json(path)
     if values is None:
         return None

@@ -7,7 +7,10 @@ from dataclasses import asdict
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from host_training.reporting import about, findings, mesh_drawing, page, plots
+from host_training.evaluation import face_range
+from host_training.evaluation.lenses import LENSES
+from host_training.evaluation.metrics import wilson
+from host_training.reporting import about, findings, mesh_drawing, page, plots, range_text
 from host_training.training.recipe import flat
 from host_training.words import joined
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from edge.bundle.bundle import Bundle
     from host_training.compare.results import Comparison
     from host_training.data.keypoints import Table
+    from host_training.evaluation.face_range import Range
     from host_training.evaluation.metrics import Interval
     from host_training.evaluation.robustness import Robustness
     from host_training.evaluation.scores import Scores
@@ -71,6 +75,7 @@ def text(bundle: Bundle, report: Report, found: Findings, table: Table | None) -
         "scores": scores,
         "test": test,
         "about": about,
+        "range_text": range_text,
         "reads": about.reads(report),
         "limits": about.limits(report),
         "origins": about.origins(report),
@@ -96,6 +101,7 @@ def text(bundle: Bundle, report: Report, found: Findings, table: Table | None) -
         "trials": found.trials and _trials(found.trials),
         "comparison": found.comparison and _comparison(found.comparison),
         "robustness": found.robustness and _robustness(found.robustness, bundle.id),
+        "range": _range_of(found.range, bundle.id),
     }
     rendered: str = _template().render(view)
     return rendered
@@ -111,6 +117,7 @@ def _template() -> Any:
         "count": lambda value: f"{value:,}",
         "seconds": lambda value: f"{value:,.0f}",
         "range": _range,
+        "metres": lambda value: f"{value:.1f}",
         "shown": lambda value: json.dumps(value, ensure_ascii=False),
     }
     return environment.get_template(TEMPLATE)
@@ -154,7 +161,7 @@ def _by_label(scores: Scores) -> list[View]:
             "name": name,
             "rows": rows,
             "recall": scores.recall[name],
-            "interval": plots.wilson(scores.confusion[index][index], rows),
+            "interval": wilson(scores.confusion[index][index], rows),
             "precision": scores.precision[name],
             "f1": scores.f1[name],
         }
@@ -253,4 +260,29 @@ def _comparison(found: Comparison) -> View:
 
 def _robustness(found: Robustness, mine: str) -> View:
     ids, distortions = about.by_distortion(found, mine)
-    return {"command": found.command, "rows": found.rows, "bundles": ids, "distortions": distortions}
+    return {
+        "command": found.command,
+        "rows": found.rows,
+        "split": found.split,
+        "bundles": ids,
+        "distortions": distortions,
+    }
+
+
+def _range_of(found: Range | None, mine: str) -> View | None:
+    """The range of the bundle `mine` with its plot; None: not measured."""
+    pictures = range_text.by_picture(found, mine)
+    if found is None or not pictures:
+        return None
+    return {
+        "command": found.command,
+        "introduction": range_text.introduction(found).replace("*", "").replace("`", ""),
+        "lenses": [lens.name for lens in LENSES],
+        "soon": face_range.SOON_S,
+        "limit": face_range.LIMIT_S,
+        "pictures": [
+            (f"{width}x{height}", [(*row, {way: each.read[mine] for way, each in row[2].items()}) for row in rows])
+            for (width, height), rows in pictures.items()
+        ],
+        "plot": plots.face_range(pictures, mine),
+    }

@@ -10,11 +10,16 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-from scipy.stats import binomtest
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+
+from host_training.evaluation.face_range import LIMIT_S, SOON_S, STANDS, WALKS
+from host_training.evaluation.lenses import LENSES
+from host_training.evaluation.metrics import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from host_training.reporting.range_text import Row
 
 INK, MUTED, RULE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 """Placeholder colours: only the page knows whether it is dark."""
@@ -23,6 +28,8 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FIRST: "--first", S
 
 WIDTH, HEIGHT = 380, 290
 """Size in px: the width of a phone, so that letters there are no smaller than the text; a wider page scales it up."""
+MIDDLE_LENS = 1
+"""Place in `LENSES` of the lens whose metres are drawn."""
 STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "report",  # the ids of a plot are always the same
@@ -160,12 +167,46 @@ def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Sequenc
         )
 
 
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927); 0 and 1 without rows."""
-    if not rows:
-        return 0.0, 1.0
-    interval = binomtest(hits, rows).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+def face_range(pictures: Mapping[tuple[int, int], Sequence[Row]], mine: str) -> str:
+    """Faces found and read right by their height, a plot for each size of the picture, with metres for `MIDDLE_LENS`.
+
+    Args:
+        pictures: from `range_text.by_picture`.
+        mine: id of the bundle.
+    """
+    said = []
+    with _figure(HEIGHT * len(pictures) + 70) as figure:
+        for number, ((width, height), rows) in enumerate(pictures.items()):
+            axes = figure.add_subplot(len(pictures), 1, number + 1)
+            faces = [face for face, _, _ in rows]
+            walks, stands = ([ways[way] for *_, ways in rows] for way in (WALKS, STANDS))
+            right = [each.read[mine].right for each in walks]
+            limits = [each.read[mine].right_interval for each in walks]
+            soon, still = [each.found_soon for each in walks], [each.found for each in stands]
+            errors = [
+                [max(0.0, at - low) for at, (low, _) in zip(right, limits, strict=True)],
+                [max(0.0, high - at) for at, (_, high) in zip(right, limits, strict=True)],
+            ]
+            axes.plot(faces, soon, "s--", color=SECOND, markersize=4, label=f"walks: found in {SOON_S:g} s")
+            axes.plot(faces, still, "^:", color=MUTED, markersize=4, label=f"stands: found in {LIMIT_S:g} s")
+            axes.errorbar(
+                faces, right, yerr=errors, fmt="o-", color=FIRST, elinewidth=1, markersize=4, label="walks: read right"
+            )
+            axes.set(xscale="log", xlabel=f"face in {width}x{height}, px", ylim=(0, 1.03))
+            axes.set_xticks(faces, map(str, faces))
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            above = axes.secondary_xaxis("top")
+            above.set_xticks(faces, [f"{distances[MIDDLE_LENS]:.1f}" for _, distances, _ in rows], fontsize=9)
+            above.set_xlabel(f"m, {LENSES[MIDDLE_LENS].name}")
+            for axis in (axes.xaxis, above.xaxis):
+                axis.set_minor_locator(NullLocator())
+            said += [
+                f"{width}x{height}, face of {face} px: {first:.1%} found in {SOON_S:g} s walking, {other:.1%} in "
+                f"{LIMIT_S:g} s standing, {read:.1%} read right."
+                for face, first, other, read in zip(faces, soon, still, right, strict=True)
+            ]
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left")
+        return _inline(figure, "range", f"Range. {' '.join(said)}")
 
 
 @contextlib.contextmanager

@@ -61,6 +61,7 @@ RUNS = {
     "emotion-train recipe > mine.toml",
     "emotion-train evaluate --bundle model/mine --data photos/ --json",
     "emotion-train robustness --bundle model/mine --data mine.parquet --pictures folder:photos/",
+    "emotion-train robustness --bundle model/mine --data mine.parquet --pictures folder:photos/ --part range",
     "emotion-train report --bundle model/mine --table mine.parquet --out report.html",
     "emotion-train collect images photos/ --subject p07 --session monday --consent --out mine.parquet",
     "emotion-train collect coverage --table mine.parquet",

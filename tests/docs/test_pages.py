@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import get_type_hints
 import pytest
 
 from edge import settings, validation
-from tests.support import pages
+from tests.support import pages, ranges
 from tests.support.pages import PAGES, ROOT
 
 README = Path("README.md")
@@ -107,6 +108,48 @@ def test_the_page_of_settings_is_up_to_date(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "docs/tools/write_settings.py", written], check=True, cwd=ROOT)
 
     assert (ROOT / "docs/settings.md").read_text("utf-8") == written.read_text("utf-8"), "run `make docs`"
+
+
+def written_range(tmp_path: Path, *more: Path) -> tuple[str, Path]:
+    """The page about accuracy as the tool writes it, and the path of its plot."""
+    written = Path(shutil.copy(ROOT / "docs/accuracy.md", tmp_path))
+    subprocess.run([sys.executable, ROOT / "docs/tools/write_range.py", written, *more], check=True, cwd=ROOT)
+    return written.read_text("utf-8"), tmp_path / "images" / "range.svg"
+
+
+def labels_of(plot: Path) -> list[str]:
+    """What a plot says in words; empty without a plot."""
+    return re.findall(r'aria-label="([^"]*)"', plot.read_text("utf-8")) if plot.exists() else []
+
+
+def test_the_range_is_up_to_date(tmp_path: Path) -> None:
+    page, plot = written_range(tmp_path)
+
+    assert (ROOT / "docs/accuracy.md").read_text("utf-8") == page, "run `make report`"
+    assert labels_of(ROOT / "docs/images/range.svg") == labels_of(plot), "run `make report`"
+
+
+def test_the_range_is_written_as_it_was_measured(tmp_path: Path) -> None:
+    mine = json.loads((ROOT / "model/fused/manifest.json").read_text("utf-8"))["id"]
+    measured = tmp_path / "robustness.json"
+    measured.write_text(json.dumps({"range": ranges.of(mine).as_dict()}), "utf-8")
+
+    page, plot = written_range(tmp_path, measured)
+
+    assert "| 24 | 3.5 | 4.4 | 2.3 | 90.0% (82.6 to 94.5) | 80.0% (71.1 to 86.7) | 0.700 (0.604 to 0.781) |" in page
+    assert "(images/range.svg)" in page
+    assert "640x480, face of 24 px: 90.0% found in 2 s walking" in labels_of(plot)[0]
+    assert "var(" not in plot.read_text("utf-8")
+
+
+def test_a_range_that_is_not_the_models_is_left_out(tmp_path: Path) -> None:
+    measured = tmp_path / "robustness.json"
+    measured.write_text(json.dumps({"range": ranges.of("another").as_dict()}), "utf-8")
+
+    page, plot = written_range(tmp_path, measured)
+
+    assert "How far away" not in page
+    assert not plot.exists()
 
 
 def test_the_tables_of_topics_and_payloads_are_up_to_date(tmp_path: Path) -> None:

@@ -125,12 +125,63 @@ class TestRobustness:
     def test_limits_the_number_of_rows(self, robustness, capsys):
         assert robustness("--pictures", "folder:photos", "--rows", "1") == 0
 
-        assert capsys.readouterr().out.startswith("1 pictures;")
+        assert capsys.readouterr().out.startswith("1 test pictures;")
+
+    def test_the_range_is_written_beside_the_distortions(self, robustness, place, capsys):
+        out = place / "robustness.json"
+        shown = ("--pictures", "folder:photos", "--out", "robustness.json")
+        assert robustness(*shown) == 0
+        before = json.loads(out.read_text("utf-8"))
+        assert "range" not in before
+
+        assert robustness(*shown, "--part", "range", "--heights", "200,6", "--faces", "2", "--slowdown", "2") == 0
+
+        after = json.loads(out.read_text("utf-8"))
+        assert {name: value for name, value in after.items() if name != "range"} == before
+        assert {each["face"] for each in after["range"]["conditions"]} == {6, 200}
+        assert after["range"]["rows"] == 2
+        assert "--part range --faces 2 --heights 200,6 --slowdown 2" in after["range"]["command"]
+        assert "2 test faces in 2 scenes" in capsys.readouterr().out
+
+        assert robustness(*shown) == 0
+        assert json.loads(out.read_text("utf-8")) == after
+
+    def test_both_parts_can_be_measured_at_once(self, robustness, place, capsys):
+        every = ("--part", "all", "--heights", "200", "--faces", "1", "--rows", "1", "--out", "robustness.json")
+        assert robustness("--pictures", "folder:photos", *every) == 0
+
+        document = json.loads((place / "robustness.json").read_text("utf-8"))
+        assert document["rows"] == document["range"]["rows"] == 1
+        page = capsys.readouterr().out
+        assert "1 test pictures;" in page
+        assert "1 test faces in 2 scenes" in page
+
+    @pytest.mark.parametrize("part", ["distortions", "range"])
+    def test_the_rows_of_another_split_are_asked_for(self, robustness, part, capsys):
+        assert robustness("--pictures", "folder:photos", "--split", "validation", "--part", part) == os.EX_DATAERR
+
+        assert "no row of the validation split" in complaint(capsys)
+
+    def test_scenes_with_a_face_are_refused(self, robustness, capsys):
+        assert robustness("--pictures", "folder:photos", "--part", "range", "--scenes", "photos") == os.EX_DATAERR
+
+        assert "has a face; scenes must have none" in complaint(capsys)
 
     @pytest.mark.parametrize(
         ("options", "status", "words"),
         [
             (("--pictures", "folder:photos", "--rows", "0"), os.EX_USAGE, "--rows: give 1 or more"),
+            (("--pictures", "folder:photos", "--faces", "0"), os.EX_USAGE, "--faces: give 1 or more"),
+            (("--pictures", "folder:photos", "--heights", "24,x"), os.EX_USAGE, "give whole px from 4 to 400"),
+            (("--pictures", "folder:photos", "--heights", "3"), os.EX_USAGE, "give whole px from 4 to 400"),
+            (("--pictures", "folder:photos", "--slowdown", "0.5"), os.EX_USAGE, "--slowdown: give 1 to 10"),
+            (("--pictures", "folder:photos", "--slowdown", "nan"), os.EX_USAGE, "--slowdown: give 1 to 10"),
+            (("--pictures", "folder:photos", "--split", "x"), os.EX_USAGE, "unknown split 'x'"),
+            (
+                ("--pictures", "folder:photos", "--part", "range", "--scenes", "none"),
+                os.EX_NOINPUT,
+                "none does not exist",
+            ),
             ((), os.EX_DATAERR, "no labelled test row has a picture here"),
             (("--pictures", "folder:none"), os.EX_NOINPUT, "none: No such file"),
             (("--pictures", "folder:photos", "--bundle", "none"), os.EX_CONFIG, "model bundle none"),

@@ -305,3 +305,11 @@ def test_few_persons_promise_nothing():
 
     assert mean_interval(np.ones(len(unit)), unit) == (0, 1)
     assert mean_interval(np.ones(LEAST_UNITS), np.arange(LEAST_UNITS)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("hits", "rows", "interval"),
+    [(8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (0, 0, (0.0, 1.0))],
+)
+def test_wilson_s_interval(hits, rows, interval):
+    assert metrics.wilson(hits, rows) == pytest.approx(interval, abs=1e-4)

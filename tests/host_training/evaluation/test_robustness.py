@@ -16,7 +16,7 @@ from host_training.data.distortions import DISTORTIONS
 from host_training.data.source import Pixels, Row, Source
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import evaluate
-from host_training.evaluation.robustness import KINDS, NONE, Robustness, _Device, _figures, _nearest, measure
+from host_training.evaluation.robustness import KINDS, NONE, Robustness, _Device, _figures, measure, nearest
 from tests.support.portraits import mesh_models, scaled
 
 SIZES = (48, 60, 75, 90)
@@ -136,7 +136,7 @@ def test_the_text_has_a_line_for_each_distortion(found):
     page = found.text()
 
     (name,) = found.bundles
-    assert page.startswith("5 pictures; missed faces are errors")
+    assert page.startswith("5 test pictures; missed faces are errors")
     assert name in page
     for kind, summary in found.distortions.items():
         assert sum(line.startswith(f"{kind} ") for line in page.splitlines()) == 2
@@ -156,14 +156,14 @@ class TestNearest:
         width = np.ptp(faces[0][:, 0])
         return lambda widths: Face(1, faces[0] + np.array([widths * width, 0, 0], np.float32), 0.9)
 
-    def test_the_nearest_face_is_the_rows(self, at):
+    def test_thenearest_face_is_the_rows(self, at):
         near = at(0.1)
 
-        assert _nearest([at(0.3), near, at(-1)], at(0).landmarks) is near
+        assert nearest([at(0.3), near, at(-1)], at(0).landmarks) is near
 
     def test_a_face_elsewhere_is_another_persons(self, at):
-        assert _nearest([at(0.7), at(-2)], at(0).landmarks) is None
-        assert _nearest([], at(0).landmarks) is None
+        assert nearest([at(0.7), at(-2)], at(0).landmarks) is None
+        assert nearest([], at(0).landmarks) is None
 
 
 class TestFigures:

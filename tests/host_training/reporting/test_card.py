@@ -9,11 +9,12 @@ import pytest
 from edge.bundle.manifest import Provenance
 from edge.validation import build
 from host_training.evaluation.robustness import Figures, Robustness
-from host_training.reporting import about, card
+from host_training.reporting import about, card, range_text
 from host_training.reporting.findings import Findings
 from host_training.reporting.report import Report
 from host_training.training import recipe as recipes
 from host_training.training.folds import CrossValidation, Fold
+from tests.support import ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,6 +203,30 @@ def test_distorted_pictures_stand_beside_those_of_other_bundles(report: dict[str
     assert "| too little light | 0.765 (0.710 to 0.810) | 0.432 (0.710 to 0.810) | 0.988 |" in said
     assert about.RESOLUTION in said.replace("\n", " ")
     assert "    emotion-train robustness\n" in said
+
+
+def test_distorted_pictures_of_another_split_are_called_so(report: dict[str, Any]):
+    figures = Figures(0.9876, 0.7654, (0.71, 0.81), 0.6, (0.5, 0.7), 0.1, None)
+    found = Robustness("command", "protocol", (), 300, 0.5, 0.25, {"dark": "dark"}, {report["id"]: {"dark": figures}})
+
+    assert "300 of these pictures, distorted" in of(report, robustness=found)
+    assert "300 validation pictures, distorted" in of(report, robustness=dataclasses.replace(found, split="validation"))
+
+
+def test_the_range_stands_in_px_and_metres(report: dict[str, Any]):
+    found = ranges.of(report["id"])
+    said = of(report, range=found)
+
+    assert "| 24 | 3.5 | 4.4 | 2.3 | 90.0% (82.6 to 94.5) | 80.0% (71.1 to 86.7) | 0.700 (0.604 to 0.781) " in said
+    assert "| ██████████████░░░░░░ | 0.500 (0.404 to 0.596) | 10.0% |" in said
+    assert f"    {found.command}\n" in said
+    for words in (range_text.DISTANCE, range_text.LIMITS, "100 validation faces, pasted into 2 photographs"):
+        assert words in said.replace("\n", " ")
+
+
+def test_without_a_range_of_this_bundle_there_is_no_such_section(report: dict[str, Any]):
+    assert "pasted into" not in of(report)
+    assert "pasted into" not in of(report, range=ranges.of("another"))
 
 
 def test_states_the_inputs_of_the_model(report: dict[str, Any]):

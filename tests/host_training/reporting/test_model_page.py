@@ -17,8 +17,9 @@ from edge.errors import ConfigError, DataError, NoInputError
 from host_training import build
 from host_training.cli import main
 from host_training.data.keypoints import Table, take
-from host_training.reporting import about, findings, model_page, report
+from host_training.reporting import about, findings, model_page, range_text, report
 from host_training.training import signing
+from tests.support import ranges
 
 pytest_plugins = ["tests.support.browsers"]
 
@@ -92,6 +93,7 @@ ROBUSTNESS = {
         "other-1": {"none": READ, "dark": {**READ, "accuracy": 0.4321}},
         "this": {"none": READ, "dark": {**READ, "accuracy": 0.5432}},
     },
+    "range": ranges.of("this").as_dict(),
 }
 FILES: dict[str, dict[str, Any]] = {
     "fused.cross-validation.json": FOLDS,
@@ -252,6 +254,32 @@ def test_shows_distorted_pictures_with_this_bundle_first(whole: Page):
     assert "too little light 54.3% 71.0 to 81.0% 43.2% 71.0 to 81.0% 98.8%" in whole.text
     assert ROBUSTNESS["command"] in whole.text
     assert about.RESOLUTION in whole.text
+
+
+def test_the_range_is_told_in_px_and_metres(whole: Page):
+    assert "24 3.5 4.4 2.3 90.0% 82.6 to 94.5% 90.0% 82.6 to 94.5% 70.0% 60.4 to 78.1% 10.0% 80.0%" in whole.text
+    assert ranges.of("this").command in whole.text
+    assert range_text.DISTANCE in whole.text
+    assert 'aria-label="Range. 640x480' in whole.html
+
+
+def test_without_a_range_of_this_bundle_there_is_no_such_section(folder: Path):
+    assert "Range" not in page_of(folder).text
+
+    (folder.parent / "evaluation").mkdir()
+    file = folder.parent / "evaluation" / "robustness.json"
+    file.write_text(json.dumps({"range": ranges.of("another").as_dict()}))
+    text = page_of(folder).text
+    assert "Range" not in text
+    assert "Accuracy on dark, blurred, noisy, low-resolution and covered faces: not measured." in text
+
+
+def test_a_damaged_range_is_named(folder: Path):
+    (folder.parent / "evaluation").mkdir()
+    (folder.parent / "evaluation" / "robustness.json").write_text('{"range": {"command": "x"}}')
+
+    with pytest.raises(DataError, match=r"robustness\.json: .*range\.protocol is missing"):
+        page_of(folder)
 
 
 def test_engines_are_compared(whole: Page):
@@ -589,7 +617,7 @@ def test_every_figure_has_a_size_and_words(browser: Any):
         "return [b.width, b.height, s.getAttribute('aria-label') || s.querySelector('title').textContent] })"
     )
 
-    assert len(sizes) == 3 + 24
+    assert len(sizes) == 4 + 24
     assert all(width > 50 and height > 50 and words for width, height, words in sizes)
 
 
