@@ -66,10 +66,11 @@ class Detector:
     def __call__(self, rgb: NDArray[np.uint8], tile: Tile, *, min_confidence: float, most: int) -> list[Region]:
         """The regions of at most `most` faces in a tile of `rgb`, uint8[H, W, 3], highest confidence first."""
         scale = SIZE / tile.size
+        left, top = -tile.x * scale, -tile.y * scale
         # ImageToTensorCalculator samples by pixel corners, with black around the picture.
         shown = cv2.warpAffine(
             rgb,
-            np.array([[scale, 0, -tile.x * scale], [0, scale, -tile.y * scale]]),
+            np.array([[scale, 0, left], [0, scale, top]]),
             (SIZE, SIZE),
             flags=cv2.INTER_LINEAR,
         )
@@ -89,8 +90,7 @@ class Detector:
         eyes = values[:, 4:8] + np.tile(self._anchors[found], 2)
         rows = np.concatenate([centres - half, centres + half, eyes], axis=1)
         merged = _weighted_suppression(rows, confidence, most)
-        corner = np.array([tile.x, tile.y] * 4, np.float32)
-        return [_region(row * np.float32(tile.size) + corner) for row in merged]
+        return [_region((row * SIZE - (left, top) * 4) / scale) for row in merged]
 
     def again(self, rgb: NDArray[np.uint8], region: Region, *, min_confidence: float) -> Region | None:
         """The face at `region`, seen in a tile made for it; None: there it is none."""
