@@ -104,11 +104,12 @@ class LiteRTFaceMesh:
         small = motion.small(rgb)
         self._tracker.begin(small)
         found = self._again(rgb, now)
-        self._search.step(small, rgb.shape, now, [measured.sighting.region for measured in found])
-        for measured in self._new(rgb, now, found):
-            found.append(measured)
-            if len(found) == self._settings.max_faces:
-                break
+        if len(found) < self._settings.max_faces:
+            self._search.step(small, rgb.shape, now, [measured.sighting.region for measured in found])
+            for measured in self._new(rgb, now, found):
+                found.append(measured)
+                if len(found) == self._settings.max_faces:
+                    break
         numbers = self._tracker.step([measured.sighting for measured in found], now)
         self._followed = {
             number: self._follow(number, measured, now) for number, measured in zip(numbers, found, strict=True)
@@ -153,8 +154,6 @@ class LiteRTFaceMesh:
 
     def _new(self, rgb: NDArray[np.uint8], now: float, found: list[_Measured]) -> Iterator[_Measured]:
         """The faces that are not followed yet, as far as the budget of this frame goes."""
-        if len(found) >= self._settings.max_faces:
-            return
         for tile in self._tiles(now, found):
             started = self._cpu_clock()
             candidates = self._detector(rgb, tile, min_confidence=self._settings.min_detection, most=CANDIDATES)

@@ -29,13 +29,13 @@ size of tiles, of which there are four times as many."""
 CHANGED_MAX_S = 1.2
 """Maximum of that time: who walks in at the other end of a room is found within two seconds."""
 
-REST_S = 8.0
+REST_S = 6.0
 """Time after which a tile is looked at again in which nothing has changed."""
 
 LATE = 2.0
 """Tiles in which something has changed are as urgent after so many times `CHANGED_MAX_S` as they get."""
 
-FOLLOWING = 2.0
+FOLLOWING = 3.0
 """So many times longer are these times while a face is followed."""
 
 BURST_S = 0.25
@@ -95,10 +95,10 @@ class Search:
         self._credit_s = min(self._credit_s + self._share * elapsed, self._share * BURST_S)
         limit = motion.threshold(self._small, small)
         self._small = small
+        bodies = [self._body(region) for region in followed]
         changed = np.isinf(self._last)
         for level, (seen, kernel) in enumerate(zip(self._seen, self._kernels, strict=True)):
-            for region in followed:
-                rows, columns = self._cells(region.x - region.size / 2, region.y - region.size / 2, region.size)
+            for rows, columns in bodies:
                 seen[rows, columns] = small[rows, columns]
             moved = np.asarray(cv2.absdiff(seen, small) > limit, np.uint8)
             here = self._levels == level
@@ -126,6 +126,11 @@ class Search:
     def spend(self, seconds: float) -> None:
         """Take processor time, s, from the budget."""
         self._credit_s -= seconds
+
+    def _body(self, region: Region) -> tuple[slice, slice]:
+        """Cells of a face and the body below it: nobody is seen through them, so their motion is no reason to look."""
+        rows, columns = self._cells(region.x - region.size, region.y - region.size / 2, 2 * region.size)
+        return slice(rows.start, None), columns
 
     def _cells(self, left: float, top: float, size: float) -> tuple[slice, slice]:
         """Rows and columns of the small picture that a square, px, covers."""

@@ -8,13 +8,14 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from edge.errors import UnavailableError
 from edge.settings import CameraSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from edge.bundle.bundle import Bundle
@@ -30,8 +31,8 @@ WARM_UP = 10
 """Frames that are not counted, because they fill caches."""
 BLOCK = 30
 """Frames of one backend before the other has its turn, so that a busy moment of the machine meets both."""
-EMPTY_FRAMES = 300
-"""Frames without a face that are measured."""
+SCENES = ("one face", "two faces", "still face", "no face")
+"""What the loop is measured on with the search going on."""
 PRESENT_S, ABSENT_AT_S = 21.0, 23.6
 """Time for which the demo's person is in view, and a time without a person, s; see `edge.camera.demo.script`."""
 
@@ -99,7 +100,7 @@ def one_face(
     from edge.face_mesh.litert import LiteRTFaceMesh
     from edge.values import Frame
 
-    # One face is what the others are compared on; the search for more costs what `no face` does.
+    # One face and no search: what the other scenes are compared with.
     mesh_settings = dataclasses.replace(settings.mesh, max_faces=1)
     mesh = LiteRTFaceMesh(mesh_settings, models)
     other = None
@@ -135,19 +136,60 @@ def one_face(
     return stages, classifiers
 
 
-def no_face(settings: Settings, models: MeshModels, rgb: NDArray[np.uint8], stages: Stopwatch) -> None:
-    """Measure frames without a face, as the stage `no face`.
+def scenes(
+    settings: Settings,
+    bundle: Bundle,
+    models: MeshModels,
+    frames: Sequence[NDArray[np.uint8]],
+    empty: NDArray[np.uint8],
+) -> Stopwatch:
+    """Measure the loop with the search going on, in a stage for each of `SCENES`, turn by turn.
+
+    Args:
+        settings: those of the mesh and the expressions count.
+        bundle: reads the faces.
+        models: of the mesh.
+        frames: with a face that moves.
+        empty: without a face.
 
     Raises:
-        UnavailableError: the face mesh finds one.
+        UnavailableError: the face mesh finds other faces than there are.
     """
+    from edge.classifier.reader import Reader
+    from edge.expression import ExpressionMachine
     from edge.face_mesh.litert import LiteRTFaceMesh
     from edge.values import Frame
 
-    mesh = LiteRTFaceMesh(settings.mesh, models)
-    for i in range(EMPTY_FRAMES):
-        if stages.time("no face", mesh.process, Frame(rgb, i / FPS)):
-            raise UnavailableError("the face mesh finds a face in the empty demo picture")
+    # Side by side, as wide as one picture, so that each face has the size of the single one.
+    half = slice((WIDTH - WIDTH // 2) // 2, (WIDTH + WIDTH // 2) // 2)
+    scenes = {
+        "one face": list(frames),
+        "two faces": [np.hstack([rgb[:, half], rgb[:, half]]) for rgb in frames],
+        "still face": [frames[0]] * len(frames),
+        "no face": [empty] * len(frames),
+    }
+    stages = Stopwatch()
+    parts = {
+        name: (LiteRTFaceMesh(settings.mesh, models), Reader(), ExpressionMachine(bundle.labels, settings.expression))
+        for name in SCENES
+    }
+    expected = {"one face": 1, "two faces": 2, "still face": 1, "no face": 0}
+
+    def turn(name: str, frame: Frame) -> int:
+        mesh, reader, machine = parts[name]
+        faces = mesh.process(frame)
+        machine.step(reader.read(bundle.classifier, faces, frame.rgb), frame.captured_at)
+        return len(faces)
+
+    for start in range(0, len(frames), BLOCK):
+        for name in SCENES:
+            for i, rgb in enumerate(scenes[name][start : start + BLOCK], start):
+                # The first second finds the faces and sees the room for the first time.
+                watch = stages if i >= FPS else Stopwatch()
+                found = watch.time(name, turn, name, Frame(rgb, i / FPS))
+                if watch is stages and found != expected[name]:
+                    raise UnavailableError(f"the face mesh finds {found} faces in the scene {name!r} of the demo")
+    return stages
 
 
 def _classify(

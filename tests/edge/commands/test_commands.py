@@ -411,7 +411,8 @@ def test_bench_measures_everything_and_compares_the_bundles(crop_bundle, tmp_pat
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {
-        "mesh", "bare landmark model", "features + classifier", "expression", "messages", "no face"
+        "mesh", "bare landmark model", "features + classifier", "expression", "messages",
+        "one face", "two faces", "still face", "no face",
     }  # fmt: skip
     assert all(row["p50_ms"] <= row["p95_ms"] for row in report["stages"].values())
     figures = {name: figure["value"] for name, figure in report["figures"].items()}
