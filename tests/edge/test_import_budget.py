@@ -21,12 +21,13 @@ OWN = {
     "edge": "cli errors expression files hints interpreter secret_files settings validation values",
     "edge.bundle": "bundle locate manifest signature",
     "edge.camera": "closed opencv optics pace reopening demo demo.camera demo.face demo.portrait demo.script",
-    "edge.classifier": "baseline calibration crop features network",
+    "edge.classifier": "baseline calibration crop features network reader",
     "edge.commands": "run",
     "edge.daemon": "loop pipeline expressions shadow reporter commands sensors governor metrics signals "
     "state_directory",
     "edge.device": "journal led system systemd versions",
-    "edge.face_mesh": "detector distance landmarker litert models one_euro tracking",
+    "edge.face_mesh": "assignment detector distance landmarker litert models motion one_euro search stills tiles "
+    "tracking",
     "edge.messages": "commands home_assistant payloads topics untrusted",
     "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
 }

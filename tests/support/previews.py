@@ -81,7 +81,7 @@ def moment(models: MeshModels) -> Moment:
     frame = Frame(DemoCamera(settings.camera).draw(1.0), 1.0)
     faces = LiteRTFaceMesh(settings.mesh, models).process(frame)
     machine = ExpressionMachine(bundle.labels, settings.expression)
-    machine.step(bundle.classifier.read(faces, frame.rgb), 1.0)
+    machine.step(bundle.classifier.read(faces, frame.rgb), 1.0, still=True)
     return Moment(frame, faces, machine.shown())
 
 

@@ -90,7 +90,7 @@ def test_a_baseline_changes_readings_and_removing_it_restores_them():
 def test_a_shadow_uses_the_same_baseline():
     settings = replace(Settings(), model=ModelSettings(shadow=str(FOLDER)))
     in_use, baseline = bundles.load(FUSED_BUNDLE), Baseline.of(FACES[:1], BUNDLE.features)
-    installation, frame = Installation.of(settings), Frame(np.zeros((0, 0, 3), np.uint8), 1.0)
+    installation, frame = Installation.of(settings), Frame(np.zeros((0, 0, 3), np.uint8), 1.0, still=True)
 
     def shown(shadow: Shadow) -> dict[str, float]:
         shadow.step([Face(1, FACES[1], 1.0)], frame, 1.0)

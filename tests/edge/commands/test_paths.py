@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def test_classify_takes_a_picture_and_settings_of_the_folder(there):
 
 
 def test_a_recording_is_written_to_the_folder_and_played_from_it(there):
+    for number in range(3):  # a face has to be in view for a moment
+        shutil.copy(there / "pictures" / "smile.png", there / "pictures" / f"smile-{number}.png")
     run(there, "record", "--config", "own.toml", "--camera", "images:pictures", "smile.landmarks")
     assert (there / "smile.landmarks").is_file()
     played = run(there, "run", "--camera", "recording:smile.landmarks", "--mqtt", "mqtt://127.0.0.1:9")
