@@ -150,8 +150,8 @@ def test_noise_has_its_strength_in_a_face_of_48_px_whatever_the_size_of_the_pict
 
     after, _ = distorted("noise", flat, landmarks, "tiny/1")
 
-    small = cv2.resize(after, (192, 192), interpolation=cv2.INTER_AREA).astype(float)
-    assert small.std() == pytest.approx(NOISE, rel=0.3)
+    # Between the grains the noise is interpolated, and so a little weaker.
+    assert after.std(axis=None) == pytest.approx(NOISE, rel=0.3)
     assert not np.ptp(after, axis=2).any()  # the brightness alone
 
 
