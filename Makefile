@@ -255,6 +255,10 @@ docs/images/demo.webp: $(RUN)/.done docs/tools/draw_demo.py
 	@$(RUN)/bin/emotion-edge model fetch
 	$(RUN)/bin/python docs/tools/draw_demo.py $@
 
+docs/images/far.png: $(TRAIN)/.done docs/tools/draw_far.py
+	@$(TRAIN)/bin/emotion-edge model fetch
+	$(TRAIN)/bin/python docs/tools/draw_far.py $@
+
 docs/images/pipeline.svg: docs/tools/draw_pipeline.py
 	$(PYTHON) docs/tools/draw_pipeline.py $@
 
