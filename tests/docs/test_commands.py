@@ -77,11 +77,14 @@ STARTS = {
     "emotion-edge run --config emotion-edge.toml": r"connected to",
     "emotion-edge record --seconds 30 smile.landmarks": r"Ctrl-C",
     "emotion-edge watch --mqtt mqtt://localhost": r"livingroom",
-    "emotion-edge watch --shadow": r"",
+    "emotion-edge watch --shadow": "",  # prints nothing before Ctrl-C
     "emotion-edge watch": r"livingroom",
     "mosquitto_sub -v -t 'emotion/#'": r"emotion/livingroom/state",
 }
-"""Commands that run until they are stopped, and a pattern of what they print."""
+"""Commands that run until they are stopped, and a pattern of what they print; empty: they connect in silence."""
+
+ESTABLISHED = "01"
+"""State of a connection in /proc/net/tcp."""
 
 DOCTOR = "emotion-edge doctor"
 """Command that may report problems of this machine, such as a missing time server, but must not fail itself."""
@@ -305,7 +308,10 @@ def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) 
                 stack.close()  # the device must be gone
             started = _Started(command, network, reader, environment)
             if command in STARTS:
-                started.wait_for(STARTS[command])
+                if STARTS[command]:
+                    started.wait_for(STARTS[command])
+                else:
+                    started.wait_for_connection()
                 assert started.stop() in {0, -signal.SIGINT, 130}, started.output
             elif command == DOCTOR:
                 assert started.end() in {0, os.EX_UNAVAILABLE, os.EX_NOPERM, os.EX_CONFIG}, started.output
@@ -337,6 +343,19 @@ class _Started:
         while not re.search(pattern, self.output):
             assert self._process.poll() is None, f"{self._command} has ended: {self.output}"
             assert time.monotonic() < deadline, f"{self._command} doesn't print {pattern!r}: {self.output}"
+            time.sleep(0.05)
+
+    def wait_for_connection(self) -> None:
+        """Wait until it is connected to a broker."""
+        process, deadline = Path(f"/proc/{self._process.pid}"), time.monotonic() + LIMIT_S
+        while True:
+            assert self._process.poll() is None, f"{self._command} has ended: {self.output}"
+            assert time.monotonic() < deadline, f"{self._command} doesn't connect: {self.output}"
+            rows = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
+            established = {f"socket:[{row[9]}]" for row in rows if row[3] == ESTABLISHED}
+            with contextlib.suppress(FileNotFoundError):  # a file that was closed in between
+                if established & {str(file.readlink()) for file in (process / "fd").iterdir()}:
+                    return
             time.sleep(0.05)
 
     def stop(self) -> int:
