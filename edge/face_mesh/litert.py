@@ -45,6 +45,9 @@ for long."""
 STILL_S = 0.5
 """Time after which a face is measured again in which nothing has changed, s."""
 
+SETTLE_S = 0.4
+"""Time for which a face is still measured in every frame after it has changed, s, until the smoothing has caught up."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
@@ -58,6 +61,8 @@ class _Measured:
     """What was measured, to notice changes."""
     at: float
     """When, s, monotonic."""
+    changed_at: float
+    """When a change was noticed last, s, monotonic."""
 
 
 @dataclass(slots=True)
@@ -134,12 +139,13 @@ class LiteRTFaceMesh:
         """The face of a track in this frame; None: it is lost."""
         before = self._followed[track.number].measured
         # Compared with what was measured, not with the last frame, so that slow changes add up.
-        if now - before.at < STILL_S and not motion.has_changed(
-            before.patch, motion.patch(rgb, before.sighting.region)
-        ):
+        changed = motion.has_changed(before.patch, motion.patch(rgb, before.sighting.region))
+        changed_at = now if changed else before.changed_at
+        if now - before.at < STILL_S and now - changed_at >= SETTLE_S:
             return before
         least = self._clear if track.on_probation else self._settings.min_presence
-        return self._measure(rgb, track.ahead(now), now, track.number, least)
+        measured = self._measure(rgb, track.ahead(now), now, track.number, least)
+        return None if measured is None else replace(measured, changed_at=changed_at)
 
     def _measure(
         self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
@@ -150,7 +156,8 @@ class LiteRTFaceMesh:
             return None
         # The next region comes from the measured landmarks; the faces that are returned are smoothed.
         own = Region.of_landmarks(landmarks)
-        return _Measured(Sighting(own, look(rgb, own), track), landmarks, presence, motion.patch(rgb, own), now)
+        sighting = Sighting(own, look(rgb, own), track)
+        return _Measured(sighting, landmarks, presence, motion.patch(rgb, own), at=now, changed_at=now)
 
     def _new(self, rgb: NDArray[np.uint8], now: float, found: list[_Measured]) -> Iterator[_Measured]:
         """The faces that are not followed yet, as far as the budget of this frame goes."""

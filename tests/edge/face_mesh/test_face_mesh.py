@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 from edge.camera.images import read_image
 from edge.errors import ConfigError
 from edge.face_mesh import open_face_mesh
-from edge.face_mesh.litert import LiteRTFaceMesh
+from edge.face_mesh.litert import SETTLE_S, STILL_S, LiteRTFaceMesh
 from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.tracking import Region
 from edge.settings import MeshSettings
@@ -152,10 +153,11 @@ def test_a_still_face_is_measured_twice_a_second_and_at_once_when_it_changes(mod
     looks = []
     landmarker = mesh.landmarker
     mesh.landmarker = lambda *args: looks.append(1) or landmarker(*args)  # type: ignore[assignment]
-    for i in range(30):
+    seconds = 4
+    for i in range(seconds * 15):
         (face,) = mesh.process(Frame(still, i / 15))
-    assert len(looks) <= 2 + 30 / 15 * 2
-    (changed,) = mesh.process(Frame(smile, 30 / 15))
+    assert len(looks) <= 2 + math.ceil(SETTLE_S * 15) + seconds / STILL_S
+    (changed,) = mesh.process(Frame(smile, seconds))
     assert not np.array_equal(changed.landmarks, face.landmarks)
 
 
