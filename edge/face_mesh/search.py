@@ -29,13 +29,13 @@ size of tiles, of which there are four times as many."""
 CHANGED_MAX_S = 1.2
 """Maximum of that time: who walks in at the other end of a room is found within two seconds."""
 
-REST_S = 6.0
+REST_S = 8.0
 """Time after which a tile is looked at again in which nothing has changed."""
 
 LATE = 2.0
 """Tiles in which something has changed are as urgent after so many times `CHANGED_MAX_S` as they get."""
 
-FOLLOWING = 3.0
+FOLLOWING = 2.5
 """So many times longer are these times while a face is followed."""
 
 BURST_S = 0.25

@@ -108,6 +108,7 @@ ELSEWHERE = {
     r"\.ci/run": "it runs these tests",
     r"emotion-edge run --camera v4l2:|emotion-train collect camera|emotion-edge calibrate --device livingroom$": CAMERA,
     r"emotion-edge bench": SLOW,
+    r"python -m tests\.benchmarks\.": SLOW,
     r"emotion-edge status --mqtt mqtt://broker\.local": OTHER_MACHINE,
     r"emotion-train (train|cross-validate|search|compare|clean) ": TRAINS,
     r"emotion-train export ": "its output is larger than a gigabyte",
