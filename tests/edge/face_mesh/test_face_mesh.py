@@ -66,7 +66,7 @@ def test_landmarks_move_with_the_picture(mesh, demo):
 
 
 def test_two_faces_have_two_track_ids_and_keep_them(models, demo):
-    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_share=1.0), models)
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=2, search_share=1.0), models, cpu_clock=a_look_costs(0.002))
     for frame in demo(0, 3):
         pair = np.hstack([frame.rgb[:, 120:520], frame.rgb[:, 120:520]])
         faces = sorted(mesh.process(Frame(pair, frame.captured_at)), key=lambda face: eye_centre(face)[0])
@@ -149,7 +149,7 @@ def test_a_face_smaller_than_min_face_is_not_looked_for(models, demo):
 
 def test_a_still_face_is_measured_twice_a_second_and_at_once_when_it_changes(models, demo):
     still, smile = next(demo(8.0, 8.05)).rgb, next(demo(2.0, 2.05)).rgb
-    mesh = LiteRTFaceMesh(MeshSettings(max_faces=1), models)
+    mesh = LiteRTFaceMesh(MeshSettings(max_faces=1), models, cpu_clock=a_look_costs(0.002))
     looks = []
     landmarker = mesh.landmarker
     mesh.landmarker = lambda *args: looks.append(1) or landmarker(*args)  # type: ignore[assignment]
