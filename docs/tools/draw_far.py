@@ -41,8 +41,6 @@ LIMIT_S = 10.0
 LOWEST = 345
 """Row of the portrait at which it ends, px: it stands on the lower edge of the picture."""
 FACE_ROW = 120
-ZOOM = 150
-"""Side of the enlarged part, px."""
 
 
 def main(path: Path) -> None:

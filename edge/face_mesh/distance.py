@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from edge.face_mesh.tracking import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 from edge.values import Place, bounding_box
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ of human interpupillary distance")."""
 PUPILS = 468, 473
 """Centres of the irises."""
 
-EYE_CORNERS = 33, 263
+EYE_CORNERS = LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 """Outer corners of the eyes. Their depth says how far the face is turned; that of the irises is less reliable."""
 
 COSINE_MIN = 0.4

@@ -45,15 +45,8 @@ class Landmarker:
     def __call__(self, rgb: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
         """Landmarks, float32[478, 3] px of `rgb`, and presence, 0..1, of the face in `region`."""
         step = region.size / SIZE
-        cos, sin = math.cos(region.angle) * step, math.sin(region.angle) * step
-        half = SIZE / 2
         # From crop to picture, pixel centre on pixel centre as in ImageToTensorCalculator.
-        to_picture = np.array(
-            [
-                [cos, -sin, region.x - cos * half + sin * half],
-                [sin, cos, region.y - sin * half - cos * half],
-            ]
-        )
+        to_picture = region.to_picture(step, SIZE / 2)
         crop = cv2.warpAffine(
             rgb,
             to_picture,

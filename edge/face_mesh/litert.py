@@ -17,8 +17,8 @@ from edge.face_mesh.landmarker import Landmarker
 from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.search import Search
 from edge.face_mesh.stills import Stills
-from edge.face_mesh.tiles import Tile
-from edge.face_mesh.tracking import Region, Sighting, Track, Tracker, look
+from edge.face_mesh.tiles import SMALLEST, Tile
+from edge.face_mesh.tracking import Region, Sighting, Track, Tracker
 from edge.values import Face, bounding_box
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 4
 """Candidates of one tile that the landmark model checks at most, highest confidence first."""
-
-SMALLEST = 0.75
-"""Height of a new face, as a share of `min_face`, below which it is none: at such sizes both models see faces in
-leaves and ornaments."""
 
 CLEAR = 0.95
 """Presence of a new face. Faces of 20 px and more reach 0.99, and what only resembles a face in some frame does not
@@ -57,7 +53,7 @@ class _Measured:
     landmarks: NDArray[np.float32]
     """As the landmark model gave them, float32[478, 3] px."""
     presence: float
-    patch: NDArray[np.uint8]
+    thumbnail: NDArray[np.uint8]
     """What was measured, to notice changes."""
     at: float
     """When, s, monotonic."""
@@ -139,7 +135,7 @@ class LiteRTFaceMesh:
         """The face of a track in this frame; None: it is lost."""
         before = self._followed[track.number].measured
         # Compared with what was measured, not with the last frame, so that slow changes add up.
-        changed = motion.has_changed(before.patch, motion.patch(rgb, before.sighting.region))
+        changed = motion.has_changed(before.thumbnail, motion.thumbnail(rgb, before.sighting.region))
         changed_at = now if changed else before.changed_at
         if now - before.at < STILL_S and now - changed_at >= SETTLE_S:
             return before
@@ -155,9 +151,9 @@ class LiteRTFaceMesh:
         if presence < min_presence:
             return None
         # The next region comes from the measured landmarks; the faces that are returned are smoothed.
-        own = Region.of_landmarks(landmarks)
-        sighting = Sighting(own, look(rgb, own), track)
-        return _Measured(sighting, landmarks, presence, motion.patch(rgb, own), at=now, changed_at=now)
+        sighting = Sighting.of(rgb, landmarks, track)
+        thumbnail = motion.thumbnail(rgb, sighting.region)
+        return _Measured(sighting, landmarks, presence, thumbnail, at=now, changed_at=now)
 
     def _new(self, rgb: NDArray[np.uint8], now: float, found: list[_Measured]) -> Iterator[_Measured]:
         """The faces that are not followed yet, as far as the budget of this frame goes."""
@@ -176,12 +172,15 @@ class LiteRTFaceMesh:
 
     def _look(self, rgb: NDArray[np.uint8], candidate: Region, now: float) -> _Measured | None:
         """The new face at `candidate`; None: it is none, or a smaller one than is looked for."""
-        least = self._settings.min_presence
         # In a tile that happens to frame them, many things look like a face.
         region = self._detector.again(rgb, candidate, min_confidence=self._settings.min_detection)
-        first = None if region is None else self._measure(rgb, region, now, None, least)
+        if region is None:
+            return None
+        landmarks, presence = self.landmarker(rgb, region)
+        if presence < self._settings.min_presence:
+            return None
         # A face is followed from its own landmarks, so it has to be one there, too.
-        face = None if first is None else self._measure(rgb, first.sighting.region, now, None, self._clear)
+        face = self._measure(rgb, Region.of_landmarks(landmarks), now, None, self._clear)
         if face is None or bounding_box(face.landmarks)[3] < SMALLEST * self._settings.min_face:
             return None
         return face
@@ -212,8 +211,7 @@ class LiteRTFaceMesh:
     def _process_still(self, frame: Frame) -> tuple[Face, ...]:
         """The faces of a picture on its own; they keep their numbers if the one before showed the same."""
         faces = self._stills(frame.rgb)
-        regions = [Region.of_landmarks(face.landmarks) for face in faces]
-        sightings = [Sighting(region, look(frame.rgb, region)) for region in regions]
+        sightings = [Sighting.of(frame.rgb, face.landmarks) for face in faces]
         numbers = self._tracker.step(sightings, frame.captured_at)
         return tuple(Face(n, face.landmarks, face.presence) for n, face in zip(numbers, faces, strict=True))
 

@@ -14,7 +14,7 @@ import numpy as np
 from edge import hints
 from edge.errors import ConfigError, UnavailableError
 from edge.face_mesh import motion
-from edge.face_mesh.tracking import Region, Sighting, Tracker, look
+from edge.face_mesh.tracking import Region, Sighting, Tracker
 from edge.values import Face
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class MediaPipeFaceMesh:
         return self._numbered(_pixels(result, frame.rgb), frame)
 
     def _numbered(self, found: list[NDArray[np.float32]], frame: Frame) -> tuple[Face, ...]:
-        regions = [Region.of_landmarks(landmarks) for landmarks in found]
-        numbers = self._tracker.step([Sighting(r, look(frame.rgb, r)) for r in regions], frame.captured_at)
+        sightings = [Sighting.of(frame.rgb, landmarks) for landmarks in found]
+        numbers = self._tracker.step(sightings, frame.captured_at)
         # It drops faces below its threshold and reports no presence for the others.
         return tuple(Face(number, landmarks, 1.0) for number, landmarks in zip(numbers, found, strict=True))
 

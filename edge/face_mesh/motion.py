@@ -1,4 +1,4 @@
-"""Changes from frame to frame: in a small grey picture of the whole, and in a patch about each face.
+"""Changes from frame to frame: in a small grey picture of the whole, and in a thumbnail about each face.
 
 Comparing costs a hundredth of measuring. So the search looks first where something has changed, a face that has not
 changed is not measured again, and a cut to another scene is noticed.
@@ -48,18 +48,18 @@ CUT_CORRELATION = 0.3
 FLAT = 3.0
 """Standard deviation, in grey levels, below which a block has nothing to correlate."""
 
-PATCH = 32
-"""Cells along each side of the patch about a face."""
+THUMBNAIL = 32
+"""Cells along each side of the thumbnail about a face."""
 
-MIN_PATCH_CHANGE = 3.0
-"""Difference of a cell of the patch, in grey levels, that counts as a change of the face."""
+MIN_THUMBNAIL_CHANGE = 3.0
+"""Difference of a cell of the thumbnail, in grey levels, that counts as a change of the face."""
 
-PATCH_NOISE = 5.5
-"""So many times the mean difference of the patch counts as a change where the picture is noisier than that: of
+THUMBNAIL_NOISE = 5.5
+"""So many times the mean difference of the thumbnail counts as a change where the picture is noisier than that: of
 Gaussian noise, 4.4 standard deviations, which none of a thousand cells exceeds in 99 frames of 100."""
 
-MAX_PATCH_NOISE = 5.0
-"""Mean difference of the patch, in grey levels, above which it isn't noise: all of the face has moved."""
+MAX_THUMBNAIL_NOISE = 5.0
+"""Mean difference of the thumbnail, in grey levels, above which it isn't noise: all of the face has moved."""
 
 
 def small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -117,19 +117,21 @@ def threshold(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
     return min(max(MIN_CHANGE, NOISE * float(np.median(cv2.absdiff(before, now)))), MAX_CHANGE)
 
 
-def patch(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    """The grey patch, uint8[PATCH, PATCH], about the face at `region`."""
+def thumbnail(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    """The grey thumbnail, uint8[THUMBNAIL, THUMBNAIL], about the face at `region`."""
     height, width = rgb.shape[:2]
     half = region.size / 2
     left, right = max(0, int(region.x - half)), min(width, int(region.x + half))
     top, bottom = max(0, int(region.y - half)), min(height, int(region.y + half))
     if right <= left or bottom <= top:
-        return np.zeros((PATCH, PATCH), np.uint8)
-    return _shrunk(rgb[top:bottom, left:right], (PATCH, PATCH))
+        return np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
+    return _shrunk(rgb[top:bottom, left:right], (THUMBNAIL, THUMBNAIL))
 
 
 def has_changed(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> bool:
-    """Whether two patches of the same place, uint8[PATCH, PATCH], differ by more than noise."""
+    """Whether two thumbnails of the same place, uint8[THUMBNAIL, THUMBNAIL], differ by more than noise."""
     differences = np.asarray(cv2.absdiff(before, now), np.uint8)
     noise = float(np.mean(differences))
-    return noise > MAX_PATCH_NOISE or float(np.max(differences)) > max(MIN_PATCH_CHANGE, PATCH_NOISE * noise)
+    return noise > MAX_THUMBNAIL_NOISE or float(np.max(differences)) > max(
+        MIN_THUMBNAIL_CHANGE, THUMBNAIL_NOISE * noise
+    )

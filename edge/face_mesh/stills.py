@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge.face_mesh.detector import SAME_PLACE
-from edge.face_mesh.tiles import Tile, layout
+from edge.face_mesh.tiles import SMALLEST, Tile, layout
 from edge.face_mesh.tracking import Region
 from edge.values import Face, bounding_box
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 MIN_FACE = 24
 """Least height of a face that is looked for in a picture, px."""
-
-SMALLEST = 0.75
-"""Height of a face, as a share of `MIN_FACE`, below which it is none: at such sizes both models see faces in leaves
-and ornaments."""
 
 LOOKS = 4
 """Looks of the landmark model, each in the region that the last one gave. A face stays where it is; a collar or a knot

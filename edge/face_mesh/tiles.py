@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 SHARE = 0.25
 """Least height of a face, as a share of its tile, that the detector finds reliably (docs/performance.md)."""
 
+SMALLEST = 0.75
+"""Height of a face, as a share of the least that is looked for, below which it is none: at such sizes both models see
+faces in leaves and ornaments."""
+
 STRIDE = 0.75
 """Distance of neighbouring tiles, as a share of their side. The smallest face of a size lies whole in one of them."""
 

@@ -116,6 +116,21 @@ class Region:
             angle=math.atan2(dy, dx),
         )
 
+    def to_picture(self, step: float, middle: float) -> NDArray[np.float64]:
+        """The map from a grid to the picture, float64[2, 3]: the grid is turned as the region is, and centred in it.
+
+        Args:
+            step: distance of the grid's points, px.
+            middle: row and column of the grid that are the centre.
+        """
+        cos, sin = math.cos(self.angle) * step, math.sin(self.angle) * step
+        return np.array(
+            [
+                [cos, -sin, self.x - cos * middle + sin * middle],
+                [sin, cos, self.y - sin * middle - cos * middle],
+            ]
+        )
+
     def overlap(self, other: Region) -> float:
         """Intersection over union of the two squares, their rotation left aside; 0..1."""
         half, other_half = self.size / 2, other.size / 2
@@ -140,17 +155,9 @@ def look(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
     """
     side = LOOK_SIDE * LOOK_SAMPLES
     step = region.size / MARGIN / side  # the face alone, because what is behind it changes
-    cos, sin = math.cos(region.angle) * step, math.sin(region.angle) * step
-    middle = (side - 1) / 2
-    to_picture = np.array(
-        [
-            [cos, -sin, region.x - (cos - sin) * middle],
-            [sin, cos, region.y - (sin + cos) * middle],
-        ]
-    )
     upright = cv2.warpAffine(
         rgb,
-        to_picture,
+        region.to_picture(step, (side - 1) / 2),
         (side, side),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
@@ -243,6 +250,12 @@ class Sighting:
     look: NDArray[np.float32]
     track: int | None = None
     """Number of the track that was followed to it; None: the search found it."""
+
+    @classmethod
+    def of(cls, rgb: NDArray[np.uint8], landmarks: NDArray[np.float32], track: int | None = None) -> Sighting:
+        """The face with these landmarks, float32[478, 3] px, in `rgb`, uint8[H, W, 3]."""
+        region = Region.of_landmarks(landmarks)
+        return cls(region, look(rgb, region), track)
 
 
 class Tracker:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edge.camera import optics
+
 FACE_HEIGHT_M = 0.16
 """Height of a face from the hairline to the chin, that of the box of its landmarks, in m. In the landmarks of FER+ it
 is 0.156 m in the median, measured by the iris, whose 11.7 mm hardly differ between people (Rüfer et al. 2005). The
@@ -37,8 +39,8 @@ class Lens:
 
 
 LENSES = (
-    Lens("Camera Module 2", 62.2, 4 / 3),
-    Lens("Camera Module 3", 66.0, 16 / 9),
-    Lens("Camera Module 3 Wide", 102.0, 16 / 9),
+    Lens("Camera Module 2", optics.LENSES["imx219"], 4 / 3),
+    Lens("Camera Module 3", optics.LENSES["imx708"], 16 / 9),
+    Lens("Camera Module 3 Wide", optics.LENSES["imx708_wide"], 16 / 9),
 )
-"""Fields of view from https://www.raspberrypi.com/documentation/accessories/camera.html."""
+"""Cameras for which distances are told."""

@@ -52,25 +52,25 @@ def test_light_that_is_switched_is_no_cut(demo):
 @pytest.mark.parametrize("deviation", [0.0, 3.0, 6.0])
 def test_noise_does_not_change_a_face(demo, deviation):
     rgb = next(demo(1.0, 1.05)).rgb
-    patches = [motion.patch(noisy(rgb, deviation, seed), FACE) for seed in range(40)]
-    assert np.mean([motion.has_changed(patches[0], patch) for patch in patches[1:]]) < 0.15
+    thumbnails = [motion.thumbnail(noisy(rgb, deviation, seed), FACE) for seed in range(40)]
+    assert np.mean([motion.has_changed(thumbnails[0], thumbnail) for thumbnail in thumbnails[1:]]) < 0.15
 
 
 def test_the_first_frame_of_a_change_is_noticed(demo):
     frames = list(demo(3.0, 5.0))
-    before = motion.patch(frames[0].rgb, FACE)
-    assert motion.has_changed(before, motion.patch(frames[-1].rgb, FACE))
+    before = motion.thumbnail(frames[0].rgb, FACE)
+    assert motion.has_changed(before, motion.thumbnail(frames[-1].rgb, FACE))
     smile = frames[0].rgb.copy()
     smile[290:300, 300:345] = 40
-    assert motion.has_changed(before, motion.patch(smile, FACE))
+    assert motion.has_changed(before, motion.thumbnail(smile, FACE))
 
 
 def test_a_face_that_has_left_has_changed(demo):
     there, gone = next(demo(20.0, 20.05)).rgb, next(demo(23.6, 23.65)).rgb
-    assert motion.has_changed(motion.patch(there, FACE), motion.patch(gone, FACE))
+    assert motion.has_changed(motion.thumbnail(there, FACE), motion.thumbnail(gone, FACE))
 
 
-def test_a_region_outside_of_the_picture_has_a_patch(demo):
+def test_a_region_outside_of_the_picture_has_a_thumbnail(demo):
     rgb = next(demo(1.0, 1.05)).rgb
-    assert motion.patch(rgb, Region(-500, -500, 100, 0.0)).shape == (motion.PATCH, motion.PATCH)
-    assert motion.patch(rgb, Region(0, 0, 3, 0.0)).shape == (motion.PATCH, motion.PATCH)
+    assert motion.thumbnail(rgb, Region(-500, -500, 100, 0.0)).shape == (motion.THUMBNAIL, motion.THUMBNAIL)
+    assert motion.thumbnail(rgb, Region(0, 0, 3, 0.0)).shape == (motion.THUMBNAIL, motion.THUMBNAIL)
