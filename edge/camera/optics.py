@@ -46,7 +46,7 @@ def full_view(modes: Sequence[Mapping[str, Any]], size: tuple[int, int], fps: fl
 
     Returns:
         The mode that shows everything, then is fast enough, then has enough pixels, and no more than needed; None: the
-        camera is no raw sensor, so it has no such modes.
+        camera is not a raw sensor and has no such modes.
     """
     raw = [mode for mode in modes if "crop_limits" in mode]
     widest = max((_area(mode["crop_limits"][2:]) for mode in raw), default=0)

@@ -151,7 +151,7 @@ def look(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
     """What the face at `region` looks like: colours of a coarse grid, float32[192], of mean 0 and length 1.
 
     Only the picture in memory is used, and only while the face is remembered: it tells two faces of one minute apart,
-    and is no biometric template.
+    and is not a biometric template.
     """
     side = LOOK_SIDE * LOOK_SAMPLES
     step = region.size / MARGIN / side  # the face alone, because what is behind it changes

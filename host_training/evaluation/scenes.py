@@ -38,8 +38,8 @@ def load(folder: Path | None, mesh: FaceMesh) -> dict[str, Grey]:
         mesh: looks for faces.
 
     Raises:
-        NoInputError: there is no such folder, or no file in it.
-        DataError: a file is no picture, or has a face.
+        NoInputError: the folder is missing or empty.
+        DataError: a file is not a picture, or has a face.
     """
     if folder is None:
         place = resources.files("sklearn.datasets.images")

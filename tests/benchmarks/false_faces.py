@@ -1,4 +1,4 @@
-"""How often something that is no face is published, per hour of pictures without faces.
+"""How often something that is not a face is published, per hour of pictures without faces.
 
     python -m tests.benchmarks.false_faces --minutes 60 walk.mp4 photographs/
 
@@ -45,7 +45,7 @@ NOISE = 3.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How often something that is no face is published.")
+    parser = argparse.ArgumentParser(description="How often something that is not a face is published.")
     parser.add_argument("paths", nargs="+", type=Path, help="clips, photographs and folders of them, without faces")
     parser.add_argument("--minutes", type=float, default=60.0)
     args = parser.parse_args()
