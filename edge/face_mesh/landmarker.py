@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SIZE = 256
 """Side of the model's input, px."""
 
+SCALES = (1.0, 0.85, 0.72)
+"""Sizes of the region relative to the detector's, tried until one shows a face: the detector overestimates a head that
+a border cuts off, and small ones."""
+
 
 class Landmarker:
     """Measures one face."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from edge.face_mesh import motion
 from edge.face_mesh.detector import SAME_PLACE, Detector
-from edge.face_mesh.landmarker import Landmarker
+from edge.face_mesh.landmarker import SCALES, Landmarker
 from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.search import Search
+from edge.face_mesh.steadiness import MAX_DRIFT, drift
 from edge.face_mesh.stills import Stills
 from edge.face_mesh.tiles import SMALLEST, Tile
 from edge.face_mesh.tracking import Region, Sighting, Track, Tracker
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 4
 """Candidates of one tile that the landmark model checks at most, highest confidence first."""
-
-CLEAR = 0.95
-"""Presence of a new face. Faces of 20 px and more reach 0.99, and what only resembles a face in some frame does not
-for long."""
 
 STILL_S = 0.5
 """Time after which a face is measured again in which nothing has changed, s."""
@@ -91,7 +88,6 @@ class LiteRTFaceMesh:
         self._detector = Detector(models.detector, threads=settings.threads)
         self.landmarker = Landmarker(models.landmarker, threads=settings.threads)
         self._stills = Stills(settings, self._detector, self.landmarker)
-        self._clear = max(CLEAR, settings.min_presence)
         self._cpu_clock = cpu_clock
         self._tracker = Tracker()
         self._search = Search(settings.search_share, settings.min_face)
@@ -139,16 +135,15 @@ class LiteRTFaceMesh:
         changed_at = now if changed else before.changed_at
         if now - before.at < STILL_S and now - changed_at >= SETTLE_S:
             return before
-        least = self._clear if track.on_probation else self._settings.min_presence
-        measured = self._measure(rgb, track.ahead(now), now, track.number, least)
+        measured = self._measure(rgb, track.ahead(now), now, track.number)
         return None if measured is None else replace(measured, changed_at=changed_at)
 
     def _measure(
-        self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
+        self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None = None
     ) -> _Measured | None:
         """The face at `region`; None: there is none."""
         landmarks, presence = self.landmarker(rgb, region)
-        if presence < min_presence:
+        if presence < self._settings.min_presence:
             return None
         # The next region comes from the measured landmarks; the faces that are returned are smoothed.
         sighting = Sighting.of(rgb, landmarks, track)
@@ -176,14 +171,16 @@ class LiteRTFaceMesh:
         region = self._detector.again(rgb, candidate, min_confidence=self._settings.min_detection)
         if region is None:
             return None
-        landmarks, presence = self.landmarker(rgb, region)
-        if presence < self._settings.min_presence:
-            return None
-        # A face is followed from its own landmarks, so it has to be one there, too.
-        face = self._measure(rgb, Region.of_landmarks(landmarks), now, None, self._clear)
-        if face is None or bounding_box(face.landmarks)[3] < SMALLEST * self._settings.min_face:
-            return None
-        return face
+        for scale in SCALES:
+            landmarks, presence = self.landmarker(rgb, replace(region, size=scale * region.size))
+            if presence < self._settings.min_presence:
+                continue
+            # A face is followed from its own landmarks, so it has to be one there, too.
+            face = self._measure(rgb, Region.of_landmarks(landmarks), now)
+            if face is None or drift(self.landmarker, rgb, face.landmarks) > MAX_DRIFT:
+                continue
+            return face if bounding_box(face.landmarks)[3] >= SMALLEST * self._settings.min_face else None
+        return None
 
     def _tiles(self, now: float, found: list[_Measured]) -> Iterator[Tile]:
         """Where to look for faces: those that were lost lately, then as the search has it."""

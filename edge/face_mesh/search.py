@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 
 from edge.face_mesh import motion
-from edge.face_mesh.tiles import layout
+from edge.face_mesh.tiles import Tile, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from edge.face_mesh.tiles import Tile
     from edge.face_mesh.tracking import Region
 
 CHANGED_S = 0.2
@@ -37,6 +36,10 @@ LATE = 2.0
 
 FOLLOWING = 2.5
 """So many times longer are these times while a face is followed."""
+
+ASIDE = 0.06
+"""Every change is looked at twice, the second time in a tile that lies beside the first by so many times its size: what
+the detector misses once it may see between other pixels."""
 
 BURST_S = 0.25
 """Time for which the budget is saved up, s."""
@@ -67,6 +70,8 @@ class Search:
         self._tiles = [tile for level in levels for tile in level]
         self._small = small
         self._last = np.full(len(self._tiles), -np.inf)
+        self._changed = np.ones(len(self._tiles), bool)
+        self._looked_once = np.zeros(len(self._tiles), bool)
         periods = [min(CHANGED_S * 2**i, CHANGED_MAX_S) for i in range(len(levels))]
         self._periods = np.repeat(periods, [len(level) for level in levels])
         # Where something has changed since the last look is known for each size of tiles.
@@ -103,6 +108,7 @@ class Search:
             moved = np.asarray(cv2.absdiff(seen, small) > limit, np.uint8)
             here = self._levels == level
             changed[here] |= cv2.dilate(moved, kernel)[self._rows[here], self._columns[here]] > 0
+        self._changed = changed
         times = np.where(changed, self._periods, REST_S)
         # Relative to its time, so that large tiles, where near faces are, come before many small ones. Nothing gets so
         # late that others have to wait for long.
@@ -119,9 +125,13 @@ class Search:
             tile = self._tiles[number]
             self._last[number] = self._at
             self._urgency[number] = 0
-            rows, columns = self._cells(tile.x, tile.y, tile.size)
-            self._seen[self._levels[number]][rows, columns] = self._small[rows, columns]
-            yield tile
+            second = self._looked_once[number]
+            self._looked_once[number] = self._changed[number] and not second
+            if not self._looked_once[number]:
+                rows, columns = self._cells(tile.x, tile.y, tile.size)
+                self._seen[self._levels[number]][rows, columns] = self._small[rows, columns]
+            aside = ASIDE * tile.size if second else 0.0
+            yield Tile(tile.x + aside, tile.y + aside, tile.size)
 
     def spend(self, seconds: float) -> None:
         """Take processor time, s, from the budget."""

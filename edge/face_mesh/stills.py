@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from edge.face_mesh.detector import SAME_PLACE
+from edge.face_mesh.landmarker import SCALES
+from edge.face_mesh.steadiness import MAX_DRIFT, drift
 from edge.face_mesh.tiles import SMALLEST, Tile, layout
 from edge.face_mesh.tracking import Region
 from edge.values import Face, bounding_box
@@ -51,10 +53,6 @@ CROP_LOOKS = (
 """Border, minimum confidence and minimum presence, tried in turn until a face is found. In a
 crop a face may be presumed, so later looks are content with less; the last is in front of black, because a
 border that repeats the picture's edge draws streaks, and some faces get lost in them."""
-
-CROP_SCALES = (1.0, 0.85, 0.72)
-"""Sizes of the region relative to the detector's, tried until one shows a face: the detector overestimates a head that
-the border cuts off."""
 
 
 class Stills:
@@ -132,6 +130,8 @@ class Stills:
             # A tracked face is measured in the region of its own landmarks, so this one is too.
             region = Region.of_landmarks(landmarks)
         height = bounding_box(landmarks)[3]
+        if drift(self._landmarker, rgb, landmarks) > MAX_DRIFT:
+            return None
         return Face(0, landmarks, presence) if height >= SMALLEST * MIN_FACE else None
 
     def _crop(self, rgb: NDArray[np.uint8], min_detection: float, min_presence: float) -> list[Face]:
@@ -152,7 +152,7 @@ class Stills:
         return [faces[i] for i in sorted(range(len(faces)), key=lambda i: -regions[i].size)]
 
     def _look_at_scales(self, rgb: NDArray[np.uint8], found: Region, min_presence: float) -> Face | None:
-        for scale in CROP_SCALES:
+        for scale in SCALES:
             landmarks, presence = self._landmarker(rgb, replace(found, size=found.size * scale))
             if presence >= min_presence:
                 again, confirmed = self._landmarker(rgb, Region.of_landmarks(landmarks))

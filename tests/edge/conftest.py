@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from edge.face_mesh.litert import LiteRTFaceMesh
 from edge.face_mesh.models import MeshModels, cache_folder, find
 from edge.settings import CameraSettings, MeshSettings
 from edge.values import Frame
+from tests.support.media import path_of
 from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from edge.values import Face, Reading
 
 REPOSITORY = Path(__file__).parents[2]
-MEDIA = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" / "data" / "media"))
 
 INTERPRETER = (
     "camera/",
@@ -66,15 +65,10 @@ def landmark_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
-def media() -> Callable[[str], Path]:
-    """The path of a test picture or clip. They may be missing, because they may not be redistributed."""
-
-    def path(name: str) -> Path:
-        if not (MEDIA / name).exists():
-            pytest.skip(f"{name} is missing (EMOTION_EDGE_MEDIA names the folder of clips)")
-        return MEDIA / name
-
-    return path
+def media(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The path of a picture or clip of tests.support.media. Skips the test if it is a foreign one that is missing."""
+    folder = tmp_path_factory.mktemp("media")
+    return lambda name: path_of(name, folder)
 
 
 @pytest.fixture(scope="session")

@@ -126,8 +126,9 @@ def test_the_demo_never_rests_long_enough(demo_readings, start):
     assert "keep a relaxed face" in error_of(frames)
 
 
-def test_a_real_face_that_begins_to_smile_is_an_error(models, media):
-    camera = VideoCamera(media("single_face.mp4"), CameraSettings(), pace=False)
+@pytest.mark.parametrize("clip", ["smile.avi", "single_face.mp4"])
+def test_a_face_that_begins_to_smile_is_an_error(models, media, clip):
+    camera = VideoCamera(media(clip), CameraSettings(), pace=False)
     mesh, frames = LiteRTFaceMesh(MeshSettings(), models), []
     with contextlib.suppress(EndOfStreamError):
         while frame := camera.read(1.0):

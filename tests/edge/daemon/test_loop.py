@@ -161,7 +161,7 @@ def test_a_wrong_password_ends_it_with_one_line(start, new_broker):
 
 def test_a_video_ends_cleanly(start, broker, media):
     with Listener(broker.port, "emotion/test/#") as listener:
-        daemon = start("--camera", f"video:{media('single_face.mp4')}", "--mqtt", broker.url)
+        daemon = start("--camera", f"video:{media('smile.avi')}", "--mqtt", broker.url)
         _, log = daemon.communicate(timeout=30)
         until(lambda: listener.payloads("availability")[-1:] == ["offline"], "offline is published")
     assert daemon.returncode == 0, log

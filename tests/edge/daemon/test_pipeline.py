@@ -56,7 +56,7 @@ def test_a_turned_and_moving_face_does_not_flicker(changes):
     assert len(changes) <= 16
 
 
-@pytest.mark.parametrize("clip", ["demo", "single_face.mp4", "noface_face.mov"])
+@pytest.mark.parametrize("clip", ["demo", "arrival.avi", "single_face.mp4", "noface_face.mov"])
 def test_a_face_that_is_measured_only_when_it_changes_causes_the_same_events(models, media, demo, monkeypatch, clip):
     frames = list(held(demo)) if clip == "demo" else list(clip_frames(media(clip)))
     classifier, rules = bundles.load(FUSED_BUNDLE).classifier, Settings().expression
