@@ -4,8 +4,8 @@
 #   /opt/emotion-edge/releases/RELEASE/     a virtual environment above the distribution's Python and NumPy
 #   /opt/emotion-edge/current               the release in use
 #   /var/lib/emotion-edge/models/           model bundles, each with its face mesh; `emotion-edge model` installs them
-#   /etc/emotion-edge/                      settings and the broker's password: created once, never overwritten
-#   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/broker.conf with the addresses it may reach
+#   /etc/emotion-edge/                      settings and passwords: created once, never overwritten
+#   /etc/systemd/system/emotion-edge.service, and emotion-edge.service.d/network.conf with the addresses it may reach
 #
 # A release or a bundle is built in a temporary folder, tested, and renamed into place. What runs changes last, by
 # renames. Ctrl-C, a lost connection or a power cut leaves the old one or the new one.
@@ -29,7 +29,7 @@ usage: sudo ./deploy/install.sh [--check] [--wheels DIR]
        sudo ./deploy/install.sh --uninstall
 
 Installs this checkout as the service emotion-edge and starts it. Run it again after an update, after changing the
-broker in the settings, or to repair the installation. It keeps the settings, and does nothing if all is up
+broker or the network camera in the settings, or to repair the installation. It keeps the settings, and does nothing if all is up
 to date.
 
   --check       only print what would be done
@@ -206,10 +206,10 @@ write_settings() {
     put "$scratch/settings" $ETC/emotion-edge.toml
 }
 
-allow_broker() { # write $scratch/broker.conf; invalid settings are detected here
+allow_network() { # write $scratch/network.conf; invalid settings are detected here
     local status=0
-    CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/device/allow_broker.py" \
-        >"$scratch/broker.conf" 2>"$scratch/log" || status=$?
+    CREDENTIALS_DIRECTORY=$ETC "$RELEASES/$release/bin/python" "$SOURCE/deploy/device/allow_network.py" \
+        >"$scratch/network.conf" 2>"$scratch/log" || status=$?
     [ $status = 0 ] || fail $status "$(last_words "$scratch/log")"
     sed 's/^/install.sh: /' "$scratch/log" >&2
 }
@@ -253,18 +253,18 @@ install_all() {
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
     check_bundles
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
-    for name in mqtt-password mqtt-client-key; do
+    for name in mqtt-password mqtt-client-key camera-password; do
         [ -e $ETC/$name ] || step "settings: creating $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
     done
-    [ ! -d "$RELEASES/$release" ] || allow_broker
+    [ ! -d "$RELEASES/$release" ] || allow_network
 
     trap '' INT TERM HUP # from here on the running installation changes, all or nothing
     [ -z "$bundles" ] || step "model bundles: installing $bundles" install_bundles --trial 0
     use $OPT/current "releases/$release"
     use $COMMAND $OPT/current/bin/emotion-edge
     cmp -s "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT
-    cmp -s "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf ||
-        step "service: allowing it to reach the broker of the settings" put "$scratch/broker.conf" $UNITS/$UNIT.d/broker.conf
+    cmp -s "$scratch/network.conf" $UNITS/$UNIT.d/network.conf ||
+        step "service: allowing it to reach what the settings name" put "$scratch/network.conf" $UNITS/$UNIT.d/network.conf
     trap - INT TERM HUP
 
     if [ "$changed" = no ] && systemctl --quiet is-active $UNIT && systemctl --quiet is-enabled $UNIT; then
@@ -290,7 +290,7 @@ uninstall() {
     systemctl --quiet disable --now $UNIT 2>/dev/null || true
     CREDENTIALS_DIRECTORY=$ETC $COMMAND forget >"$scratch/log" 2>&1 ||
         echo "the broker still retains the topics of this device: $(last_words "$scratch/log")"
-    rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/broker.conf"
+    rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/network.conf"
     [ ! -d $UNITS/$UNIT.d ] || rmdir --ignore-fail-on-non-empty $UNITS/$UNIT.d
     systemctl daemon-reload
     systemctl reset-failed $UNIT 2>/dev/null || true

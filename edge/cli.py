@@ -66,7 +66,8 @@ def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = Fa
         parser.add_argument(
             "--camera",
             metavar="SPEC",
-            help="auto, picamera2[:N], v4l2:/dev/videoN, video:FILE, images:DIR, recording:FILE or demo",
+            help="auto, picamera2[:N], v4l2:/dev/videoN, rtsp://HOST/PATH, http://HOST/PATH, video:FILE, images:DIR, "
+            "recording:FILE or demo",
         )
     if mqtt:
         parser.add_argument("--mqtt", metavar="URL", help="broker, as in mqtt://user@host:1883")

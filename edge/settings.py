@@ -6,6 +6,7 @@ modules that use a camera or an address parse it; here it only has to be text.
 
 from __future__ import annotations
 
+import re
 import socket
 import tomllib
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ SYSTEM_FILE = Path("/etc/emotion-edge/emotion-edge.toml")
 COMMAND_LINE = "command line"
 """Origin of overrides, as error messages name it."""
 
+_NETWORK = re.compile(r"(?:\w+:)?(?:rtsp|https?):", re.IGNORECASE)
+"""Start of the address of a network camera, also of one that follows another kind, as in video:rtsp://..."""
+
 Probability = Annotated[float, Between(0, 1)]
 Folder = Annotated[str, Text("a folder", optional=True)]
 
@@ -43,6 +47,10 @@ class CameraSettings:
     """[camera]."""
 
     source: Annotated[str, Text("a camera")] = "auto"
+    username: Annotated[str, Text("a name", optional=True)] = ""
+    """User of a network camera; empty: none, or the one in its address."""
+    password_file: Annotated[str, Text("a file", optional=True)] = ""
+    """File whose first line is the password of a network camera; empty: the service's credential, if it has one."""
     width: Annotated[int, Between(64, 4096, "px")] = 640
     """Width of the frames requested from the camera, px."""
     height: Annotated[int, Between(64, 4096, "px")] = 480
@@ -64,6 +72,11 @@ class CameraSettings:
     def is_recording(self) -> bool:
         """Whether the source is a recording, which has landmarks and no pictures."""
         return self.source.strip().startswith("recording:")
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the source is the address of a network camera."""
+        return _NETWORK.match(self.source.strip()) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +198,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
     settings = _merged(Settings(), _read(file, optional=path is None), str(file))
     if without_password(settings.mqtt.url) != settings.mqtt.url:
         refuse_if_world_readable(file, "mqtt.url contains a password, and the settings file")
+    if settings.camera.is_network and without_password(settings.camera.source) != settings.camera.source:
+        refuse_if_world_readable(file, "camera.source contains a password, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
         settings = _merged(settings, {section: {key: value} if dot else value}, COMMAND_LINE)

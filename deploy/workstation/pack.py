@@ -34,7 +34,7 @@ BUILD = REPOSITORY / "build" / "deploy"
 CHECKOUT = (
     *(
         "deploy/install.sh",
-        "deploy/device/allow_broker.py",
+        "deploy/device/allow_network.py",
         "deploy/device/emotion-edge.service",
         "deploy/constraints/device.txt",
     ),

@@ -1,4 +1,4 @@
-"""Sources of frames: the Pi camera, a V4L2 device, files, and the built-in demo.
+"""Sources of frames: the Pi camera, a V4L2 device, a network camera, files, and the built-in demo.
 
 Each is a `Camera`; `open_camera` opens the one that the settings or `--camera` name.
 """
@@ -6,6 +6,7 @@ Each is a `Camera`; `open_camera` opens the one that the settings or `--camera` 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,18 +20,24 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
     from edge.values import Frame
 
-__all__ = ["SOURCES", "Camera", "open_camera", "open_reopening_camera"]
+__all__ = ["SOURCES", "Camera", "name_of", "open_camera", "open_reopening_camera"]
 
 SOURCES = {
     "auto": "the Pi camera, else the first video device, else the demo",
     "picamera2[:N]": "the Pi camera number N",
     "v4l2:/dev/videoN": "a USB camera or another Video4Linux device",
+    "rtsp://HOST/PATH": "a network camera",
+    "http://HOST/PATH": "a network camera's MJPEG stream; also https://",
     "video:FILE": "a video file, at its own speed",
     "images:DIR": "the image files in a folder, one frame each",
     "recording:FILE": "landmarks recorded with `emotion-edge record`",
     "demo": "the built-in demo, which needs no camera",
 }
 """Values of `camera.source`, for help texts and messages."""
+
+_FILES = ("video", "images", "recording")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|[^/]*:[^/@]*@", re.IGNORECASE)
+"""Start of an address, which may contain a password, and is not repeated in messages."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,12 +88,16 @@ def open_camera(
         allow_demo: whether `auto` may fall back to the demo if there is no camera.
 
     Raises:
-        ConfigError: the source is unknown.
-        NoInputError: the device, file or folder does not exist.
+        ConfigError: the source is unknown, or a network camera refuses user and password.
+        NoInputError: the device, file, folder or stream does not exist.
         DataError: a file cannot be decoded.
         PermissionRefusedError: this user may not open the device.
-        UnavailableError: the device is busy, or `auto` found no camera.
+        UnavailableError: the device is busy or does not answer, or `auto` found no camera.
     """
+    if settings.is_network:
+        from edge.camera.network import NetworkCamera
+
+        return NetworkCamera(settings, clock=clock)
     kind, _, target = settings.source.strip().partition(":")
     if kind == "auto" and not target:
         return _open_auto(settings, clock, allow_demo=allow_demo)
@@ -103,24 +114,46 @@ def open_camera(
 
         path = f"/dev/video{target}" if target.isdecimal() else target
         return V4l2Camera(Path(path), settings, clock=clock)
-    if kind in {"video", "images", "recording"} and target:
+    if kind in _FILES and target and not _is_address(target):
         # Shells do not expand the tilde in video:~/clip.mp4.
         place = Path(target).expanduser() if target.startswith("~/") else Path(target)
         return _open_files(kind, place, settings, clock)
     raise _no_such_source(settings.source, kind)
 
 
-def open_reopening_camera(settings: CameraSettings, *, allow_demo: bool = True) -> Camera:
-    """Like `open_camera`, but a live camera that stops delivering is reopened until it works again."""
+def open_reopening_camera(settings: CameraSettings, *, allow_demo: bool = True, patient: bool = False) -> Camera:
+    """Like `open_camera`, but a live camera that stops delivering is reopened until it works again.
+
+    Args:
+        settings: see `open_camera`.
+        allow_demo: see `open_camera`.
+        patient: whether a network camera that does not answer yet is waited for; else that is an error.
+    """
+    from edge.camera.reopening import ReopeningCamera
+
+    if settings.is_network:
+        # Its end is on another machine, which may be switched off for a while.
+        return ReopeningCamera(lambda: open_camera(settings), settings, name=name_of(settings), patient=patient)
     camera = open_camera(settings, allow_demo=allow_demo)
     if not camera.live:
         return camera
-    from edge.camera.reopening import ReopeningCamera
-
     # By its own name, so that `auto` doesn't switch to the demo when a cable comes loose.
     same = replace(settings, source=camera.name)
     first = [camera]
-    return ReopeningCamera(lambda: first.pop() if first else open_camera(same), settings)
+    return ReopeningCamera(lambda: first.pop() if first else open_camera(same), settings, name=camera.name)
+
+
+def name_of(settings: CameraSettings) -> str:
+    """The name of a source in messages, without a password.
+
+    Raises:
+        ConfigError: it is a network camera, and its address or password can't be used.
+    """
+    if settings.is_network:
+        from edge.camera.address import CameraAddress
+
+        return str(CameraAddress.of(settings))
+    return settings.source
 
 
 def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable[[], float]) -> Camera:
@@ -138,19 +171,41 @@ def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable
     return RecordingCamera(path, clock=clock)
 
 
+def _is_address(target: str) -> bool:
+    return _ADDRESS.match(target) is not None and not Path(target).exists()
+
+
 def _no_such_source(source: str, kind: str) -> ConfigError:
     """The error for an unknown source, with the closest known one."""
-    import difflib
-
-    if not kind and not source.strip():
-        hint = ""
-    elif source.startswith("/dev/video"):
-        hint = f" Did you mean v4l2:{source}?"
-    else:
-        by_kind = {name.partition(":")[0].partition("[")[0]: name for name in SOURCES}
-        nearest = difflib.get_close_matches(kind.lower(), by_kind, n=1, cutoff=0.5)
-        hint = f" Did you mean {by_kind[nearest[0]]}?" if nearest else ""
+    source = source.strip()
+    if _is_address(source) or _is_address(source.removeprefix(f"{kind}:")):
+        return ConfigError(
+            "unknown camera source. For a network camera write rtsp://HOST/PATH, or http://HOST/PATH for MJPEG, "
+            "and put user and password into camera.username and camera.password_file"
+        )
+    meant = _meant(source, kind)
+    hint = f" Did you mean {meant}?" if meant else ""
     return ConfigError(f"unknown camera source {source!r}.{hint} Choose one of: {', '.join(SOURCES)}")
+
+
+def _meant(source: str, kind: str) -> str:
+    """The source that was probably meant; empty: none is similar."""
+    import difflib
+    import mimetypes
+
+    path = Path(source).expanduser() if source.startswith("~/") else Path(source)
+    media = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+    if source.startswith("/dev/video") or source.isdecimal():
+        return f"v4l2:{source}"
+    if path.suffix == ".landmarks":
+        return f"recording:{source}"
+    if source and (path.is_dir() or media == "image"):
+        return f"images:{source}"
+    if path.is_file() or media == "video":
+        return f"video:{source}"
+    by_kind = {name.partition(":")[0].partition("[")[0]: name for name in SOURCES}
+    nearest = difflib.get_close_matches(kind.lower(), by_kind, n=1, cutoff=0.5)
+    return by_kind[nearest[0]] if nearest else ""
 
 
 def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_demo: bool) -> Camera:

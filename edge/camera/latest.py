@@ -51,7 +51,15 @@ class LatestFrame:
 
     live = True
 
-    def __init__(self, driver: Driver, settings: CameraSettings, *, name: str, open_timeout_s: float) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        settings: CameraSettings,
+        *,
+        name: str,
+        open_timeout_s: float,
+        remedy: str = "unplug it and plug it in again, or choose another with --camera",
+    ) -> None:
         """Open the device and wait for its first frame.
 
         Args:
@@ -59,6 +67,7 @@ class LatestFrame:
             settings: how the camera is mounted.
             name: of the camera, for messages.
             open_timeout_s: s, the time limit for opening and the first frame together.
+            remedy: what to do if no frame comes, for the message.
 
         Raises:
             CameraLostError: no frame came in time.
@@ -83,8 +92,7 @@ class LatestFrame:
         if not ready:
             self.close()
             raise error or CameraLostError(
-                f"camera {name} opened but delivered no frame within {open_timeout_s:g} s: "
-                "unplug it and plug it in again, or choose another with --camera"
+                f"camera {name} opened but delivered no frame within {open_timeout_s:g} s: {remedy}"
             )
 
     def read(self, timeout_s: float) -> Frame | None:

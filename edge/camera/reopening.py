@@ -34,27 +34,31 @@ class ReopeningCamera:
         open_camera: Callable[[], Camera],
         settings: CameraSettings,
         *,
+        name: str,
+        patient: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Open the camera for the first time; the caller handles a failure.
+        """Open the camera for the first time.
 
         Args:
             open_camera: opens it, and reopens it after each loss.
             settings: `stall_s` without a frame count as a loss, `retry_max_s` is the longest pause.
+            name: of the camera, for messages.
+            patient: whether a failure of the first opening counts as a loss; else the caller handles it.
             clock: monotonic, s.
             sleep: waits, s.
 
         Raises:
-            EdgeError: from `open_camera`.
+            EdgeError: from `open_camera`; if `patient`, only one that trying again can't mend.
         """
+        self.name = name
         self._open = open_camera
         self._stall_s = settings.stall_s
         self._retry_max_s = settings.retry_max_s
         self._clock = clock
         self._sleep = sleep
-        self._camera: Camera | None = open_camera()
-        self.name = self._camera.name
+        self._camera: Camera | None = None
         self.reopened = 0
         """How often the camera was lost and reopened."""
         self._pause = FIRST_PAUSE_S
@@ -62,6 +66,17 @@ class ReopeningCamera:
         self._opened_at = self._received_at = clock()
         self._returning = False
         self._dropped_before = 0
+        if patient:
+            self._try()
+        else:
+            self._camera = open_camera()
+            self.name = self._camera.name
+            self._received_at = self._opened_at = clock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the camera is lost, and closed until the next attempt."""
+        return self._camera is None
 
     @property
     def dropped(self) -> int:
@@ -120,6 +135,10 @@ class ReopeningCamera:
             self._sleep(min(wait, timeout_s))
             if wait > timeout_s:
                 return
+        self._try()
+
+    def _try(self) -> None:
+        """Open the camera; a failure counts as a loss."""
         try:
             self._camera = self._open()
         except ConfigError:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge.camera.container import container
 from edge.camera.files import check_file
-from edge.camera.opencv import video_capture
+from edge.camera.opencv import Conversion, squared, video_capture
 from edge.camera.pace import Pace
-from edge.errors import DataError, EdgeError, EndOfStreamError
+from edge.errors import DataError, EdgeError, EndOfStreamError, UnavailableError
 from edge.values import Frame
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ _SLIP_S = 1.0
 never catch up, and no frame would be delivered."""
 
 _MISSING_SHARE, _MISSING_FRAMES = 0.05, 5
-"""Share and number of frames that an intact file may lack: containers count frames that an edit list removes."""
+"""Share and number of frames that an intact file may lack: containers round."""
+
+_WHOLE_SHARE = 0.8
+"""Share of the stated duration that an intact file reaches at least, in containers that tell nothing else. The frame
+rate, from which OpenCV derives the duration, is a guess there."""
 
 
 class VideoCamera:
@@ -58,7 +63,8 @@ class VideoCamera:
         Raises:
             NoInputError: the file does not exist.
             PermissionRefusedError: this user may not read it.
-            DataError: it cannot be decoded.
+            DataError: it is not a video, or it is damaged.
+            UnavailableError: OpenCV has no decoder for it.
         """
         self.name = f"video:{path}"
         self.dropped = 0
@@ -80,9 +86,11 @@ class VideoCamera:
         """Position in the file, s, from which on the next frame is delivered."""
         self._start: float | None = None
         self._end: EdgeError | None = None
+        self._conversion = Conversion(self.name)
         if not (self._capture.isOpened() and self._grab()):
+            error = self._unreadable()
             self._capture.release()
-            raise DataError(f"{path} is not a video that can be decoded, or it is truncated")
+            raise error
         self._waiting = True
         """Whether the last grabbed frame has not been delivered yet."""
 
@@ -111,7 +119,10 @@ class VideoCamera:
             raise self._end
         while self._due <= self._time:
             self._due += self._period
-        return Frame(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), captured_at=captured_at)
+        picture = np.asarray(bgr, np.uint8)
+        self._conversion.check(picture)
+        rgb = cv2.cvtColor(squared(picture, self._capture), cv2.COLOR_BGR2RGB)
+        return Frame(rgb=np.asarray(rgb, np.uint8), captured_at=captured_at)
 
     def close(self) -> None:
         """Close the file."""
@@ -150,10 +161,40 @@ class VideoCamera:
         return True
 
     def _ending(self) -> EdgeError:
-        missing = self._expected() - self._grabbed
-        if missing > max(_MISSING_FRAMES, _MISSING_SHARE * self._expected()):
+        self._conversion.end()
+        expected = self._expected()
+        spare = max(_MISSING_FRAMES, _MISSING_SHARE * expected)
+        if expected - self._grabbed > spare and not self._is_whole(expected, spare):
             return self._damage()
         return EndOfStreamError(f"{self._path} has ended")
+
+    def _is_whole(self, expected: int, spare: float) -> bool:
+        """Whether a file of which fewer frames were read than expected is whole all the same."""
+        found = container(self._path)
+        if found.whole is None:
+            return self._time + self._frame_s >= _WHOLE_SHARE * expected * self._frame_s
+        packets = self._packets()
+        lost = expected - packets if found.lists_frames else packets - self._grabbed
+        return found.whole and lost <= spare
+
+    def _packets(self) -> int:
+        """Number of encoded pictures in the file."""
+        capture = video_capture(str(self._path), cv2.CAP_FFMPEG, {cv2.CAP_PROP_FORMAT: -1})
+        count = 0
+        while capture.grab():
+            count += 1
+        capture.release()
+        return count
+
+    def _unreadable(self) -> EdgeError:
+        """The error for a file of which no frame can be read."""
+        if self._capture.isOpened() and container(self._path).whole and self._packets():
+            codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")
+            return UnavailableError(
+                f"{self._path} cannot be decoded: OpenCV {cv2.__version__} has no decoder for its video ({codec}); "
+                f"convert it with ffmpeg -i {self._path} -c:v libx264 NEW.mp4"
+            )
+        return DataError(f"{self._path} is not a video that can be decoded, or it is truncated")
 
     def _damage(self) -> DataError:
         expected = self._expected()

@@ -34,6 +34,7 @@ FREE_MB = 100
 
 STATE = "var/lib/emotion-edge"
 PASSWORD, CLIENT_KEY = "etc/emotion-edge/mqtt-password", "etc/emotion-edge/mqtt-client-key"
+CAMERA_PASSWORD = "etc/emotion-edge/camera-password"  # noqa: S105 - the name of its file
 UNIT = "emotion-edge"
 SYSTEMD_S = 5.0
 """Time within which systemd answers."""
@@ -227,11 +228,15 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
     from edge.device import raspberry_pi
 
     runs = service.get("ActiveState") in {"active", "reloading"}
+    chosen = settings.camera
+    if chosen.is_network:
+        password_file = chosen.password_file or _secret_of_service(root / CAMERA_PASSWORD)
+        chosen = dataclasses.replace(chosen, password_file=password_file)
     try:
         # On a Pi a camera is expected, and the service never falls back to the demo.
-        camera = open_camera(settings.camera, allow_demo=not runs and not raspberry_pi.is_raspberry_pi(root))
+        camera = open_camera(chosen, allow_demo=not runs and not raspberry_pi.is_raspberry_pi(root))
     except UnavailableError:
-        if runs:
+        if runs and not chosen.is_network:
             return "in use by the service"
         raise
     try:

@@ -138,8 +138,8 @@ class Daemon:
             else:
                 self._process(frame)
             # Files have their own frame rate, so a low one is not a fault.
-            well = frame is not None or not camera.live or self._pipeline.paused
-        if self._pipeline.paused:  # nothing more to wait for
+            well = frame is not None or not camera.live or self._pipeline.paused or self._pipeline.waiting
+        if self._pipeline.paused or self._pipeline.waiting:  # nothing more to wait for here
             self._get_ready(self._clock())
         if well and self._reporter.alive:
             self._systemd.watchdog()
@@ -177,7 +177,7 @@ class Daemon:
         return bool(changes)
 
     def _get_ready(self, now: float) -> None:
-        """Tell systemd, once, that models and camera work, or that the camera is paused."""
+        """Tell systemd, once, that models and camera work, or that the camera is paused or waited for."""
         if not self._ready:
             self._ready = True
             self._systemd.ready()

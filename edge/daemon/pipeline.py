@@ -7,8 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge.bundle.locate import Installation
-from edge.camera import open_reopening_camera
+from edge.camera import name_of, open_reopening_camera
 from edge.camera.closed import ClosedCamera
+from edge.camera.reopening import ReopeningCamera
 from edge.classifier.reader import Reader
 from edge.face_mesh import faces_in, open_face_mesh
 from edge.face_mesh.distance import Places
@@ -36,7 +37,8 @@ class Pipeline:
 
         Args:
             settings: of camera, mesh and model.
-            allow_demo: whether the camera `auto` may fall back to the demo.
+            allow_demo: whether the camera `auto` may fall back to the demo. If not, as in the service, a network camera
+                that does not answer yet is waited for.
             paused: whether the camera stays closed until `resume`.
             baseline: neutral baseline of the person in view; None: unknown.
 
@@ -58,7 +60,7 @@ class Pipeline:
         self.bundle = self._with_baseline(self.installation.load(recording=settings.camera.is_recording))
         self._mesh = open_face_mesh(settings.mesh, self.installation.mesh_models())
         try:
-            self.camera = self._open_camera(settings, paused=paused)
+            self.camera = self._open_camera(settings, paused=paused, patient=not allow_demo)
         except BaseException:
             self._mesh.close()
             raise
@@ -67,6 +69,12 @@ class Pipeline:
     def paused(self) -> bool:
         """Whether the camera is closed on purpose."""
         return isinstance(self.camera, ClosedCamera)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the camera is a network camera that is lost: starting the daemon again would not bring it back."""
+        lost = isinstance(self.camera, ReopeningCamera) and self.camera.waiting
+        return lost and self._settings.camera.is_network
 
     @property
     def baseline_measured(self) -> str | None:
@@ -151,10 +159,10 @@ class Pipeline:
             log.warning("model %s does not support a neutral baseline: the measured one is not in use", bundle.id)
         return bundle.with_baseline(self.baseline)
 
-    def _open_camera(self, settings: Settings, *, paused: bool) -> Camera:
+    def _open_camera(self, settings: Settings, *, paused: bool, patient: bool = False) -> Camera:
         if paused:
-            return ClosedCamera(settings.camera.source)
-        return open_reopening_camera(settings.camera, allow_demo=self._allow_demo)
+            return ClosedCamera(name_of(settings.camera))
+        return open_reopening_camera(settings.camera, allow_demo=self._allow_demo, patient=patient)
 
     def _track_anew(self, mesh: FaceMesh) -> None:
         """Continue with another mesh, and with track ids that were never used before."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INSTALLER = f"{CHECKOUT}/deploy/install.sh"
 CURRENT, MODELS = "/opt/emotion-edge/current", "/var/lib/emotion-edge/models"
-BROKER = f"/etc/systemd/system/{UNIT}.d/broker.conf"
+BROKER = f"/etc/systemd/system/{UNIT}.d/network.conf"
 
 OWN = ("/opt", "/etc", "/usr/local", "/var/lib/emotion-edge")
 """Folders in which the installer writes."""
@@ -411,6 +411,7 @@ def test_uninstalling_leaves_only_the_settings(fresh: Fresh):
         SETTINGS,
         "/etc/emotion-edge/mqtt-password",
         "/etc/emotion-edge/mqtt-client-key",
+        "/etc/emotion-edge/camera-password",
     }
     assert fresh.install("--uninstall").endswith("nothing to do\n")
 

@@ -112,7 +112,7 @@ StandardOutput=truncate:/run/probe.json
 NetworkNamespacePath=/run/netns/lab
 {more}
 """
-    allowed = device.run(PYTHON, f"{CHECKOUT}/deploy/device/allow_broker.py").stdout
+    allowed = device.run(PYTHON, f"{CHECKOUT}/deploy/device/allow_network.py").stdout
     device.write(
         "/run/systemd/system/probe.service", device.container.read(f"/etc/systemd/system/{UNIT}") + allowed + unit
     )

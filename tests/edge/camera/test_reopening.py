@@ -30,7 +30,7 @@ class Bench:
     ) -> None:
         self.world, self.prepared = world, list(prepared)
         self.opened_at: list[float] = []
-        self.camera = ReopeningCamera(self.open, settings, clock=world.clock, sleep=world.sleep)
+        self.camera = ReopeningCamera(self.open, settings, name="fake", clock=world.clock, sleep=world.sleep)
 
     def open(self):
         self.opened_at.append(self.world.now)
@@ -123,7 +123,7 @@ def test_the_lost_camera_is_closed_before_the_next_is_opened(world: ManualTime, 
         opened.append(FakeCamera([Lost()], sleep=world.sleep))
         return opened[-1]
 
-    camera = ReopeningCamera(opener, settings, clock=world.clock, sleep=world.sleep)
+    camera = ReopeningCamera(opener, settings, name="fake", clock=world.clock, sleep=world.sleep)
     while len(opened) < 3:
         camera.read(0.1)
 

@@ -1,7 +1,7 @@
-"""Prints the systemd drop-in that lets the service reach its broker, and nothing else beyond this device.
+"""Prints the systemd drop-in that lets the service reach its broker and its network camera, and nothing else.
 
-deploy/install.sh runs it with the Python of the release that it installs. systemd filters by address, so the broker's
-name is resolved here. If it is a network name, the service must reach the name servers as well.
+deploy/install.sh runs it with the Python of the release that it installs. systemd filters by address, so names are
+resolved here. If one is a network name, the service must reach the name servers as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from edge import settings
+from edge.camera.address import CameraAddress
 from edge.errors import ConfigError
 from edge.mqtt.address import BrokerAddress
 
@@ -19,27 +20,39 @@ RESOLVERS = Path("/etc/resolv.conf")
 
 
 def main() -> int:
-    """Print the drop-in for the broker of the settings; print one line and return 78 if the settings are wrong."""
+    """Print the drop-in for the settings; print one line and return 78 if the settings are wrong."""
     try:
-        mqtt = settings.load(None).mqtt
-        # The password is not needed here, but settings that the service would refuse are refused now.
-        broker = BrokerAddress.of(mqtt)
+        found = settings.load(None)
+        # The passwords are not needed here, but settings that the service would refuse are refused now.
+        broker = BrokerAddress.of(found.mqtt)
+        hosts = {"broker": (broker.host, str(broker))}
+        if found.camera.is_network:
+            camera = CameraAddress.of(found.camera)
+            hosts["camera"] = (camera.host, str(camera))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_status
+    addresses: set[str] = set()
+    for what, (host, _) in hosts.items():
+        addresses |= reachable(what, host)
+    print(drop_in(" and ".join(shown for _, shown in hosts.values()), addresses), end="")
+    return 0
+
+
+def reachable(what: str, host: str) -> set[str]:
+    """The addresses that the service has to reach for a host: its own, and those of the name servers for a name."""
     try:
-        addresses = resolve(broker.host)
+        addresses = resolve(host)
     except OSError as error:
         print(
-            f"the broker's name {broker.host} cannot be resolved ({error.strerror}), so the service cannot reach it; "
+            f"the {what}'s name {host} cannot be resolved ({error.strerror}), so the service cannot reach it; "
             "run the installer again when the name resolves",
             file=sys.stderr,
         )
         addresses = set()
-    if addresses != {broker.host} and not (addresses and all(map(_of_this_device, addresses))):
+    if addresses != {host} and not (addresses and all(map(_of_this_device, addresses))):
         addresses |= name_servers(RESOLVERS.read_text(encoding="utf-8") if RESOLVERS.exists() else "")
-    print(drop_in(str(broker), addresses), end="")
-    return 0
+    return addresses
 
 
 def resolve(host: str) -> set[str]:
@@ -57,10 +70,10 @@ def name_servers(resolv_conf: str) -> set[str]:
     return {_without_scope(words[1]) for words in lines if len(words) > 1 and words[0] == "nameserver"}
 
 
-def drop_in(broker: str, addresses: set[str]) -> str:
+def drop_in(hosts: str, addresses: set[str]) -> str:
     """The text of the drop-in. The same addresses give the same text."""
     lines = [f"IPAddressAllow={address}" for address in sorted(addresses)]
-    head = f"# {broker}, as the installer found it; run the installer again if the broker changes."
+    head = f"# {hosts}, as the installer found them; run the installer again if one changes."
     return "\n".join([head, "[Service]", *lines, ""])
 
 
