@@ -194,15 +194,16 @@ def _meant(source: str, kind: str) -> str:
     import mimetypes
 
     path = Path(source).expanduser() if source.startswith("~/") else Path(source)
-    media = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-    if source.startswith("/dev/video") or source.isdecimal():
+    if source.startswith("/dev/video"):
         return f"v4l2:{source}"
-    if path.suffix == ".landmarks":
-        return f"recording:{source}"
-    if source and (path.is_dir() or media == "image"):
-        return f"images:{source}"
-    if path.is_file() or media == "video":
-        return f"video:{source}"
+    if source.isdecimal():
+        return f"v4l2:/dev/video{source}"
+    if source and (path.exists() or ":" not in source):
+        media = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+        if path.is_dir() or media == "image":
+            return f"images:{source}"
+        if path.is_file() or media == "video":
+            return f"{'recording' if path.suffix == '.landmarks' else 'video'}:{source}"
     by_kind = {name.partition(":")[0].partition("[")[0]: name for name in SOURCES}
     nearest = difflib.get_close_matches(kind.lower(), by_kind, n=1, cutoff=0.5)
     return by_kind[nearest[0]] if nearest else ""

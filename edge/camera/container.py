@@ -44,8 +44,7 @@ def container(path: Path) -> Container:
         if start[4:8] in _MP4_BOXES:
             return Container(_boxes_end(file, size) <= size, lists_frames=True)
         if start[:4] == b"RIFF":
-            end = _riff_end(file)
-            return Container(None if end is None else end <= size)
+            return Container(_avi_is_whole(file, size))
         if int.from_bytes(start[:4]) == _EBML:
             return Container(_matroska_is_whole(file, size))
     return Container()
@@ -66,18 +65,34 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
     return at
 
 
-def _riff_end(file: BinaryIO) -> int | None:
-    """Where the last RIFF chunk of an AVI file should end; None: it doesn't tell."""
-    at = 0
-    while True:
+def _avi_is_whole(file: BinaryIO, size: int) -> bool | None:
+    """Whether the chunks of an AVI file follow each other without a gap; None: it was written as a live stream."""
+    for name, start, end in _chunks(file, 0, size):
+        if name != b"RIFF":  # something else follows
+            return True
+        if end - start in {0, _UNKNOWN_SIZE}:
+            return None
+        if end > size:
+            return False
+        for child, inner_start, inner_end in _chunks(file, start + 4, end):
+            if not child.isascii() or inner_end > end:
+                return False
+            if child == b"LIST" and any(
+                not data.isascii() or data_end > inner_end
+                for data, _, data_end in _chunks(file, inner_start + 4, inner_end)
+            ):
+                return False
+    return True
+
+
+def _chunks(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The RIFF chunks from `at` to `end`: name, start and end of the content; the last may end too late."""
+    while at + 8 <= end:
         file.seek(at)
         header = file.read(8)
-        if header[:4] != b"RIFF":
-            return at
         length = int.from_bytes(header[4:], "little")
-        if length in {0, _UNKNOWN_SIZE}:
-            return None
-        at += 8 + length
+        yield header[:4], at + 8, at + 8 + length
+        at += 8 + length + length % 2
 
 
 def _matroska_is_whole(file: BinaryIO, size: int) -> bool | None:

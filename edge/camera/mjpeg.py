@@ -76,18 +76,17 @@ class MjpegDriver:
                 f"camera {self._address} does not speak HTTP: check the port in camera.source"
             ) from None
         kind = self._response.headers.get_content_type()
-        boundary = self._response.headers.get_boundary()
         if kind == "image/jpeg":
             raise NoInputError(
                 f"camera {self._address} delivers a single picture at the path in camera.source: "
                 "give the path of its MJPEG stream"
             )
-        if not kind.startswith("multipart/") or not boundary:
+        if not kind.startswith("multipart/"):
             raise NoInputError(
                 f"camera {self._address} has no MJPEG stream at the path in camera.source, but {kind}; "
                 "for H.264 give its rtsp:// address"
             )
-        self._pictures = parts(self._response, boundary)
+        self._pictures = parts(self._response, self._response.headers.get_boundary() or "")
 
     def grab(self) -> Frame | None:
         """The next picture that is due; earlier ones are not decoded."""
@@ -142,7 +141,8 @@ def parts(stream: http.client.HTTPResponse, boundary: str) -> Iterator[bytes]:
 
     Args:
         stream: the body.
-        boundary: as in the header. Cameras differ in whether they count the two dashes before it.
+        boundary: as in the header; empty: the one that comes first. Cameras differ in whether they count the two
+            dashes before it.
 
     Raises:
         ValueError: a part has no end.
@@ -164,6 +164,7 @@ def parts(stream: http.client.HTTPResponse, boundary: str) -> Iterator[bytes]:
         return bool(data)
 
     while (start := find(mark, 0)) >= 0 and (end := find(b"\r\n\r\n", start)) >= 0:
+        mark = bytes(buffer[start:end]).partition(b"\r\n")[0].rstrip()
         length = _content_length(bytes(buffer[start:end]))
         del buffer[: end + 4]
         if length is None:

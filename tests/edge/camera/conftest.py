@@ -50,9 +50,9 @@ def write_clip(path: Path, *, frames: int = 40, fps: float = 20.0, codec: str = 
     return path
 
 
-def cut(path: Path, share: float) -> Path:
-    """The first part of a file, as a new file in the same folder."""
+def cut(path: Path, share: float, folder: Path | None = None) -> Path:
+    """The first part of a file, as a new file in the same folder, or in another."""
     data = path.read_bytes()
-    short = path.with_stem(path.stem + "-cut")
+    short = (folder or path.parent) / f"{path.stem}-cut{path.suffix}"
     short.write_bytes(data[: int(len(data) * share)])
     return short
