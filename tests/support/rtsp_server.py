@@ -10,8 +10,9 @@ import argparse
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 SIZE = "video/x-raw,width={width},height={height},framerate=25/1"
 ENCODERS = {
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
     parser.add_argument("--digest", action="store_true")
+    parser.add_argument("--tcp-and-udp", action="store_true", help="let the client choose")
     parser.add_argument("--udp", action="store_true", help="refuse TCP")
     parser.add_argument("--audio", action="store_true", help="serve sound instead of a picture")
     parser.add_argument("--grow-after-ms", type=int, default=0, help="change the size of the picture")
@@ -38,7 +40,8 @@ def main() -> None:
     server.set_service(args.port)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_shared(True)
-    factory.set_protocols(_protocols(udp=args.udp))
+    tcp, udp = GstRtsp.RTSPLowerTrans.TCP, GstRtsp.RTSPLowerTrans.UDP
+    factory.set_protocols(tcp | udp if args.tcp_and_udp else udp if args.udp else tcp)
     picture = (
         f"videotestsrc is-live=true pattern=smpte ! capsfilter name=size caps={SIZE.format(width=320, height=240)}"
     )
@@ -54,13 +57,6 @@ def main() -> None:
     GLib.MainLoop().run()
 
 
-def _protocols(*, udp: bool):
-    gi.require_version("GstRtsp", "1.0")
-    from gi.repository import GstRtsp
-
-    return GstRtsp.RTSPLowerTrans.UDP if udp else GstRtsp.RTSPLowerTrans.TCP
-
-
 def _grow(media, after_ms: int) -> None:
     size = media.get_element().get_by_name("size")
     caps = Gst.Caps.from_string(SIZE.format(width=480, height=360))
@@ -68,8 +64,6 @@ def _grow(media, after_ms: int) -> None:
 
 
 def _protect(server, factory, args) -> None:
-    from gi.repository import GstRtsp
-
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
