@@ -284,7 +284,8 @@ class Reporter:
     def _show_status(self, now: float) -> None:
         self._status_due_at = now + STATUS_EVERY_S
         shown = self._expressions.shown()
-        expression = shown[0].expression if shown else "paused" if self._pipeline.paused else "no face"
+        waiting = "waiting for the camera" if self._pipeline.waiting else "no face"
+        expression = shown[0].expression if shown else "paused" if self._pipeline.paused else waiting
         broker = "broker connected" if self._publisher.connected else "no broker"
         self._systemd.status(f"{self._since_status.fps(now):.1f} fps, {expression}, {broker}")
         self._since_status = FrameMetrics(now)

@@ -8,7 +8,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ import pytest
 from edge.camera import mjpeg, open_camera, open_reopening_camera
 from edge.camera.address import CameraAddress
 from edge.camera.mjpeg import MjpegDriver
+from edge.camera.reopening import ReopeningCamera
 from edge.errors import ConfigError, NoInputError
 from edge.settings import CameraSettings
 from tests.support.broker import until
@@ -38,7 +39,9 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     content_type: ClassVar[str] = "multipart/x-mixed-replace;boundary=frame"
-    part: ClassVar[Callable[[bytes], bytes]]
+    port: ClassVar[int]
+    part: ClassVar[Any]
+    """Wraps a picture: bytes -> bytes."""
     pictures: ClassVar[list[bytes]] = []
     chunked: ClassVar[bool] = False
     challenge: ClassVar[str] = ""
@@ -52,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization", "")
         self.seen.append(authorization)
         if self.path == "/moved":
-            self.answer(302, {"Location": f"http://localhost:{self.server.server_port}/stream"})
+            self.answer(302, {"Location": f"http://localhost:{self.port}/stream"})
         elif self.path.startswith("/nothing"):
             self.answer(404, {})
         elif self.challenge and not self.accepts(authorization):
@@ -107,8 +110,14 @@ def without_length(picture: bytes) -> bytes:
 @pytest.fixture
 def camera() -> Iterator[tuple[str, type[Handler]]]:
     """Address and dialect of a camera that sends three pictures, each brighter than the last."""
-    kind = type("Camera", (Handler,), {"pictures": [jpeg(50), jpeg(100), jpeg(150)], "part": with_length, "seen": []})
+
+    class kind(Handler):  # noqa: N801 - a value
+        pictures = [jpeg(50), jpeg(100), jpeg(150)]  # noqa: RUF012
+        part = staticmethod(with_length)
+        seen = []  # noqa: RUF012
+
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        kind.port = server.server_port
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", kind
         if kind.silent is not None:
@@ -116,9 +125,9 @@ def camera() -> Iterator[tuple[str, type[Handler]]]:
         server.shutdown()
 
 
-def brightness(source: str, **settings: str) -> list[int]:
+def brightness(source: str) -> list[int]:
     """The brightness of all pictures until the stream ends."""
-    chosen = replace(SETTINGS, source=source, **settings)
+    chosen = replace(SETTINGS, source=source)
     now = iter(range(1000))  # one second for each look at the clock, so that every picture is due
     driver = MjpegDriver(CameraAddress.of(chosen), chosen, lambda: float(next(now)))
     driver.open()
@@ -217,6 +226,7 @@ def test_a_camera_that_falls_silent_is_noticed(camera: tuple[str, type[Handler]]
     url, dialect = camera
     dialect.silent = threading.Event()
     with closing(open_reopening_camera(replace(SETTINGS, source=url))) as reopening:
+        assert isinstance(reopening, ReopeningCamera)
         until(lambda: reopening.read(0.05) is None and reopening.waiting, "the silence is noticed")
         until(lambda: reopening.read(0.05) and reopening.reopened, "it is asked again")
 

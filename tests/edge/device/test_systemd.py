@@ -19,7 +19,7 @@ import pytest
 from edge.device import journal, systemd
 from edge.device.journal import encoded, fields
 from edge.device.systemd import Systemd
-from tests.support.broker import until
+from tests.support.broker import free_port, until
 
 pytest_plugins = ["tests.support.broker"]
 
@@ -273,6 +273,17 @@ def test_an_entry_that_the_journal_refuses_goes_to_stderr(capsys, monkeypatch, t
 
 
 needs_models = pytest.mark.usefixtures("models")
+
+
+@needs_models
+def test_a_network_camera_that_is_off_is_waited_for_and_the_watchdog_is_fed(unit):
+    unit.start("--no-demo", "--camera", f"rtsp://127.0.0.1:{free_port()}/stream", "--mqtt", NO_BROKER)
+    until(lambda: unit.notify.count(b"READY=1"), "it is ready")
+    until(lambda: unit.notify.count(b"WATCHDOG=1") >= 3, "the watchdog is fed")
+    until(lambda: "waiting for the camera" in "".join(unit.notify.starting("STATUS=")), "the status says it")
+    status, lines = unit.stop()
+    assert status == 0, lines
+    assert any("refuses the connection" in line and "trying again in 1 s" in line for line in lines)
 
 
 @needs_models
