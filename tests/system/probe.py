@@ -46,6 +46,7 @@ state, credentials = Path(os.environ["STATE_DIRECTORY"]), Path(os.environ["CREDE
 answers = {
     "connect to the broker": answer(lambda: connect(sys.argv[1])),
     "connect to another address": answer(lambda: connect(sys.argv[2])),
+    "connect to the network camera": answer(lambda: connect(sys.argv[3])),
     "write to its state directory": answer(lambda: (state / "probe").write_text("")),
     "write to its home directory": answer(lambda: (Path.home() / "probe").write_text("")),
     "write to /tmp": answer(lambda: Path("/tmp/probe").write_text("")),  # noqa: S108  a private one
@@ -53,7 +54,7 @@ answers = {
     "write to the models": answer(lambda: Path("/var/lib/emotion-edge/models/probe").write_text("")),
     "write to its release": answer(lambda: Path("/opt/emotion-edge/current/probe").write_text("")),
     "read /root": answer(lambda: list(Path("/root").iterdir())),
-    "read the password": answer((credentials / "mqtt-password").read_text),
+    "read the passwords": answer(lambda: [(credentials / f"{of}-password").read_text() for of in ("mqtt", "camera")]),
     "read the file of the password": answer(lambda: Path("/etc/emotion-edge/mqtt-password").read_text()),
     "open a camera device": answer(lambda: os.open("/dev/udmabuf", os.O_RDWR)),
     "open a device of another group": answer(lambda: os.open("/dev/of-root", os.O_RDWR)),

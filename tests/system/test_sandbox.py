@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_EXPOSURE = 2.0
 """Maximum exposure in `systemd-analyze security`, from 0 (best sandbox) to 10 (none)."""
 
-BROKER, ELSEWHERE = "192.0.2.10", "192.0.2.20"
+BROKER, ELSEWHERE, NETWORK_CAMERA = "192.0.2.10", "192.0.2.20", "192.0.2.30"
 """Addresses for documentation (RFC 5737), used in a network namespace."""
 METRICS_HOST = "play.googleapis.com"
 """Host to which mediapipe 1.2 sends usage metrics."""
@@ -38,10 +38,11 @@ for each in sys.argv[1:]:
 
 ALLOWED = (
     "connect to the broker",
+    "connect to the network camera",
     "write to its state directory",
     "write to its home directory",
     "write to /tmp",
-    "read the password",
+    "read the passwords",
     "open a camera device",
     "read the state of the clock",
 )
@@ -67,10 +68,10 @@ def network(installed: Device) -> Iterator[Device]:
     run = installed.run
     run("ip", "netns", "add", "lab")
     run("ip", "-n", "lab", "link", "set", "lo", "up")
-    for address in (BROKER, ELSEWHERE):
+    for address in (BROKER, ELSEWHERE, NETWORK_CAMERA):
         run("ip", "-n", "lab", "address", "add", f"{address}/32", "dev", "lo")
     installed.write("/opt/listen.py", LISTEN)
-    listeners = (f"{BROKER}:1883", f"{ELSEWHERE}:1883", f"{ELSEWHERE}:443")
+    listeners = (f"{BROKER}:1883", f"{ELSEWHERE}:1883", f"{ELSEWHERE}:443", f"{NETWORK_CAMERA}:554")
     in_lab = ("systemd-run", "--unit=listen", "--property=NetworkNamespacePath=/run/netns/lab")
     run(*in_lab, "python3", "/opt/listen.py", *listeners)
     until(
@@ -100,14 +101,14 @@ def answers(network: Device) -> Iterator[dict[str, str]]:
 def probe(device: Device, more: str = "") -> dict[str, str]:
     """Run the probe in a unit that differs from the service only in its command and in `more` settings."""
     device.container.push(Path(__file__).with_name("probe.py"), "/opt/probe.py")
-    device.write(SETTINGS, f'[mqtt]\nurl = "mqtt://{BROKER}"\n')
+    device.write(SETTINGS, f'[mqtt]\nurl = "mqtt://{BROKER}"\n[camera]\nsource = "rtsp://{NETWORK_CAMERA}/"\n')
     unit = f"""
 [Service]
 Type=oneshot
 Restart=no
 WatchdogSec=0
 ExecStart=
-ExecStart=/usr/bin/python3 /opt/probe.py {BROKER}:1883 {ELSEWHERE}:1883
+ExecStart=/usr/bin/python3 /opt/probe.py {BROKER}:1883 {ELSEWHERE}:1883 {NETWORK_CAMERA}:554
 StandardOutput=truncate:/run/probe.json
 NetworkNamespacePath=/run/netns/lab
 {more}

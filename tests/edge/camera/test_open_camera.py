@@ -31,11 +31,29 @@ def bare(monkeypatch: pytest.MonkeyPatch):
         ("/dev/video0", r"v4l2:/dev/video0\?"),
         ("demo:1", r"demo\?"),
         ("video:", r"video:FILE\?"),
+        ("0", r"v4l2:/dev/video0\?"),
+        ("clip.mp4", r"video:clip\.mp4\?"),
+        ("~/clip.mov", r"video:~/clip\.mov\?"),
+        ("face.jpg", r"images:face\.jpg\?"),
+        ("rstp:192.0.2.7/a", r"rtsp://HOST/PATH\?"),
     ],
 )
 def test_the_error_for_an_unknown_source_suggests_the_closest(settings: CameraSettings, spec: str, nearest: str):
     with pytest.raises(ConfigError, match="Did you mean " + nearest):
         open_camera(replace(settings, source=spec))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("clip", "video"), ("12:30.bin", "video"), ("smile.landmarks", "recording"), ("folder", "images")],
+)
+def test_the_error_for_a_path_that_exists_suggests_its_kind(
+    settings: CameraSettings, name: str, meant: str, tmp_path: Path
+):
+    path = tmp_path / name
+    path.mkdir() if name == "folder" else path.touch()
+    with pytest.raises(ConfigError, match=rf"Did you mean {meant}:{path}\?"):
+        open_camera(replace(settings, source=str(path)))
 
 
 @pytest.mark.parametrize("spec", ["", "  ", "xyz", ":", "recording", "picamera2:x", "auto:1"])

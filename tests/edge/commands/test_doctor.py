@@ -20,7 +20,7 @@ from edge.device import raspberry_pi, system
 from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
 from edge.settings import CameraSettings, MqttSettings, Settings
 
-pytest_plugins = ["tests.support.broker", "tests.support.pi_roots"]
+pytest_plugins = ["tests.support.broker", "tests.support.pi_roots", "tests.support.rtsp"]
 
 REPOSITORY = Path(__file__).parents[3]
 NO_BROKER = "mqtt://127.0.0.1:9"
@@ -46,6 +46,21 @@ def fault(check, *arguments) -> EdgeError:
     assert "\n" not in str(caught.value)
     assert 64 <= caught.value.exit_status <= 78
     return caught.value
+
+
+def test_a_network_camera_gets_the_password_of_the_service(rtsp_server, tmp_path):
+    server = rtsp_server("--user", "kim", "--password", "geheim", "--digest")
+    chosen = settings(f"{server.url}?key=geheim")
+    chosen = replace(chosen, camera=replace(chosen.camera, username="kim"))
+    password = tmp_path / "etc" / "emotion-edge" / "camera-password"
+    password.parent.mkdir(parents=True)
+    password.write_text("geheim\n")
+    password.chmod(0o600)
+    assert doctor._camera(chosen, tmp_path, {}) == f"rtsp://127.0.0.1:{server.port} delivers 320x240"
+    password.write_text("falsch\n")
+    assert str(fault(doctor._camera, chosen, tmp_path, {"ActiveState": "active"})) == (
+        f"camera rtsp://127.0.0.1:{server.port} refuses user 'kim': check camera.username and camera.password_file"
+    )
 
 
 @pytest.mark.usefixtures("models")
