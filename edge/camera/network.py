@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ STREAM_READ_TIMEOUT_S = 10.0
 """Longest wait for a picture, s: some cameras send one that doesn't build on others only every few seconds."""
 OPEN_TIMEOUT_S = 15.0
 """Time limit for opening and the first frame together, s. The service's watchdog waits longer."""
+
+# OpenCV reads this whenever it opens a stream. Its own default is UDP up to 4.11, which loses packets in a wireless
+# network.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp")
 
 _REMEDY = "close other programs that use it, or restart it"
 
@@ -73,8 +78,7 @@ class _RtspDriver:
 
     def open(self) -> None:
         rtsp.reach(self._address, ANSWER_TIMEOUT_S)
-        # OpenCV prefers TCP unless OPENCV_FFMPEG_CAPTURE_OPTIONS is set. With more than one thread, FFmpeg would delay
-        # each picture by one for each thread.
+        # With more than one thread, FFmpeg would delay each picture by one for each thread.
         self._capture = video_capture(
             self._address.url_with_password,
             cv2.CAP_FFMPEG,
@@ -101,9 +105,14 @@ class _RtspDriver:
                 return None
             captured_at = self._clock()
         self._due = max(self._due + self._period, captured_at)
-        ok, bgr = self._capture.retrieve()
+        try:
+            ok, bgr = self._capture.retrieve()
+        except cv2.error:  # OpenCV 4.11, when the size changes
+            ok = False
         if not ok:
-            raise CameraLostError(f"camera {self._address} delivers pictures that cannot be decoded")
+            raise CameraLostError(
+                f"camera {self._address} has changed the size of its pictures, or they cannot be decoded"
+            )
         picture = np.asarray(bgr, np.uint8)
         self._conversion.check(picture)
         rgb = cv2.cvtColor(squared(picture, self._capture), cv2.COLOR_BGR2RGB)

@@ -224,7 +224,7 @@ def test_interlaced_video_is_read_or_it_is_said_that_it_cannot_be(name: str, cap
     plain = play(VideoCamera(CLIPS / "plain.mp4", ALL, pace=False))
     error = np.mean([np.abs(a.rgb.astype(int) - b.rgb).mean() for a, b in zip(frames, plain, strict=True)])
     said = [message for message in caplog.messages if "it is interlaced" in message]
-    assert (error < 10, len(said)) in {(True, 0), (False, 1)}, f"mean error {error:.0f}, {caplog.messages}"
+    assert (error < 20, len(said)) in {(True, 0), (False, 1)}, f"mean error {error:.0f}, {caplog.messages}"
     assert all(f"video:{CLIPS / name}" in message and "yadif" in message for message in said)
 
 
