@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
+import subprocess
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -18,12 +20,13 @@ from edge.camera import mjpeg, open_camera, open_reopening_camera
 from edge.camera.address import CameraAddress
 from edge.camera.mjpeg import MjpegDriver
 from edge.camera.reopening import ReopeningCamera
-from edge.errors import ConfigError, NoInputError
+from edge.errors import ConfigError, NoInputError, UnavailableError
 from edge.settings import CameraSettings
 from tests.support.broker import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SETTINGS = CameraSettings(fps=120.0, stall_s=0.5, retry_max_s=1.0)
 NONCE = "c0ffee"
@@ -209,6 +212,27 @@ def test_an_address_without_a_stream(camera: tuple[str, type[Handler]], path: st
     with pytest.raises(NoInputError, match=message) as caught:
         open_camera(replace(SETTINGS, source=url + path))
     assert "geheim" not in str(caught.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_before_the_password_is_sent(
+    camera: tuple[str, type[Handler]], tmp_path: Path
+):
+    url, dialect = camera
+    names = ("-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), dialect) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(UnavailableError, match="has a certificate that this system does not trust") as caught:
+            open_camera(replace(SETTINGS, source=f"https://kim:geheim@127.0.0.1:{server.server_port}/"))
+        server.shutdown()
+    assert "geheim" not in str(caught.value)
+    assert not dialect.seen
+    with pytest.raises(UnavailableError, match="does not speak TLS: check scheme and port"):
+        open_camera(replace(SETTINGS, source=url.replace("http:", "https:")))
 
 
 def test_pictures_that_come_too_early_are_skipped(camera: tuple[str, type[Handler]]):
