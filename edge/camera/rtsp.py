@@ -38,7 +38,7 @@ def reach(address: CameraAddress, timeout_s: float) -> None:
 def check(address: CameraAddress, timeout_s: float) -> None:
     """Check that a camera answers, accepts our credentials and has video at an address.
 
-    The password is tried only once: cameras lock an account after a few wrong ones.
+    The password is sent only once: cameras lock an account after a few wrong attempts.
 
     Args:
         address: of the camera.
