@@ -26,8 +26,8 @@ OWN = {
     "edge.daemon": "loop pipeline expressions shadow reporter commands sensors governor metrics signals "
     "state_directory",
     "edge.device": "journal led system systemd versions",
-    "edge.face_mesh": "assignment detector distance landmarker litert models motion one_euro search stills tiles "
-    "tracking",
+    "edge.face_mesh": "assignment detector distance landmarker litert models motion one_euro search "
+    "steadiness stills tiles tracking",
     "edge.messages": "commands home_assistant payloads topics untrusted",
     "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
 }
