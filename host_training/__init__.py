@@ -3,3 +3,5 @@
 It runs on a workstation. It uses `edge` itself to measure faces, prepare inputs and run the result, so that training
 and serving cannot drift apart. `edge` never imports it.
 """
+
+import edge as edge  # first, because it limits the size of the pictures that OpenCV decodes

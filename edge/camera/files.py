@@ -31,6 +31,8 @@ def refusal(path: Path, error: OSError) -> NoInputError | PermissionRefusedError
     """The error for a path that the system refuses to open."""
     if isinstance(error, NotADirectoryError) and path.exists():
         return NoInputError(f"{path} is neither a file nor a folder")
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return NoInputError(f"{path} is a link to {path.readlink()}, which does not exist")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NoInputError(f"{path} does not exist")
     if isinstance(error, IsADirectoryError):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from edge import MAX_PICTURE_PIXELS
 from edge.camera.files import refusal
-from edge.camera.opencv import silence
+from edge.camera.formats import advice, is_truncated
+from edge.camera.opencv import decoded
 from edge.camera.pace import Pace
 from edge.errors import DataError, EdgeError, EndOfStreamError, NoInputError
 from edge.values import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MAX_BYTES = 1_000_000_000
+"""Largest file that may be a picture: 100 megapixels of 16 bits, uncompressed, have 600 MB."""
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read one image file.
@@ -33,7 +39,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     EXIF orientation is applied, 16-bit channels are scaled to 8, grey becomes RGB, and alpha is dropped.
 
     Args:
-        path: JPEG, PNG, WebP, BMP, TIFF or another format that OpenCV decodes.
+        path: JPEG, PNG, WebP, BMP, TIFF or another format that OpenCV decodes, see `formats.SUFFIXES`.
 
     Returns:
         uint8[H, W, 3], RGB.
@@ -41,32 +47,27 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         NoInputError: the file does not exist.
         PermissionRefusedError: this user may not read it.
-        DataError: it is empty, truncated, or not an image.
+        DataError: it is empty, truncated, not an image, or has more than `edge.MAX_PICTURE_PIXELS`.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise refusal(path, error) from error
-    except ValueError as error:  # a null byte in the name
-        raise NoInputError(f"{str(path)!r} is not the name of a file") from error
-    if not data:
-        raise DataError(f"{path} is empty")
-    if _is_truncated(data):
+    data = _content(path)
+    if is_truncated(data):
         raise DataError(f"{path} is truncated")
-    silence()
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        picture = None
+        picture = decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except OverflowError as error:
+        raise DataError(
+            f"{path} has more than {MAX_PICTURE_PIXELS // 1_000_000} megapixels, the most that is read; scale it down"
+        ) from error
     if picture is None:
-        raise DataError(f"{path} is not a readable image")
+        raise DataError(f"{path} is not a readable image{f': {why}' if (why := advice(path, data)) else ''}")
     return np.asarray(cv2.cvtColor(_to_8_bit(picture, path), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def image_files(path: Path) -> Iterator[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones.
 
-    Some may not be images: only `read_image` can tell.
+    Links are followed, unless they lead back to a folder that they are in. Some files may not be images, and what
+    cannot be opened, such as a link that leads nowhere, is among them: only `read_image` can tell.
 
     Args:
         path: a folder, or one file.
@@ -79,15 +80,31 @@ def image_files(path: Path) -> Iterator[Path]:
         yield path
         return
     try:
-        entries = sorted(entry for entry in os.listdir(path) if not entry.startswith("."))  # noqa: PTH208 - names, not paths
+        names = os.listdir(path)  # noqa: PTH208 - names, not paths
     except OSError as error:
         raise refusal(path, error) from error
-    for name in entries:
-        entry = path / name
-        if entry.is_file():
+    yield from _walk(path, names, ())
+
+
+def _walk(folder: Path, names: Iterable[str], above: tuple[Path, ...]) -> Iterator[Path]:
+    """The files in a folder, by its names; `above` are the real paths of the folders that led here."""
+    above = (*above, folder.resolve())
+    for name in sorted(name for name in names if not name.startswith(".")):
+        entry = folder / name
+        try:
+            mode = entry.stat().st_mode
+            inside = os.listdir(entry) if stat.S_ISDIR(mode) else None  # noqa: PTH208 - names, not paths
+        except OSError:
             yield entry
-        elif entry.is_dir() and not entry.is_symlink():  # a link could lead back up and never end
-            yield from image_files(entry)
+            continue
+        if stat.S_ISREG(mode):
+            yield entry
+        elif inside is not None:
+            target = entry.resolve() if entry.is_symlink() else None
+            if target and any(each.is_relative_to(target) for each in above):
+                _log.warning("not followed: %s is a link to a folder that it is in", entry)
+            else:
+                yield from _walk(entry, inside, above)
 
 
 class ImagesCamera:
@@ -168,23 +185,32 @@ class ImagesCamera:
         return None
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG, PNG or BMP lacks its end: decoders fill the rest with grey and report nothing."""
-    if data.startswith(b"\xff\xd8"):
-        # The end marker after the last scan; an embedded thumbnail has its own before that.
-        return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0
-    if data.startswith(b"\x89PNG"):
-        return data.find(b"IEND") < 0
-    if data.startswith(b"BM"):
-        return len(data) < int.from_bytes(data[2:6], "little")
-    return False
+def _content(path: Path) -> bytes:
+    """The content of a file that may be a picture.
+
+    Raises:
+        NoInputError, PermissionRefusedError, DataError: see `read_image`.
+    """
+    try:
+        if path.is_char_device():  # /dev/zero never ends
+            raise NoInputError(f"{path} is a device, not a file")
+        if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path} has {size / 1e9:.1f} GB, and no picture has more than 1 GB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise refusal(path, error) from error
+    except ValueError as error:  # a null byte in the name
+        raise NoInputError(f"{str(path)!r} is not the name of a file") from error
+    if not data:
+        raise DataError(f"{path} is empty")
+    return data
 
 
 def _to_8_bit(picture: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     if picture.dtype == np.uint8:
         return picture.astype(np.uint8, copy=False)
     if picture.dtype == np.uint16:
-        return np.asarray((picture.astype(np.uint32) + 128) // 257, np.uint8)  # 65535 / 257 = 255
+        return np.asarray(cv2.convertScaleAbs(picture, alpha=1 / 257), np.uint8)  # 65535 / 257 = 255
     if picture.dtype in (np.float32, np.float64):
         return np.asarray(np.nan_to_num(picture.astype(np.float32)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     raise DataError(f"{path} has {picture.dtype} channels; convert it to 8 or 16 bits")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import ctypes
 import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.camera.formats import SUFFIXES, is_picture
 from edge.camera.images import ImagesCamera, image_files, read_image
 from edge.errors import DataError, EndOfStreamError, NoInputError, PermissionRefusedError
 
@@ -98,6 +103,119 @@ def test_truncated_files(tmp_path: Path, capfd: pytest.CaptureFixture[str], suff
     assert capfd.readouterr().err == ""
 
 
+def _motion_photo(jpeg: bytes) -> bytes:
+    """As phones write it: a film after the picture, in which a scan's marker may occur."""
+    return jpeg + struct.pack(">I", 24) + b"ftypmp42\0\0\0\0mp42isom" + b"\xff\xda" + bytes(100)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("restart", [0, 2])
+@pytest.mark.parametrize(
+    "tail",
+    [b"", b"\xff\xda", b"\xff\xd8\xff\xe1", bytes(5000), b"\xff\xd9", None],
+    ids=["nothing", "scan", "picture", "zeros", "end", "film"],
+)
+def test_what_follows_a_jpeg_does_not_matter(tmp_path: Path, progressive: int, restart: int, tail: bytes | None):
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, restart]
+    whole = cv2.imencode(".jpg", RAMP, options)[1].tobytes()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole)
+    alone = read_image(path)
+    path.write_bytes(_motion_photo(whole) if tail is None else whole + tail)
+    np.testing.assert_array_equal(read_image(path), alone)
+    path.write_bytes(whole[: len(whole) * 3 // 4] + bytes(5000))
+    with pytest.raises(DataError, match="truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_every_format_of_the_list_is_read(tmp_path: Path, suffix: str):
+    written = {".jfif": ".jpg", ".mpo": ".jpg"}.get(suffix, suffix)
+    picture = RAMP[..., 0] if suffix in {".pgm", ".pbm"} else RAMP / np.float32(255) if suffix == ".pfm" else RAMP
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(cv2.imencode(written, picture)[1].tobytes())
+    assert read_image(path).shape == (48, 64, 3)
+    assert is_picture(path)
+    assert is_picture(path.rename(tmp_path / f"{suffix[1:]}.other")), "by its first bytes"
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIC", "a.heif", "a.jpg"])
+def test_heic_is_named_with_what_to_do(tmp_path: Path, name: str):
+    path = tmp_path / name
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    with pytest.raises(DataError, match=r"HEIC pictures are not read; convert them to JPEG, .*heif-convert"):
+        read_image(path)
+
+
+def _claims_30000_pixels(kind: str) -> bytes:
+    """A small file whose header says that it holds 30000x30000 pixels."""
+    large = struct.pack(">II", 30000, 30000)
+    if kind == "png":
+        chunks = ((b"IHDR", large + b"\x08\x02\0\0\0"), (b"IDAT", zlib.compress(bytes(1 << 20))), (b"IEND", b""))
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in chunks
+        )
+    if kind in {"ppm", "pgm"}:
+        return {"ppm": b"P6", "pgm": b"P5"}[kind] + b"\n30000 30000\n255\n" + bytes(1000)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1] if kind == "progressive" else []
+    suffix = ".jpg" if kind in {"baseline", "progressive"} else f".{kind}"
+    data = cv2.imencode(suffix, RAMP, options)[1].tobytes()
+    at, size = {
+        "baseline": (data.find(b"\xff\xc0") + 5, struct.pack(">HH", 30000, 30000)),
+        "progressive": (data.find(b"\xff\xc2") + 5, struct.pack(">HH", 30000, 30000)),
+        "gif": (6, struct.pack("<HH", 30000, 30000)),
+        "bmp": (18, struct.pack("<ii", 30000, 30000)),
+    }[kind]
+    return data[:at] + size + data[at + len(size) :]
+
+
+@pytest.mark.parametrize("kind", ["png", "baseline", "progressive", "gif", "bmp", "pgm", "ppm"])
+def test_a_picture_that_claims_to_be_too_large_is_refused_before_it_is_decoded(tmp_path: Path, kind: str):
+    path = tmp_path / "bomb"
+    path.write_bytes(_claims_30000_pixels(kind))
+    # In a process of its own, whose memory is limited: decoded, it would have 2.7 GB. It imports OpenCV as users do.
+    limited = (
+        "import sys, resource, pathlib; from edge.camera.images import read_image;"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)); read_image(pathlib.Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", limited, path], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("has more than 100 megapixels, the most that is read; scale it down\n")
+
+
+def test_a_file_too_large_for_a_picture_is_not_read(tmp_path: Path):
+    path = tmp_path / "film.jpg"
+    with path.open("wb") as file:
+        file.truncate(5_000_000_000)
+    with pytest.raises(DataError, match=r"has 5\.0 GB, and no picture has more than 1 GB"):
+        read_image(path)
+
+
+def test_a_device_that_never_ends_is_refused():
+    with pytest.raises(NoInputError, match="/dev/zero is a device, not a file"):
+        read_image(Path("/dev/zero"))
+
+
+def test_decoders_write_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    png = cv2.imencode(".png", RAMP)[1].tobytes()
+    body = b"iCCPicc\0\0" + zlib.compress(b"no profile")
+    profile = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    jpeg = cv2.imencode(".jpg", RAMP, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+    data = {
+        "libpng warning": png[:33] + profile + png[33:],
+        "libjpeg warning": jpeg[:-2] + bytes(20) + jpeg[-2:],
+    }
+    for name, content in data.items():
+        (tmp_path / name).write_bytes(content)
+        assert read_image(tmp_path / name).shape == (48, 64, 3)
+    (tmp_path / "libpng error").write_bytes(png.replace(b"IDAT", b"IDAT\xff\xff", 1))
+    with pytest.raises(DataError):
+        read_image(tmp_path / "libpng error")
+    assert capfd.readouterr().err == ""
+    ctypes.CDLL(None).perror(b"afterwards C libraries may write again")
+    assert "afterwards" in capfd.readouterr().err
+
+
 def test_a_jpeg_truncated_after_its_thumbnail_is_reported(tmp_path: Path):
     _, thumbnail = cv2.imencode(".jpg", RAMP[:8, :8])
     _, full = cv2.imencode(".jpg", RAMP)
@@ -132,10 +250,36 @@ def test_files_are_walked_in_sorted_order_without_hidden_ones(tmp_path: Path):
     assert found == ["a/1.png", "a/2.png", "b.png", "c.txt"]
 
 
-def test_a_link_to_a_parent_folder_is_not_followed(tmp_path: Path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
-    assert list(image_files(tmp_path)) == []
+def test_links_are_followed(tmp_path: Path):
+    for name in ("disk/happy/1.png", "disk/2.png", "d/sad/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "d" / "happy").symlink_to("../disk/happy", target_is_directory=True)
+    (tmp_path / "d" / "sad" / "4.png").symlink_to(tmp_path / "disk" / "2.png")
+    found = [str(path.relative_to(tmp_path / "d")) for path in image_files(tmp_path / "d")]
+    assert found == ["happy/1.png", "sad/3.png", "sad/4.png"]
+
+
+@pytest.mark.parametrize("target", [".", "..", "/", "../..", "../b"])
+def test_links_that_lead_back_are_not_followed_for_ever(tmp_path: Path, caplog: pytest.LogCaptureFixture, target: str):
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "loop").symlink_to(target, target_is_directory=True)
+    (tmp_path / "b" / "loop").symlink_to("../a", target_is_directory=True)
+    found = {str(path.relative_to(tmp_path)) for path in image_files(tmp_path)}
+    assert found == {"a/1.png", "b/2.png", "b/loop/1.png", *(["a/loop/2.png"] if target == "../b" else [])}
+    assert "is a link to a folder that it is in" in caplog.text
+
+
+def test_what_cannot_be_opened_is_found_and_the_reader_says_why(tmp_path: Path):
+    (tmp_path / "gone").symlink_to("/media/disk/happy", target_is_directory=True)
+    (tmp_path / "round").symlink_to("round")
+    assert list(image_files(tmp_path)) == [tmp_path / "gone", tmp_path / "round"]
+    with pytest.raises(NoInputError, match="gone is a link to /media/disk/happy, which does not exist"):
+        read_image(tmp_path / "gone")
+    with pytest.raises(NoInputError, match="round cannot be read: Too many levels"):
+        read_image(tmp_path / "round")
 
 
 def test_each_image_is_shown_once_at_the_settings_rate(tmp_path: Path, settings: CameraSettings, world: ManualTime):
