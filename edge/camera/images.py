@@ -210,7 +210,7 @@ def _to_8_bit(picture: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     if picture.dtype == np.uint8:
         return picture.astype(np.uint8, copy=False)
     if picture.dtype == np.uint16:
-        return np.asarray(cv2.convertScaleAbs(picture, alpha=1 / 257), np.uint8)  # 65535 / 257 = 255
+        return np.asarray(cv2.convertScaleAbs(picture.view(np.uint16), alpha=1 / 257), np.uint8)  # 65535 / 257 = 255
     if picture.dtype in (np.float32, np.float64):
         return np.asarray(np.nan_to_num(picture.astype(np.float32)).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     raise DataError(f"{path} has {picture.dtype} channels; convert it to 8 or 16 bits")

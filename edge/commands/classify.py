@@ -101,10 +101,15 @@ def _face(reading: Reading, labels: tuple[str, ...], settings: ExpressionSetting
 
 
 def _show(result: dict[str, Any], *, as_json: bool) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
     if as_json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
+        text = json.dumps(result, ensure_ascii=False)
+        if text.encode(encoding, "replace").decode(encoding) != text:  # a file name, or the terminal, is not UTF-8
+            text = json.dumps(result)
+        print(text, flush=True)
     elif "error" in result:
         print(f"emotion-edge: {result['error']}", file=sys.stderr)
     else:
         faces = [f"{face['expression']} {face['confidence']:.2f}" for face in result["faces"]]
-        print(f"{result['source']}: {', '.join(faces) or 'no face'}", flush=True)
+        source = result["source"].encode(encoding, "backslashreplace").decode(encoding)
+        print(f"{source}: {', '.join(faces) or 'no face'}", flush=True)

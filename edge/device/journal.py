@@ -98,7 +98,7 @@ def encoded(entry: Mapping[str, str]) -> bytes:
     """
     parts = []
     for name, value in entry.items():
-        data = value.encode()
+        data = value.encode(errors="replace")
         separator = b"\n" + len(data).to_bytes(8, "little") if b"\n" in data else b"="
         parts.append(name.encode() + separator + data + b"\n")
     return b"".join(parts)

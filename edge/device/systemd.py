@@ -82,7 +82,7 @@ def _notify(state: str) -> None:
             found.notify(state)
         else:
             # A leading @ stands for the null byte of an abstract address.
-            datagram("\0" + address[1:] if address.startswith("@") else address, state.encode())
+            datagram("\0" + address[1:] if address.startswith("@") else address, state.encode(errors="replace"))
     except OSError as error:
         log.debug("%s could not be sent to systemd at %s: %s", state, address, error)
 

@@ -239,12 +239,13 @@ def vocabulary(expression: str) -> Payload | None:
 
 
 def encode(payload: Payload) -> bytes:
-    """A payload as compact UTF-8 JSON.
+    """A payload as compact UTF-8 JSON; `?` replaces what UTF-8 cannot hold, such as the name of a file in Latin-1.
 
     Raises:
         ValueError: a number is not finite, which JSON can't express.
     """
-    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode(errors="replace")
 
 
 def _face(face: Shown, clock: WallClock) -> Payload:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from host_training.data.keypoints import Table
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (
-        "Join several keypoint tables to one, in their order. Decisions made with `clean` are applied. If a person or\n"
+        "Join several keypoint tables to one, in their order. Decisions made with `clean` are applied. Rows of\n"
+        "different people are told apart where their names are equal, as in two folders called photos. If a person or\n"
         "picture is in more than one split, its training rows are left out, then those for validation; the test split\n"
         "keeps its rows."
     )
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, join and write."""
-    from host_training.data import counts, keypoints, parquet, splits, tables
+    from host_training.data import counts, joining, parquet, splits, tables
     from host_training.output import ensure_writable
 
     ensure_writable(args.out)
@@ -36,22 +35,13 @@ def run(args: argparse.Namespace) -> int:
         table, notes = tables.load(path)
         print(*notes, sep="\n", end="\n" * bool(notes))
         parts.append(table)
-    _ensure_no_row_twice(args.tables, parts)
-    table, dropped = splits.disjoint(keypoints.concatenate(parts))
+    table, renamed = joining.join(parts, [str(path) for path in args.tables])
+    if renamed:
+        print(f"told apart {renamed} rows: an earlier table has other rows of the same name")
+    table, dropped = splits.disjoint(table)
     for reason, count in dropped.items():
         print(f"left out {count}: {reason}")
     parquet.write(table, args.out)
     print(counts.by_data_set(table))
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
-
-
-def _ensure_no_row_twice(paths: list[Path], tables: list[Table]) -> None:
-    from host_training.errors import TableError
-
-    where: dict[str, Path] = {}
-    for path, table in zip(paths, tables, strict=True):
-        for name in table.ids.tolist():
-            if name in where:
-                raise TableError(f"{path}: {name} is also in {where[name]}; leave one of the two tables out")
-            where[name] = path

@@ -32,14 +32,15 @@ def labels(args: argparse.Namespace) -> dict[str, str]:
         UsageError: a name or label is missing, or one name is given two labels.
     """
     from edge.errors import UsageError
+    from host_training.data.names import folded
 
     given: dict[str, str] = {}
     for text in args.label:
         old, equals, new = text.rpartition("=")
         if not (old and equals and new):
             raise UsageError(f"--label {text}: give OLD=LABEL, such as --label smile=happiness")
-        if given.setdefault(old, new) != new:
-            raise UsageError(f"--label gives {old!r} two labels, {given[old]} and {new}")
+        if given.setdefault(folded(old), new) != new:
+            raise UsageError(f"--label gives {old!r} two labels, {given[folded(old)]} and {new}")
     return given
 
 

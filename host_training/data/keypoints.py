@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ MESH = MEMBERS[LANDMARKER]
 """sha256 of the landmark model that the daemon runs."""
 UNKNOWN_MESH = "unknown"
 """Mesh of landmarks that came without their model's name."""
+
+
+REPEATED = re.compile(r"#\d+$")
+"""What `joining.join` adds to the source of a row whose id an earlier table has."""
 
 
 @dataclass(frozen=True, slots=True)

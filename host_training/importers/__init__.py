@@ -12,6 +12,7 @@ import numpy as np
 from edge.errors import NoInputError, UsageError
 from host_training.data.keypoints import SPLITS
 from host_training.data.labels import LABELS
+from host_training.data.names import normal, storable
 from host_training.data.source import ImageFile, Measured, Options, Row, Source
 from host_training.errors import SourceError
 from host_training.importers import affectnet, ckplus, emotic, fer2013, folder, jaffe, keypoint_csv, rafdb
@@ -98,7 +99,7 @@ def load(name: str, path: Path, options: Options) -> Source | Measured:
         why = f" ({dropped.most_common(1)[0][0]})" if dropped else ""
         raise SourceError(f"{path}: no picture is left{why}")
     kept = [_completed(rows[source], name, options) for source in reversed(rows)]
-    return dataclasses.replace(loaded, rows=kept, dropped=dropped)
+    return dataclasses.replace(loaded, name=normal(loaded.name), rows=kept, dropped=dropped)
 
 
 def _check_options(name: str, importer: Importer, options: Options) -> None:
@@ -124,4 +125,6 @@ def _completed(row: Row, name: str, options: Options) -> Row:
         subject = (found[1] if found.re.groups else found[0]) if found else ""
         if not subject:
             raise UsageError(f"--subject-pattern finds nothing in {row.source!r}; it must match every picture")
-    return dataclasses.replace(row, split=options.split or row.split, subject=subject)
+    return dataclasses.replace(
+        row, source=storable(row.source), split=options.split or row.split, subject=normal(subject)
+    )

@@ -42,6 +42,15 @@ def cells(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise SourceError(f"{path}: has no rows")
 
 
+def header(path: Path) -> list[str]:
+    """The names of the columns of a csv file, its first line.
+
+    Raises:
+        OSError, SourceError: see `cells`.
+    """
+    return next(cells(path))[1]
+
+
 def rows(
     path: Path, wanted: Sequence[str], header: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:

@@ -62,22 +62,25 @@ def load(path: Path, options: Options) -> Source:
     if path.suffix == ".npz" and path.is_file():
         return _from_npz(path)
     if path.is_file():
-        return _from_csv(path, options.ferplus)
+        return _from_csv(path, options)
     if first_of(path, *FERPLUS_FOLDERS):
         return _from_ferplus_folders(path)
     return _from_folders(path)
 
 
-def _from_csv(path: Path, ferplus: Path | None) -> Source:
+def _from_csv(path: Path, options: Options) -> Source:
+    needed = "Usage" if options.ferplus is not None or not options.split else ""
+    if needed and needed not in csv_rows.header(path):
+        hint = "FER+ needs it" if options.ferplus else "say which split its rows are for, as in --split train"
+        raise SourceError(f"{path}: lacks the column Usage; {hint}")
     rows: list[Row] = []
     usages = []
-    for line, label, pixels, cells in csv_rows.faces(path, CODES, ("Usage",)):
-        usage = cells["Usage"]
-        split = _split(usage, f"{path}, line {line}")
+    for line, label, pixels, cells in csv_rows.faces(path, CODES, (needed,) if needed else ()):
+        split = _split(cells[needed], f"{path}, line {line}") if needed else options.split
         rows.append(Row(str(len(rows)), pixels, label, split=split))
-        usages.append(usage)
-    if ferplus is not None:
-        votes = _votes_from_csv(ferplus, usages)
+        usages.append(cells.get(needed, ""))
+    if options.ferplus is not None:
+        votes = _votes_from_csv(options.ferplus, usages)
         rows = [
             Row(row.source, row.picture, row.label, of_row, split=row.split)
             for row, of_row in zip(rows, votes, strict=True)

@@ -16,6 +16,7 @@ from edge.errors import UsageError
 from edge.values import LANDMARKS
 from host_training.data.keypoints import TRAIN, UNKNOWN_MESH
 from host_training.data.labels import LABELS, VOTE_COLUMNS
+from host_training.data.names import normal
 from host_training.data.source import Measured
 from host_training.errors import SourceError
 from host_training.importers import csv_rows
@@ -83,7 +84,7 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
     low = flat.min(axis=1, keepdims=True)
     scaled = ((flat - low) * (SIDE / np.ptp(flat, axis=1).max(axis=1)[:, None, None])).astype(np.float32)
     learned = depth.learned(depth_table or depth.PUBLISHED)
-    subject = options.subject or path.stem
+    subject = normal(options.subject or f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}")
     table = Table(
         data_set=np.full(count, "keypoint-csv"),
         source=np.array([f"{subject}/{line}" for line in lines]),
@@ -100,7 +101,8 @@ def load(path: Path, options: Options, depth_table: Path | None = None) -> Measu
     )
     notes = [
         "the depth of the landmarks is estimated from x and y",
-        f"all rows are taken for one person, {subject!r}, and are in the {options.split or TRAIN} split",
+        f"all rows are taken for one person, {subject!r}, and are in the {options.split or TRAIN} split"
+        + ("" if options.subject else "; --subject names that person"),
     ]
     return Measured(table, dropped, notes)
 

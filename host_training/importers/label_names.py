@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edge.errors import UsageError
+from host_training.data.names import folded, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,20 +38,21 @@ class LabelNames:
             given: `Options.labels`.
             usual: name, in lower case -> label.
         """
-        self._given = {name.strip().casefold(): label for name, label in given.items()}
+        self._given = {folded(name): label for name, label in given.items()}
         self._usual = usual
         self._met: set[str] = set()
 
     def find(self, name: str) -> str | None:
         """The label that a name stands for, or `LEAVE_OUT`; None if it is unknown.
 
-        Case, digits and punctuation do not matter in the usual names: `0_Angry` is `anger`.
+        Neither case nor the way in which accents are written matters. Digits and punctuation do not matter in the
+        usual names: `0_Angry` is `anger`.
         """
-        folded = name.strip().casefold()
-        if folded in self._given:
-            self._met.add(folded)
-            return self._given[folded]
-        return self._usual.get(folded) or self._usual.get(re.sub(r"[\W\d_]+", " ", folded).strip())
+        key = folded(name)
+        if key in self._given:
+            self._met.add(key)
+            return self._given[key]
+        return self._usual.get(key) or self._usual.get(re.sub(r"[\W\d_]+", " ", key).strip())
 
     def ensure_all_met(self, what: str) -> None:
         """Refuse names that the user gave but the data set lacks: they are probably typing errors.
@@ -73,4 +75,4 @@ def reason(what: str, name: str, label: str | None) -> str:
     """
     if label == LEAVE_OUT:
         return f"--label leaves the {what} {name!r} out"
-    return f"the {what} {name!r} is not a known expression (give it a label with --label {name}=LABEL)"
+    return f"the {what} {name!r} is not a known expression (give it a label with --label {storable(name)}=LABEL)"

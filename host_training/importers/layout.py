@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from edge.camera.formats import advice, is_picture
 from edge.camera.images import image_files
 from host_training.data.keypoints import TEST, TRAIN, VALIDATION
 from host_training.errors import SourceError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 MISSING = "the picture is missing"
 NO_PICTURE = "the file's name is not that of a picture"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Suffixes of picture files."""
 MARGIN = 0.25
 """Margin on each side of a face's box, as a share of its length: the boxes are tight, and the mesh prefers heads."""
 
@@ -56,10 +55,12 @@ def pictures(folder: Path, dropped: Counter[str]) -> Iterator[tuple[Path, tuple[
         dropped: counts the other files.
     """
     for path in tqdm(image_files(folder), desc=f"looking through {folder.name}", unit=" files", leave=False):
-        if path.suffix.lower() in SUFFIXES:
+        if path.is_symlink() and not path.exists():
+            dropped[f"the link {path.relative_to(folder).as_posix()!r} leads nowhere"] += 1
+        elif is_picture(path):
             yield path, path.relative_to(folder).parts[:-1]
         else:
-            dropped[NO_PICTURE] += 1
+            dropped[advice(path) or NO_PICTURE] += 1
 
 
 def first_of(path: Path, *candidates: str) -> Path | None:

@@ -150,6 +150,30 @@ def test_classify_walks_folders_and_reports_unreadable_files(smile, tmp_path):
     assert "\n" not in results["c.png"]["error"]
 
 
+def test_classify_reads_files_whose_names_are_not_utf_8(smile, tmp_path):
+    names = [b"caf\xe9.jpg", b"d\xe9/1.jpg", "客厅.jpg".encode()]
+    for name in names:
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(smile.read_bytes())
+    as_json = process("-m", "edge", "classify", "--json", tmp_path)
+    assert as_json.returncode == 0, as_json.stderr
+    found = [json.loads(line)["source"] for line in as_json.stdout.splitlines()]
+    assert found == [str(tmp_path / os.fsdecode(name)) for name in names]
+    as_text = process("-m", "edge", "classify", tmp_path, PYTHONIOENCODING="latin-1")
+    assert as_text.returncode == 0, as_text.stderr
+    assert as_text.stdout.count(": happiness") == 3
+
+
+def test_images_in_a_folder_whose_name_is_not_utf_8_are_played(smile, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"1\xff.png")).write_bytes(smile.read_bytes())
+    done = emotion_edge("run", "--camera", f"images:{folder}", "--mqtt", NO_BROKER)
+    assert done.returncode == 0, done.stderr
+    assert "face 1: new happiness" in done.stderr
+
+
 def test_classify_accepts_one_pixel_and_sixteen_bits(smile, tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((1, 1, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "deep.png"), cv2.imread(str(smile)).astype(np.uint16) * 257)

@@ -160,6 +160,10 @@ def test_without_a_face_the_state_is_none():
     assert payloads.state([], at=1.0, clock=CLOCK)["expression"] == "none"
 
 
+def test_a_file_name_that_is_not_utf_8_makes_a_valid_payload():
+    assert payloads.encode({"camera": "images:caf\udce9"}) == b'{"camera":"images:caf?"}'
+
+
 def test_numbers_are_rounded():
     change = Change(1, "fear", None, 1 / 3, 0.0, 0.0)
     assert payloads.event(change, run="r", seq=1, clock=CLOCK, model="m")["confidence"] == 0.3333

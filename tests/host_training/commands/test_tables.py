@@ -260,6 +260,26 @@ class TestCombine:
         assert f"{again}: a/3 is also in {pair[0]}" in complaint(capsys)
         assert not (tmp_path / "all.parquet").exists()
 
+    def test_rows_of_two_people_with_the_same_names_are_told_apart(
+        self, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        some = dataclasses.replace(take(table, np.arange(4)), split=np.full(4, TRAIN))
+        people = {"anna": (10, "anna"), "ben": (20, "ben"), "cora": (10, "cora")}
+        for name, (group, subject) in people.items():
+            mine = dataclasses.replace(some, group=np.arange(4) + group, subject=np.full(4, subject))
+            parquet.write(mine, tmp_path / f"{name}.parquet")
+        paths = [str(tmp_path / f"{name}.parquet") for name in people]
+
+        assert main(["merge", *paths[:2], "--out", str(tmp_path / "two.parquet")]) == 0
+        assert main(["merge", str(tmp_path / "two.parquet"), paths[2], "--out", str(tmp_path / "all.parquet")]) == 0
+
+        ids, merged = some.ids.tolist(), parquet.read(tmp_path / "all.parquet")
+        assert merged.ids.tolist() == [f"{each}{number}" for number in ("", "#2", "#3") for each in ids]
+        assert merged.subject.tolist() == [name for name in people for _ in ids]
+        assert "told apart 4 rows" in capsys.readouterr().out
+        assert main(["merge", str(tmp_path / "all.parquet"), paths[1], "--out", str(tmp_path / "t")]) == os.EX_DATAERR
+        assert f"{ids[0]} is also in {tmp_path / 'all.parquet'}" in complaint(capsys)
+
     def test_the_combination_of_one_table_is_that_table(self, pair: list[str], tmp_path: Path):
         assert main(["merge", pair[0], "--out", str(tmp_path / "same.parquet")]) == 0
 

@@ -92,6 +92,18 @@ def test_ferplus_adds_the_votes_row_by_row(both: tuple[Path, Path], votes: NDArr
     assert [row.label for row in source.rows] == LABELS
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_for_all_needs_no_usage(tmp_path: Path, images: NDArray[np.uint8], split: str):
+    lines = write_csv(tmp_path / "train.csv", images).read_text().splitlines()
+    (tmp_path / "train.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+
+    source = importers.load("fer2013", tmp_path / "train.csv", Options(split=split))
+
+    assert [(row.label, row.split) for row in source.rows] == [(label, split) for label in LABELS]
+    with pytest.raises(SourceError, match=r"lacks the column Usage; say which split .* --split train"):
+        importers.load("fer2013", tmp_path / "train.csv", Options())
+
+
 def test_the_npz_gives_the_same_rows_as_the_csv_files(
     tmp_path: Path, both: tuple[Path, Path], images: NDArray[np.uint8], votes: NDArray[np.uint8]
 ):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,68 @@ def test_folders_name_the_expressions_in_several_spellings(folder, name: str, la
 
 def test_the_set_is_named_after_its_folder(folder):
     assert importers.load("folder", folder("faces/happy/1.jpg") / "faces", Options()).name == "faces"
+
+
+@pytest.mark.parametrize("on_disk", ["Fröhlich", "Fro\N{COMBINING DIAERESIS}hlich"])
+@pytest.mark.parametrize("typed", ["fröhlich", "fro\N{COMBINING DIAERESIS}hlich"])
+@pytest.mark.parametrize("subject", ["Zoë", "Zoe\N{COMBINING DIAERESIS}"])
+def test_accents_may_be_written_either_way(folder, on_disk: str, typed: str, subject: str):
+    name, given = f"{on_disk}/1.jpg", {typed: "happiness"}
+
+    found = rows(folder(name), labels=given, subject=subject)
+
+    assert found[name].label == "happiness"
+    assert found[name].subject == "Zoë"
+
+
+def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path, picture: WritePicture):
+    plain = picture("photos/happy/1.jpg")
+    for name in (b"happy/caf\xe9.jpg", b"\xe9t\xe9/1.jpg"):
+        path = tmp_path / "photos" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(plain.read_bytes())
+    (tmp_path / "photos").rename(tmp_path / os.fsdecode(b"photos\xff"))
+
+    source = importers.load("folder", tmp_path / os.fsdecode(b"photos\xff"), Options(labels={r"\xe9t\xe9": "neutral"}))
+
+    assert source.name == r"photos\xff"
+    assert {row.source: row.label for row in source.rows} == {
+        "happy/1.jpg": "happiness",
+        r"happy/caf\xe9.jpg": "happiness",
+        r"\xe9t\xe9/1.jpg": "neutral",
+    }
+    assert all(row.picture.load().shape == (8, 8, 3) for row in source.rows)
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "JPE", "pgm", "gif", "ppm", "jp2", "avif", "tif", "webp"])
+def test_every_format_that_is_read_elsewhere_is_taken(folder, suffix: str):
+    path = folder("happy/1.png", "happy/2.jpg")
+    (path / "happy/2.jpg").rename(path / f"happy/2.{suffix}")
+
+    assert set(rows(path)) == {"happy/1.png", f"happy/2.{suffix}"}
+
+
+def test_heic_is_counted_with_what_to_do(folder):
+    path = folder("happy/1.jpg")
+    for number in range(3):
+        (path / f"happy/{number}.HEIC").touch()
+
+    ((reason, count),) = importers.load("folder", path, Options()).dropped.items()
+
+    assert count == 3
+    assert re.match("HEIC pictures are not read; convert them to JPEG, for example with heif-convert", reason)
+
+
+def test_class_folders_may_be_links(folder, tmp_path: Path):
+    folder("disk/smiles/1.jpg", "d/sad/2.jpg")
+    (tmp_path / "d/happy").symlink_to("../disk/smiles")
+    (tmp_path / "d/neutral").symlink_to("/media/unplugged/neutral")
+    (tmp_path / "d/sad/loop").symlink_to("..")
+
+    source = importers.load("folder", tmp_path / "d", Options())
+
+    assert {row.source: row.label for row in source.rows} == {"happy/1.jpg": "happiness", "sad/2.jpg": "sadness"}
+    assert source.dropped == {"the link 'neutral' leads nowhere": 1}
 
 
 def test_split_folders_may_stand_above(folder):

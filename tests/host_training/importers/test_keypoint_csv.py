@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,10 @@ def test_all_rows_are_one_person_on_one_side(load, golden: NDArray[np.float32]):
     lines = line(0, relative(golden[0])) + "\n" + line(0, relative(golden[1]))
     unnamed, named = load(lines), load(lines, subject="anna")
 
-    assert unnamed.table.subject.tolist() == ["keypoint", "keypoint"]
+    (subject,) = set(unnamed.table.subject)
+    assert re.fullmatch("keypoint-[0-9a-f]{8}", subject), "of another file it is another person"
+    assert "--subject names that person" in unnamed.notes[1]
+    assert set(load(lines + line(0, relative(golden[2]))).table.subject) != {subject}
     assert named.table.ids.tolist() == ["keypoint-csv/anna/1", "keypoint-csv/anna/3"]
     assert set(named.table.subject) == {"anna"}
     assert set(named.table.split) == {"train"}
