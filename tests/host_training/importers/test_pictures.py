@@ -9,6 +9,7 @@ import pytest
 
 from edge.errors import NoInputError, UsageError
 from host_training.data.keypoints import Table, take
+from host_training.data.source import fingerprint
 from host_training.importers import depth
 from host_training.importers.pictures import pictures_of
 
@@ -54,6 +55,29 @@ def test_several_data_sets_add_up(rows: Callable[[str], Table], folder: Path, tm
     pictures = pictures_of(table, [f"folder:{folder}", f"folder:{tmp_path / 'more'}"])
 
     assert pictures.keys() == {0, 2}
+
+
+def test_pictures_of_one_name_go_to_the_rows_that_show_them(rows: Callable[[str], Table], folder: Path, tmp_path: Path):
+    other = tmp_path / "ben" / "web"
+    (other / "happy").mkdir(parents=True)
+    cv2.imwrite(str(other / "happy/a.png"), np.full((8, 8, 3), 40, np.uint8))
+    (other / "happy/b.png").write_bytes(b"no picture")
+    groups = [fingerprint(np.full((8, 8, 3), shade, np.uint8)) for shade in (10, 40, 20)]
+    table = dataclasses.replace(
+        rows("web"), source=np.array(["happy/a.png", "happy/a.png#2", "sad/b.png"]), group=np.array(groups)
+    )
+
+    for given in ([folder, other], [other, folder]):
+        pictures = pictures_of(table, [f"folder:{path}" for path in given])
+        assert {row: int(picture.load()[0, 0, 0]) for row, picture in pictures.items()} == {0: 10, 1: 40, 2: 20}
+    assert pictures_of(table, [f"folder:{other}"]).keys() == {1}
+
+
+def test_accents_in_names_may_be_written_either_way(rows: Callable[[str], Table], folder: Path):
+    (folder / "happy" / "a.png").rename(folder / "happy" / "Zoe\N{COMBINING DIAERESIS}.png")
+    table = dataclasses.replace(rows("web"), source=np.array(["happy/Zoë.png", "gone.png", "sad/b.png"]))
+
+    assert pictures_of(table, [f"folder:{folder}"]).keys() == {0, 2}
 
 
 def test_where_no_data_set_is_given_there_is_no_picture(rows: Callable[[str], Table]):
