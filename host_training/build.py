@@ -16,7 +16,7 @@ from host_training.errors import TableError
 from host_training.evaluation.evaluate import evaluate
 from host_training.reporting import about, card
 from host_training.reporting.report import Evaluation, Losses, Report
-from host_training.training import bundle, fit, packing
+from host_training.training import bundle, few_rows, fit, packing
 from host_training.training.versions import versions
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
     """
     targets = targets_of(table, recipe.labels, recipe.truth)
     _check_splits(table, targets)
+    for line in few_rows.warnings(table, targets):
+        print(line, flush=True)
     # Before the training, which would be lost if the bundle could not be written.
     with bundle.staging(out) as folder:
         began = time.monotonic()

@@ -120,13 +120,16 @@ def _keep(table: Table, suspect: Suspect) -> Decision:
 
 
 def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
-    from host_training.data import decisions
+    from host_training.data import counts, decisions
     from host_training.data.splits import disjoint
 
     across = sum(bool(table.split[pair.first] != table.split[pair.second]) for pair in pairs)
     mirrored = sum(pair.mirrored for pair in pairs)
-    _, dropped = disjoint(decisions.apply(table, lines)[0])
+    kept, dropped = disjoint(decisions.apply(table, lines)[0])
+    left_out = [
+        f"{sum(dropped.values()):,} rows will be left out: their photo or person is in the validation or test split, too",
+        *counts.lost(table, kept),
+    ]
     return (
         f"{len(pairs):,} pairs of one photo to look at, {mirrored:,} of them mirrored and {across:,} across splits\n"
-        f"{sum(dropped.values()):,} rows will be left out: their photo is also in the validation or test split"
-    )
+    ) + "\n".join(left_out)

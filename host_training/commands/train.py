@@ -28,10 +28,12 @@ def run(args: argparse.Namespace) -> int:
     from host_training import build
     from host_training.data import tables
     from host_training.training import bundle
+    from host_training.training.naming import named
 
     recipe = recipe_arguments.recipe(args)
     table, notes = tables.load(args.table)
     print(*notes, sep="\n", end="\n" * bool(notes))
+    recipe = named(recipe, table)
     command = f"emotion-train train {recipe_arguments.spelled(args)} --out {bundle.shown(args.out)}"
     store = recipe_arguments.crop_store(args, recipe, table)
     origin = build.Origin(args.table, command, tuple(notes), args.crops if store else None)

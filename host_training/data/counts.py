@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from host_training.data.keypoints import Table
     from host_training.data.votes import Targets
+
+
+NAMED = 20
+"""People who lost rows that are named; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,17 @@ def people(table: Table, rows: NDArray[np.bool_]) -> int:
     """How many people these rows, bool[N], show, each counted once in a data set; 0 if no row has a subject."""
     named = rows & (table.subject != "")
     return len(set(zip(table.data_set[named].tolist(), table.subject[named].tolist(), strict=True)))
+
+
+def lost(before: Table, after: Table) -> list[str]:
+    """A line for each person of whom rows were left out, those who lost most first; the last counts those not named."""
+    had, left = (Counter(table.persons[table.subject != ""].tolist()) for table in (before, after))
+    gone = (had - left).most_common()
+    lines = [
+        f"  of {person}: {'all' if rows == had[person] else f'{rows:,} of'} {had[person]:,} rows"
+        for person, rows in gone[:NAMED]
+    ]
+    return lines + ([f"  and of {len(gone) - NAMED:,} other people"] if len(gone) > NAMED else [])
 
 
 def _aligned(table: Table, lines: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[str]:

@@ -85,6 +85,11 @@ def targets_of(table: Table, labels: Sequence[str] = LABELS, truth: str = VOTES)
     return Targets(known, soft.astype(np.float32), np.where(judged, position[hard], 0), judged)
 
 
+def applied(truth: str, table: Table, rows: NDArray[np.intp]) -> str:
+    """The truth that was used for some rows, int[M], of a table: `LABEL` if nobody voted on any of them."""
+    return truth if table.votes[rows].any() else LABEL
+
+
 def without_outliers(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Votes, int64[N, 10], with every single vote set to 0: FER+ takes a lone vote for an outlier."""
     return np.where(votes > 1, votes, 0).astype(np.int64)

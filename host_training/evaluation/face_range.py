@@ -25,7 +25,7 @@ from edge.settings import CameraSettings, ExpressionSettings, MeshSettings
 from edge.validation import as_json, build
 from edge.values import UNCERTAIN, Frame
 from host_training.data.keypoints import TEST, take
-from host_training.data.votes import VOTES
+from host_training.data.votes import VOTES, applied
 from host_training.evaluation import scenes
 from host_training.evaluation.metrics import Interval, wilson
 from host_training.evaluation.robustness import DIGITS, SEED, drawn, nearest
@@ -212,7 +212,7 @@ def measure(
     names = [targets.labels[index] for index in targets.hard[chosen].tolist()]
     return Range(
         command=command,
-        protocol=PROTOCOLS[VOTES],
+        protocol=PROTOCOLS[applied(VOTES, table, chosen)],
         labels=targets.labels,
         split=split,
         rows=len(chosen),

@@ -17,7 +17,7 @@ from edge.validation import as_json
 from host_training.data.distortions import DISTORTIONS, distorted
 from host_training.data.keypoints import TEST, take
 from host_training.data.splits import units
-from host_training.data.votes import VOTES, targets_of
+from host_training.data.votes import VOTES, applied, targets_of
 from host_training.errors import TableError
 from host_training.evaluation import metrics
 from host_training.evaluation.metrics import Interval  # noqa: TC001  likewise
@@ -147,7 +147,7 @@ def measure(
     rules = ExpressionSettings()
     return Robustness(
         command=command,
-        protocol=PROTOCOLS[VOTES],
+        protocol=PROTOCOLS[applied(VOTES, table, chosen)],
         labels=targets.labels,
         rows=len(chosen),
         enter=rules.enter,

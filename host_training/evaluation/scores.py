@@ -11,7 +11,7 @@ import numpy as np
 from edge.validation import as_json
 from host_training.data.keypoints import SPLITS, TEST, take
 from host_training.data.splits import units
-from host_training.data.votes import LABEL, VOTES
+from host_training.data.votes import LABEL, VOTES, applied
 from host_training.errors import TableError
 from host_training.evaluation import metrics, scores_text, slices
 from host_training.evaluation.engines import Engine  # noqa: TC001  likewise
@@ -61,7 +61,7 @@ class Scores:
     split: str
     """One of `keypoints.SPLITS`, or `keypoints.ALL`."""
     truth: str
-    """One of `votes.TRUTHS`."""
+    """One of `votes.TRUTHS`: what was applied to these rows."""
     rows: int
     found: int
     """Rows in which the mesh found a face."""
@@ -154,7 +154,7 @@ def score(
         table: the rows and others.
         targets: of this table.
         split: the rows that count, one of `keypoints.SPLITS`, or `keypoints.ALL`.
-        truth: source of the targets, one of `votes.TRUTHS`.
+        truth: source of the targets, one of `votes.TRUTHS`; the scores name what was applied, see `votes.applied`.
         frontality: float64[M], from `conditions.frontality_of`; None: without slices by pose.
 
     Raises:
@@ -186,7 +186,7 @@ def score(
     return Scores(
         labels=names,
         split=split,
-        truth=truth,
+        truth=applied(truth, table, rows),
         rows=len(label),
         found=int(found.sum()),
         accuracy=accuracy,

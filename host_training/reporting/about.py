@@ -23,6 +23,9 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 FEW = 100
 """Test rows of a label below which one face changes its recall by more than a point."""
 
+NONE = "-"
+"""Text in place of a share of nothing, as the recall of a label without test rows."""
+
 READS = "An expression is what a face shows, not what a person feels."
 USE = (
     "For installations, robots, games, home automation and research that respond to a visible face, where a wrong "

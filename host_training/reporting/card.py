@@ -99,10 +99,11 @@ def _copies(report: Report) -> str:
 
 
 def _by_label(test: Scores) -> list[str]:
-    rows = (
-        (name, str(count), f"{test.recall[name]:.3f}", f"{test.precision[name]:.3f}")
-        for name, count in test.support.items()
-    )
+    rows = []
+    for index, (name, count) in enumerate(test.support.items()):
+        predicted = sum(row[index] for row in test.confusion)
+        shares = ((test.recall[name], count), (test.precision[name], predicted))
+        rows.append((name, str(count), *(f"{share:.3f}" if whole else about.NONE for share, whole in shares)))
     confusion = zip(test.labels, test.confusion, strict=True)
     return [
         _table(("label", "test rows", "recall", "precision"), rows),

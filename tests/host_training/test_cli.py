@@ -114,7 +114,7 @@ def test_options_override_the_recipe_and_are_recorded(
     assert manifest["provenance"]["command"] == (
         "emotion-train train --table tiny.parquet --recipe s.toml --labels anger,happiness --seed 3 --out m"
     )
-    assert "wrote ferplus-landmarks-" in capsys.readouterr().out
+    assert "wrote tiny-landmarks-" in capsys.readouterr().out
 
 
 def test_applies_and_reports_decisions_beside_a_table(

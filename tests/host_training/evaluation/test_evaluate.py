@@ -65,6 +65,19 @@ def test_the_truth_can_be_the_label_alone(bundle: Bundle, table: Table, changed:
     assert (by_votes.truth, by_label.truth) == (VOTES, LABEL)
 
 
+def test_where_nobody_voted_nothing_speaks_of_votes(bundle: Bundle, table: Table, changed: Callable[..., Table]):
+    unvoted = changed(votes=np.zeros_like(table.votes))
+
+    scores = evaluate(bundle, unvoted)
+
+    assert scores.truth == LABEL
+    assert "FER+" not in scores.protocol
+    assert "votes" not in scores.text()
+    one = np.zeros_like(table.votes)
+    one[np.flatnonzero(table.split == "train")[0]] = 5
+    assert evaluate(bundle, changed(votes=one)).truth == LABEL, "the rows of other splits don't count"
+
+
 def test_a_table_with_nothing_to_judge_is_refused(bundle: Bundle, table: Table, changed: Callable[..., Table]):
     votes = np.zeros_like(table.votes)
     votes[:, VOTE_COLUMNS.index("NF")] = 10

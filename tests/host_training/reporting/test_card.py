@@ -144,6 +144,18 @@ def test_labels_with_few_test_rows_are_named_as_uncertain(report: dict[str, Any]
     assert "few test rows" not in about.limits(value(report))[0]
 
 
+def test_a_share_of_nothing_is_no_zero(report: dict[str, Any]):
+    test = report["evaluation"]["test"]
+    test["support"]["fear"], test["recall"]["fear"] = 0, 0.0
+    test["confusion"] = [[270, 20, 0, 5], [30, 144, 0, 3], [0, 0, 0, 0]]
+    test["precision"]["fear"] = 0.0
+
+    said = of(report)
+
+    assert "| fear | 0 | - | - |" in said
+    assert "| happiness | 180 | 0.800 | 0.700 |" in said
+
+
 def test_words_about_a_data_set_go_with_that_data_set(report: dict[str, Any]):
     assert "Goodfellow" in of(report)
     assert any("web" in limit for limit in about.limits(value(report)))

@@ -325,6 +325,17 @@ def test_the_worst_mistakes_are_drawn_from_the_table(whole: Page, table: Table):
     assert f"confidence 97.1% {mistakes(table, 1)[0]['id']}" in whole.text
 
 
+def test_a_share_of_nothing_is_no_zero(folder: Path):
+    scores = scores_of(folder)
+    *others, gone = scores["labels"]
+    scores["support"][gone] = 0
+    confusion = [[*counts[: len(others)], 0, counts[-1]] for counts in scores["confusion"]]
+    confusion[-1] = [0] * (len(others) + 2)
+    with_scores(folder, support=scores["support"], confusion=confusion)
+
+    assert f" {gone} 0 - - - - " in f" {page_of(folder).text} ".replace("  ", " ")
+
+
 def test_explains_how_to_draw_mistakes_without_a_table(folder: Path, table: Table):
     with_scores(folder, worst=mistakes(table, 3))
 

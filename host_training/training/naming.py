@@ -1,0 +1,48 @@
+"""The name of a bundle: what it was trained on, and what it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from host_training.data.votes import VOTES, applied
+
+if TYPE_CHECKING:
+    from host_training.data.keypoints import Table
+    from host_training.training.recipe import Recipe
+
+FERPLUS, FER2013 = "ferplus", "fer2013"
+"""First part of the default recipe's name; the data set whose pictures FER+ voted on."""
+LONGEST = 48
+"""Maximum number of characters for the names of the data sets."""
+
+
+def named(recipe: Recipe, table: Table) -> Recipe:
+    """The recipe; a name that begins with `ferplus` is changed to the data sets of the table, if it has others.
+
+    Args:
+        recipe: the knobs.
+        table: the rows to train on.
+    """
+    first, hyphen, rest = recipe.name.partition("-")
+    if first != FERPLUS:
+        return recipe
+    names, counts = np.unique(table.data_set, return_counts=True)
+    parts = []
+    for name in names[np.argsort(-counts, kind="stable")].tolist():
+        rows = np.flatnonzero(table.data_set == name)
+        voted = name == FER2013 and applied(recipe.truth, table, rows) == VOTES
+        parts.append(FERPLUS if voted else _plain(name))
+    while len("-".join(parts)) > LONGEST and len(parts) > 1:
+        parts = [*parts[: -1 - (parts[-1] == "more")], "more"]
+    return dataclasses.replace(recipe, name=f"{'-'.join(parts)[:LONGEST]}{hyphen}{rest}")
+
+
+def _plain(name: str) -> str:
+    """Letters, digits and hyphens of a name; `own` if there are none."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "-", letters).strip("-") or "own"
