@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge.cli import run_command
+from host_training.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,15 @@ COMMANDS = {
 """Commands and what they do. Each is a module of `host_training.commands`, see `edge.cli.run_command`."""
 
 
+AT_ONCE = {"recipe"}
+"""Commands that need no time to start."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit status; only `--help` and `--version` raise SystemExit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS.keys() - AT_ONCE and not {"-h", "--help"} & set(arguments):
+        say(f"{arguments[0]}: starting")  # the libraries take seconds to load
     return run_command(
         arguments,
         program="emotion-train",

@@ -126,10 +126,10 @@ def _summary(table: Table, lines: list[Decision], pairs: list[Pair]) -> str:
     across = sum(bool(table.split[pair.first] != table.split[pair.second]) for pair in pairs)
     mirrored = sum(pair.mirrored for pair in pairs)
     kept, dropped = disjoint(decisions.apply(table, lines)[0])
-    left_out = [
-        f"{sum(dropped.values()):,} rows will be left out: their photo or person is in the validation or test split, too",
+    rows = sum(dropped.values())
+    said = [
+        f"{len(pairs):,} pairs of one photo to look at, {mirrored:,} of them mirrored and {across:,} across splits",
+        f"{rows:,} rows will be left out: their photo or person is also in the validation or test split",
         *counts.lost(table, kept),
     ]
-    return (
-        f"{len(pairs):,} pairs of one photo to look at, {mirrored:,} of them mirrored and {across:,} across splits\n"
-    ) + "\n".join(left_out)
+    return "\n".join(said)

@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from host_training.data.inputs import inputs_of_split
     from host_training.evaluation import baseline
     from host_training.evaluation.evaluate import evaluate
+    from host_training.progress import step
 
     if args.split and args.data.is_dir():
         raise UsageError("--split is for tables: in a folder every picture counts")
@@ -90,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     for note in notes:
         print(note, file=sys.stderr)
     split = args.split or SPLITS[0]
-    inputs = inputs_of_split(bundle.features, table, split, store)
+    with step("preparing inputs"):
+        inputs = inputs_of_split(bundle.features, table, split, store)
     if args.baseline:
         comparison = baseline.compare(bundle, table, split, truth=args.truth, inputs=inputs)
         print(json.dumps(comparison.as_dict(), indent=1) if args.json else comparison.text())

@@ -38,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
     table, renamed = joining.join(parts, [str(path) for path in args.tables])
     if renamed:
         print(f"told apart {renamed} rows: an earlier table has other rows of the same name")
-    table, dropped = splits.disjoint(table)
+    kept, dropped = splits.disjoint(table)
     for reason, count in dropped.items():
         print(f"left out {count}: {reason}")
-    parquet.write(table, args.out)
-    print(counts.by_data_set(table))
+    for line in counts.lost(table, kept):
+        print(line)
+    parquet.write(kept, args.out)
+    print(counts.by_data_set(kept))
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0

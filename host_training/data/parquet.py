@@ -25,6 +25,7 @@ from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.data.shape_code import UNITS, ShapeCode, from_steps, to_steps
 from host_training.errors import TableError
 from host_training.output import whole
+from host_training.progress import step
 from host_training.words import joined
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ def read(path: Path) -> Table:
         TableError: it is damaged, or of another kind or version.
         ConfigError: its landmarks come from another face mesh.
     """
+    with step(f"reading {path.name}"):
+        return _read(path)
+
+
+def _read(path: Path) -> Table:
     try:
         # A missing or forbidden file gives the system's error here. The reading itself does not go through Python's
         # file: a thread of pyarrow may release that after Python has ended, and then aborts the program.

@@ -16,6 +16,7 @@ from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.labels import NEUTRAL
 from host_training.data.landmark_sets import mirrored, points_of
 from host_training.errors import TableError
+from host_training.progress import step
 from host_training.training import crop_network, landmark_network
 from host_training.training.balance import class_weights, sample
 from host_training.training.crop_batches import CropExamples
@@ -78,8 +79,9 @@ def prepare(
         TableError: there is no row to train on.
         UsageError: the network reads crops, and there is no store.
     """
-    features = features_of(table, targets, rows_of(table, targets, TRAIN), recipe)
-    return features, {split: inputs_of_split(features, table, split, store) for split in splits}
+    with step("preparing inputs"):
+        features = features_of(table, targets, rows_of(table, targets, TRAIN), recipe)
+        return features, {split: inputs_of_split(features, table, split, store) for split in splits}
 
 
 def fit(

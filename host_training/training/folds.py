@@ -13,6 +13,7 @@ from edge.validation import as_json
 from host_training.data.inputs import inputs_of
 from host_training.data.keypoints import TRAIN, VALIDATION
 from host_training.data.splits import folds, units
+from host_training.progress import step
 from host_training.training.fit import features_of, fit
 
 if TYPE_CHECKING:
@@ -104,17 +105,19 @@ def cross_validated(
     most = len(np.unique(units(table)[rows]))
     if not LEAST_FOLDS <= count <= most:
         raise UsageError(f"{count} folds: give {LEAST_FOLDS} to {most}, the number of people or pictures")
-    held_out = [rest for _, rest in folds(table, rows, targets.soft[rows].argmax(axis=1), count, recipe.seed)]
+    with step(f"choosing {count} folds"):
+        held_out = [rest for _, rest in folds(table, rows, targets.soft[rows].argmax(axis=1), count, recipe.seed)]
     inputs: Inputs | None = None
     for number, fold in enumerate(held_out):
         validation = held_out[(number + 1) % count]
         training = np.setdiff1d(rows, np.concatenate([fold, validation]))
         training, validation, judged = (part[table.found[part]] for part in (training, validation, fold))
-        features = features_of(table, targets, training, recipe)
-        if inputs is None:
-            inputs = inputs_of(features, table, rows[table.found[rows]], store)
-        else:  # the crops stay; only the vectors depend on the training rows
-            inputs = inputs.under(features, table)
+        with step(f"fold {number + 1} of {count}: inputs"):
+            features = features_of(table, targets, training, recipe)
+            if inputs is None:
+                inputs = inputs_of(features, table, rows[table.found[rows]], store)
+            else:  # the crops stay; only the vectors depend on the training rows
+                inputs = inputs.under(features, table)
         parts = {TRAIN: inputs.of(training), VALIDATION: inputs.of(validation)}
         fitted = fit(table, targets, recipe, features, parts, store=store, label=f"fold {number + 1} of {count}")
         yield fold, fitted.probabilities(inputs.of(judged))
