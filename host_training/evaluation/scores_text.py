@@ -71,8 +71,8 @@ def _confusion(scores: Scores) -> list[str]:
         support, predicted = sum(row), sum(other[index] for other in scores.confusion)
         figures = (
             (scores.recall[name], support),
-            (scores.precision[name], predicted),
-            (scores.f1[name], support + predicted),
+            (scores.precision[name], support and predicted),
+            (scores.f1[name], support),
         )
         lines.append(_line(name, [*map(str, row), *(f"{share:.3f}" if whole else "-" for share, whole in figures)]))
     return lines

@@ -147,13 +147,15 @@ def test_labels_with_few_test_rows_are_named_as_uncertain(report: dict[str, Any]
 def test_a_share_of_nothing_is_no_zero(report: dict[str, Any]):
     test = report["evaluation"]["test"]
     test["support"]["fear"], test["recall"]["fear"] = 0, 0.0
-    test["confusion"] = [[270, 20, 0, 5], [30, 144, 0, 3], [0, 0, 0, 0]]
-    test["precision"]["fear"] = 0.0
+    test["confusion"] = [[270, 20, 9, 5], [30, 144, 0, 3], [0, 0, 0, 0]]
+    test["precision"]["fear"] = 0.0  # some were read as fear, but none could be
 
     said = of(report)
 
     assert "| fear | 0 | - | - |" in said
     assert "| happiness | 180 | 0.800 | 0.700 |" in said
+    test["confusion"] = [[300, 0, 0, 5], [180, 0, 0, 3], [0, 0, 0, 0]]
+    assert "| happiness | 180 | 0.800 | - |" in of(report), "nothing was read as happiness"
 
 
 def test_words_about_a_data_set_go_with_that_data_set(report: dict[str, Any]):

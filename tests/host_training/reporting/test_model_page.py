@@ -329,7 +329,7 @@ def test_a_share_of_nothing_is_no_zero(folder: Path):
     scores = scores_of(folder)
     *others, gone = scores["labels"]
     scores["support"][gone] = 0
-    confusion = [[*counts[: len(others)], 0, counts[-1]] for counts in scores["confusion"]]
+    confusion = [[*counts[: len(others)], 1, counts[-1]] for counts in scores["confusion"]]
     confusion[-1] = [0] * (len(others) + 2)
     with_scores(folder, support=scores["support"], confusion=confusion)
 
