@@ -114,6 +114,7 @@ def run_command(
     commands: Mapping[str, str],
     package: str,
     extra: str,
+    begin: Callable[[str], None] = lambda _command: None,
 ) -> int:
     """Run one command of a program.
 
@@ -125,6 +126,7 @@ def run_command(
         commands: name -> summary, in lower case and without a full stop.
         package: package with a module for each command, with `add_arguments(parser)` and `run(args) -> exit status`.
         extra: extra of pyproject.toml that lists the libraries the program needs.
+        begin: called with the command's name before it runs, once its arguments are known to be right.
 
     Returns:
         The command's exit status, or the error's. An error is printed in one line.
@@ -153,6 +155,7 @@ def run_command(
             if name == chosen:  # the others need no import
                 module(name).add_arguments(subparser)
         args = parser.parse_args(arguments)
+        begin(args.command)
         status: int = module(args.command).run(args)
         return status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
     targets = targets_of(table, recipe.labels, recipe.truth)
     _check_splits(table, targets)
     for line in few_rows.warnings(table, targets):
-        print(line, flush=True)
+        print(line, file=sys.stderr)
     # Before the training, which would be lost if the bundle could not be written.
     with bundle.staging(out) as folder:
         began = time.monotonic()

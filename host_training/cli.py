@@ -32,15 +32,13 @@ COMMANDS = {
 """Commands and what they do. Each is a module of `host_training.commands`, see `edge.cli.run_command`."""
 
 
-AT_ONCE = {"recipe"}
+AT_ONCE = {"recipe", "sign"}
 """Commands that need no time to start."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit status; only `--help` and `--version` raise SystemExit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in COMMANDS.keys() - AT_ONCE and not {"-h", "--help"} & set(arguments):
-        say(f"{arguments[0]}: starting")  # the libraries take seconds to load
     return run_command(
         arguments,
         program="emotion-train",
@@ -49,5 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands=COMMANDS,
         package="host_training.commands",
         # A Raspberry Pi that collects faces needs no libraries for training.
+        # The libraries take seconds to load.
+        begin=lambda command: None if command in AT_ONCE else say(f"{command}: starting"),
         extra="collect" if arguments[:1] == ["collect"] else "train",
     )

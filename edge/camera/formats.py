@@ -68,11 +68,13 @@ def advice(path: Path, head: bytes = b"") -> str | None:
 
 
 def is_truncated(data: bytes) -> bool:
-    """Whether a JPEG picture lacks its end: decoders may fill the rest with grey and report nothing.
+    """Whether a JPEG or PNG picture lacks its end; of JPEG, decoders may fill the rest with grey and report nothing.
 
     Segments are skipped by their lengths, because thumbnails in them have ends of their own. What follows the end, such
     as the film of a motion photo, doesn't matter. Decoders notice the missing end of other formats.
     """
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
     if not data.startswith(b"\xff\xd8"):
         return False
     at = 2
