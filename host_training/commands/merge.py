@@ -26,15 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, join and write."""
-    from host_training.data import counts, joining, parquet, splits, tables
+    import dataclasses
+
+    import numpy as np
+
+    from host_training.data import counts, decisions, joining, keypoints, parquet, splits, tables
     from host_training.output import ensure_writable
 
     ensure_writable(args.out)
-    parts = []
+    parts, pictures = [], []
     for path in args.tables:
-        table, notes = tables.load(path)
+        raw = parquet.read(path)
+        table, notes = tables.decided(raw, path)
         print(*notes, sep="\n", end="\n" * bool(notes))
         parts.append(table)
+        pictures.append(raw.group[np.isin(raw.ids, table.ids)])
     table, renamed = joining.join(parts, [str(path) for path in args.tables])
     if renamed:
         print(f"told apart {renamed} rows: an earlier table has other rows of the same name")
@@ -43,7 +49,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out {count}: {reason}")
     for line in counts.lost(table, kept):
         print(line)
-    parquet.write(kept, args.out)
+    # Groups stay the fingerprints of the pictures, by which `crop` knows them; decisions say which are one photo.
+    group = np.concatenate(pictures)[np.isin(table.ids, kept.ids)]
+    if copies := joining.copies(kept, group):
+        beside = keypoints.decisions_path(args.out)
+        decisions.write(decisions.merged(decisions.read(beside) if beside.exists() else [], copies), beside)
+        print(f"wrote {beside}: {len(copies)} pictures that show a photo of another row")
+    parquet.write(dataclasses.replace(kept, group=group), args.out)
     print(counts.by_data_set(kept))
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -7,13 +7,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from host_training.data.decisions import SAME_AS, SUGGESTED, Decision
 from host_training.data.keypoints import REPEATED, concatenate
 from host_training.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from host_training.data.keypoints import Table
+
+
+def copies(table: Table, pictures: NDArray[np.int64]) -> list[Decision]:
+    """Decisions that say again which rows show one photo: those of one group whose pictures differ.
+
+    Args:
+        table: N rows, with the groups that decisions have joined.
+        pictures: int64[N], the groups before that.
+    """
+    ids, first = table.ids.tolist(), dict[int, int]()
+    found = {}
+    for row, (group, picture) in enumerate(zip(table.group.tolist(), pictures.tolist(), strict=True)):
+        other = first.setdefault(group, row)
+        if picture != pictures[other]:
+            found[group, picture] = Decision(ids[row], SAME_AS, ids[other], f"{SUGGESTED}the same photo")
+    return list(found.values())
 
 
 def join(tables: Sequence[Table], names: Sequence[str]) -> tuple[Table, int]:

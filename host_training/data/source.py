@@ -117,6 +117,8 @@ class Options:
     """FER+'s votes, `fer2013new.csv`."""
     labels: dict[str, str] = field(default_factory=dict)
     """Name in the data set -> one of `labels.LABELS`, or `-` to leave its pictures out; overrides the usual names."""
+    any_name: bool = False
+    """Keep pictures whose name stands for no expression, without a label: for whoever needs the pictures alone."""
     split: str = ""
     """Split for all rows, whatever the data set says."""
     subject: str = ""

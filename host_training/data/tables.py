@@ -23,7 +23,11 @@ def load(path: Path) -> tuple[Table, list[str]]:
         NoInputError: the file cannot be read.
         TableError, ConfigError, DataError: see `parquet.read` and `decisions.read`.
     """
-    table = parquet.read(path)
+    return decided(parquet.read(path), path)
+
+
+def decided(table: Table, path: Path) -> tuple[Table, list[str]]:
+    """A table that was read from a file, with the decisions beside that file. See `load`."""
     beside = keypoints.decisions_path(path)
     if not beside.exists():
         return table, []

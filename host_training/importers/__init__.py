@@ -47,7 +47,7 @@ IMPORTERS: dict[str, Importer] = {
 }
 """Name of a data set -> its importer."""
 
-COMMON_OPTIONS = frozenset({"split", "subject_pattern"})
+COMMON_OPTIONS = frozenset({"any_name", "split", "subject_pattern"})
 """Options that `load` applies for every importer."""
 
 

@@ -41,7 +41,7 @@ def load(path: Path, options: Options) -> Source:
             continue
         found = [(depth, label) for depth, name in enumerate(folders) if (label := names.find(name))]
         depth, label = found[-1] if found else (len(folders) - 1, None)
-        if label is None or label == LEAVE_OUT:
+        if label == LEAVE_OUT or (label is None and not options.any_name):
             source.dropped[reason("folder", folders[depth], label)] += 1
             continue
         above = [SPLIT_FOLDERS[name.lower()] for name in folders[:depth] if name.lower() in SPLIT_FOLDERS]

@@ -42,7 +42,7 @@ def pictures_of(table: Table, given: Sequence[str]) -> dict[int, Pixels | ImageF
         name, colon, path = text.partition(":")
         if not (name and colon and path):
             raise UsageError(f"--pictures {text}: give a data set and its path, such as fer2013:fer2013.csv")
-        source = importers.load(name, Path(path), Options(split=TRAIN))  # any: the table knows it
+        source = importers.load(name, Path(path), Options(split=TRAIN, any_name=True))  # the table knows both
         if not isinstance(source, Source):
             raise UsageError(f"--pictures {text}: {name} has no pictures; leave it out")
         known = [

@@ -23,7 +23,7 @@ from edge.errors import ConfigError
 from edge.face_mesh.models import cache_folder, find
 from host_training.cli import main
 from host_training.data import export as plain_columns
-from host_training.data import parquet
+from host_training.data import parquet, tables
 from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION, Table, take
 from host_training.data.labels import LABELS, VOTE_COLUMNS
 from host_training.importers import IMPORTERS
@@ -297,6 +297,23 @@ class TestCombine:
 
         assert "a/2" not in parquet.read(tmp_path / "all.parquet").ids
         assert "a.decisions.csv" in capsys.readouterr().out
+
+    def test_copies_of_one_photo_stay_known_and_pictures_too(self, pair: list[str], tmp_path: Path):
+        (tmp_path / "a.decisions.csv").write_text(
+            "id,action,detail,reason\na/2,same-as,a/5,decided: one photo\na/2,same-as,a/7,\na/3,drop,,\n"
+        )
+
+        for _ in range(2):
+            assert main(["merge", *pair, "--out", str(tmp_path / "all.parquet")]) == 0
+
+        merged, whole = parquet.read(tmp_path / "all.parquet"), parquet.read(Path(pair[0]))
+        group_of = dict(zip(whole.ids.tolist(), whole.group.tolist(), strict=True))
+        groups = dict(zip(merged.ids.tolist(), merged.group.tolist(), strict=True))
+        assert {name: group for name, group in groups.items() if name in group_of}.items() <= group_of.items()
+        joined, notes = tables.load(tmp_path / "all.parquet")
+        together = joined.group[np.isin(joined.ids, ["a/2", "a/5", "a/7"])]
+        assert len(set(together.tolist())) == 1
+        assert notes == ["all.decisions.csv: 2 rows: now with the rows of the same photo"]
 
     def test_a_missing_table_is_66(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         assert main(["merge", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "t")]) == os.EX_NOINPUT
