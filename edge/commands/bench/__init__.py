@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from edge.bundle.bundle import Bundle
     from edge.commands.bench.stages import Stopwatch
+
+_log = logging.getLogger(__name__)
 
 MIN_FRAMES = 60
 """Minimum number of frames: two blocks, see `stages.BLOCK`."""
@@ -72,9 +75,13 @@ def run(args: argparse.Namespace) -> int:
         raise found[0]
     bundles = [bundle for bundle in found if not isinstance(bundle, ConfigError)]
     models = installation.mesh_models()
+    _log.info("drawing %d frames", args.frames)
     frames, empty = stages.pictures(args.frames)
+    _log.info("measuring each stage on one face")
     stopwatch, classifiers = stages.one_face(settings, bundles, models, frames, mediapipe=args.mediapipe)
+    _log.info("measuring other scenes: nobody, a face at rest, two faces")
     rooms = stages.scenes(settings, bundles[0], models, frames, empty)
+    _log.info("measuring the daemon")
     first_event_s, memory = process.daemon(frames, args.config)
     figures = {
         **_ratios(stopwatch, rooms),

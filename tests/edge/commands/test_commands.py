@@ -437,6 +437,7 @@ def test_bench_measures_everything_and_compares_the_bundles(crop_bundle, tmp_pat
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("INFO drawing 60 frames\n"), "it says at once what it does"
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {
         "mesh", "bare landmark model", "features + classifier", "expression", "messages",
