@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from edge import MAX_PICTURE_PIXELS
+from edge.camera.decoding import decoded
 from edge.camera.files import refusal
 from edge.camera.formats import advice, is_truncated
-from edge.camera.opencv import decoded
 from edge.camera.pace import Pace
 from edge.errors import DataError, EdgeError, EndOfStreamError, NoInputError
 from edge.values import Frame
