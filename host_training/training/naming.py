@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
 FERPLUS, FER2013 = "ferplus", "fer2013"
 """First part of the default recipe's name; the data set whose pictures FER+ voted on."""
+RELEASED = {f"{FERPLUS}-landmarks", f"{FERPLUS}-fused"}
+"""Names in the recipes of the released models, which are the defaults of all others."""
 LONGEST = 48
 """Maximum number of characters for the names of the data sets."""
 
 
 def named(recipe: Recipe, table: Table) -> Recipe:
-    """The recipe; a name that begins with `ferplus` is changed to the data sets of the table, if it has others.
+    """The recipe; the name of a released one is changed to the data sets of the table, if it has others.
 
     Args:
         recipe: the knobs.
         table: the rows to train on.
     """
-    first, hyphen, rest = recipe.name.partition("-")
-    if first != FERPLUS:
+    if recipe.name not in RELEASED:
         return recipe
     names, counts = np.unique(table.data_set, return_counts=True)
     parts = []
@@ -39,7 +40,7 @@ def named(recipe: Recipe, table: Table) -> Recipe:
         parts.append(FERPLUS if voted else _plain(name))
     while len("-".join(parts)) > LONGEST and len(parts) > 1:
         parts = [*parts[: -1 - (parts[-1] == "more")], "more"]
-    return dataclasses.replace(recipe, name=f"{'-'.join(parts)[:LONGEST]}{hyphen}{rest}")
+    return dataclasses.replace(recipe, name=recipe.name.replace(FERPLUS, "-".join(parts)[:LONGEST], 1))
 
 
 def _plain(name: str) -> str:

@@ -44,7 +44,7 @@ def test_a_bundle_is_named_after_its_data_sets(table: Table, data_sets: list[str
     assert load(None, {"name": recipe.name}).name == name, "it is a name that a recipe may have"
 
 
-@pytest.mark.parametrize("name", ["mine", "tiny-ferplus", "ferplusplus"])
+@pytest.mark.parametrize("name", ["mine", "ferplus-and-mine"])
 def test_a_name_that_was_given_stays(table: Table, name: str):
     assert named(load(None, {"name": name}), table_of(table, ["photos"])).name == name
 
