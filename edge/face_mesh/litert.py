@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 CANDIDATES = 4
 """Candidates of one tile that the landmark model checks at most, highest confidence first."""
 
+CLEAR = 0.95
+"""Presence of a new face. Faces of 20 px and more reach 0.99, and what only resembles a face in some frame does not
+for long."""
+
 STILL_S = 0.5
 """Time after which a face is measured again in which nothing has changed, s."""
 
@@ -88,6 +92,7 @@ class LiteRTFaceMesh:
         self._detector = Detector(models.detector, threads=settings.threads)
         self.landmarker = Landmarker(models.landmarker, threads=settings.threads)
         self._stills = Stills(settings, self._detector, self.landmarker)
+        self._clear = max(CLEAR, settings.min_presence)
         self._cpu_clock = cpu_clock
         self._tracker = Tracker()
         self._search = Search(settings.search_share, settings.min_face)
@@ -135,15 +140,16 @@ class LiteRTFaceMesh:
         changed_at = now if changed else before.changed_at
         if now - before.at < STILL_S and now - changed_at >= SETTLE_S:
             return before
-        measured = self._measure(rgb, track.ahead(now), now, track.number)
+        least = self._clear if track.on_probation else self._settings.min_presence
+        measured = self._measure(rgb, track.ahead(now), now, track.number, least)
         return None if measured is None else replace(measured, changed_at=changed_at)
 
     def _measure(
-        self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None = None
+        self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
     ) -> _Measured | None:
         """The face at `region`; None: there is none."""
         landmarks, presence = self.landmarker(rgb, region)
-        if presence < self._settings.min_presence:
+        if presence < min_presence:
             return None
         # The next region comes from the measured landmarks; the faces that are returned are smoothed.
         sighting = Sighting.of(rgb, landmarks, track)
@@ -176,7 +182,7 @@ class LiteRTFaceMesh:
             if presence < self._settings.min_presence:
                 continue
             # A face is followed from its own landmarks, so it has to be one there, too.
-            face = self._measure(rgb, Region.of_landmarks(landmarks), now)
+            face = self._measure(rgb, Region.of_landmarks(landmarks), now, None, self._clear)
             if face is None or drift(self.landmarker, rgb, face.landmarks) > MAX_DRIFT:
                 continue
             return face if bounding_box(face.landmarks)[3] >= SMALLEST * self._settings.min_face else None
