@@ -245,11 +245,12 @@ build/att-faces.crops.npz: $(TRAIN)/.done docs/tools/att-faces.csv docs/tools/la
 	$(TRAIN)/bin/emotion-train import folder build/att-faces --subject-pattern '(s\d+)_' --split test --out build/att-faces.parquet
 	$(TRAIN)/bin/emotion-train crop --table build/att-faces.parquet --pictures folder:build/att-faces --out $@
 
-docs/images/collect.png: $(TRAIN)/.done docs/tools/draw_collect.py docs/tools/chromium.py edge/preview/page.html
+PAGE := $(wildcard edge/preview/page/*)
+docs/images/collect.png: $(TRAIN)/.done docs/tools/draw_collect.py docs/tools/chromium.py $(PAGE)
 	$(TRAIN)/bin/python docs/tools/draw_collect.py $@
 
-docs/images/preview.png: $(TEST)/.done docs/tools/draw_preview.py docs/tools/chromium.py edge/preview/page.html
-	$(TEST)/bin/python docs/tools/draw_preview.py $@
+docs/images/preview.png: $(TEST)/.done docs/tools/draw_preview.py docs/tools/chromium.py $(PAGE)
+	$(TEST)/bin/python docs/tools/draw_preview.py $(@D)
 
 docs/images/demo.webp: $(RUN)/.done docs/tools/draw_demo.py
 	@$(RUN)/bin/emotion-edge model fetch

@@ -29,8 +29,8 @@ usage: sudo ./deploy/install.sh [--check] [--wheels DIR]
        sudo ./deploy/install.sh --uninstall
 
 Installs this checkout as the service emotion-edge and starts it. Run it again after an update, after changing the
-broker or the network camera in the settings, or to repair the installation. It keeps the settings, and does nothing if all is up
-to date.
+broker, the network camera or the address of the live page in the settings, or to repair the installation. It keeps
+the settings, and does nothing if all is up to date.
 
   --check       only print what would be done
   --wheels DIR  take Python packages and face_landmarker.task from this folder instead of the network
@@ -253,7 +253,7 @@ install_all() {
     [ -d "$RELEASES/$release" ] || step "release $release: building" build_release
     check_bundles
     [ -e $ETC/emotion-edge.toml ] || step "settings: writing $ETC/emotion-edge.toml" write_settings
-    for name in mqtt-password mqtt-client-key camera-password; do
+    for name in mqtt-password mqtt-client-key camera-password preview-token; do
         [ -e $ETC/$name ] || step "settings: creating $ETC/$name, empty" install -m 600 /dev/null $ETC/$name
     done
     [ ! -d "$RELEASES/$release" ] || allow_network
@@ -264,7 +264,7 @@ install_all() {
     use $COMMAND $OPT/current/bin/emotion-edge
     cmp -s "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT || step "service: writing $UNIT" put "$SOURCE/deploy/device/$UNIT" $UNITS/$UNIT
     cmp -s "$scratch/network.conf" $UNITS/$UNIT.d/network.conf ||
-        step "service: allowing it to reach what the settings name" put "$scratch/network.conf" $UNITS/$UNIT.d/network.conf
+        step "service: allowing it the addresses that the settings need" put "$scratch/network.conf" $UNITS/$UNIT.d/network.conf
     trap - INT TERM HUP
 
     if [ "$changed" = no ] && systemctl --quiet is-active $UNIT && systemctl --quiet is-enabled $UNIT; then

@@ -82,6 +82,7 @@ def load_settings(args: argparse.Namespace) -> Settings:
         overrides["camera.source"] = args.camera
     if getattr(args, "mqtt", None) is not None:
         overrides["mqtt.url"] = args.mqtt
+    overrides |= getattr(args, "overrides", {})
     return settings.load(args.config, overrides)
 
 

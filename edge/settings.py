@@ -30,6 +30,11 @@ COMMAND_LINE = "command line"
 _NETWORK = re.compile(r"(?:\w+:)?(?:rtsp|https?):", re.IGNORECASE)
 """Start of the address of a network camera, also of one that follows another kind, as in video:rtsp://..."""
 
+ROTATIONS = (0, 90, 180, 270)
+"""Values of `camera.rotation`, degrees clockwise."""
+FLIPS = ("none", "horizontal", "vertical", "both")
+"""Values of `camera.flip`."""
+
 Probability = Annotated[float, Between(0, 1)]
 Folder = Annotated[str, Text("a folder", optional=True)]
 
@@ -57,9 +62,9 @@ class CameraSettings:
     """Height of the frames requested from the camera, px."""
     fps: Annotated[float, Between(1, 120, "frames/s")] = 15.0
     """Maximum number of frames processed per second."""
-    rotation: Annotated[int, OneOf((0, 90, 180, 270))] = 0
+    rotation: Annotated[int, OneOf(ROTATIONS)] = 0
     """Degrees by which frames are turned clockwise, for a camera that is mounted sideways or upside down."""
-    flip: Annotated[str, OneOf(("none", "horizontal", "vertical", "both"))] = "none"
+    flip: Annotated[str, OneOf(FLIPS)] = "none"
     """How frames are mirrored after turning."""
     field_of_view: Annotated[float, Between(0, 170, "degrees")] = 0.0
     """Horizontal field of view of the frames after turning, degrees; 0: what the camera knows of it."""
@@ -165,6 +170,17 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewSettings:
+    """[preview]."""
+
+    address: Annotated[str, Text("HOST:PORT", optional=True)] = "127.0.0.1:8080"
+    """Where the live page is served; empty: nowhere."""
+    token_file: Annotated[str, Text("a file", optional=True)] = ""
+    picture: Annotated[bool, OneOf((True, False))] = False
+    """Whether the page shows the picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one daemon."""
 
@@ -175,6 +191,7 @@ class Settings:
     expression: ExpressionSettings = field(default_factory=ExpressionSettings)
     load: LoadSettings = field(default_factory=LoadSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    preview: PreviewSettings = field(default_factory=PreviewSettings)
 
     @property
     def device_name(self) -> str:

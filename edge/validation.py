@@ -67,7 +67,7 @@ class OneOf:
         return value in self.values
 
     def __str__(self) -> str:
-        return _listed([f'"{value}"' if isinstance(value, str) else str(value) for value in self.values])
+        return _listed([f'"{value}"' if isinstance(value, str) else str(value).lower() for value in self.values])
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ class Chromium:
         self._driver: Any = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
         self._height = height
 
-    def open(self, url: str, width: int, theme: str, *, mobile: bool) -> None:
-        """Open a page on a screen that is `width` CSS px wide."""
-        metrics = {"width": width, "height": self._height, "deviceScaleFactor": 1, "mobile": mobile}
+    def open(self, url: str, width: int, theme: str, *, mobile: bool, height: int | None = None) -> None:
+        """Open a page on a screen of `width` CSS px, and `height` if it isn't that of the browser."""
+        metrics = {"width": width, "height": height or self._height, "deviceScaleFactor": 1, "mobile": mobile}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

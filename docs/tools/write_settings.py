@@ -21,6 +21,7 @@ SECTIONS = {
     "expression": "Expressions",
     "load": "Load",
     "mqtt": "MQTT",
+    "preview": "Live page",
 }
 
 HEAD = """# Settings
@@ -35,7 +36,8 @@ emotion-edge run --config emotion-edge.toml
 The first command writes a file with every key, its default and what it is for; a file of your own needs only the keys
 that differ. Without `--config`, `/etc/emotion-edge/emotion-edge.toml` is read. An unknown key or a value out of range
 is an error, which names the closest known key or the allowed values. `--camera` and `--mqtt` on the command line
-override `camera.source` and `mqtt.url`. Keep the broker's password in a file of its own (`mqtt.password_file`).
+override `camera.source` and `mqtt.url`, the options of the live page the section `[preview]`. Keep the broker's
+password in a file of its own (`mqtt.password_file`).
 """
 
 
@@ -79,6 +81,8 @@ def explanations(template: str) -> dict[tuple[str, str], str]:
 
 def toml(value: object) -> str:
     """A value in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

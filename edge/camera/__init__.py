@@ -234,9 +234,12 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         from edge.camera.demo.camera import DemoCamera
 
         _log.info("no camera found; showing the built-in demo")
-        return DemoCamera(settings, clock=clock)
-    found = f" ({'; '.join(reasons)})" if reasons else ""
+        return DemoCamera(settings, clock=clock, reason=f"no camera found{_listed(reasons)}")
     raise UnavailableError(
-        f"no camera found{found}. Connect one and start again, or choose a source with --camera: "
+        f"no camera found{_listed(reasons)}. Connect one and start again, or choose a source with --camera: "
         + ", ".join(name for name in SOURCES if name != "auto")
     )
+
+
+def _listed(reasons: list[str]) -> str:
+    return f" ({'; '.join(reasons)})" if reasons else ""

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from edge.camera import optics
-from edge.camera.orientation import oriented
+from edge.camera.orientation import upright
 from edge.errors import CameraLostError, EdgeError
 
 if TYPE_CHECKING:
     from edge.settings import CameraSettings
     from edge.values import Frame
-
-QUARTER_TURNS = (90, 270)
-"""Rotations after which the picture is as wide as it was high."""
 
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for a driver call to return before it abandons the thread."""
@@ -112,14 +107,7 @@ class LatestFrame:
         if frame is None:
             return None
         # Only now, because dropped frames need no rotation.
-        upright = oriented(frame.rgb, self._settings)
-        if upright is frame.rgb:
-            return frame
-        width, height = frame.size
-        view = frame.field_of_view
-        if view is not None and self._settings.rotation in QUARTER_TURNS:
-            view = optics.part(view, height / width)
-        return replace(frame, rgb=upright, field_of_view=view)
+        return upright(frame, self._settings)
 
     def close(self) -> None:
         """Stop the thread; a driver call that does not return is abandoned."""

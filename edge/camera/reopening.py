@@ -72,6 +72,8 @@ class ReopeningCamera:
             self._camera = open_camera()
             self.name = self._camera.name
             self._received_at = self._opened_at = clock()
+        self.reason: str = getattr(self._camera, "reason", "")
+        """Why the demo takes the place of a camera, see `DemoCamera`; empty: it doesn't, or was asked for."""
 
     @property
     def waiting(self) -> bool:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge import settings as settings_module
 from edge.cli import absolute_path, add_settings_arguments, load_settings
 from edge.daemon.signals import Signals
 from edge.device.journal import log_to_journal
 from edge.device.systemd import Systemd
-from edge.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from edge.mqtt.inbox import Inbox
-    from edge.preview import Preview
     from edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-demo", action="store_true", help="fail if there is no camera, instead of showing the demo"
     )
     parser.add_argument(
-        "--preview", nargs="?", const="", metavar="ADDRESS", help="serve a live page (default: 127.0.0.1:8080)"
+        "--preview",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="serve the live page at this address (default: that of the settings), and fail if that is impossible",
     )
     parser.add_argument(
         "--preview-token-file",
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         print(settings_module.template(), end="")
         return 0
     log_to_journal()
+    args.overrides = _preview_overrides(args)
     settings = load_settings(args)
     signals = Signals()
     signals.listen()
@@ -80,6 +81,7 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
 
     from edge.daemon import state_directory
     from edge.daemon.loop import Daemon
+    from edge.daemon.page import Page
     from edge.daemon.pipeline import Pipeline
     from edge.mqtt.inbox import Inbox
 
@@ -88,7 +90,9 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
     inbox = Inbox(time.monotonic)
     with (
         # Before the camera, which stays off if the page can't be served.
-        _previewing(args, settings.device_name, inbox) as preview,
+        contextlib.closing(
+            Page(settings.preview, settings.device_name, inbox, required=args.preview is not None)
+        ) as page,
         contextlib.closing(
             Pipeline(
                 settings,
@@ -98,31 +102,23 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
             )
         ) as pipeline,
     ):
-        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(signals)
+        if page.url is not None:
+            log.info("live page: %s", page.url)
+            if args.watch:  # which shows no such line of the log
+                print(f"live page: {page.url}", flush=True)
+        Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, page=page).run(signals)
 
 
-@contextlib.contextmanager
-def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator[Preview | None]:
-    """Serve the live page while the daemon runs, if it is asked for."""
-    if args.preview is None:
-        if args.preview_token_file or args.preview_picture:
-            raise UsageError("--preview-token-file and --preview-picture need --preview")
-        yield None
-        return
-    from edge.preview import Preview
-    from edge.preview.access import DEFAULT_ADDRESS
-    from edge.secret_files import read_secret
-
-    def pause(paused: bool) -> None:
-        inbox.put("pause", json.dumps({"paused": paused}).encode(), retained=False)
-
-    token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""
-    page = Preview(
-        args.preview or DEFAULT_ADDRESS, token=token, picture=args.preview_picture, device=device, on_pause=pause
-    )
-    with contextlib.closing(page):
-        print(f"live page: {page.url}", flush=True)
-        yield page
+def _preview_overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the page that the options override."""
+    overrides: dict[str, Any] = {}
+    if args.preview:
+        overrides["preview.address"] = args.preview
+    if args.preview_token_file:
+        overrides["preview.token_file"] = str(args.preview_token_file)
+    if args.preview_picture:
+        overrides["preview.picture"] = True
+    return overrides
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge.daemon.expressions import Expressions
+    from edge.daemon.page import Page
     from edge.daemon.pipeline import Pipeline
     from edge.daemon.reporter import Reporter
     from edge.daemon.sensors import Sensors
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from edge.mqtt.inbox import Inbox
     from edge.settings import Settings
     from edge.values import Face, Reading
+
+log = logging.getLogger(__name__)
 
 
 class Commands:
@@ -39,6 +43,7 @@ class Commands:
         load: Callable[[], Settings],
         systemd: Systemd,
         inbox: Inbox,
+        page: Page,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect the parts that commands act on.
@@ -52,6 +57,7 @@ class Commands:
             load: reads the settings again.
             systemd: hears about reloads.
             inbox: holds the commands that have arrived.
+            page: holds the aim that a viewer has asked for, and shows what comes of it.
             clock: monotonic s.
         """
         self._load = load
@@ -62,6 +68,7 @@ class Commands:
         self._reporter = reporter
         self._systemd = systemd
         self._inbox = inbox
+        self._page = page
         self._clock = clock
         self._calibration: tuple[Request, Calibration] | None = None
         """The one in progress, and the command to reply to at its end."""
@@ -76,6 +83,8 @@ class Commands:
             else:
                 if message is not None:
                     self._reporter.reply(asked, message=message)
+        if (aim := self._page.take_aim()) is not None:
+            self._take_aim(*aim)
 
     def reload(self) -> str:
         """Switch to settings and bundle as they are now. If they are not usable, those in use stay.
@@ -121,18 +130,19 @@ class Commands:
             landmarks = calibration.step(seen, now)
             if landmarks is None:
                 return
-            self._calibration = None
+            self._end_calibration()
             baseline = Baseline.of(landmarks, self._pipeline.bundle.features, self._reporter.date(now))
             done = f"measured the neutral baseline on {len(landmarks)} frames in {CALIBRATION_S:g} s"
             self._reporter.reply(asked, message=self._use_baseline(baseline, done))
         except EdgeError as error:
-            self._calibration = None
+            self._end_calibration()
             self._reporter.reply(asked, problem=str(error))
 
     def cancel_calibration(self, why: str) -> None:
         """Cancel the calibration in progress, if there is one, and reply why."""
         if self._calibration is not None:
-            asked, self._calibration = self._calibration[0], None
+            asked = self._calibration[0]
+            self._end_calibration()
             self._reporter.reply(asked, problem=f"{why} before the calibration finished: calibrate again")
 
     def _obey(self, request: Request) -> str | None:
@@ -173,6 +183,24 @@ class Commands:
         if not bundle.supports_baseline:
             raise EdgeError(f"model {bundle.id} does not support a neutral baseline: install a newer one, then reload")
         self._calibration = request, Calibration(bundle.features, self._settings.expression.min_quality)
+        self._page.calibrating(running=True)
+
+    def _end_calibration(self) -> None:
+        self._calibration = None
+        self._page.calibrating(running=False)
+
+    def _take_aim(self, rotation: int, flip: str) -> None:
+        """Turn and mirror the picture as a viewer of the page asks."""
+        try:
+            self._pipeline.set_aim(rotation, flip)
+        except EdgeError as error:
+            message, ok = " ".join(str(error).split()), False
+        else:
+            self.cancel_calibration("the camera was turned")
+            self._end_faces()
+            message, ok = f"rotation {rotation}, flip {flip}, until the next reload or restart", True
+        log.info("aim: %s", message)
+        self._page.reply("aim", ok=ok, message=message)
 
     def _use_baseline(self, baseline: Baseline | None, done: str) -> str:
         """Use another neutral baseline, or none, now and after a restart. Return a line on what was done."""

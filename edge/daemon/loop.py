@@ -16,11 +16,11 @@ from edge.mqtt.publisher import Publisher
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edge.daemon.page import Page
     from edge.daemon.pipeline import Pipeline
     from edge.daemon.signals import Signals
     from edge.device.systemd import Systemd
     from edge.mqtt.inbox import Inbox
-    from edge.preview import Preview
     from edge.settings import Settings
     from edge.values import Face, Frame
 
@@ -44,7 +44,7 @@ class Daemon:
         load: Callable[[], Settings],
         *,
         inbox: Inbox,
-        preview: Preview | None = None,
+        page: Page,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put the parts together.
@@ -55,7 +55,7 @@ class Daemon:
             systemd: is notified of start, reloads, progress and end.
             load: reads the settings again.
             inbox: receives commands.
-            preview: live page, closed by the caller; None: no page.
+            page: the live page, closed by the caller.
             clock: monotonic s, the clock of `Frame.captured_at`.
 
         Raises:
@@ -76,7 +76,7 @@ class Daemon:
             settings=settings,
             systemd=systemd,
             inbox=inbox,
-            preview=preview,
+            page=page,
             clock=clock,
         )
         self._commands = Commands(
@@ -88,6 +88,7 @@ class Daemon:
             load=load,
             systemd=systemd,
             inbox=inbox,
+            page=page,
             clock=clock,
         )
         self._ready = False

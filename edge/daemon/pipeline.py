@@ -82,6 +82,21 @@ class Pipeline:
         return self.baseline.measured if self.baseline is not None and self.bundle.supports_baseline else None
 
     @property
+    def demo(self) -> bool:
+        """Whether the built-in demo takes the place of a camera."""
+        return self.camera.name == "demo"
+
+    @property
+    def demo_reason(self) -> str:
+        """Why it does, although nobody asked for it; empty: somebody did, or it doesn't."""
+        return getattr(self.camera, "reason", "")
+
+    @property
+    def aim(self) -> tuple[int, str]:
+        """Rotation and flip in use, see `CameraSettings`."""
+        return self._settings.camera.rotation, self._settings.camera.flip
+
+    @property
     def dropped(self) -> int:
         """Frames that were replaced before they were processed, over all cameras since the start."""
         return self._dropped_before + self.camera.dropped
@@ -127,6 +142,23 @@ class Pipeline:
             self._track_anew(mesh)
         self.bundle, self._settings, self.installation = self._with_baseline(bundle), settings, installation
         return anew
+
+    def set_aim(self, rotation: int, flip: str) -> None:
+        """Turn and mirror the picture in another way until the next reload; faces are tracked anew.
+
+        Raises:
+            EdgeError: the camera can't be opened again; the aim is as before.
+        """
+        camera = dataclasses.replace(self._settings.camera, rotation=rotation, flip=flip)
+        settings = dataclasses.replace(self._settings, camera=camera)
+        mesh = open_face_mesh(settings.mesh, self.installation.mesh_models())
+        try:
+            self._replace_camera(settings)
+        except BaseException:
+            mesh.close()
+            raise
+        self._track_anew(mesh)
+        self._settings = settings
 
     def pause(self) -> None:
         """Close the camera until `resume`."""

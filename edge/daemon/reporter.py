@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edge.daemon.metrics import FrameMetrics
+from edge.daemon.page import device_state
 from edge.device import journal, system
 from edge.device.versions import library_versions
 from edge.messages import commands, home_assistant, payloads
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge.daemon.expressions import Expressions
+    from edge.daemon.page import Page
     from edge.daemon.pipeline import Pipeline
     from edge.daemon.sensors import Sensors
     from edge.device.systemd import Systemd
     from edge.messages.commands import Refusal
     from edge.mqtt.inbox import Inbox
-    from edge.preview import Preview
     from edge.settings import Settings
     from edge.values import Change, Face, Frame
 
@@ -49,7 +50,7 @@ class Reporter:
         settings: Settings,
         systemd: Systemd,
         inbox: Inbox,
-        preview: Preview | None = None,
+        page: Page,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect what is reported. Nothing is sent before `start`.
@@ -62,7 +63,7 @@ class Reporter:
             settings: in use.
             systemd: shows the status line.
             inbox: receives the commands, counts the dropped ones.
-            preview: live page; None: no page.
+            page: the live page.
             clock: monotonic s, the clock of `Frame.captured_at`.
         """
         self._settings = settings
@@ -72,7 +73,7 @@ class Reporter:
         self._publisher = publisher
         self._systemd = systemd
         self._inbox = inbox
-        self._preview = preview
+        self._page = page
         self._clock = clock
         self._wall_clock = self._read_wall_clock()
         self._problem: str | None = None
@@ -118,16 +119,18 @@ class Reporter:
             self._show_status(now)
         if now >= self._health_due_at:
             self._publish_health(now)
+        if self._page.state_due(now):
+            self._show_device(now)
 
     def frame(self, frame: Frame, faces: Sequence[Face], started: float, finished: float) -> None:
         """Count a processed frame and show it in the preview; times in monotonic s."""
-        if self._preview is not None and self._preview.has_viewers:
-            self._preview.show(frame, faces, self._expressions.shown(), self._since_health.fps(started))
+        self._page.frame(frame, faces, self._expressions.shown, self._since_health.fps(started))
         for metrics in (self._since_health, self._since_status):
             metrics.frame(frame.captured_at, started, finished)
 
     def changes(self, changes: Sequence[Change]) -> None:
-        """Publish and log an event for each change."""
+        """Publish, log and show an event for each change."""
+        self._page.changes(changes)
         for change in changes:
             self._seq += 1
             payload = payloads.event(
@@ -152,9 +155,7 @@ class Reporter:
         """Publish what is shown; now in s, monotonic."""
         self._state_at = now
         shown, clock = self._expressions.shown(), self._wall_clock
-        if self._preview is not None:
-            self._preview.paused = self._pipeline.paused
-            self._preview.update_timeline(shown)
+        self._page.shown(shown, paused=self._pipeline.paused)
         self._publisher.state(payloads.state(shown, at=now, clock=clock, paused=self._pipeline.paused))
         shadow = self._expressions.shadow
         if shadow.id is not None:
@@ -165,6 +166,7 @@ class Reporter:
 
     def info(self) -> None:
         """Publish what runs on this device, and announce it to Home Assistant."""
+        self._page.hasten()
         bundle, shadow = self._pipeline.bundle, self._expressions.shadow
         values = payloads.Info(
             device=self._settings.device_name,
@@ -197,6 +199,7 @@ class Reporter:
             log.info("command %s: %s", asked.name, problem or message)
         answer = commands.reply(asked, at=self._clock(), clock=self._wall_clock, problem=problem, message=message)
         self._publisher.reply(asked.name, answer)
+        self._page.reply(asked.name, ok=bool(answer["ok"]), message=str(answer["message"]))
 
     def refused(self, reason: str) -> None:
         """Log and publish why a reload was refused, in one line."""
@@ -207,9 +210,12 @@ class Reporter:
     def publisher_for(self, settings: Settings) -> Publisher:
         """The publisher for new settings: the one in use if it serves them, else a new one, not started yet.
 
+        The settings of the page are checked, too, since this is the last step that can refuse new settings.
+
         Raises:
             ConfigError: they are not usable.
         """
+        self._page.check(settings.preview)
         if self._publisher.serves(settings.mqtt, settings.device_name):
             return self._publisher
         return Publisher(settings.mqtt, settings.device_name, self._inbox)
@@ -232,6 +238,7 @@ class Reporter:
             publisher.start()
             self.state(now)
         self._problem = None
+        self._page.adopt(settings.preview, settings.device_name)
         self.info()
         self._since_health, self._health_due_at = FrameMetrics(now), now + self._first_health_s()
         log.info("reloaded: %s", self.description(), extra=journal.fields(journal.RELOADED))
@@ -280,6 +287,17 @@ class Reporter:
         self._publisher.health(payloads.health(values, at=now, clock=self._wall_clock))
         # Even if nothing has changed: a subscriber can then tell a steady state from a stale one.
         self.state(now)
+
+    def _show_device(self, now: float) -> None:
+        state = device_state(
+            self._settings,
+            self._pipeline,
+            self._sensors,
+            self._publisher,
+            problem=self._problem,
+            uptime_s=now - self._started_at,
+        )
+        self._page.show_state(state, now)
 
     def _show_status(self, now: float) -> None:
         self._status_due_at = now + STATUS_EVERY_S

@@ -41,7 +41,7 @@ class Inbox:
         """Commands that were ignored since the start."""
         return self._dropped
 
-    def put(self, name: str, payload: bytes, *, retained: bool) -> None:
+    def put(self, name: str, payload: bytes, *, retained: bool) -> bool:
         """Queue a command, unless there are too many.
 
         Args:
@@ -49,6 +49,9 @@ class Inbox:
             payload: as it arrived.
             retained: whether the broker had retained it; it is ignored then, or it would be carried out again on every
                 connection.
+
+        Returns:
+            Whether it is queued.
         """
         with self._lock:
             now = self._clock()
@@ -56,10 +59,11 @@ class Inbox:
             self._filled_at = now
             if retained or self._tokens < 1 or len(self._waiting) >= WAITING_MAX:
                 self._dropped += 1
-                return
+                return False
             self._tokens -= 1
             # One byte beyond the limit is enough to see that it is too long.
             self._waiting.append((name, bytes(payload[: BYTES_MAX + 1])))
+            return True
 
     def take(self) -> Request | Refusal | None:
         """The next command, parsed; None: none waits."""

@@ -60,6 +60,16 @@ class Publisher:
         return self._worker.serving
 
     @property
+    def broker(self) -> str:
+        """Address of the broker, without user and password."""
+        return str(self._address)
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, in a few words; empty: there is one, or the first attempt is under way."""
+        return "" if self.connected else self._worker.trouble
+
+    @property
     def queued(self) -> int:
         """Events that the broker hasn't acknowledged yet."""
         return len(self._outbox) + self._worker.session.in_flight.events

@@ -84,6 +84,8 @@ class Worker:
         self._thread: Final = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._alive_until = float("inf")
         """When the thread has got on at the latest, if it is well; s, monotonic."""
+        self.trouble = ""
+        """Why the last connection ended or failed, in a few words; empty: none has."""
         self._refused: set[str] = set()
         """Topics whose refusal the log has, since the last connection."""
 
@@ -276,6 +278,8 @@ class Worker:
             self.session.in_flight.abandon()
             self._requeue(self.session)
             self.session = self._new_session()
+        taken_over = decision.notice is Notice.TAKEN_OVER
+        self.trouble = self._notice(Notice.TAKEN_OVER, reason) if taken_over else reason.text
         if decision.give_up:
             hint = "check mqtt.username and mqtt.password_file, and what the broker allows"
             line = f"{self._address} refuses {self._address.user} ({reason.text})"

@@ -1,27 +1,28 @@
-"""The preview: a web page with the live face mesh, the expression and the last minutes.
+"""The preview: a web page with the live face mesh, the expression, the last minutes, and the state of the device.
 
-A thread of its own serves the page. Without a viewer, the daemon's thread only checks `has_viewers`.
+A thread of its own serves the page. Until somebody opens it, that thread only waits, and the server isn't even loaded;
+without a viewer, the daemon's thread only checks `has_viewers`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
+import select
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from edge.preview.access import DEFAULT_ADDRESS, Access, Address
-from edge.preview.events import Snapshot
-from edge.preview.server import Server
+from edge.preview.address import DEFAULT_ADDRESS, Address, check_token
 from edge.preview.timeline import Timeline
 
 if TYPE_CHECKING:
-    import socket
+    import asyncio
     from collections.abc import Callable, Sequence
 
     from edge.preview.panel import Panel
+    from edge.preview.server import Server
     from edge.values import Face, Frame, Shown
 
 log = logging.getLogger(__name__)
@@ -40,20 +41,19 @@ class Preview:
         token: str = "",
         picture: bool = False,
         device: str = "",
-        on_pause: Callable[[bool], None] | None = None,
         panel: Panel | None = None,
+        timeline: Timeline | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the server.
+        """Listen.
 
         Args:
             address: HOST[:PORT]; must be loopback unless a token is given.
             token: token that viewers need, 16 to 128 characters; empty: none.
             picture: show the picture, too. Otherwise the server never gets one.
             device: name of the device, shown on the page.
-            on_pause: called in the server's thread when a viewer turns the camera off (True) or on. It must return at
-                once; set `paused` when the camera is off or on. None: the page has no such button.
-            panel: further controls of the page; None: none.
+            panel: what else the page shows and does; None: nothing.
+            timeline: of a preview that this one replaces; None: a new one.
             clock: monotonic s.
 
         Raises:
@@ -61,26 +61,30 @@ class Preview:
             UnavailableError: the port is in use, or the address is not this machine's.
             PermissionRefusedError: the port is privileged.
         """
+        self._address = Address.parse(address)
+        check_token(self._address, token)
+        self._token = token
         self._picture = picture
+        self._device = device
+        self._panel = panel
         self._nearest: str | None = None
         self._paused = False
-        self._timeline = Timeline(clock)
+        self.timeline = timeline or Timeline(clock)
         self._append_to_timeline()
-        parsed = Address.parse(address)
-        access = Access.at(parsed, token)
-        self._server = Server(access, self._timeline, device=device, picture=picture, on_pause=on_pause, panel=panel)
-        listening = parsed.listen()
-        self.url = parsed.url(int(listening.getsockname()[1]))
+        self._listening = self._address.listen()
+        self.url = self._address.url(int(self._listening.getsockname()[1]))
         """URL of the page, without the token."""
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._loop = self._runner.get_loop()
-        self._thread = threading.Thread(target=self._serve, args=(listening,), name="preview", daemon=True)
+        self._closing = False
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
 
     @property
     def has_viewers(self) -> bool:
-        """Whether anyone has the page open. Otherwise `show` has no effect."""
-        return self._server.has_viewers
+        """Whether anyone has the page open. Otherwise `show` and `refresh_panel` have no effect."""
+        return self._server is not None and self._server.stream.has_viewers
 
     def show(self, frame: Frame, faces: Sequence[Face], shown: Sequence[Shown], fps: float) -> None:
         """Show a frame. Passes references only, which takes microseconds; the newest frame replaces an unsent one.
@@ -91,8 +95,12 @@ class Preview:
             shown: the expressions shown for the faces, the nearest first.
             fps: number of frames processed per second.
         """
+        if self._server is None or not self.has_viewers:
+            return
+        from edge.preview.events import Snapshot
+
         snapshot = Snapshot(frame.size, faces, shown, fps, frame.rgb if self._picture else None)
-        self._call(self._server.show, snapshot)
+        self._call(self._server.stream.show, snapshot)
 
     def update_timeline(self, shown: Sequence[Shown]) -> None:
         """Append to the timeline. Call it after each change, with or without viewers.
@@ -105,7 +113,8 @@ class Preview:
 
     def refresh_panel(self) -> None:
         """Send the state of the panel to all viewers."""
-        self._call(self._server.refresh_panel)
+        if self._server is not None:
+            self._call(self._server.stream.refresh_panel)
 
     @property
     def paused(self) -> bool:
@@ -118,24 +127,58 @@ class Preview:
             return
         self._paused = paused
         self._append_to_timeline()
-        self._call(self._server.pause, paused)
+        if self._server is not None:
+            self._call(self._server.stream.pause)
 
     def close(self) -> None:
-        """Disconnect all viewers and end the thread."""
-        self._call(self._server.close)
+        """Disconnect all viewers and end the thread. It may be called again."""
+        self._closing = True
+        with contextlib.suppress(OSError):  # the thread has ended and closed it
+            self._wake_sender.send(b"\0")
+        if self._server is not None:
+            self._call(self._server.close)
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _append_to_timeline(self) -> None:
-        self._timeline.append(False if self._paused else self._nearest)
+        self.timeline.append(False if self._paused else self._nearest)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call a function in the server's thread; does nothing after the thread has ended."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *arguments)
+        """Call a function in the server's thread; does nothing before the loop exists and after the thread has ended.
 
-    def _serve(self, listening: socket.socket) -> None:
+        What is not told to a server that is just starting, it asks for when its first viewer comes.
+        """
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    # Everything below runs in the thread.
+
+    def _run(self) -> None:
         try:
-            with self._runner as runner:
-                runner.run(self._server.run(listening))
+            with self._listening, self._wake_receiver, self._wake_sender:
+                select.select([self._listening, self._wake_receiver], [], [])
+                if not self._closing:
+                    self._serve()
         except Exception as error:  # noqa: BLE001 - the daemon continues without the preview
             log.error("the preview has stopped: %s: %s", type(error).__name__, " ".join(str(error).split()))  # noqa: TRY400
+
+    def _serve(self) -> None:
+        """Somebody opens the page for the first time: load the server, and serve until `close`."""
+        import asyncio
+
+        from edge.preview.access import Access
+        from edge.preview.server import Server
+
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            server = Server(
+                Access.at(self._address, self._token),
+                self.timeline,
+                device=self._device,
+                picture=self._picture,
+                panel=self._panel,
+                is_paused=lambda: self._paused,
+            )
+            self._loop, self._server = runner.get_loop(), server
+            if self._closing:  # `close` came too early to find the server
+                server.close()
+            runner.run(server.run(self._listening))

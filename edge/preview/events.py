@@ -45,17 +45,14 @@ class Snapshot:
     """uint8[H, W, 3]; None unless the page shows the picture."""
 
 
-def hello(
-    *, page: str, device: str, picture: bool, pause: bool, panel: bool, past: Sequence[tuple[float, Entry]]
-) -> bytes:
+def hello(*, page: str, device: str, picture: bool, panel: str | None, past: Sequence[tuple[float, Entry]]) -> bytes:
     """The first event of a connection.
 
     Args:
         page: version of the page.
         device: name of the device.
         picture: whether `view` events contain the picture.
-        pause: whether the page can turn the camera off.
-        panel: whether the page has a panel, with `panel` events.
+        panel: which panel the page has, with `panel` events; None: none.
         past: see `Timeline.history`.
     """
     index = {point: i for i, point in enumerate(_DRAWN)}
@@ -63,7 +60,7 @@ def hello(
         name: [[index[point] for point in line] for line in group]
         for name, group in (("fine", FINE_LINES), ("bold", BOLD_LINES), ("irises", IRISES))
     }
-    values = {"page": page, "device": device, "picture": picture, "pause": pause, "panel": panel, "past": past}
+    values = {"page": page, "device": device, "picture": picture, "panel": panel, "past": past}
     return _event("hello", {**values, "lines": lines})
 
 

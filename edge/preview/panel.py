@@ -1,8 +1,8 @@
-"""Interface of an optional panel: what the page can do besides showing faces."""
+"""Interface of the page's panel: what the page shows and does besides drawing faces."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 class Panel(Protocol):
     """Provides the state of the page's panel and performs its actions. The server's thread calls it."""
+
+    @property
+    def kind(self) -> Literal["device", "collect"]:
+        """Which panel it is: that of the daemon, or that for collecting training data."""
+        ...  # pragma: no cover
 
     def state(self) -> Mapping[str, Any]:
         """The state that the panel shows now, as JSON values."""

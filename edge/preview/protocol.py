@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import h11
+
+from edge.preview.request import RefusedRequestError, Request
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,27 +35,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every response. None of them lets another origin read it."""
-
-
-class RefusedRequestError(Exception):
-    """A request that is refused, with the status and the line to respond with."""
-
-    def __init__(self, status: HTTPStatus, line: str) -> None:
-        super().__init__(line)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An HTTP request."""
-
-    method: str
-    path: str
-    query: str
-    """The part after the `?`."""
-    headers: Mapping[str, str]
-    """Values by name in lower case."""
-    body: bytes = b""
 
 
 class Exchange:

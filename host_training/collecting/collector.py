@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge.errors import EdgeError, OutputError, UsageError
 from host_training.collecting.samples import checked_id
@@ -46,6 +46,8 @@ class Person:
 
 class Collector:
     """The panel of the page. The loop calls `due` and `add`, the server's thread `state` and `perform`."""
+
+    kind: Final = "collect"
 
     def __init__(
         self,

@@ -259,7 +259,7 @@ def _pictures(args: argparse.Namespace) -> Pictures | None:
 
 def _preview(args: argparse.Namespace, settings: Settings, panel: Panel) -> Preview:
     from edge.preview import Preview
-    from edge.preview.access import DEFAULT_ADDRESS
+    from edge.preview.address import DEFAULT_ADDRESS
     from edge.secret_files import read_secret
 
     token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""

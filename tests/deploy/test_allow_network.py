@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,3 +81,38 @@ def test_an_unusable_address_is_refused_without_the_password(script, capsys):
     assert (status, printed) == (78, "")
     assert "camera.source is not a usable address" in said
     assert "Geheim" not in said
+
+
+INTERFACES = [
+    {"addr_info": [{"local": "127.0.0.1", "prefixlen": 8}, {"local": "::1", "prefixlen": 128}]},
+    {"addr_info": [{"local": "192.0.2.7", "prefixlen": 24}, {"local": "2001:db8::7", "prefixlen": 64}, {}]},
+    {"addr_info": [{"local": "198.51.100.7", "prefixlen": 26}]},
+]
+"""Parts of the output of `ip -json address`: loopback, a network, another one."""
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"),
+    [
+        ("0.0.0.0", {"192.0.2.0/24", "198.51.100.0/26"}),  # noqa: S104  nothing is served
+        ("::", {"2001:db8::/64"}),
+        ("192.0.2.7", {"192.0.2.0/24"}),
+        ("198.51.100.7", {"198.51.100.0/26"}),
+        ("192.0.2.8", set()),
+    ],
+)
+def test_a_page_is_answered_in_the_networks_of_its_address(script, address: str, networks: set[str]):
+    assert script.networks_of(ipaddress.ip_address(address), INTERFACES) == networks
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8080", "[::1]:8080", "localhost:8080", ""])
+def test_a_page_on_loopback_needs_no_network(script, capsys, address: str):
+    text = f'[mqtt]\nurl = "mqtt://192.0.2.10"\n[preview]\naddress = "{address}"\n'
+    _, printed, _ = drop_in(script, text, capsys)
+    assert printed.splitlines()[1:] == ["[Service]", "IPAddressAllow=192.0.2.10"]
+
+
+def test_a_page_in_the_network_without_a_token_is_refused(script, capsys):
+    status, printed, said = drop_in(script, '[preview]\naddress = "0.0.0.0:8080"\n', capsys)
+    assert (status, printed, said.count("\n")) == (78, "", 1)
+    assert "set a token" in said

@@ -72,7 +72,8 @@ RUNS = {
 """Commands that run until they end by themselves."""
 
 STARTS = {
-    "emotion-edge run --preview": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
+    "emotion-edge run": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
+    "emotion-edge run --preview --preview-picture": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
     "emotion-edge run --preview 0.0.0.0:8080 --preview-token-file preview-token": r"http://\S+:8080[\s\S]*connected to",
     "emotion-edge run --config emotion-edge.toml": r"connected to",
     "emotion-edge record --seconds 30 smile.landmarks": r"Ctrl-C",
@@ -297,7 +298,7 @@ def test_the_commands_of_a_page_run(page: Path, reader: Path, network: Network) 
         if any(
             "livingroom" in command or command.startswith(("mosquitto", "emotion-edge watch")) for command in commands
         ):
-            (reader / "livingroom.toml").write_text('[device]\nname = "livingroom"\n')
+            (reader / "livingroom.toml").write_text('[device]\nname = "livingroom"\n[preview]\naddress = ""\n')
             device = _Started("emotion-edge run --config livingroom.toml --camera demo", network, reader, environment)
             stack.callback(device.stop)
             device.wait_for(r"connected to")

@@ -20,15 +20,17 @@ REPOSITORY = Path(__file__).parents[2]
 OWN = {
     "edge": "cli errors expression files hints interpreter secret_files settings validation values",
     "edge.bundle": "bundle locate manifest signature",
-    "edge.camera": "closed opencv optics pace reopening demo demo.camera demo.face demo.portrait demo.script",
+    "edge.camera": "closed opencv optics orientation pace reopening demo demo.camera demo.face demo.portrait "
+    "demo.script",
     "edge.classifier": "baseline calibration crop features network reader",
     "edge.commands": "run",
-    "edge.daemon": "loop pipeline expressions shadow reporter commands sensors governor metrics signals "
+    "edge.daemon": "loop page pipeline expressions shadow reporter commands sensors governor metrics signals "
     "state_directory",
     "edge.device": "journal led system systemd versions",
     "edge.face_mesh": "assignment detector distance landmarker litert models motion one_euro search "
     "steadiness stills tiles tracking",
     "edge.messages": "commands home_assistant payloads topics untrusted",
+    "edge.preview": "address timeline",
     "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
 }
 """Rooms -> their modules that are loaded, exactly these."""
@@ -41,7 +43,7 @@ INDIRECT = {"cython_runtime", "dns", "socks"}
 """Packages that the libraries themselves load: a part of Cython, and optional dependencies of paho-mqtt."""
 
 LAZY = {"asyncio", "concurrent", "difflib", "filecmp", "multiprocessing", "sqlite3", "subprocess", "unittest", "xml"}
-"""Modules of the standard library that only other commands, the preview or error messages need."""
+"""Modules of the standard library that only other commands, an open page or error messages need."""
 
 PROGRAM = """
 import os, sys
@@ -91,9 +93,9 @@ def libraries(tmp_path_factory) -> set[str]:
 
 @pytest.fixture
 def loaded(tmp_path, broker) -> set[str]:
-    """The modules of the daemon after it has published some events of the demo; without a preview."""
+    """The modules of the daemon after it has published some events of the demo. Nobody has opened its page."""
     file, config = tmp_path / "modules", tmp_path / "own.toml"
-    config.write_text('[device]\nname = "test"\n[mqtt]\nhealth_interval_s = 1.0\n')
+    config.write_text('[device]\nname = "test"\n[mqtt]\nhealth_interval_s = 1.0\n[preview]\naddress = "127.0.0.1:0"\n')
     lines = "from edge.cli import main\nassert main(['run', *sys.argv[2:]]) == 0"
     with Listener(broker.port, "emotion/test/#") as listener:
         daemon = loaded_by(lines, file, "--config", str(config), "--camera", "demo", "--mqtt", broker.url)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -24,12 +24,27 @@ from edge.values import Frame
 from tests.support.released import FUSED_BUNDLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from edge.face_mesh.models import MeshModels
     from edge.values import Face, Shown
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - for servers that live for a second
+
+
+class Recorder:
+    """The panel of a device that has only just started, which keeps what viewers ask for."""
+
+    kind: Final = "device"
+
+    def __init__(self) -> None:
+        self.actions: list[dict[str, Any]] = []
+
+    def state(self) -> dict[str, Any]:
+        return {"now": 0.0, "calibrating": False, "reply": None, "changes": []}
+
+    def perform(self, action: Mapping[str, Any]) -> None:
+        self.actions.append(dict(action))
 
 
 @dataclasses.dataclass(frozen=True)

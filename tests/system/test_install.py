@@ -412,6 +412,7 @@ def test_uninstalling_leaves_only_the_settings(fresh: Fresh):
         "/etc/emotion-edge/mqtt-password",
         "/etc/emotion-edge/mqtt-client-key",
         "/etc/emotion-edge/camera-password",
+        "/etc/emotion-edge/preview-token",
     }
     assert fresh.install("--uninstall").endswith("nothing to do\n")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.camera import optics
 from edge.camera.demo.portrait import Portrait
 from edge.camera.demo.script import expression_at, pose_at
+from edge.camera.orientation import upright
 from edge.camera.pace import Pace
 from edge.values import Frame
 
@@ -39,19 +40,23 @@ class DemoCamera:
         self,
         settings: CameraSettings,
         *,
+        reason: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Load the portrait.
 
         Args:
-            settings: frame size and frame rate.
+            settings: frame size, frame rate and orientation.
+            reason: why it takes the place of a camera; empty: it was asked for.
             clock: monotonic, s.
             sleep: waits, s.
 
         Raises:
             UnavailableError: a picture is missing from the installation.
         """
+        self.reason = reason
+        self._settings = settings
         self._portrait = Portrait(settings.width, settings.height)
         self.field_of_view = optics.part(FIELD_OF_VIEW, settings.width / settings.height)
         """Of the frames' width, degrees."""
@@ -70,7 +75,8 @@ class DemoCamera:
         self._next += self._period
         if self._next <= now:
             self._next = now + self._period
-        return Frame(rgb=self.draw(now - self._start), captured_at=now, field_of_view=self.field_of_view)
+        frame = Frame(rgb=self.draw(now - self._start), captured_at=now, field_of_view=self.field_of_view)
+        return upright(frame, self._settings)
 
     def draw(self, t: float) -> NDArray[np.uint8]:
         """The frame at a given time of the demo.

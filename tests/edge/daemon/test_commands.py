@@ -256,7 +256,7 @@ def test_the_preview_shows_faces_and_turns_the_camera_off(page, listener):
     with opener.open(f"{address}/events", timeout=20) as stream:
         assert any(b'"expression"' in line and b'"points"' in line for line in stream)
     opener.addheaders = [("Origin", address)]
-    opener.open(f"{address}/pause", b'{"paused": true}', timeout=20).close()
+    opener.open(f"{address}/action", b'{"do": "pause", "paused": true}', timeout=20).close()
     until(lambda: last_state(listener)["paused"], "the camera is off")
 
 

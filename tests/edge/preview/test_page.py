@@ -6,34 +6,38 @@ import dataclasses
 import http.server
 import re
 import threading
+from typing import Final
 
 import pytest
 
-from edge.preview import server
+from edge.preview import stream
+from edge.preview.document import Document
 from tests.support.broker import free_port
 from tests.support.browsers import COPY
-from tests.support.previews import TOKEN, show
+from tests.support.previews import TOKEN, Recorder, show
 
 pytest_plugins = ["tests.support.previews", "tests.support.browsers"]
 pytestmark = pytest.mark.usefixtures("models")
 
-PAGE = server.PAGE.read_text("utf-8")
+PAGE = Document().text
 
 
 def test_the_page_has_no_external_references():
     assert re.findall(r"""(?:src|href|action)\s*=\s*["'](?!data:)[^"']*""", PAGE) == []
     assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", PAGE) == []
     assert "innerHTML" not in PAGE
-    assert len(PAGE.encode()) < 30_000
+    assert len(PAGE.encode()) < 60_000
 
 
 @pytest.mark.parametrize("theme", [0, 1])
 def test_text_has_enough_contrast(theme):
     colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", PAGE.split(":root {")[1 + theme].partition("}")[0]))
-    for text in ("ink", "muted", "bad"):
+    for text in ("ink", "muted", "bad", "warn", "first"):
         for background in ("paper", "panel"):
             assert contrast(colours[text], colours[background]) >= 4.5  # WCAG 2.2, 1.4.3
-    assert contrast(colours["paper"], colours["first"]) >= 4.5
+    for text in ("ink", "muted"):
+        assert contrast(colours[text], colours["sunk"]) >= 4.5
+    assert contrast(colours["onfirst"], colours["first"]) >= 4.5
 
 
 def contrast(one: str, other: str) -> float:
@@ -69,7 +73,7 @@ def test_it_draws_the_face_live(browser, serve, feed):
     assert [bar.text.split("\n")[0] for bar in bars][:2] == ["neutral", "happiness"]
     browser.sees(lambda: browser.drawn("strip"), "the last minutes are drawn")
     browser.sees(lambda: expression in browser.text("legend"), "the legend names what was shown")
-    assert browser.run("return document.getElementById('privacy').hidden") is False
+    assert browser.text("privacy") == "This page gets the drawing and never the picture."
     assert browser.errors() == []
     assert browser.requests() <= {preview.url, f"{preview.url}events"}
 
@@ -78,9 +82,10 @@ def test_the_picture_is_drawn_on_request(browser, serve, feed):
     preview = serve(picture=True)
     feed(preview)
     browser.open(preview.url)
-    corner = COPY.replace("NAME", "mesh") + "return data[3];"
-    browser.sees(lambda: browser.run(corner) == 255, "the picture reaches into its corner")
-    assert browser.run("return document.getElementById('privacy').hidden") is True
+    beside = "return data[4 * (Math.round(copy.height / 2) * copy.width + Math.round(copy.width / 10)) + 3];"
+    drawn = COPY.replace("NAME", "mesh") + beside
+    browser.sees(lambda: browser.run(drawn) == 255, "the picture is drawn beside the face, too")
+    assert browser.text("privacy") == "This page shows the picture of the camera."
     assert browser.errors() == []
 
 
@@ -89,8 +94,8 @@ def test_two_people_are_distinguished(browser, serve, feed):
     feed(preview, people=2)
     browser.open(preview.url, 360, 780)
     browser.sees(lambda: browser.text("others"), "the other face is in the list")
-    assert re.match(r"Nearest face, number \d, \d\.\d m away", browser.text("who"))
-    assert re.match(r"\d+ · \w+, \d\.\d m away\n\d+ %", browser.text("others"))
+    assert re.match(r"Nearest: face \d, \d\.\d m away", browser.text("who"))
+    assert re.match(r"\d+ · \w+ · \d\.\d m away\n(> )?\d+ %", browser.text("others"))
 
 
 def test_it_reconnects_when_the_daemon_is_back(browser, serve, feed):
@@ -113,7 +118,7 @@ def test_it_reconnects_when_the_daemon_is_back(browser, serve, feed):
 
 
 def test_it_reconnects_when_heartbeats_stop(browser, serve, monkeypatch):
-    monkeypatch.setattr(server, "HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 3600.0)
     preview = serve()
     browser.open(preview.url)
     browser.sees(lambda: browser.text("status").startswith("waiting"), "it waits for the camera")
@@ -125,7 +130,7 @@ def test_it_reconnects_when_heartbeats_stop(browser, serve, monkeypatch):
 @pytest.mark.parametrize("width", [320, 360, 768, 1600])
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_every_screen(browser, serve, moment, width, dark):
-    preview = serve(device="a-device-with-quite-a-long-name-in-the-attic", on_pause=lambda _: None)
+    preview = serve(device="a-device-with-quite-a-long-name-in-the-attic", panel=Recorder())
     browser.open(preview.url, width, 780, dark=dark)
     browser.sees(lambda: preview.has_viewers, "it is connected")
     show(preview, moment)
@@ -134,7 +139,7 @@ def test_it_fits_every_screen(browser, serve, moment, width, dark):
     cut = "filter(e => e.scrollWidth > e.clientWidth + 1).length"
     assert browser.run(f"return [...document.querySelectorAll('#bars span, #legend li')].{cut}") == 0
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
-    assert background == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+    assert background == ("rgb(12, 15, 19)" if dark else "rgb(242, 244, 247)")
     assert browser.errors() == []
 
 
@@ -142,26 +147,26 @@ def test_the_camera_is_turned_off_and_on_by_keyboard_or_click(browser, serve, mo
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    pauses: list[bool] = []
-    preview = serve(on_pause=pauses.append)
+    panel = Recorder()
+    preview = serve(panel=panel)
     browser.open(preview.url, 360, 780)
     browser.sees(lambda: preview.has_viewers, "it is connected")
     show(preview, moment)
     browser.sees(browser.drawn, "a face is drawn")
     button = browser.driver.find_element("id", "pause")
-    assert button.text == "Turn camera off"
+    assert button.text == "Pause camera"
     ActionChains(browser.driver).send_keys(Keys.TAB, Keys.ENTER).perform()
-    browser.sees(lambda: pauses == [True], "the request arrives")
+    browser.sees(lambda: panel.actions == [{"do": "pause", "paused": True}], "the request arrives")
     assert browser.text("notice") == ""  # not before the daemon confirms it
     preview.paused = True
     browser.sees(lambda: browser.text("notice") == "The camera is off", "the notice is shown")
-    assert browser.text("expression") == browser.text("status") == "camera off"
+    assert (browser.text("expression"), browser.text("status")) == ("camera off", "paused")
     assert not browser.drawn()
     browser.sees(lambda: button.get_attribute("aria-disabled") == "false", "it can be turned on again")
-    assert button.text == "Turn camera on"
+    assert button.text == "Resume camera"
     assert browser.run("return document.activeElement.id") == "pause"
     button.click()
-    browser.sees(lambda: pauses == [True, False], "the request arrives")
+    browser.sees(lambda: panel.actions[1:] == [{"do": "pause", "paused": False}], "the request arrives")
     preview.paused = False
     browser.sees(lambda: browser.text("notice") == "", "it is on again")
     browser.sees(lambda: "camera off" in browser.text("legend"), "the timeline shows it")
@@ -169,7 +174,7 @@ def test_the_camera_is_turned_off_and_on_by_keyboard_or_click(browser, serve, mo
 
 
 def test_a_hidden_page_disconnects(browser, serve, monkeypatch):
-    monkeypatch.setattr(server, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.2)
     preview = serve()
     browser.open(preview.url)
     browser.sees(lambda: preview.has_viewers, "it is connected")
@@ -207,12 +212,12 @@ def test_a_changed_token_is_reported(browser, serve):
 
 
 def test_another_website_in_the_same_browser_gets_nothing(browser, serve):
-    pauses: list[bool] = []
-    preview = serve(on_pause=pauses.append)
+    panel = Recorder()
+    preview = serve(panel=panel)
     script = f"""
         const tries = [
-            fetch("{preview.url}pause", {{method: "POST", mode: "no-cors", body: '{{"paused": true}}'}}),
-            fetch("{preview.url}pause", {{method: "POST", body: '{{"paused": true}}'}}),
+            fetch("{preview.url}action", {{method: "POST", mode: "no-cors", body: '{{"do": "pause"}}'}}),
+            fetch("{preview.url}action", {{method: "POST", body: '{{"do": "pause"}}'}}),
             fetch("{preview.url}"), fetch("{preview.url}events", {{mode: "no-cors"}}),
         ];
         Promise.allSettled(tries).then(all => {{ document.title = all.map(one => one.status).join(); }});
@@ -239,7 +244,7 @@ def test_another_website_in_the_same_browser_gets_nothing(browser, serve):
             assert browser.driver.title == ",".join(["rejected"] * 4)
         finally:
             evil.shutdown()
-    assert not pauses
+    assert not panel.actions
     assert not preview.has_viewers
 
 
@@ -258,6 +263,8 @@ def test_names_are_escaped(browser, serve, moment):
 
 class Panel:
     """The state of a collector, with a given text in every field."""
+
+    kind: Final = "collect"
 
     def __init__(self, text: str) -> None:
         self.text = text

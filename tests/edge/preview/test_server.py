@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 import cv2
@@ -24,13 +24,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError, UnavailableError, UsageError
-from edge.preview import Preview, events, server
-from edge.preview.access import Address
+from edge.preview import Preview, events, server, stream
+from edge.preview.address import Address
 from edge.preview.contours import BOLD_LINES, FINE_LINES, IRISES
+from edge.preview.document import Document
 from edge.preview.timeline import ENTRIES_MAX, SPAN_S, Timeline
 from edge.values import Place
 from tests.support.broker import until
-from tests.support.previews import TOKEN, show
+from tests.support.previews import TOKEN, Recorder, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.previews"]
 
-PAGE = server.PAGE.read_text("utf-8")
+PAGE = Document().text
 OWN_NAME = socket.gethostname().partition(".")[0].lower()
 
 
@@ -152,16 +153,16 @@ def test_the_url_has_no_token(serve):
 
 
 def test_without_the_token_every_request_is_refused(serve):
-    pauses: list[bool] = []
-    preview = serve(token=TOKEN, on_pause=pauses.append)
-    body, origin = '{"paused": true}', preview.url.rstrip("/")
+    panel = Recorder()
+    preview = serve(token=TOKEN, panel=panel)
+    body, origin = '{"do": "pause"}', preview.url.rstrip("/")
     for cookie in ("", "emotion-edge=x", f"emotion-edge={TOKEN}"):
         for method, path in (("GET", "/"), ("GET", "/events"), ("HEAD", "/events"), ("GET", "/anything")):
             status, _, text = request(preview, method, path, Cookie=cookie)
             assert status == 403
             assert is_one_line(text) or method == "HEAD"
-        assert request(preview, "POST", "/pause", body, Cookie=cookie, Origin=origin)[0] == 403
-    assert not pauses
+        assert request(preview, "POST", "/action", body, Cookie=cookie, Origin=origin)[0] == 403
+    assert not panel.actions
     assert not preview.has_viewers
 
 
@@ -190,13 +191,13 @@ def test_the_token_moves_from_the_url_to_a_cookie(serve, caplog):
     "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "x@y", "[", "", "localhost.evil"]
 )
 def test_dns_rebinding_is_refused(serve, host):
-    pauses: list[bool] = []
-    preview = serve(on_pause=pauses.append)
-    for method, path in (("GET", "/"), ("GET", "/events"), ("POST", "/pause")):
-        status, _, text = request(preview, method, path, '{"paused": true}', Host=host, Origin=f"http://{host}")
+    panel = Recorder()
+    preview = serve(panel=panel)
+    for method, path in (("GET", "/"), ("GET", "/events"), ("POST", "/action")):
+        status, _, text = request(preview, method, path, '{"do": "pause"}', Host=host, Origin=f"http://{host}")
         assert status == 403
         assert is_one_line(text)
-    assert not pauses
+    assert not panel.actions
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9000", "127.0.0.1", "[::1]:8080", "192.168.1.7:8080"])
@@ -215,15 +216,15 @@ def test_it_answers_to_its_own_names_also_through_a_tunnel(serve, host):
         {"Origin": "OWN", "Sec_Fetch_Site": "same-site"},
     ],
 )
-def test_another_website_cannot_pause_the_camera(serve, headers):
-    pauses: list[bool] = []
-    preview = serve(on_pause=pauses.append)
+def test_another_website_cannot_request_an_action(serve, headers):
+    panel = Recorder()
+    preview = serve(panel=panel)
     own = preview.url.rstrip("/")
     given_headers = {name: own if value == "OWN" else value for name, value in headers.items()}
-    status, answer, text = request(preview, "POST", "/pause", '{"paused": true}', **given_headers)
+    status, answer, text = request(preview, "POST", "/action", '{"do": "pause"}', **given_headers)
     assert status == 403
     assert is_one_line(text)
-    assert not pauses
+    assert not panel.actions
     assert not [name for name in answer if name.startswith("access-control")]
 
 
@@ -232,25 +233,6 @@ def test_another_website_cannot_open_the_event_stream(serve):
     assert request(preview, path="/events", Sec_Fetch_Site="cross-site")[0] == 403
     assert request(preview, path="/events", Origin="http://evil.example")[0] == 403
     assert not preview.has_viewers
-
-
-@pytest.mark.parametrize(
-    "body", ["", "{", "null", "[]", "{}", '{"paused": 1}', '{"paused": "true"}', "[" * 1000, "\x00", "9" * 1000]
-)
-def test_an_invalid_request_to_pause_is_refused(serve, body):
-    pauses: list[bool] = []
-    preview = serve(on_pause=pauses.append)
-    status, _, text = request(preview, "POST", "/pause", body, Origin=preview.url.rstrip("/"))
-    assert status == 400
-    assert is_one_line(text)
-    assert not pauses
-
-
-def test_without_on_pause_there_is_no_button(serve):
-    preview = serve()
-    assert request(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))[0] == 404
-    with Viewer(preview) as viewer:
-        assert viewer.next("hello")["pause"] is False
 
 
 def test_the_page_may_contact_no_other_server_and_may_not_be_framed(serve):
@@ -271,7 +253,7 @@ def test_nothing_is_encoded_without_viewers(serve, moment, monkeypatch):
     encoded = []
     view = events.view
     monkeypatch.setattr(events, "view", lambda snapshot: encoded.append(snapshot) or view(snapshot))
-    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
     preview = serve(picture=True)
     for _ in range(10):
         show(preview, moment)
@@ -331,9 +313,12 @@ def test_landmarks_that_are_not_finite_do_not_break_the_page(moment):
 
 def test_by_default_the_picture_is_neither_stored_nor_sent(serve, moment, monkeypatch):
     snapshots = []
-    monkeypatch.setattr(server.Server, "show", lambda _self, snapshot: snapshots.append(snapshot))
-    show(serve(), moment)
-    until(lambda: snapshots, "the snapshot arrives")
+    monkeypatch.setattr(stream.Stream, "show", lambda _self, snapshot: snapshots.append(snapshot))
+    preview = serve()
+    with Viewer(preview) as viewer:
+        viewer.next("heartbeat")
+        show(preview, moment)
+        until(lambda: snapshots, "the snapshot arrives")
     assert snapshots[0].rgb is None
     assert b"picture" not in events.view(snapshots[0])
 
@@ -378,7 +363,7 @@ def test_viewers_learn_that_the_camera_is_off(serve, moment):
 
 
 def test_heartbeats_are_sent_when_nothing_else_is(serve, monkeypatch):
-    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
     with Viewer(serve()) as viewer:
         assert list(itertools.islice(viewer.events("heartbeat"), 3)) == [{"paused": False}] * 3
 
@@ -408,6 +393,14 @@ def test_the_timeline_covers_its_span_and_little_more(steps):
         begun = [what for ago, what in told if now - ago <= second]
         assert (begun[-1] if begun else "unknown") == was[second]
     assert len([ago for ago, _ in told if ago >= SPAN_S]) <= 1
+
+
+def test_the_timeline_continues_in_another_preview(serve, moment):
+    first = serve()
+    first.update_timeline(moment.shown)
+    first.close()
+    with Viewer(serve(timeline=first.timeline)) as viewer:
+        assert [entry for _, entry in viewer.next("hello")["past"]] == [None, "happiness", None]
 
 
 def test_the_timeline_stays_small():
@@ -452,7 +445,7 @@ def _fed(preview: Preview, viewer: Viewer, moment: Moment) -> Iterator[float]:
 
 
 def test_a_viewer_that_reads_nothing_is_disconnected(serve, moment, monkeypatch):
-    monkeypatch.setattr(server, "STALL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(stream, "STALL_TIMEOUT_S", 0.3)
     preview = serve(picture=True)
     with Viewer(preview, buffer=4096):
         until(lambda: preview.has_viewers, "the viewer is connected")
@@ -465,7 +458,7 @@ def test_a_viewer_that_reads_nothing_is_disconnected(serve, moment, monkeypatch)
 
 
 def test_twenty_viewers_get_the_same_events(serve, moment, monkeypatch):
-    monkeypatch.setattr(server, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
     preview = serve()
     with contextlib.ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(preview)) for _ in range(20)]
@@ -480,7 +473,7 @@ def test_twenty_viewers_get_the_same_events(serve, moment, monkeypatch):
 def test_one_viewer_too_many_is_refused(serve):
     preview = serve()
     with contextlib.ExitStack() as stack:
-        for _ in range(server.VIEWERS_MAX):
+        for _ in range(stream.VIEWERS_MAX):
             stack.enter_context(Viewer(preview)).next("heartbeat")
         status, _, text = request(preview, path="/events")
         assert status == 503
@@ -549,16 +542,17 @@ MALFORMED = {
     b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
     b"GET /page.html HTTP/1.1\r\nHost: localhost\r\n\r\n": 404,
     b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n": 405,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n": 411,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b'10\r\n{"paused": true}\r\n0\r\n\r\n': 411,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 411,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 400,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n": 400,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n": 400,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab": 400,
-    b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n": 413,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n": 411,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'9\r\n{"do": 1}\r\n0\r\n\r\n': 411,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"0\r\n\r\n": 411,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n": 400,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n": 400,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n": 400,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab": 400,
+    b"POST /action HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n": 413,
 }
 
 
@@ -610,9 +604,37 @@ def test_the_response_to_head_has_no_body(serve):
         assert answer(preview, GOOD.replace(b"GET / ", b"HEAD %s " % path)).endswith(b"\r\n\r\n")
 
 
-def test_http_is_loaded_only_for_a_preview():
-    code = "import sys, edge.commands.run, edge.daemon.loop, edge.daemon.pipeline; sys.exit('h11' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+LAZY = """
+import sys, time, urllib.request
+from edge.preview import Preview
+from edge.values import Frame
+
+preview = Preview("127.0.0.1:0")
+loaded = lambda: {"asyncio", "h11", "edge.preview.server", "edge.preview.events"} & set(sys.modules)
+preview.update_timeline(())
+preview.paused = True
+preview.refresh_panel()
+preview.show(None, (), (), 15.0)  # drawing would fail
+print(*loaded(), end=".")
+urllib.request.urlopen(preview.url, timeout=30).close()
+print(len(loaded()))
+preview.close()
+"""
+
+
+def test_the_server_is_loaded_when_the_page_is_opened():
+    done = subprocess.run([sys.executable, "-c", LAZY], check=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (".4\n", "")
+
+
+def test_a_preview_that_nobody_has_opened_is_closed_at_once(serve, recwarn):
+    before = set(threading.enumerate())
+    preview = serve()
+    preview.close()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", urlsplit(preview.url).port))
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
 
 
 @pytest.fixture(scope="module")
@@ -662,13 +684,14 @@ def test_close_leaves_nothing_behind(serve, moment, recwarn, caplog):
     assert not caplog.text
 
 
-def test_a_failing_callback_logs_one_line(serve, caplog):
-    def on_pause(_paused: bool) -> None:
-        raise RuntimeError("no camera\nat all")
+def test_a_failing_panel_logs_one_line(serve, caplog):
+    class Failing(Recorder):
+        def perform(self, _action: object) -> None:
+            raise RuntimeError("no camera\nat all")
 
-    preview = serve(on_pause=on_pause)
+    preview = serve(panel=Failing())
     with pytest.raises((http.client.HTTPException, OSError)):
-        request(preview, "POST", "/pause", '{"paused": true}', Origin=preview.url.rstrip("/"))
+        request(preview, "POST", "/action", '{"do": "pause"}', Origin=preview.url.rstrip("/"))
     until(lambda: caplog.records, "it is logged")
     assert [record.getMessage() for record in caplog.records] == ["the preview: no camera at all"]
     assert caplog.records[0].exc_info is None
@@ -680,6 +703,8 @@ def test_a_failing_callback_logs_one_line(serve, caplog):
 
 class Panel:
     """A counter with an action that increments it."""
+
+    kind: Final = "collect"
 
     def __init__(self) -> None:
         self.count = 0
@@ -693,16 +718,16 @@ class Panel:
         self.count += 1
 
 
-def collect(preview: Preview, body: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    return request(preview, "POST", "/collect", body, Origin=preview.url.rstrip("/"), **headers)
+def act(preview: Preview, body: str, **headers: str) -> tuple[int, dict[str, str], str]:
+    return request(preview, "POST", "/action", body, Origin=preview.url.rstrip("/"), **headers)
 
 
 def test_without_a_panel_its_path_is_unknown(serve):
     preview = serve()
     for method in ("GET", "POST"):
-        assert request(preview, method, "/collect", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
+        assert request(preview, method, "/action", '{"do": "count"}', Origin=preview.url.rstrip("/"))[0] == 404
     with Viewer(preview) as viewer:
-        assert viewer.next("hello")["panel"] is False
+        assert viewer.next("hello")["panel"] is None
         preview.refresh_panel()
         assert viewer.next("heartbeat") == {"paused": False}
 
@@ -712,9 +737,9 @@ def test_viewers_get_the_state_of_the_panel_and_its_changes(serve):
     preview = serve(panel=panel)
     with Viewer(preview) as viewer, Viewer(preview) as other:
         told, others = viewer.events("panel"), other.events("panel")
-        assert viewer.next("hello")["panel"] is True
+        assert viewer.next("hello")["panel"] == "collect"
         assert next(told) == next(others) == {"count": 0}
-        assert collect(preview, '{"do": "count"}')[0] == 204
+        assert act(preview, '{"do": "count"}')[0] == 204
         assert next(told) == next(others) == {"count": 1}
         panel.count = 7
         preview.refresh_panel()
@@ -725,7 +750,7 @@ def test_viewers_get_the_state_of_the_panel_and_its_changes(serve):
 
 def test_an_error_of_the_panel_is_reported_in_one_line(serve):
     panel = Panel()
-    status, _, text = collect(serve(panel=panel), '{"do": "sing"}')
+    status, _, text = act(serve(panel=panel), '{"do": "sing"}')
     assert (status, text) == (409, "unknown action\n")
     assert panel.count == 0
 
@@ -733,7 +758,7 @@ def test_an_error_of_the_panel_is_reported_in_one_line(serve):
 @pytest.mark.parametrize("body", ["", "{", "null", "[]", "{}", "7", "[" * 1000, "\x00"])
 def test_only_json_objects_reach_the_panel(serve, body):
     panel = Panel()
-    status, _, text = collect(serve(panel=panel), body)
+    status, _, text = act(serve(panel=panel), body)
     assert status == 400
     assert is_one_line(text)
     assert panel.count == 0
@@ -745,12 +770,12 @@ def test_the_panel_needs_the_token_and_the_origin(serve):
     _, headers, _ = request(preview, path=f"/?token={TOKEN}")
     cookie = headers["set-cookie"].partition(";")[0]
     body, own = '{"do": "count"}', preview.url.rstrip("/")
-    assert collect(preview, body)[0] == 403
-    assert request(preview, "POST", "/collect", body, Cookie=cookie)[0] == 403
-    assert request(preview, "POST", "/collect", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
-    assert request(preview, "POST", "/collect", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
-    assert request(preview, "POST", "/collect", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
-    assert request(preview, "GET", "/collect", Cookie=cookie)[0] == 405
+    assert act(preview, body)[0] == 403
+    assert request(preview, "POST", "/action", body, Cookie=cookie)[0] == 403
+    assert request(preview, "POST", "/action", body, Cookie=cookie, Origin="http://evil.example")[0] == 403
+    assert request(preview, "POST", "/action", body, Cookie=cookie, Origin=own, Sec_Fetch_Site="cross-site")[0] == 403
+    assert request(preview, "POST", "/action", "x" * 2000, Cookie=cookie, Origin=own)[0] == 413
+    assert request(preview, "GET", "/action", Cookie=cookie)[0] == 405
     assert panel.count == 0
-    assert collect(preview, body, Cookie=cookie)[0] == 204
+    assert act(preview, body, Cookie=cookie)[0] == 204
     assert panel.count == 1

@@ -185,7 +185,7 @@ class TestCamera:
         meter = browser.driver.find_elements("css selector", "#meter tr")
         assert [row.text.split()[0] for row in meter[2:4]] == ["neutral", "happiness"]
         assert {entry["source"] for entry in browser.errors()} == {"network"}  # what was refused
-        assert browser.requests() <= {run.url, f"{run.url}events", f"{run.url}collect"}
+        assert browser.requests() <= {run.url, f"{run.url}events", f"{run.url}action"}
 
         assert run.end() == 0
         assert rows_of(run.out) == {("anna", "happiness"): kept}
@@ -280,10 +280,10 @@ class TestCamera:
         file.chmod(0o600)
         run = collecting("--preview-token-file", str(file))
         address = urlsplit(run.url)
-        for path in ("/", "/collect"):
+        for path in ("/", "/action"):
             connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
             headers = {"Origin": run.url.rstrip("/")}
-            connection.request("POST" if path == "/collect" else "GET", path, '{"do": "stop"}', headers)
+            connection.request("POST" if path == "/action" else "GET", path, '{"do": "stop"}', headers)
             assert connection.getresponse().status == 403
             connection.close()
         page = Page(browser, f"{run.url}?token={TOKEN}")
