@@ -64,10 +64,11 @@ def run(args: argparse.Namespace) -> int:
     signals.listen()
     with contextlib.ExitStack() as stack:
         if args.local_broker:
+            from edge.mqtt.address import BrokerAddress
             from edge.mqtt.local_broker import ensure_broker
 
             if stack.enter_context(ensure_broker(settings.mqtt.url)):
-                log.info("no broker answers at %s: started one for this run", settings.mqtt.url)
+                log.info("no broker answers at %s: started one for this run", BrokerAddress.parse(settings.mqtt.url))
         if args.watch:
             logging.getLogger().setLevel(logging.WARNING)
             stack.enter_context(_watching(settings))

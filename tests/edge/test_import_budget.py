@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("models")
 REPOSITORY = Path(__file__).parents[2]
 
 OWN = {
-    "edge": "cli errors expression files hints interpreter secret_files settings validation values",
+    "edge": "cli errors expression files hints interpreter paths redaction secret_files settings terminal validation "
+    "values",
     "edge.bundle": "bundle locate manifest signature",
     "edge.camera": "closed opencv optics pace reopening demo demo.camera demo.face demo.portrait demo.script",
     "edge.classifier": "baseline calibration crop features network reader",

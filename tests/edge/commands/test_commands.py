@@ -466,3 +466,10 @@ def test_bench_of_a_folder_that_is_not_a_bundle_is_a_configuration_error(tmp_pat
 
 def test_the_default_settings_find_a_bundle():
     assert Installation.of(Settings()).bundle in {FUSED_BUNDLE, locate.DEVICE / locate.CURRENT}
+
+
+def test_a_terminal_without_blocks_shows_the_events(broker, smile):
+    camera, latin_1 = f"images:{smile.parent}", {"PYTHONIOENCODING": "iso-8859-1"}
+    done = emotion_edge("run", "--watch", "--camera", camera, "--mqtt", broker.url, **latin_1)
+    assert done.returncode == 0, done.stderr
+    assert "happiness   ####" in done.stdout
