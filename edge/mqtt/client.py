@@ -70,6 +70,12 @@ def connect_properties(session_expiry_s: int) -> Properties:
     return properties
 
 
+def packet_size(path: str, payload: bytes) -> int:
+    """The most bytes that PUBLISH takes (MQTT 5, section 3.3), with our properties."""
+    head, topic_length, packet_identifier, properties = 5, 2, 2, 1 + 5
+    return head + topic_length + len(path.encode()) + packet_identifier + properties + len(payload)
+
+
 def publish_properties(expiry_s: int) -> Properties:
     """Properties of PUBLISH: the broker drops the message if it can't deliver it within `expiry_s` seconds."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from edge.errors import EdgeError, PermissionRefusedError
 from edge.messages.payloads import OFFLINE, ONLINE
-from edge.messages.topics import AVAILABILITY, COMMAND, HEALTH, HOME_ASSISTANT_STATUS, SHADOW_STATE
+from edge.messages.topics import AVAILABILITY, COMMAND, HEALTH, HOME_ASSISTANT_STATUS, INFO, SHADOW_STATE
+from edge.mqtt import notices
 from edge.mqtt.client import V5, connect_error
 from edge.mqtt.outbox import REPUBLISHED, Message
 from edge.mqtt.reasons import Cause, DisconnectReason
-from edge.mqtt.reconnect import TAKEN_OVER_PAUSE_S, Notice, Reconnect
+from edge.mqtt.reconnect import Reconnect
 from edge.mqtt.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.messages.topics import Namespace, Topic
+    from edge.messages.topics import Namespace
     from edge.mqtt.address import BrokerAddress
     from edge.mqtt.inbox import Inbox
     from edge.mqtt.outbox import Outbox
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 LOOP_S = 0.5
 """Longest wait for the network. Keepalive and a request to stop are looked at in between."""
+
+RENEW_S = 1.0
+"""Time from the removal of a retained message to its return: whoever removes one topic removes the others as well."""
 
 LOOP_LIMIT_S = 10.0
 """Longest iteration of a thread that is well. It waits for `LOOP_S` at most and then works without waiting; one that
@@ -72,6 +76,8 @@ class Worker:
         self._inbox = inbox
         self._clock = clock
         self._client_id = f"emotion-edge-{names.device}"
+        self._own = {names.path(AVAILABILITY), names.path(INFO)}
+        """Topics of ours that we watch."""
         self.reconnect: Final = Reconnect(retry_max_s=settings.retry_max_s, now=clock())
         self.session = self._new_session()
         self._serving = False
@@ -84,8 +90,10 @@ class Worker:
         self._thread: Final = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._alive_until = float("inf")
         """When the thread has got on at the latest, if it is well; s, monotonic."""
-        self._refused: set[str] = set()
-        """Topics whose refusal the log has, since the last connection."""
+        self._warned: set[str] = set()
+        """What the log has been told of since the last connection."""
+        self._gone_at: float | None = None
+        """When to publish again what somebody has removed from the broker; None: it is all there."""
 
     @property
     def serving(self) -> bool:
@@ -124,7 +132,7 @@ class Worker:
     # Everything below runs in the thread.
 
     def _new_session(self) -> Session:
-        subscriptions = [] if self._inbox is None else [COMMAND]
+        subscriptions = [AVAILABILITY, INFO] if self._inbox is None else [COMMAND, AVAILABILITY, INFO]
         if self._names.discovery:
             subscriptions.append(HOME_ASSISTANT_STATUS)
         return Session(
@@ -142,7 +150,11 @@ class Worker:
     def _receive(self, path: str, payload: bytes, retained: bool) -> None:
         if path == self._names.path(HOME_ASSISTANT_STATUS):
             if payload == ONLINE:  # Home Assistant has started, and knows no device yet
-                self._outbox.republish()
+                self._outbox.renew()
+        elif path in self._own:
+            # Somebody has removed it, or the last will of our own previous connection has come late.
+            if not retained and payload != ONLINE and (not payload or path == self._names.path(AVAILABILITY)):
+                self._gone_at = self._gone_at or self._clock() + RENEW_S
         elif self._inbox is not None and (found := self._names.parse(path)) and found.topic is COMMAND:
             self._inbox.put(found.command, payload, retained=retained)
 
@@ -201,7 +213,8 @@ class Worker:
     def _on_connected(self, session: Session) -> None:
         """Start a connection with `online`, and with all that a broker may have forgotten."""
         down_s = self.reconnect.connected(self._clock())
-        self._refused.clear()
+        self._warned.clear()
+        self._gone_at = None
         self._requeue(session)
         version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"
         if down_s is None:
@@ -215,15 +228,36 @@ class Worker:
 
     def _publish_waiting(self, session: Session) -> None:
         """Publish what waits, as far as the send quota goes: info and state first, one at a time."""
+        now = self._clock()
+        session.careful = self.reconnect.is_careful(now)
+        session.subscribe(lambda subscription: not self.reconnect.leaves_out(subscription.name, now))
+        if self._gone_at is not None and now >= self._gone_at and session.send_quota:
+            self._gone_at = None
+            self._outbox.renew()
+            session.publish(Message(AVAILABILITY, ONLINE, now))
         for topic in (*REPUBLISHED, SHADOW_STATE):
             if session.send_quota and topic not in session.in_flight and (message := self._outbox.take(topic)):
-                session.publish(message)
+                self._publish(session, message)
         while session.send_quota and (message := self._outbox.next_reply()):
-            session.publish(message)
-        if message := self._outbox.take(HEALTH):
-            session.publish(message)
+            self._publish(session, message)
+        # With QoS 0, it needs no quota; but alone it can be told whether the broker rejects it.
+        if (session.send_quota or not session.careful) and (message := self._outbox.take(HEALTH)):
+            self._publish(session, message)
         while session.send_quota and (message := self._outbox.next_event(self._clock())):
-            session.publish(message)
+            if not self._publish(session, message):
+                self._outbox.count_lost(1)
+
+    def _publish(self, session: Session, message: Message) -> bool:
+        """Publish a message, unless the broker is known to reject it. Return whether it was published."""
+        if self.reconnect.leaves_out(f"publish {message.topic.name}", self._clock()):
+            return False
+        if session.packet_max is not None and not session.fits(message):
+            path = self._names.path(message.topic, message.command)
+            size = session.packet_size(message)
+            self._warn(path, notices.too_large(self._address, path, size, session.packet_max))
+            return False
+        session.publish(message)
+        return True
 
     def _requeue(self, session: Session) -> None:
         """Take back from a session what it couldn't deliver."""
@@ -233,26 +267,31 @@ class Worker:
 
     def _check_refusals(self, session: Session) -> None:
         """A broker may let us connect, and yet not publish or subscribe."""
-        if session.subscribe_refused is not None:
-            topic, reason = session.subscribe_refused
-            self._log_refusal(topic, f"subscribe to {self._names.path(topic)} ({reason})")
-        if session.publish_refused is None:
-            if AVAILABILITY not in session.in_flight:
-                self.reconnect.authorise()
-            return
-        topic, reason = session.publish_refused
-        session.publish_refused = None
-        what = f"publish {self._names.path(topic)} ({reason})"
-        if topic is AVAILABILITY and not self.reconnect.authorised:
-            line = f"{self._address} does not let {self._address.user} {what}"
-            self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
-        else:
-            self._log_refusal(topic, what)
+        for subscription, reason in session.subscriptions.refused:
+            if subscription.topic in {COMMAND, HOME_ASSISTANT_STATUS}:  # the others are of use only to repair
+                self._log_refusal(f"subscribe to {subscription.path} ({reason})")
+        session.subscriptions.refused.clear()
+        if not session.publish_refused and AVAILABILITY not in session.in_flight:
+            self.reconnect.authorise()
+        for message, reason in session.publish_refused:
+            what = f"publish {self._names.path(message.topic, message.command)} ({reason})"
+            if message.topic is AVAILABILITY and not self.reconnect.authorised:
+                line = f"{self._address} does not let {self._address.user} {what}"
+                self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
+            else:
+                self._log_refusal(what)
+        session.publish_refused.clear()
 
-    def _log_refusal(self, topic: Topic, what: str) -> None:
-        if topic.name not in self._refused:
-            log.warning("%s does not let %s %s", self._address, self._address.user, what)
-        self._refused.add(topic.name)
+    def _log_refusal(self, what: str) -> None:
+        self._warn(
+            what, f"{self._address} does not let {self._address.user} {what}; check the access list of the broker"
+        )
+
+    def _warn(self, key: str, line: str) -> None:
+        """Log a line, once in a connection."""
+        if key not in self._warned:
+            log.warning("%s", line)
+        self._warned.add(key)
 
     def _done(self, session: Session) -> bool:
         """Whether to disconnect: all is delivered, half of the time for it is over, or waiting is pointless."""
@@ -282,18 +321,13 @@ class Worker:
             self._problem = PermissionRefusedError(f"{line}; {hint}")
             return
         if decision.notice is not None:
-            log.warning("%s", self._notice(decision.notice, reason))
+            line = notices.line(
+                decision.notice,
+                reason,
+                self._address,
+                client_id=self._client_id,
+                retry_max_s=self._settings.retry_max_s,
+            )
+            log.warning("%s", line)
         self._alive_for(decision.pause_s + LOOP_LIMIT_S)
         self._stopping.wait(decision.pause_s)
-
-    def _notice(self, notice: Notice, reason: DisconnectReason) -> str:
-        """The line for the log."""
-        if notice is Notice.REFUSED:
-            return f"{self._address} refuses {self._address.user} ({reason.text}); trying again now and then"
-        if notice is Notice.TAKEN_OVER:
-            return (
-                f"another client connects to {self._address} as {self._client_id}: each device needs a device.name of "
-                f"its own; trying again in {TAKEN_OVER_PAUSE_S:.0f} s"
-            )
-        pauses = f"trying again, with pauses of up to {self._settings.retry_max_s:g} s"
-        return f"no connection to the broker {self._address} ({reason.text}); {pauses}"
