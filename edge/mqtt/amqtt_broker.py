@@ -27,7 +27,7 @@ def serve(port: int) -> None:
     except ImportError:
         raise UnavailableError(f"amqtt is missing: {hints.install('broker')}") from None
 
-    class OwnRetained(Broker):
+    class OwnRetained(Broker):  # type: ignore[misc,unused-ignore]
         """amqtt 0.12 sends a client that connects what is retained on the topics of all others."""
 
         async def _handle_client_session(self, reader: Any, writer: Any, client_session: Any, *rest: Any) -> None:

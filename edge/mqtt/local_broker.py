@@ -130,7 +130,7 @@ def _run_mosquitto(program: str, port: int) -> None:
             try:
                 while broker.poll() is None:
                     ready, _, _ = select.select([sys.stdin], [], [], POLL_S)
-                    if ready and not sys.stdin.buffer.read1():
+                    if ready and not os.read(sys.stdin.fileno(), 4096):
                         return
                 raise UnavailableError(f"{program} has ended: check whether another program uses port {port}")
             finally:
