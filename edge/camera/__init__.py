@@ -228,13 +228,15 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         except EdgeError as error:
             _log.debug("skipped %s: %s", path, error)
             reasons.append(str(error))
+    if not reasons:
+        reasons.append("there is no video device that may be a camera, and picamera2 is not installed")
+    why = "; ".join(reasons)
     if allow_demo:
         from edge.camera.demo.camera import DemoCamera
 
-        _log.info("no camera found; showing the built-in demo")
-        return DemoCamera(settings, clock=clock)
-    found = f" ({'; '.join(reasons)})" if reasons else ""
+        _log.info("no camera found (%s); showing the built-in demo", why)
+        return DemoCamera(settings, clock=clock, reason=f"no camera found ({why})")
     raise UnavailableError(
-        f"no camera found{found}. Connect one and start again, or choose a source with --camera: "
+        f"no camera found ({why}). Connect one and start again, or choose a source with --camera: "
         + ", ".join(name for name in SOURCES if name != "auto")
     )

@@ -74,6 +74,11 @@ class ReopeningCamera:
             self._received_at = self._opened_at = clock()
 
     @property
+    def reason(self) -> str:
+        """Why the demo takes the place of a camera, see `DemoCamera`; empty: it doesn't, or was asked for."""
+        return getattr(self._camera, "reason", "")
+
+    @property
     def waiting(self) -> bool:
         """Whether the camera is lost, and closed until the next attempt."""
         return self._camera is None

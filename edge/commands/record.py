@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     writer: RecordingWriter | None = None
     with (
         contextlib.closing(open_face_mesh(settings.mesh, Installation.of(settings).mesh_models())) as mesh,
-        contextlib.closing(open_camera(settings.camera)) as camera,
+        # The demo only if it is asked for: nobody would look for a drawn face in a recording.
+        contextlib.closing(open_camera(settings.camera, allow_demo=False)) as camera,
         contextlib.ExitStack() as file,
         contextlib.suppress(EndOfStreamError),
     ):

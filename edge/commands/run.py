@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from edge.daemon.pipeline import Pipeline
     from edge.mqtt.inbox import Inbox
     from edge.preview import Preview
     from edge.settings import Settings
@@ -99,7 +100,20 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
             )
         ) as pipeline,
     ):
+        _say(settings, pipeline, None if preview is None else preview.url, watching=args.watch)
         Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, preview=preview).run(signals)
+
+
+def _say(settings: Settings, pipeline: Pipeline, page: str | None, *, watching: bool) -> None:
+    """Say what runs, once it does: an address of a page must not be printed before the camera fails."""
+    if watching:
+        from edge.commands.welcome import welcome
+
+        lines = welcome(pipeline.camera.name, settings.device_name, demo_reason=pipeline.demo_reason, page=page)
+    else:
+        lines = [] if page is None else [f"live page: {page}"]
+    for line in lines:
+        print(line, flush=True)
 
 
 @contextlib.contextmanager
@@ -122,7 +136,6 @@ def _previewing(args: argparse.Namespace, device: str, inbox: Inbox) -> Iterator
         args.preview or DEFAULT_ADDRESS, token=token, picture=args.preview_picture, device=device, on_pause=pause
     )
     with contextlib.closing(page):
-        print(f"live page: {page.url}", flush=True)
         yield page
 
 

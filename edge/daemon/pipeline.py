@@ -82,6 +82,16 @@ class Pipeline:
         return self.baseline.measured if self.baseline is not None and self.bundle.supports_baseline else None
 
     @property
+    def demo(self) -> bool:
+        """Whether the built-in demo takes the place of a camera."""
+        return self.camera.name == "demo"
+
+    @property
+    def demo_reason(self) -> str:
+        """Why it does, although nobody asked for it; empty: somebody did, or it doesn't."""
+        return getattr(self.camera, "reason", "")
+
+    @property
     def dropped(self) -> int:
         """Frames that were replaced before they were processed, over all cameras since the start."""
         return self._dropped_before + self.camera.dropped

@@ -50,7 +50,7 @@ def ensure_broker(url: str) -> Iterator[bool]:
         UnavailableError: no broker answers, and none can be started.
     """
     address = BrokerAddress.parse(url)
-    if _answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
+    if answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
         yield False
         return
     if not available():
@@ -139,7 +139,7 @@ def _run_mosquitto(program: str, port: int) -> None:
 
 def _await(address: BrokerAddress, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not _answers(address):
+    while not answers(address):
         if child.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(
                 f"the broker at {address} did not start: check whether another program uses its port"
@@ -147,7 +147,8 @@ def _await(address: BrokerAddress, child: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _answers(address: BrokerAddress) -> bool:
+def answers(address: BrokerAddress) -> bool:
+    """Whether something accepts connections there."""
     try:
         with socket.create_connection((address.host, address.port), timeout=_PROBE_S):
             return True

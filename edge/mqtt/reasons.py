@@ -9,6 +9,7 @@ from typing import Final
 UNSUPPORTED_PROTOCOL: Final = 0x84
 KEEP_ALIVE_TIMEOUT: Final = 0x8D
 SESSION_TAKEN_OVER: Final = 0x8E
+PACKET_IDENTIFIER_NOT_FOUND: Final = 0x92
 WILL_RETAIN_REFUSED: Final = 0x9A
 WILL_QOS_REFUSED: Final = 0x9B
 """Reason codes of MQTT 5, section 2.4; paho translates those of 3.1.1 to these."""
@@ -43,6 +44,8 @@ class UnderWay:
     """The same for the log, with the topic and the size of the message."""
     alone: bool
     """Whether nothing else was unanswered, so that only this can be the reason."""
+    path: str = ""
+    """Its topic."""
 
 
 @dataclass(frozen=True, slots=True)

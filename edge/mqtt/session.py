@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.messages.payloads import OFFLINE
-from edge.messages.topics import AVAILABILITY, EVENT
+from edge.messages.topics import AVAILABILITY
 from edge.mqtt.client import (
     V5,
     V311,
@@ -28,6 +28,7 @@ from edge.mqtt.client import (
 from edge.mqtt.in_flight import InFlight
 from edge.mqtt.reasons import (
     KEEP_ALIVE_TIMEOUT,
+    PACKET_IDENTIFIER_NOT_FOUND,
     REJECTIONS,
     WILL_QOS_REFUSED,
     WILL_RETAIN_REFUSED,
@@ -285,7 +286,7 @@ class Session:
         self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         message = self.in_flight.acknowledge(mid)
-        if message is not None and message.topic is not EVENT and reason.is_failure:
+        if message is not None and reason.is_failure and reason.value != PACKET_IDENTIFIER_NOT_FOUND:
             self.publish_refused.append((message, str(reason)))
 
     def _under_way(self) -> UnderWay | None:
@@ -299,5 +300,7 @@ class Session:
         if message is not None:
             path = self._names.path(message.topic, message.command)
             line = f"{path} with {self.packet_size(message):,} bytes was under way"
-            return UnderWay(f"publish {message.topic.name}", line, count == 1)
-        return asked and UnderWay(asked.name, f"a subscription to {asked.path} was under way", count == 1)
+            return UnderWay(f"publish {message.topic.name}", line, count == 1, path)
+        if asked is None:
+            return None
+        return UnderWay(asked.name, f"a subscription to {asked.path} was under way", count == 1, asked.path)

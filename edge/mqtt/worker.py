@@ -15,7 +15,7 @@ from edge.mqtt import notices
 from edge.mqtt.client import V5, connect_error
 from edge.mqtt.outbox import REPUBLISHED, Message
 from edge.mqtt.reasons import Cause, DisconnectReason
-from edge.mqtt.reconnect import Reconnect
+from edge.mqtt.reconnect import Notice, Reconnect
 from edge.mqtt.session import Session
 
 if TYPE_CHECKING:
@@ -90,8 +90,10 @@ class Worker:
         self._thread: Final = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._alive_until = float("inf")
         """When the thread has got on at the latest, if it is well; s, monotonic."""
-        self._warned: set[str] = set()
-        """What the log has been told of since the last connection."""
+        self._refused: dict[str, str] = {}
+        """Topic -> why the broker does not take it, as far as it is known of this connection."""
+        self._left_out: dict[str, str] = {}
+        """Topic -> why the broker ended connections because of it."""
         self._gone_at: float | None = None
         """When to publish again what somebody has removed from the broker; None: it is all there."""
 
@@ -104,6 +106,13 @@ class Worker:
     def problem(self) -> EdgeError | None:
         """Reason why retrying is pointless; None while it is not."""
         return self._problem
+
+    @property
+    def rejected(self) -> str:
+        """One line on what the broker does not take of us; empty: it takes everything."""
+        rejected = {**self._left_out, **self._refused}
+        found = ", ".join(f"{path} ({why})" for path, why in sorted(rejected.items()))
+        return f"the broker rejects {found}" if found else ""
 
     @property
     def alive(self) -> bool:
@@ -213,7 +222,7 @@ class Worker:
     def _on_connected(self, session: Session) -> None:
         """Start a connection with `online`, and with all that a broker may have forgotten."""
         down_s = self.reconnect.connected(self._clock())
-        self._warned.clear()
+        self._refused.clear()
         self._gone_at = None
         self._requeue(session)
         version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"
@@ -254,7 +263,8 @@ class Worker:
         if session.packet_max is not None and not session.fits(message):
             path = self._names.path(message.topic, message.command)
             size = session.packet_size(message)
-            self._warn(path, notices.too_large(self._address, path, size, session.packet_max))
+            line = notices.too_large(self._address, path, size, session.packet_max)
+            self._refuse(path, f"larger than {session.packet_max:,} bytes", line)
             return False
         session.publish(message)
         return True
@@ -269,29 +279,27 @@ class Worker:
         """A broker may let us connect, and yet not publish or subscribe."""
         for subscription, reason in session.subscriptions.refused:
             if subscription.topic in {COMMAND, HOME_ASSISTANT_STATUS}:  # the others are of use only to repair
-                self._log_refusal(f"subscribe to {subscription.path} ({reason})")
+                self._refuse(subscription.path, reason, self._refusal(f"subscribe to {subscription.path} ({reason})"))
         session.subscriptions.refused.clear()
         if not session.publish_refused and AVAILABILITY not in session.in_flight:
             self.reconnect.authorise()
         for message, reason in session.publish_refused:
-            what = f"publish {self._names.path(message.topic, message.command)} ({reason})"
+            path = self._names.path(message.topic, message.command)
+            line = self._refusal(f"publish {path} ({reason})")
             if message.topic is AVAILABILITY and not self.reconnect.authorised:
-                line = f"{self._address} does not let {self._address.user} {what}"
-                self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
+                self._problem = PermissionRefusedError(line)
             else:
-                self._log_refusal(what)
+                self._refuse(path, reason, line)
         session.publish_refused.clear()
 
-    def _log_refusal(self, what: str) -> None:
-        self._warn(
-            what, f"{self._address} does not let {self._address.user} {what}; check the access list of the broker"
-        )
+    def _refusal(self, what: str) -> str:
+        return f"{self._address} does not let {self._address.user} {what}; check the access list of the broker"
 
-    def _warn(self, key: str, line: str) -> None:
-        """Log a line, once in a connection."""
-        if key not in self._warned:
+    def _refuse(self, path: str, why: str, line: str) -> None:
+        """Remember what the broker does not take, and log it once in a connection."""
+        if path not in self._refused:
             log.warning("%s", line)
-        self._warned.add(key)
+        self._refused[path] = why
 
     def _done(self, session: Session) -> bool:
         """Whether to disconnect: all is delivered, half of the time for it is over, or waiting is pointless."""
@@ -320,6 +328,8 @@ class Worker:
             line = f"{self._address} refuses {self._address.user} ({reason.text})"
             self._problem = PermissionRefusedError(f"{line}; {hint}")
             return
+        if decision.notice is Notice.LEFT_OUT and reason.under_way is not None:
+            self._left_out[reason.under_way.path] = "the connection ends"
         if decision.notice is not None:
             line = notices.line(
                 decision.notice,

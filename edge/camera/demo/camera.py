@@ -39,6 +39,7 @@ class DemoCamera:
         self,
         settings: CameraSettings,
         *,
+        reason: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -46,12 +47,14 @@ class DemoCamera:
 
         Args:
             settings: frame size and frame rate.
+            reason: why it takes the place of a camera; empty: it was asked for.
             clock: monotonic, s.
             sleep: waits, s.
 
         Raises:
             UnavailableError: a picture is missing from the installation.
         """
+        self.reason = reason
         self._portrait = Portrait(settings.width, settings.height)
         self.field_of_view = optics.part(FIELD_OF_VIEW, settings.width / settings.height)
         """Of the frames' width, degrees."""
