@@ -286,8 +286,11 @@ class Session:
         self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         message = self.in_flight.acknowledge(mid)
-        if message is not None and reason.is_failure and reason.value != PACKET_IDENTIFIER_NOT_FOUND:
-            self.publish_refused.append((message, str(reason)))
+        # The broker may have finished the delivery of an event before the connection was resumed.
+        finished = reason.value == PACKET_IDENTIFIER_NOT_FOUND
+        if message is None or not reason.is_failure or finished:
+            return
+        self.publish_refused.append((message, str(reason)))
 
     def _under_way(self) -> UnderWay | None:
         """What the broker may have rejected by ending the connection: the first that it hasn't answered."""

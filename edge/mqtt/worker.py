@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge.errors import EdgeError, PermissionRefusedError
 from edge.messages.payloads import OFFLINE, ONLINE
-from edge.messages.topics import AVAILABILITY, COMMAND, HEALTH, HOME_ASSISTANT_STATUS, INFO, SHADOW_STATE
+from edge.messages.topics import AVAILABILITY, COMMAND, EVENT, HEALTH, HOME_ASSISTANT_STATUS, INFO, SHADOW_STATE
 from edge.mqtt import notices
 from edge.mqtt.client import V5, connect_error
 from edge.mqtt.outbox import REPUBLISHED, Message
@@ -290,6 +290,7 @@ class Worker:
                 self._problem = PermissionRefusedError(line)
             else:
                 self._refuse(path, reason, line)
+                self._outbox.count_lost(int(message.topic is EVENT))
         session.publish_refused.clear()
 
     def _refusal(self, what: str) -> str:

@@ -120,16 +120,12 @@ def test_what_the_access_list_forbids_is_named(new_broker, start, caplog, tmp_pa
     until(lambda: one.connected, "it is connected")
     one.reply("pause", {"ok": True})
     publish_events(one, 3)
-    for topic in (
-        ANNOUNCEMENT,
-        "emotion/dev/info",
-        "emotion/dev/state",
-        "emotion/dev/reply/pause",
-        "emotion/dev/event",
-    ):
+    ours = [f"emotion/dev/{name}" for name in ("info", "state", "reply/pause", "event")]
+    for topic in [ANNOUNCEMENT, *ours]:
         wanted = f"{broker.url} does not let a client without a user name publish {topic} (Not authorized)"
         until(lambda wanted=wanted: wanted in caplog.text, f"the refusal of {topic} is logged")
         assert f"{topic} (Not authorized)" in one.rejected
+    until(lambda: one.lost == 3, "the events count as lost")
     assert caplog.text.count("emotion/dev/event") == 1
 
 
