@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from edge.errors import EdgeError, PermissionRefusedError
 from edge.messages.payloads import OFFLINE, ONLINE
-from edge.messages.topics import AVAILABILITY, COMMAND, EVENT, HEALTH, HOME_ASSISTANT_STATUS, INFO, SHADOW_STATE
+from edge.messages.topics import AVAILABILITY, COMMAND, HOME_ASSISTANT_STATUS, INFO
 from edge.mqtt import notices
 from edge.mqtt.client import V5, connect_error
-from edge.mqtt.outbox import REPUBLISHED, Message
+from edge.mqtt.delivery import Delivery
+from edge.mqtt.outbox import Message
 from edge.mqtt.reasons import Cause, DisconnectReason
 from edge.mqtt.reconnect import Notice, Reconnect
 from edge.mqtt.session import Session
@@ -32,9 +33,6 @@ log = logging.getLogger(__name__)
 
 LOOP_S = 0.5
 """Longest wait for the network. Keepalive and a request to stop are looked at in between."""
-
-RENEW_S = 1.0
-"""Time from the removal of a retained message to its return: whoever removes one topic removes the others as well."""
 
 LOOP_LIMIT_S = 10.0
 """Longest iteration of a thread that is well. It waits for `LOOP_S` at most and then works without waiting; one that
@@ -79,6 +77,7 @@ class Worker:
         self._own = {names.path(AVAILABILITY), names.path(INFO)}
         """Topics of ours that we watch."""
         self.reconnect: Final = Reconnect(retry_max_s=settings.retry_max_s, now=clock())
+        self._delivery: Final = Delivery(address, names, outbox=outbox, reconnect=self.reconnect, clock=clock)
         self.session = self._new_session()
         self._serving = False
         self._problem: EdgeError | None = None
@@ -90,12 +89,6 @@ class Worker:
         self._thread: Final = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._alive_until = float("inf")
         """When the thread has got on at the latest, if it is well; s, monotonic."""
-        self._refused: dict[str, str] = {}
-        """Topic -> why the broker does not take it, as far as it is known of this connection."""
-        self._left_out: dict[str, str] = {}
-        """Topic -> why the broker ended connections because of it."""
-        self._gone_at: float | None = None
-        """When to publish again what somebody has removed from the broker; None: it is all there."""
 
     @property
     def serving(self) -> bool:
@@ -110,9 +103,7 @@ class Worker:
     @property
     def rejected(self) -> str:
         """One line on what the broker does not take of us; empty: it takes everything."""
-        rejected = {**self._left_out, **self._refused}
-        found = ", ".join(f"{path} ({why})" for path, why in sorted(rejected.items()))
-        return f"the broker rejects {found}" if found else ""
+        return self._delivery.rejected
 
     @property
     def alive(self) -> bool:
@@ -163,7 +154,7 @@ class Worker:
         elif path in self._own:
             # Somebody has removed it, or the last will of our own previous connection has come late.
             if not retained and payload != ONLINE and (not payload or path == self._names.path(AVAILABILITY)):
-                self._gone_at = self._gone_at or self._clock() + RENEW_S
+                self._delivery.renew()
         elif self._inbox is not None and (found := self._names.parse(path)) and found.topic is COMMAND:
             self._inbox.put(found.command, payload, retained=retained)
 
@@ -204,9 +195,12 @@ class Worker:
         """Deliver and receive until the connection ends, or until we end it."""
         self._on_connected(session)
         while session.disconnect_reason is None and not self._done(session):
-            self._publish_waiting(session)
+            self._delivery.step(session)
             self._loop_once(LOOP_S)
-            self._check_refusals(session)
+            try:
+                self._delivery.check_refusals(session)
+            except PermissionRefusedError as error:
+                self._problem = error
         if session.disconnect_reason is None:
             self._disconnect(session)
 
@@ -222,85 +216,15 @@ class Worker:
     def _on_connected(self, session: Session) -> None:
         """Start a connection with `online`, and with all that a broker may have forgotten."""
         down_s = self.reconnect.connected(self._clock())
-        self._refused.clear()
-        self._gone_at = None
-        self._requeue(session)
+        self._delivery.begin(session)
         version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"
         if down_s is None:
             log.info("connected to %s (%s)", self._address, version)
         else:
             waiting = len(self._outbox)
             log.info("connected to %s after %.0f s (%s), %d events waited", self._address, down_s, version, waiting)
-        self._outbox.republish()
-        self._serving = True  # not before: `republish` drops what is of no use after an interruption
-        session.publish(Message(AVAILABILITY, ONLINE, self._clock()))
-
-    def _publish_waiting(self, session: Session) -> None:
-        """Publish what waits, as far as the send quota goes: info and state first, one at a time."""
-        now = self._clock()
-        session.careful = self.reconnect.is_careful(now)
-        session.subscribe(lambda subscription: not self.reconnect.leaves_out(subscription.name, now))
-        if self._gone_at is not None and now >= self._gone_at and session.send_quota:
-            self._gone_at = None
-            self._outbox.renew()
-            session.publish(Message(AVAILABILITY, ONLINE, now))
-        for topic in (*REPUBLISHED, SHADOW_STATE):
-            if session.send_quota and topic not in session.in_flight and (message := self._outbox.take(topic)):
-                self._publish(session, message)
-        while session.send_quota and (message := self._outbox.next_reply()):
-            self._publish(session, message)
-        # With QoS 0, it needs no quota; but alone it can be told whether the broker rejects it.
-        if (session.send_quota or not session.careful) and (message := self._outbox.take(HEALTH)):
-            self._publish(session, message)
-        while session.send_quota and (message := self._outbox.next_event(self._clock())):
-            if not self._publish(session, message):
-                self._outbox.count_lost(1)
-
-    def _publish(self, session: Session, message: Message) -> bool:
-        """Publish a message, unless the broker is known to reject it. Return whether it was published."""
-        if self.reconnect.leaves_out(f"publish {message.topic.name}", self._clock()):
-            return False
-        if session.packet_max is not None and not session.fits(message):
-            path = self._names.path(message.topic, message.command)
-            size = session.packet_size(message)
-            line = notices.too_large(self._address, path, size, session.packet_max)
-            self._refuse(path, f"larger than {session.packet_max:,} bytes", line)
-            return False
-        session.publish(message)
-        return True
-
-    def _requeue(self, session: Session) -> None:
-        """Take back from a session what it couldn't deliver."""
-        undelivered, unconfirmed = session.in_flight.take_undelivered()
-        self._outbox.put_back(undelivered)
-        self._outbox.count_lost(unconfirmed)
-
-    def _check_refusals(self, session: Session) -> None:
-        """A broker may let us connect, and yet not publish or subscribe."""
-        for subscription, reason in session.subscriptions.refused:
-            if subscription.topic in {COMMAND, HOME_ASSISTANT_STATUS}:  # the others are of use only to repair
-                self._refuse(subscription.path, reason, self._refusal(f"subscribe to {subscription.path} ({reason})"))
-        session.subscriptions.refused.clear()
-        if not session.publish_refused and AVAILABILITY not in session.in_flight:
-            self.reconnect.authorise()
-        for message, reason in session.publish_refused:
-            path = self._names.path(message.topic, message.command)
-            line = self._refusal(f"publish {path} ({reason})")
-            if message.topic is AVAILABILITY and not self.reconnect.authorised:
-                self._problem = PermissionRefusedError(line)
-            else:
-                self._refuse(path, reason, line)
-                self._outbox.count_lost(int(message.topic is EVENT))
-        session.publish_refused.clear()
-
-    def _refusal(self, what: str) -> str:
-        return f"{self._address} does not let {self._address.user} {what}; check the access list of the broker"
-
-    def _refuse(self, path: str, why: str, line: str) -> None:
-        """Remember what the broker does not take, and log it once in a connection."""
-        if path not in self._refused:
-            log.warning("%s", line)
-        self._refused[path] = why
+        self._serving = True  # not before: `begin` drops what is of no use after an interruption
+        self._delivery.publish(session, Message(AVAILABILITY, ONLINE, self._clock()))
 
     def _done(self, session: Session) -> bool:
         """Whether to disconnect: all is delivered, half of the time for it is over, or waiting is pointless."""
@@ -310,7 +234,7 @@ class Worker:
 
     def _disconnect(self, session: Session) -> None:
         """Publish `offline` and wait for its acknowledgement, or the broker has to publish the last will."""
-        session.publish(Message(AVAILABILITY, OFFLINE, self._clock()))
+        self._delivery.publish(session, Message(AVAILABILITY, OFFLINE, self._clock()))
         while session.disconnect_reason is None and AVAILABILITY in session.in_flight and self._clock() < self._stop_at:
             self._loop_once(0.1)
         if AVAILABILITY in session.in_flight:
@@ -322,7 +246,7 @@ class Worker:
         """Do what was decided: log it, change the session, and wait; or give up."""
         if decision.new_session:
             self.session.in_flight.abandon()
-            self._requeue(self.session)
+            self._delivery.requeue(self.session)
             self.session = self._new_session()
         if decision.give_up:
             hint = "check mqtt.username and mqtt.password_file, and what the broker allows"
@@ -330,7 +254,7 @@ class Worker:
             self._problem = PermissionRefusedError(f"{line}; {hint}")
             return
         if decision.notice is Notice.LEFT_OUT and reason.under_way is not None:
-            self._left_out[reason.under_way.path] = "the connection ends"
+            self._delivery.leave_out(reason.under_way.path)
         if decision.notice is not None:
             line = notices.line(
                 decision.notice,

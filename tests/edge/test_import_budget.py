@@ -30,8 +30,8 @@ OWN = {
     "edge.face_mesh": "assignment detector distance landmarker litert models motion one_euro search "
     "steadiness stills tiles tracking",
     "edge.messages": "commands home_assistant payloads topics untrusted",
-    "edge.mqtt": "address client in_flight inbox notices outbox publisher reasons reconnect session subscriptions "
-    "worker",
+    "edge.mqtt": "address client delivery in_flight inbox notices outbox publisher reasons reconnect session "
+    "subscriptions worker",
 }
 """Rooms -> their modules that are loaded, exactly these."""
 

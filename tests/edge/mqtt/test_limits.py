@@ -78,7 +78,9 @@ def test_a_broker_with_a_packet_limit_gets_all_but_what_is_too_large(new_broker,
 
 
 @pytest.mark.parametrize("accepted", [ACCEPT_NEW, ACCEPT_311])
-@pytest.mark.parametrize("rejected", [ANNOUNCEMENT, "dev/info", "dev/event", "homeassistant/status"])
+@pytest.mark.parametrize(
+    "rejected", [ANNOUNCEMENT, "dev/info", "dev/event", "dev/availability", "homeassistant/status"]
+)
 def test_a_broker_that_ends_the_connection_for_what_is_not_allowed(start, caplog, rejected, accepted):
     broker = ScriptedBroker(*[accepted] * 20)
     broker.rejected = rejected.encode()
