@@ -72,12 +72,15 @@ class Delivery:
         self._renew_at = None
         self.requeue(session)
         self._outbox.republish()
+        session.careful = self._reconnect.is_careful(self._clock())
+        if not session.careful:  # before anybody sees that we are online, and sends a command
+            self._subscribe(session)
 
     def step(self, session: Session) -> None:
         """Publish what waits, as far as the send quota goes: info and state first, one at a time."""
         now = self._clock()
         session.careful = self._reconnect.is_careful(now)
-        session.subscribe(lambda subscription: not self._reconnect.leaves_out(subscription.name, now))
+        self._subscribe(session)
         if self._renew_at is not None and now >= self._renew_at and session.send_quota:
             self._renew_at = None
             self._outbox.renew()
@@ -146,6 +149,10 @@ class Delivery:
             self._refuse(path, reason, line)
             self._outbox.count_lost(int(message.topic is EVENT))
         session.publish_refused.clear()
+
+    def _subscribe(self, session: Session) -> None:
+        now = self._clock()
+        session.subscribe(lambda subscription: not self._reconnect.leaves_out(subscription.name, now))
 
     def _refusal(self, what: str) -> str:
         return f"{self._address} does not let {self._address.user} {what}; check the access list of the broker"

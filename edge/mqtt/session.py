@@ -125,7 +125,7 @@ class Session:
         """How many more messages may be published now (MQTT 5, section 4.9)."""
         # Bytes that wait for the network mean that it is stuck: messages had better wait in the outbox.
         stuck = not self.connected or self._client.want_write()
-        busy = self.careful and self.subscriptions.asked is not None
+        busy = self.careful and self.subscriptions.asked
         return 0 if stuck or busy else max(0, (1 if self.careful else self._in_flight_max) - len(self.in_flight))
 
     def connect(self, answer_timeout_s: float) -> None:
@@ -180,7 +180,7 @@ class Session:
     def subscribe(self, allowed: Callable[[Subscription], bool]) -> None:
         """Go on with the subscriptions; those that are not allowed are left out."""
         if self.connected and not (self.careful and len(self.in_flight)):
-            self.subscriptions.ask(self._client, self.protocol, allowed)
+            self.subscriptions.ask(self._client, self.protocol, allowed, one=self.careful)
 
     def disconnect(self) -> None:
         """Disconnect cleanly: the broker drops the last will and the session."""
@@ -256,7 +256,7 @@ class Session:
     def _on_subscribe(
         self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        self.subscriptions.answered(mid, reasons[0])
+        self.subscriptions.answered(mid, reasons)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         if (topic := topic_of(message)) is not None:
@@ -297,13 +297,13 @@ class Session:
         if not self.connected:
             return None
         asked, message = self.subscriptions.asked, self.in_flight.oldest
-        count = len(self.in_flight) + (asked is not None)
+        count = len(self.in_flight) + len(asked)
         if self._unanswered is not None and self._clock() - self._unanswered[1] < UNANSWERED_S:
             count, message = count + 1, message or self._unanswered[0]
         if message is not None:
             path = self._names.path(message.topic, message.command)
             line = f"{path} with {self.packet_size(message):,} bytes was under way"
             return UnderWay(f"publish {message.topic.name}", line, count == 1, path)
-        if asked is None:
+        if not asked:
             return None
-        return UnderWay(asked.name, f"a subscription to {asked.path} was under way", count == 1, asked.path)
+        return UnderWay(asked[0].name, f"a subscription to {asked[0].path} was under way", count == 1, asked[0].path)

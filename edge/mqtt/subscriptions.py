@@ -1,8 +1,7 @@
-"""The subscriptions of a session: made one after the other, so that a broker that closes the connection shows which."""
+"""The subscriptions of a session. One at a time, they show which one makes a broker close the connection."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -34,40 +33,42 @@ class Subscription(NamedTuple):
 
 
 class Subscriptions:
-    """Asks for one subscription at a time."""
+    """Asks for all of them at once, or for one at a time."""
 
     def __init__(self, topics: Sequence[Topic], names: Namespace) -> None:
-        self.asked: Subscription | None = None
-        """The one that the broker hasn't answered yet."""
+        self.asked: list[Subscription] = []
+        """Those that the broker hasn't answered yet."""
         self.refused: list[tuple[Subscription, str]] = []
         """Those that the broker refuses, and why; whoever reads them clears the list."""
         self._topics = topics
         self._names = names
-        self._waiting: deque[Subscription] = deque()
+        self._waiting: list[Subscription] = []
         self._mid: int | None = None
 
     def begin(self, *, wildcards: bool) -> None:
         """A connection begins, with a broker that may not know wildcards (MQTT 5, section 3.2.2.3.11)."""
-        self.asked = None
-        self._waiting.clear()
+        self.asked, self._waiting = [], []
         for topic in self._topics:
             commands = NAMES if topic is COMMAND and not wildcards else ("+",)
             self._waiting.extend(Subscription(topic, self._names.path(topic, command)) for command in commands)
 
-    def ask(self, client: Client, protocol: MQTTProtocolVersion, allowed: Callable[[Subscription], bool]) -> None:
-        """Ask for the next one, unless an answer is still due."""
-        while self.asked is None and self._waiting:
-            subscription = self._waiting.popleft()
-            if allowed(subscription):
-                qos = subscription.topic.qos
-                # noLocal, not to hear ourselves: some of what is subscribed to is our own.
-                path, own = subscription.path, SubscribeOptions(qos, noLocal=True)
-                _, self._mid = client.subscribe((path, own) if protocol is V5 else (path, qos))
-                self.asked = subscription
+    def ask(
+        self, client: Client, protocol: MQTTProtocolVersion, allowed: Callable[[Subscription], bool], *, one: bool
+    ) -> None:
+        """Ask for all that are allowed, or for one of them, unless an answer is still due."""
+        waiting = [] if self.asked else [each for each in self._waiting if allowed(each)]
+        if not waiting:
+            return
+        self.asked = waiting[:1] if one else waiting
+        self._waiting = waiting[len(self.asked) :]
+        # noLocal, not to hear ourselves: some of what is subscribed to is our own.
+        with_options = [(each.path, SubscribeOptions(each.topic.qos, noLocal=True)) for each in self.asked]
+        plain = [(each.path, each.topic.qos) for each in self.asked]
+        _, self._mid = client.subscribe(with_options if protocol is V5 else plain)
 
-    def answered(self, mid: int, reason: ReasonCode) -> None:
-        """The broker has answered."""
-        if self.asked is not None and mid == self._mid:
-            if reason.is_failure:
-                self.refused.append((self.asked, str(reason)))
-            self.asked = None
+    def answered(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
+        """The broker has answered, with a reason code for each."""
+        if mid == self._mid:
+            answers = zip(self.asked, reasons, strict=False)
+            self.refused.extend((each, str(reason)) for each, reason in answers if reason.is_failure)
+            self.asked = []
