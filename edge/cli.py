@@ -53,9 +53,15 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
-def absolute_path(text: str) -> Path | None:
-    """Resolve the path of an option, so that it doesn't depend on the working directory; None for empty text."""
-    return home_path(text).absolute() if text else None
+def absolute_path(text: str) -> Path:
+    """Resolve the path of an option, so that it doesn't depend on the working directory.
+
+    Raises:
+        ArgumentTypeError: it is empty, as from an unset variable: a default must not be taken for what was meant.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; give one, or leave the option out")
+    return home_path(text).absolute()
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:

@@ -108,7 +108,12 @@ def test_a_path_becomes_absolute_before_anything_else_happens(there, monkeypatch
     assert absolute_path("~/own.toml") == Path("/home/anna/own.toml")
     assert absolute_path("~root/own.toml") == Path("/root/own.toml")
     assert absolute_path("~nobody.toml") == there / "~nobody.toml"
-    assert absolute_path("") is None
+
+
+@pytest.mark.parametrize("option", ["--config", "--preview-token-file"])
+def test_an_empty_path_is_not_the_default(capfd, option):
+    assert main(["run", "--camera", "demo", option, ""]) == 64
+    assert f"argument {option}: the path is empty" in capfd.readouterr().err
 
 
 def test_the_home_folder_is_found_in_every_path_of_the_settings(tmp_path, monkeypatch):
