@@ -288,7 +288,7 @@ uninstall() {
         return
     fi
     systemctl --quiet disable --now $UNIT 2>/dev/null || true
-    CREDENTIALS_DIRECTORY=$ETC $COMMAND forget >"$scratch/log" 2>&1 ||
+    CREDENTIALS_DIRECTORY=$ETC $COMMAND forget --force >"$scratch/log" 2>&1 ||
         echo "the broker still retains the topics of this device: $(last_words "$scratch/log")"
     rm -rf $OPT $STATE /var/lib/private/emotion-edge $COMMAND "${UNITS:?}/$UNIT" "$UNITS/$UNIT.d/network.conf"
     [ ! -d $UNITS/$UNIT.d ] || rmdir --ignore-fail-on-non-empty $UNITS/$UNIT.d

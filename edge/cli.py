@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import edge
-from edge import hints
+from edge import hints, terminal
 from edge.errors import EdgeError, UsageError
+from edge.paths import home_path
+from edge.redaction import has_password, without_password, without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +42,26 @@ INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError instead of printing the usage and exiting."""
+    """Raises UsageError instead of printing the usage and exiting; `type=Path` knows the home folder."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, home_path)
 
     def error(self, message: str) -> NoReturn:
         """See ArgumentParser.error."""
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
-def absolute_path(text: str) -> Path | None:
-    """Resolve the path of an option, so that it doesn't depend on the working directory; None for empty text."""
-    if text.startswith("~/"):  # shells don't expand it in --config=~/own.toml
-        return Path(text).expanduser()
-    return Path(text).absolute() if text else None
+def absolute_path(text: str) -> Path:
+    """Resolve the path of an option, so that it doesn't depend on the working directory.
+
+    Raises:
+        ArgumentTypeError: it is empty, as from an unset variable: a default must not be taken for what was meant.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; give one, or leave the option out")
+    return home_path(text).absolute()
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
@@ -136,6 +146,7 @@ def run_command(
         SystemExit: for `--help` and `--version` only.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    terminal.configure()
 
     def module(command: str) -> Any:
         """Import a command's module: `-` becomes `_`, and a keyword such as `import` gets a trailing `_`."""
@@ -160,16 +171,24 @@ def run_command(
         status: int = module(args.command).run(args)
         return status
 
-    return _guarded(program, extra, parse_and_run)
+    # The password of an address in the wrong place, such as a file's, would be repeated with it.
+    secret = [argument for argument in arguments if "://" in argument and has_password(argument)]
+
+    def print_error(message: str) -> None:
+        for form in (form for argument in secret for form in (argument, str(Path(argument)))):
+            message = message.replace(form, without_password(form))
+        _print_error(program, without_passwords(message))
+
+    return _guarded(print_error, extra, parse_and_run)
 
 
-def _guarded(program: str, extra: str, run: Callable[[], int]) -> int:
+def _guarded(print_error: Callable[[str], None], extra: str, run: Callable[[], int]) -> int:
     """Run a command and turn every error into one line and an exit status."""
     try:
         status = run()
         sys.stdout.flush()
     except EdgeError as error:
-        _print_error(program, str(error))
+        print_error(str(error))
         status = error.exit_status
     except KeyboardInterrupt:
         status = INTERRUPTED
@@ -177,16 +196,16 @@ def _guarded(program: str, extra: str, run: Callable[[], int]) -> int:
         _discard_output()
         status = 0
     except ImportError as error:
-        _print_error(program, f"{error}: {hints.install(extra)}")
+        print_error(f"{error}: {hints.install(extra)}")
         status = os.EX_UNAVAILABLE
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            return _internal_error(program, error)
-        _print_error(program, "no space left on the device; free some space and run the command again")
+            return _internal_error(print_error, error)
+        print_error("no space left on the device; free some space and run the command again")
         _discard_output()
         status = os.EX_IOERR
     except Exception as error:  # noqa: BLE001  the last resort: users never see a traceback
-        status = _internal_error(program, error)
+        status = _internal_error(print_error, error)
     return status
 
 
@@ -195,11 +214,11 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _internal_error(program: str, error: Exception) -> int:
+def _internal_error(print_error: Callable[[str], None], error: Exception) -> int:
     if os.environ.get("EMOTION_EDGE_DEBUG"):
         raise error
     line = f"internal error: {type(error).__name__}: {error}; set EMOTION_EDGE_DEBUG=1 for a traceback, and report this"
-    _print_error(program, line)
+    print_error(line)
     return os.EX_SOFTWARE
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 
+from edge.redaction import without_passwords
+
 
 class EdgeError(Exception):
-    """Base of all errors that users see: one line, no traceback."""
+    """Base of all errors that users see: one line, no traceback, no password of an address."""
 
     exit_status: int = 1
+
+    def __str__(self) -> str:
+        return without_passwords(super().__str__())
 
 
 class UsageError(EdgeError):

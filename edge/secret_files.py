@@ -34,13 +34,14 @@ def read_secret(name: str, key: str) -> str:
     Raises:
         ConfigError: the file can't be read, or all users of this machine can read it.
     """
-    path = Path(name).expanduser()
+    path = Path(name)
     try:
         refuse_if_world_readable(path, "the secret in")
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        # Without its name: somebody may have written the secret itself in its place.
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{name} cannot be read: {reason}; see {key}") from None
+        raise ConfigError(f"the file that {key} names cannot be read: {reason}; its first line is the secret") from None
     return lines[0] if lines else ""
 
 
@@ -52,12 +53,3 @@ def credential_file(name: str) -> str:
         return str(path) if folder and path.stat().st_size else ""
     except OSError:
         return ""
-
-
-def without_password(url: str) -> str:
-    """A URL without its password, to be shown."""
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, slashes, user = head.rpartition("//")
-    return f"{scheme}{slashes}{user.partition(':')[0]}@{tail}"

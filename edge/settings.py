@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import socket
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from edge.errors import ConfigError
-from edge.secret_files import refuse_if_world_readable, without_password
+from edge.paths import home_path
+from edge.redaction import has_password
+from edge.secret_files import refuse_if_world_readable
 from edge.validation import Between, InvalidError, OneOf, Text, update
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ FLIPS = ("none", "horizontal", "vertical", "both")
 
 Probability = Annotated[float, Between(0, 1)]
 Folder = Annotated[str, Text("a folder", optional=True)]
+File = Annotated[str, Text("a file", optional=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class CameraSettings:
     source: Annotated[str, Text("a camera")] = "auto"
     username: Annotated[str, Text("a name", optional=True)] = ""
     """User of a network camera; empty: none, or the one in its address."""
-    password_file: Annotated[str, Text("a file", optional=True)] = ""
+    password_file: File = ""
     """File whose first line is the password of a network camera; empty: the service's credential, if it has one."""
     width: Annotated[int, Between(64, 4096, "px")] = 640
     """Width of the frames requested from the camera, px."""
@@ -109,7 +112,7 @@ class ModelSettings:
     """Folder of the model bundle; empty: the installed one."""
     shadow: Folder = ""
     """Folder of the shadow, a second bundle that only reads the same faces; empty: see `Installation.of`."""
-    trusted_keys: Annotated[str, Text("a file", optional=True)] = ""
+    trusted_keys: File = ""
     """File of the public keys that may sign bundles; empty: `locate.TRUSTED_KEYS`, if it exists."""
 
 
@@ -150,11 +153,11 @@ class MqttSettings:
     discovery: Annotated[str, Text("a topic", optional=True)] = "homeassistant"
     """Discovery prefix of Home Assistant; empty: no discovery."""
     username: Annotated[str, Text("a name", optional=True)] = ""
-    password_file: Annotated[str, Text("a file", optional=True)] = ""
-    ca_file: Annotated[str, Text("a file", optional=True)] = ""
+    password_file: File = ""
+    ca_file: File = ""
     """Certificate of the CA that signed the broker's; empty: the CAs that the system trusts."""
-    cert_file: Annotated[str, Text("a file", optional=True)] = ""
-    key_file: Annotated[str, Text("a file", optional=True)] = ""
+    cert_file: File = ""
+    key_file: File = ""
     keepalive_s: Annotated[int, Between(5, 65535, "s")] = 15
     """Longest silence on the connection, s. The broker reports the device as offline after 1.5 times as long."""
     retry_max_s: Annotated[float, Between(1, 3600, "s")] = 30.0
@@ -213,9 +216,9 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
     """
     file = path or SYSTEM_FILE
     settings = _merged(Settings(), _read(file, optional=path is None), str(file))
-    if without_password(settings.mqtt.url) != settings.mqtt.url:
+    if has_password(settings.mqtt.url):
         refuse_if_world_readable(file, "mqtt.url contains a password, and the settings file")
-    if settings.camera.is_network and without_password(settings.camera.source) != settings.camera.source:
+    if settings.camera.is_network and has_password(settings.camera.source):
         refuse_if_world_readable(file, "camera.source contains a password, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
@@ -226,12 +229,23 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
             f"{file}: expression.leave = {rules.leave} is not allowed with "
             f"expression.enter = {rules.enter}; give 0 to {rules.enter}"
         )
-    return settings
+    return _with_home(settings)
 
 
 def template() -> str:
     """The text of the documented settings file."""
     return TEMPLATE.read_text(encoding="utf-8")
+
+
+def _with_home(settings: Settings) -> Settings:
+    """The settings with `~` replaced in every path."""
+    changes = {}
+    for section in fields(settings):
+        values = getattr(settings, section.name)
+        hints = get_type_hints(type(values), include_extras=True)
+        paths = {key: getattr(values, key) for key, hint in hints.items() if hint in {Folder, File}}
+        changes[section.name] = replace(values, **{key: str(home_path(text)) for key, text in paths.items() if text})
+    return replace(settings, **changes)
 
 
 def _read(path: Path, *, optional: bool) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from edge.redaction import without_password, without_passwords
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -276,7 +278,10 @@ def _not_allowed(key: str, value: Any, hint: Any) -> InvalidError:
 
 
 def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, str):
+        text = repr(without_password(value) if "://" in value else value)
+    else:
+        text = str(value).lower() if isinstance(value, bool) else without_passwords(repr(value))
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 

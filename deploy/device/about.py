@@ -46,7 +46,7 @@ def files() -> dict[str, Any]:
         "archives": sorted(last.parent.name for last in CACHE.glob("*/whole")),
         "bundles": bundles,
         "manifests": manifests,
-        "settings_by_hand": file.exists() and not file.read_text("utf-8", "replace").startswith(HEADER),
+        "settings_by_hand": file.exists() and not file.read_text("utf-8-sig", "replace").startswith(HEADER),
     }
 
 
@@ -71,7 +71,7 @@ def settings() -> dict[str, Any]:
         "username": broker.username or "",
         "password": broker.password or "",
         # A certificate is public, and the workstation needs it too.
-        "ca": Path(read.mqtt.ca_file).read_text("utf-8") if read.mqtt.ca_file else "",
+        "ca": Path(read.mqtt.ca_file).read_text("utf-8-sig") if read.mqtt.ca_file else "",
     }
     return {"name": read.device_name, "mqtt": address, "problem": ""}
 

@@ -180,7 +180,7 @@ def read_before(path: Path) -> dict[str, Before]:
         DataError: the file has other content.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise NoInputError(f"{path} cannot be read ({reason}); write it with `emotion-edge status --json`") from None
@@ -236,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _arguments(argv)
         mqtt = load_settings(args).mqtt
         address = BrokerAddress.of(mqtt)
-        before = read_before(Path(args.before))
+        before = read_before(args.before)
         devices = dict.fromkeys(map(check_device, args.device))
         gates = [HealthGate(device, before.get(device, Before()), args.expect) for device in devices]
         for verdict in verdicts(address, check_base(mqtt.base), gates, args.timeout):
@@ -253,7 +253,11 @@ def _arguments(argv: Sequence[str] | None) -> Any:
     parser = Parser(description="Check a roll-out by what the devices themselves report over MQTT.")
     add_settings_arguments(parser, mqtt=True)
     parser.add_argument(
-        "--before", required=True, metavar="FILE", help="output of `emotion-edge status --json` from before the switch"
+        "--before",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="output of `emotion-edge status --json` from before the switch",
     )
     parser.add_argument("--expect", required=True, metavar="ID", help="the model bundle that the devices must run")
     parser.add_argument(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from edge.bundle import bundle
 from edge.errors import EdgeError, NoInputError, OutputError, UnavailableError
 from edge.face_mesh import models
+from edge.paths import home_path
 
 if TYPE_CHECKING:
     from edge.bundle.manifest import Manifest
@@ -58,9 +59,9 @@ def main() -> int:
     wheels.add_argument("architecture")
     wheels.add_argument("python")
     model = what.add_parser("bundle")
-    model.add_argument("folder", type=Path)
+    model.add_argument("folder", type=home_path)
     for each in (checkout, model):
-        each.add_argument("--key", type=Path, help="sign the copies of the model bundles with this key")
+        each.add_argument("--key", type=home_path, help="sign the copies of the model bundles with this key")
     args = parser.parse_args()
     try:
         BUILD.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def read_trusted_keys(file: Path) -> TrustedKeys:
         ConfigError: it cannot be read, a line is not a key, or it contains no key.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(
@@ -181,7 +181,7 @@ def refused(folder: Path, reason: str) -> ConfigError:
 def _read_signature(folder: Path, keys: TrustedKeys) -> tuple[str, bytes, bytes, bytes]:
     """The id of the key, the signature, the trusted comment, and the signature of both."""
     try:
-        text = (folder / SIGNATURE).read_text("utf-8")
+        text = (folder / SIGNATURE).read_text("utf-8-sig")
     except FileNotFoundError as error:
         raise refused(folder, f"it has no {SIGNATURE}, and {keys.file} asks for a signature") from error
     except (OSError, ValueError) as error:

@@ -9,13 +9,14 @@ import logging
 import re
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edge.errors import ConfigError, EdgeError, UnavailableError
+from edge.paths import home_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from edge.settings import CameraSettings
     from edge.values import Frame
@@ -112,12 +113,9 @@ def open_camera(
     if kind == "v4l2" and target:
         from edge.camera.v4l2 import V4l2Camera
 
-        path = f"/dev/video{target}" if target.isdecimal() else target
-        return V4l2Camera(Path(path), settings, clock=clock)
+        return V4l2Camera(home_path(f"/dev/video{target}" if target.isdecimal() else target), settings, clock=clock)
     if kind in _FILES and target and not _is_address(target):
-        # Shells do not expand the tilde in video:~/clip.mp4.
-        place = Path(target).expanduser() if target.startswith("~/") else Path(target)
-        return _open_files(kind, place, settings, clock)
+        return _open_files(kind, home_path(target), settings, clock)
     raise _no_such_source(settings.source, kind)
 
 
@@ -172,7 +170,7 @@ def _open_files(kind: str, path: Path, settings: CameraSettings, clock: Callable
 
 
 def _is_address(target: str) -> bool:
-    return _ADDRESS.match(target) is not None and not Path(target).exists()
+    return _ADDRESS.match(target) is not None and not home_path(target).exists()
 
 
 def _no_such_source(source: str, kind: str) -> ConfigError:
@@ -193,7 +191,7 @@ def _meant(source: str, kind: str) -> str:
     import difflib
     import mimetypes
 
-    path = Path(source).expanduser() if source.startswith("~/") else Path(source)
+    path = home_path(source)
     if source.startswith("/dev/video"):
         return f"v4l2:{source}"
     if source.isdecimal():
@@ -230,16 +228,15 @@ def _open_auto(settings: CameraSettings, clock: Callable[[], float], *, allow_de
         except EdgeError as error:
             _log.debug("skipped %s: %s", path, error)
             reasons.append(str(error))
+    if not reasons:
+        reasons.append("there is no video device that may be a camera, and picamera2 is not installed")
+    why = "; ".join(reasons)
     if allow_demo:
         from edge.camera.demo.camera import DemoCamera
 
-        _log.info("no camera found; showing the built-in demo")
-        return DemoCamera(settings, clock=clock, reason=f"no camera found{_listed(reasons)}")
+        _log.info("no camera found (%s); showing the built-in demo", why)
+        return DemoCamera(settings, clock=clock, reason=f"no camera found ({why})")
     raise UnavailableError(
-        f"no camera found{_listed(reasons)}. Connect one and start again, or choose a source with --camera: "
+        f"no camera found ({why}). Connect one and start again, or choose a source with --camera: "
         + ", ".join(name for name in SOURCES if name != "auto")
     )
-
-
-def _listed(reasons: list[str]) -> str:
-    return f" ({'; '.join(reasons)})" if reasons else ""

@@ -72,8 +72,11 @@ class ReopeningCamera:
             self._camera = open_camera()
             self.name = self._camera.name
             self._received_at = self._opened_at = clock()
-        self.reason: str = getattr(self._camera, "reason", "")
+
+    @property
+    def reason(self) -> str:
         """Why the demo takes the place of a camera, see `DemoCamera`; empty: it doesn't, or was asked for."""
+        return getattr(self._camera, "reason", "")
 
     @property
     def waiting(self) -> bool:

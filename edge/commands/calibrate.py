@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "         emotion-edge calibrate --device livingroom --clear    # back to no baseline"
     )
     add_settings_arguments(parser, mqtt=True)
-    parser.add_argument(
-        "--device", metavar="NAME", default="", help="name of the device (default: that of the settings)"
-    )
+    parser.add_argument("--device", metavar="NAME", help="name of the device (default: that of the settings)")
     parser.add_argument("--clear", action="store_true", help="clear the neutral baseline instead")
 
 
@@ -43,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
     from edge.mqtt.subscriber import Subscriber
 
     settings = load_settings(args)
-    address, device = BrokerAddress.of(settings.mqtt), check_device(args.device or settings.device_name)
+    address, device = (
+        BrokerAddress.of(settings.mqtt),
+        check_device(settings.device_name if args.device is None else args.device),
+    )
     names = Namespace(check_base(settings.mqtt.base), device)
     with Subscriber(address) as subscriber:
         subscriber.subscribe([names.path(AVAILABILITY), names.path(REPLY, "calibrate")])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli import add_settings_arguments, load_settings
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UsageError
+from edge.paths import home_path
+from edge.redaction import without_password
 from edge.values import UNCERTAIN
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edge.settings import ExpressionSettings
     from edge.values import Reading
@@ -24,11 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.epilog = "example: emotion-edge classify --json holiday.jpg pictures/"
     add_settings_arguments(parser)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a picture, or a folder to search for pictures")
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", type=_path, help="a picture, or a folder to search for pictures"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line and picture")
     parser.add_argument(
         "--max-faces", type=int, default=20, help="limit of faces for each picture (default: %(default)s)"
     )
+
+
+def _path(text: str) -> Path:
+    if "://" in text:
+        raise UsageError(f"{without_password(text)!r} is an address, not a file: download it first")
+    return home_path(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,11 +78,11 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _pictures(paths: list[str]) -> Iterator[tuple[Path, EdgeError | None]]:
+def _pictures(paths: list[Path]) -> Iterator[tuple[Path, EdgeError | None]]:
     """Every picture under the paths, each with None, and every path without any, with the reason."""
     from edge.camera.images import image_files
 
-    for path in map(Path, paths):
+    for path in paths:
         if not path.is_dir():
             yield path, None
             continue

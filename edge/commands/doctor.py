@@ -42,6 +42,8 @@ SYSTEMD_S = 5.0
 BROKER_S = 5.0
 """Time within which a broker answers."""
 KEEPALIVE_S = 60
+REPORTED_S = 1.0
+"""Time within which a broker says what it retains of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _examine(load: Callable[[], Settings], root: Path = ROOT) -> Iterator[Findin
         if settings[0].camera.source.strip().startswith(("auto", "picamera2")):
             yield _check("pi camera", lambda: _pi_camera(settings[0], root))
     yield _check("camera", lambda: _camera(settings[0], root, service))
-    yield _check("broker", lambda: _broker(settings[0], root))
+    yield _check("broker", lambda: _broker(settings[0], root, own=not service))
     yield _check("clock", _clock)
 
 
@@ -255,25 +257,52 @@ def _camera(settings: Settings, root: Path, service: dict[str, str]) -> str:
     return f"{camera.name} delivers {width}x{height}{seen}"
 
 
-def _broker(settings: Settings, root: Path) -> str:
+def _broker(settings: Settings, root: Path, *, own: bool = False) -> str:
+    """Check the broker of the settings.
+
+    Args:
+        settings: of everything.
+        root: of the file system.
+        own: whether `run` may be used with a broker of its own, as where there is no service.
+    """
+    from edge.messages.topics import Namespace
+    from edge.mqtt import local_broker
     from edge.mqtt.address import BrokerAddress
     from edge.mqtt.client import V5, V311
+    from edge.mqtt.probe import probe
     from edge.mqtt.reasons import REFUSALS
+    from edge.settings import MqttSettings
 
     mqtt = settings.mqtt
     password_file = mqtt.password_file or _secret_of_service(root / PASSWORD)
     key_file = mqtt.key_file or _secret_of_service(root / CLIENT_KEY)
     address = BrokerAddress.of(dataclasses.replace(mqtt, password_file=password_file, key_file=key_file))
+    if own and mqtt == MqttSettings() and local_broker.available() and not local_broker.answers(address):
+        return f"none answers at {address}; `run --local-broker`, as in `make run`, starts one for as long as it runs"
     code: int | None = None
     for protocol, name in ((V5, "MQTT 5"), (V311, "MQTT 3.1.1")):
         code = _knock(address, protocol)
         if code == 0:
-            return f"{address} accepts {address.user}, {name}"
+            probe(address, protocol, Namespace(mqtt.base, settings.device_name), answer_s=BROKER_S)
+            if problem := _reported(address, mqtt.base, settings.device_name):
+                raise UnavailableError(f"{settings.device_name!r} is online, and reports: {problem}")
+            return f"{address} accepts {address.user}, {name}, and delivers what is published"
         if code in REFUSALS:
             raise PermissionRefusedError(
                 f"{address} refuses {address.user}: check mqtt.username and mqtt.password_file"
             )
     raise UnavailableError(f"{address} accepts connections but does not speak MQTT: check mqtt.url")
+
+
+def _reported(address: BrokerAddress, base: str, device: str) -> str:
+    """The problem that this device reports, such as what the broker does not take of it; empty: none is known."""
+    from edge.fleet.reader import read
+    from edge.fleet.status import device_status
+    from edge.messages.untrusted import printable
+
+    found, _ = read(address, base, [device], wait_s=REPORTED_S)
+    status = device_status(device, found[device])
+    return printable(status.problem or "", limit=None) if status.online else ""
 
 
 def _secret_of_service(file: Path) -> str:

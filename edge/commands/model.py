@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--force", action="store_true", help="download them even if they exist")
     verify = actions.add_parser("verify", help="check a model bundle: signature, hashes, contract, golden faces")
     add_settings_arguments(verify)
-    verify.add_argument("bundle", metavar="DIR", nargs="?", default="", help="default: the one in use")
+    verify.add_argument("bundle", metavar="DIR", nargs="?", type=Path, help="default: the one in use")
     listing = actions.add_parser("list", help="show the model bundles here: what each reads, and how good it is")
     add_settings_arguments(listing)
     listing.add_argument("--json", action="store_true", help="print one JSON object per line and bundle")
     install = actions.add_parser("install", help=f"copy a model bundle to {DEVICE}, test it, and switch to it")
     add_settings_arguments(install)
-    install.add_argument("bundle", metavar="DIR", help="the folder of the bundle")
+    install.add_argument("bundle", metavar="DIR", type=Path, help="the folder of the bundle")
     install.add_argument(
         "--trial",
         type=_seconds,
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(result) if args.json else _text(result), flush=True)
         return int(not all(isinstance(each, bundles.Bundle) for _, each in found))
     if args.action == "verify":
-        loaded = bundles.load(Path(args.bundle) if args.bundle else installation.bundle, installation.keys())
+        loaded = bundles.load(args.bundle or installation.bundle, installation.keys())
         print(f"{loaded.folder}: {loaded.id} is complete and gives the expected results on this machine")
     else:
         print(_change(args, settings, installation))
@@ -105,7 +105,7 @@ def _change(args: argparse.Namespace, settings: Settings, installation: Installa
         return store.rollback(args.id)
     if args.action == "shadow-off":
         return store.shadow_off()
-    source = Path(args.bundle)
+    source: Path = args.bundle
     if args.release:
         return (store.check_release if args.check else store.install_release)(source)
     return (store.check if args.check else store.install)(source, shadow=args.shadow)

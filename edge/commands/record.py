@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "         emotion-edge run --camera recording:smile.landmarks"
     )
     add_settings_arguments(parser, camera=True)
-    parser.add_argument("file", metavar="FILE", help="the recording, which must not exist yet")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the recording, which must not exist yet")
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="length of the recording (default: until Ctrl-C)"
     )
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.seconds > 0:
         raise UsageError(f"--seconds must be above 0, not {args.seconds:g}")
-    path = Path(args.file)
+    path: Path = args.file
     refuse_existing(path)
     settings = load_settings(args)
     signals = Signals()
@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     writer: RecordingWriter | None = None
     with (
         contextlib.closing(open_face_mesh(settings.mesh, Installation.of(settings).mesh_models())) as mesh,
-        contextlib.closing(open_camera(settings.camera)) as camera,
+        # The demo only if it is asked for: nobody would look for a drawn face in a recording.
+        contextlib.closing(open_camera(settings.camera, allow_demo=False)) as camera,
         contextlib.ExitStack() as file,
         contextlib.suppress(EndOfStreamError),
     ):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from edge.daemon.page import Page
+    from edge.daemon.pipeline import Pipeline
     from edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
     signals.listen()
     with contextlib.ExitStack() as stack:
         if args.local_broker:
+            from edge.mqtt.address import BrokerAddress
             from edge.mqtt.local_broker import ensure_broker
 
             if stack.enter_context(ensure_broker(settings.mqtt.url)):
-                log.info("no broker answers at %s: started one for this run", settings.mqtt.url)
+                log.info("no broker answers at %s: started one for this run", BrokerAddress.parse(settings.mqtt.url))
         if args.watch:
             logging.getLogger().setLevel(logging.WARNING)
             stack.enter_context(_watching(settings))
@@ -102,11 +105,21 @@ def _serve(args: argparse.Namespace, settings: Settings, signals: Signals) -> No
             )
         ) as pipeline,
     ):
-        if page.url is not None:
-            log.info("live page: %s", page.url)
-            if args.watch:  # which shows no such line of the log
-                print(f"live page: {page.url}", flush=True)
+        _say(settings, pipeline, page, watching=args.watch)
         Daemon(settings, pipeline, Systemd(), lambda: load_settings(args), inbox=inbox, page=page).run(signals)
+
+
+def _say(settings: Settings, pipeline: Pipeline, page: Page, *, watching: bool) -> None:
+    """Say what runs, once it does: an address of a page must not be printed before the camera fails."""
+    if watching:  # which shows no such line of the log
+        from edge.commands.welcome import welcome
+
+        for line in welcome(
+            pipeline.camera.name, settings.device_name, demo_reason=pipeline.demo_reason, page=page.url
+        ):
+            print(line, flush=True)
+    elif page.url is not None:
+        log.info("live page: %s", page.url)
 
 
 def _preview_overrides(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.cli import add_settings_arguments, load_settings
 from edge.errors import UsageError
+from edge.terminal import as_shown
 
 if TYPE_CHECKING:
     import argparse
+
+    from edge.fleet.status import DeviceStatus
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         colour = terminal and not os.environ.get("NO_COLOR")
-        lines = table(rows, now=datetime.now().astimezone(), colour=colour) if rows else []
+        lines = table(list(map(_as_shown, rows)), now=datetime.now().astimezone(), colour=colour) if rows else []
     for line in lines:
         print(line)
     if not complete:
@@ -68,3 +71,9 @@ def run(args: argparse.Namespace) -> int:
     elif not rows:
         log.warning("%s retains nothing of a device under %s/ that %s may read", address, mqtt.base, address.user)
     return int(any(not row.known for row in rows))
+
+
+def _as_shown(row: DeviceStatus) -> DeviceStatus:
+    """A row whose texts have the width that they will have on this terminal."""
+    texts: dict[str, Any] = {key: as_shown(text) for key, text in asdict(row).items() if isinstance(text, str)}
+    return replace(row, **texts)

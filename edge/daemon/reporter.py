@@ -78,6 +78,8 @@ class Reporter:
         self._wall_clock = self._read_wall_clock()
         self._problem: str | None = None
         """One line on why the last reload was refused; None: it was not."""
+        self._rejected = ""
+        """What the broker rejects, as the last info says it."""
         self._run = os.urandom(4).hex()
         self._seq = 0
         self._lost_before = 0
@@ -115,6 +117,8 @@ class Reporter:
 
     def step(self, now: float) -> None:
         """Publish what is due; now in s, monotonic."""
+        if self._publisher.rejected != self._rejected:
+            self.info()
         if now >= self._status_due_at:
             self._show_status(now)
         if now >= self._health_due_at:
@@ -168,6 +172,7 @@ class Reporter:
         """Publish what runs on this device, and announce it to Home Assistant."""
         self._page.hasten()
         bundle, shadow = self._pipeline.bundle, self._expressions.shadow
+        self._rejected = self._publisher.rejected
         values = payloads.Info(
             device=self._settings.device_name,
             versions=library_versions(),
@@ -176,7 +181,7 @@ class Reporter:
             metrics=bundle.metrics,
             camera=self._pipeline.camera.name,
             labels=bundle.labels,
-            problem=self._problem,
+            problem="; ".join(filter(None, (self._problem, self._rejected))) or None,
             shadow=shadow.id,
             shadow_problem=shadow.problem,
             baseline=self._pipeline.baseline_measured,

@@ -150,7 +150,7 @@ def _boot_config(root: Path) -> tuple[str, list[str]]:
     """
     for name in BOOT_CONFIGS:
         try:
-            text = (root / name).read_text(encoding="utf-8", errors="replace")
+            text = (root / name).read_text(encoding="utf-8-sig", errors="replace")
         except OSError:
             continue
         return f"/{name}", list(_settings(text, generation(root)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import hashlib
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +13,12 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from edge.errors import ConfigError
-from edge.secret_files import credential_file, read_secret, refuse_if_world_readable, without_password
+from edge.redaction import has_password, without_password
+from edge.secret_files import credential_file, read_secret, refuse_if_world_readable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from edge.settings import MqttSettings
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -101,18 +107,26 @@ class BrokerAddress:
                 secret.
         """
         hint = f"mqtt.url is {without_password(url)!r}; write mqtt://[user[:password]@]host[:port]"
+        advice = (
+            "; in the password, write all but letters and digits in percent-encoding, as in %2F for /, or set "
+            "mqtt.username and mqtt.password_file instead"
+            if has_password(url)
+            else ""
+        )
         try:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme, 0)
             host = parts.hostname or ""
             host.encode("idna")
-        except ValueError as error:
-            raise ConfigError(f"{hint} ({error})") from None
+        except ValueError:  # its text may hold a part of the password
+            raise ConfigError(f"{hint}{advice}") from None
         if parts.scheme not in PORTS:
-            raise ConfigError(f"{hint}, with {', '.join(PORTS)} as the scheme")
+            raise ConfigError(f"{hint}, with {', '.join(PORTS)} as the scheme{advice}")
         websocket = parts.scheme in {"ws", "wss"}
-        if not host or parts.query or parts.fragment or not (websocket or parts.path in {"", "/"}):
-            raise ConfigError(hint)
+        # An @ behind the host was meant to end a password.
+        path_allowed = parts.path in {"", "/"} or (websocket and "@" not in parts.path)
+        if not host or parts.query or parts.fragment or not path_allowed:
+            raise ConfigError(f"{hint}{advice}")
         user = unquote(parts.username or "") or username or None
         password = unquote(parts.password) if parts.password is not None else None
         if password is None:
@@ -178,21 +192,35 @@ def _credential() -> str | None:
 def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLContext]:
     """A hash of the files, and a context made of them; without `ca_file`, the system's authorities are trusted."""
     names = {"mqtt.ca_file": ca_file, "mqtt.cert_file": cert_file, "mqtt.key_file": key_file}
-    paths = {key: Path(name).expanduser() for key, name in names.items() if name}
+    paths = {key: Path(name) for key, name in names.items() if name}
     digest = hashlib.sha256()
-    for key, path in paths.items():
-        try:
-            digest.update(key.encode() + hashlib.sha256(path.read_bytes()).digest())
-            if key == "mqtt.key_file":
-                refuse_if_world_readable(path, "the key")
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}; see {key}") from None
+    with contextlib.ExitStack() as stack:
+        for key, path in paths.items():
+            try:
+                data = path.read_bytes()
+                digest.update(key.encode() + hashlib.sha256(data).digest())
+                if key == "mqtt.key_file":
+                    refuse_if_world_readable(path, "the key")
+            except OSError as error:
+                raise ConfigError(f"{path} cannot be read: {error.strerror}; see {key}") from None
+            paths[key] = stack.enter_context(_without_mark(path, data))
+        return digest.hexdigest(), _context(paths, names)
+
+
+def _context(paths: Mapping[str, Path], names: Mapping[str, str]) -> ssl.SSLContext:
+    """A context made of files.
+
+    Args:
+        paths: setting -> file to read.
+        names: setting -> its name for messages.
+    """
+    ca_file, cert_file, key_file = names.values()
     try:
         context = ssl.create_default_context(cafile=paths.get("mqtt.ca_file"))
     except ssl.SSLError:
         raise ConfigError(f"{ca_file} holds no certificate in PEM format; see mqtt.ca_file") from None
     if not cert_file:
-        return digest.hexdigest(), context
+        return context
 
     def no_passphrase() -> str:
         raise ConfigError(f"the key {key_file or cert_file} has a passphrase, which a daemon cannot enter: remove it")
@@ -204,4 +232,18 @@ def _tls(ca_file: str, cert_file: str, key_file: str) -> tuple[str, ssl.SSLConte
             f"{cert_file} and {key_file or 'the key in it'} are not a certificate in PEM format and its key; "
             "see mqtt.cert_file and mqtt.key_file"
         ) from None
-    return digest.hexdigest(), context
+    return context
+
+
+@contextlib.contextmanager
+def _without_mark(path: Path, data: bytes) -> Iterator[Path]:
+    """A file that OpenSSL can read, which stops at the byte-order mark of an editor: the file itself, or a copy."""
+    if not data.startswith(codecs.BOM_UTF8):
+        yield path
+        return
+    copy = os.memfd_create(path.name)  # in memory only: it may be a key
+    try:
+        os.write(copy, data.removeprefix(codecs.BOM_UTF8))
+        yield Path(f"/proc/self/fd/{copy}")
+    finally:
+        os.close(copy)

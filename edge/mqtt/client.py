@@ -9,13 +9,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from paho.mqtt.client import Client, WebsocketConnectionError
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
-    from paho.mqtt.reasoncodes import ReasonCode
 
     from edge.mqtt.address import BrokerAddress
 
@@ -30,7 +30,28 @@ CONNECT_TIMEOUT_S = 5.0
 PACKET_MAX = 16_384
 """Largest packet that a broker with MQTT 5 may send us, in bytes; we expect nothing but commands."""
 
+_MID_BYTES = 2
+_FAILURE = 0x80
+"""Least reason code of a failure (MQTT 5, section 2.4)."""
+
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class _Client(Client):
+    """paho passes over the reason code of PUBREC, and goes on with a delivery that the broker has refused."""
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = bytes(self._in_packet["packet"])
+        code = packet[2] if self._protocol == V5 and len(packet) > _MID_BYTES else 0
+        if code < _FAILURE:
+            return super()._handle_pubrec()
+        # MQTT 5, section 4.3.3: the delivery has ended.
+        mid = int.from_bytes(packet[:_MID_BYTES], "big")
+        with self._out_message_mutex:
+            if mid not in self._out_messages:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            reason = ReasonCode(PacketTypes.PUBREC, identifier=code)
+            return self._do_on_publish(mid, reason, Properties(PacketTypes.PUBREC))  # type: ignore[no-untyped-call]
 
 
 def new_client(
@@ -44,7 +65,7 @@ def new_client(
         client_id: empty: the broker chooses one.
         clean: whether the session ends with the connection; for V311 only.
     """
-    client = Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=clean if protocol is V311 else None,
@@ -68,6 +89,12 @@ def connect_properties(session_expiry_s: int) -> Properties:
     properties.SessionExpiryInterval = session_expiry_s
     properties.MaximumPacketSize = PACKET_MAX
     return properties
+
+
+def packet_size(path: str, payload: bytes) -> int:
+    """The most bytes that PUBLISH takes (MQTT 5, section 3.3), with our properties."""
+    head, topic_length, packet_identifier, properties = 5, 2, 2, 1 + 5
+    return head + topic_length + len(path.encode()) + packet_identifier + properties + len(payload)
 
 
 def publish_properties(expiry_s: int) -> Properties:

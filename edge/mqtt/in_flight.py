@@ -52,6 +52,11 @@ class InFlight:
         return any(message.topic is topic for message in self._messages.values())
 
     @property
+    def oldest(self) -> Message | None:
+        """The one that was published first."""
+        return next(iter(self._messages.values()), None)
+
+    @property
     def events(self) -> int:
         """How many of them are events. Other threads may ask."""
         # list() copies in one step: a daemon's thread asks while the session's thread works.

@@ -1,22 +1,23 @@
-"""A broker for a workstation that has none: amqtt in a child process, on loopback, gone when its parent is.
+"""A broker for a machine where none runs: a child process on loopback, gone when its parent is.
 
-amqtt is an optional dependency and speaks MQTT 3.1.1; a device uses a real broker. The child ends when its standard
-input does, because that pipe closes however the parent dies.
+It is mosquitto where that is installed, else amqtt, an optional dependency that speaks MQTT 3.1.1; a device uses a real
+broker. The child ends when its standard input does, because that pipe closes however the parent dies.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import importlib.util
 import ipaddress
-import logging
+import os
+import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 from edge import hints
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 """Time for the child to start: importing amqtt takes a second, on a busy machine several."""
+
+POLL_S = 0.5
+"""How often it is looked whether mosquitto still runs."""
 
 _PROBE_S = 1.0
 """Time for a broker to accept a TCP connection."""
@@ -46,13 +50,15 @@ def ensure_broker(url: str) -> Iterator[bool]:
         UnavailableError: no broker answers, and none can be started.
     """
     address = BrokerAddress.parse(url)
-    if _answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
+    if answers(address) or not _is_here(address.host) or address.scheme != "mqtt":
         yield False
         return
-    if importlib.util.find_spec("amqtt") is None:
+    if not available():
         hint = "" if hints.on_device() else f", or {hints.install('broker')}"
         raise UnavailableError(f"no broker answers at {address}: run `sudo apt install mosquitto`{hint}")
     command = [sys.executable, "-m", "edge.mqtt.local_broker", "--port", str(address.port)]
+    if program := mosquitto():
+        command += ["--mosquitto", program]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -72,36 +78,14 @@ def ensure_broker(url: str) -> Iterator[bool]:
                 child.kill()
 
 
-def serve(port: int) -> None:
-    """Run the broker until standard input ends.
+def mosquitto() -> str | None:
+    """Path of mosquitto, if it is installed; Debian's is not in every user's PATH."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin")
 
-    Raises:
-        UnavailableError: amqtt is not installed, or the port is taken.
-    """
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    try:
-        from amqtt.broker import Broker
-        from amqtt.errors import BrokerError
-    except ImportError:
-        raise UnavailableError(f"amqtt is missing: {hints.install('broker')}") from None
 
-    async def run() -> None:
-        broker = Broker(
-            {
-                "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-            }
-        )
-        try:
-            await broker.start()
-        except (BrokerError, OSError) as error:
-            raise UnavailableError(f"the broker cannot start on port {port}: {error}") from None
-        await asyncio.to_thread(sys.stdin.buffer.read)
-        with contextlib.suppress(Exception):  # the process ends anyway
-            await asyncio.wait_for(broker.shutdown(), 2)
-
-    asyncio.run(run())
+def available() -> bool:
+    """Whether `ensure_broker` could start a broker here."""
+    return mosquitto() is not None or importlib.util.find_spec("amqtt") is not None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,9 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"Example: python -m edge.mqtt.local_broker --port {PORTS['mqtt']}",
     )
     parser.add_argument("--port", type=int, default=PORTS["mqtt"], help="TCP port (default: %(default)s)")
+    parser.add_argument("--mosquitto", metavar="FILE", help="the program to run (default: amqtt)")
     options = parser.parse_args(arguments)
     try:
-        serve(options.port)
+        if options.mosquitto:
+            _run_mosquitto(options.mosquitto, options.port)
+        else:
+            from edge.mqtt import amqtt_broker
+
+            amqtt_broker.serve(options.port)
     except UnavailableError as error:
         print(f"emotion-edge: {error}", file=sys.stderr)
         return error.exit_status
@@ -127,9 +117,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run_mosquitto(program: str, port: int) -> None:
+    """Run mosquitto until standard input ends, or until it ends itself.
+
+    Raises:
+        UnavailableError: it has ended, mostly because the port is taken.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
+        settings.write(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n")
+        settings.flush()
+        with subprocess.Popen([program, "-c", settings.name], stdin=subprocess.DEVNULL) as broker:
+            try:
+                while broker.poll() is None:
+                    ready, _, _ = select.select([sys.stdin], [], [], POLL_S)
+                    if ready and not os.read(sys.stdin.fileno(), 4096):
+                        return
+                raise UnavailableError(f"{program} has ended: check whether another program uses port {port}")
+            finally:
+                broker.terminate()
+
+
 def _await(address: BrokerAddress, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not _answers(address):
+    while not answers(address):
         if child.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(
                 f"the broker at {address} did not start: check whether another program uses its port"
@@ -137,7 +147,8 @@ def _await(address: BrokerAddress, child: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _answers(address: BrokerAddress) -> bool:
+def answers(address: BrokerAddress) -> bool:
+    """Whether something accepts connections there."""
     try:
         with socket.create_connection((address.host, address.port), timeout=_PROBE_S):
             return True

@@ -113,7 +113,13 @@ class Outbox:
         """Offer the messages of `REPUBLISHED` again, and nothing else but events: replies would come too late."""
         with self._lock:
             self._replies.clear()
-            self._unsent = {topic for topic in REPUBLISHED if topic in self._latest}
+            self._unsent.clear()
+        self.renew()
+
+    def renew(self) -> None:
+        """Offer the messages of `REPUBLISHED` again, and keep what waits."""
+        with self._lock:
+            self._unsent.update(topic for topic in REPUBLISHED if topic in self._latest)
 
     @property
     def empty(self) -> bool:

@@ -85,6 +85,11 @@ class Publisher:
         return self._worker.problem
 
     @property
+    def rejected(self) -> str:
+        """One line on what the broker does not take of us; empty: it takes everything."""
+        return self._worker.rejected
+
+    @property
     def alive(self) -> bool:
         """Whether the thread gets on, or waits for something that may take its time; False: it hangs."""
         return self._worker.alive

@@ -17,7 +17,7 @@ from edge.mqtt.reasons import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.mqtt.reasons import DisconnectReason
+    from edge.mqtt.reasons import DisconnectReason, UnderWay
 
 FIRST_PAUSE_S = 0.5
 """Pause before the second attempt to connect; each further pause is twice as long."""
@@ -37,8 +37,13 @@ TAKEN_OVER_PAUSE_S = 120.0
 can win."""
 
 CLOSED_MAX = 3
-"""Connections in a row that a broker accepted and then closed without a reason code. That many mean another client
-with our id: with MQTT 3.1.1, and of mosquitto 2.0.11, one sees no more of it than that."""
+"""Connections in a row that a broker accepted and then closed without a reason code. If nothing was under way, that
+many mean another client with our id: with MQTT 3.1.1, and of mosquitto 2.0.11, one sees no more of it than that. If it
+was the same message each time, the broker rejects that message: it is too large, or not allowed."""
+
+LEFT_OUT_S = 3600.0
+"""Time for which a message is left out that made the broker end `CLOSED_MAX` connections in a row. Then it is tried
+again, and one more connection that it ends is enough to leave it out for as long again."""
 
 _DOUBLINGS_MAX = 16
 """Doublings of the pause: more of them only overflow."""
@@ -53,6 +58,8 @@ class Notice(Enum):
     """The broker refuses us, and didn't before; attempts go on."""
     TAKEN_OVER = auto()
     """Another client uses our client id."""
+    LEFT_OUT = auto()
+    """The broker ends the connection whenever it gets a certain message, which is left out from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,11 @@ class Reconnect:
         """Connections without an answer since the last stable one. A broker may still come upon them, and then take
         our next connection for another client's."""
         self._closed = 0
+        self._careful = False
+        self._suspect, self._suspected = "", 0
+        """What was under way when the last connections ended, and how many of them."""
+        self._left_out: dict[str, float] = {}
+        """What the broker rejects by ending the connection, and until when it is left out."""
         self._established = False
         """The broker has accepted a connection of this session."""
         self._authorised = False
@@ -106,6 +118,14 @@ class Reconnect:
     def authorised(self) -> bool:
         """Whether the broker has let us publish before, so that a refusal may be a passing one."""
         return self._authorised
+
+    def is_careful(self, now: float) -> bool:
+        """Whether only one thing at a time should be sent, to find out which one the broker rejects."""
+        return self._careful and (self._connected_at is None or now - self._connected_at <= STABLE_S)
+
+    def leaves_out(self, name: str, now: float) -> bool:
+        """Whether something, as `UnderWay` names it, is not to be sent, because the broker would end the connection."""
+        return now < self._left_out.get(name, now)
 
     def connected(self, now: float) -> float | None:
         """The broker has accepted a connection.
@@ -125,6 +145,7 @@ class Reconnect:
     def disconnected(self, reason: DisconnectReason, now: float) -> Decision:
         """A connection has ended, or couldn't be made."""
         self._count(reason, now)
+        repeated = self._careful
         unsupported = reason.code == UNSUPPORTED_PROTOCOL
         # Some brokers close the connection of a protocol that they don't know, or never answer it.
         silent = not self._established and reason.cause in {Cause.UNANSWERED, Cause.CLOSED}
@@ -135,7 +156,11 @@ class Reconnect:
                 self.protocol = MQTTProtocolVersion.MQTTv311
                 return Decision(0.0, new_session=True)
             self.protocol = MQTTProtocolVersion.MQTTv5
-        if reason.code in REFUSALS:
+        if self._rejected(reason.under_way, now):
+            return Decision(self._next_pause_s(), new_session=True, notice=Notice.LEFT_OUT)
+        # paho repeats what it has in flight all at once, so that nothing would ever be under way alone.
+        new_session = new_session or (repeated and reason.under_way is not None and not reason.under_way.alone)
+        if reason.code in REFUSALS and not (self._authorised and reason.under_way):
             if not self._authorised:
                 return Decision(0.0, new_session, give_up=True, notice=Notice.REFUSED)
             return Decision(self._next_pause_s(), new_session, notice=self._once(Notice.REFUSED))
@@ -147,11 +172,27 @@ class Reconnect:
         notice = None if self._noticed else self._once(Notice.AWAY)
         return Decision(self._next_pause_s(), new_session, notice=notice)
 
+    def _rejected(self, under_way: UnderWay | None, now: float) -> bool:
+        """Whether something has now ended so many connections that it is left out."""
+        if under_way is None:
+            self._suspect = ""
+            return False
+        self._careful = True
+        if not under_way.alone:
+            return False
+        self._suspected = self._suspected + 1 if under_way.name == self._suspect else 1
+        self._suspect = under_way.name
+        if self._suspected < CLOSED_MAX and under_way.name not in self._left_out:
+            return False
+        self._suspect, self._left_out[under_way.name] = "", now + LEFT_OUT_S
+        return True
+
     def _count(self, reason: DisconnectReason, now: float) -> None:
         if self._connected_at is not None:
             if now - self._connected_at > STABLE_S:
                 self._attempts = self._unanswered = self._closed = 0
-            if reason.cause is Cause.CLOSED:
+                self._careful = False
+            if reason.cause is Cause.CLOSED and reason.under_way is None:
                 self._closed += 1
             self._connected_at, self._down_since = None, now
         if reason.cause is Cause.UNREACHABLE:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.messages.payloads import OFFLINE
-from edge.messages.topics import AVAILABILITY, EVENT
+from edge.messages.topics import AVAILABILITY
 from edge.mqtt.client import (
     V5,
     V311,
@@ -21,11 +21,22 @@ from edge.mqtt.client import (
     disconnect_properties,
     loop_once,
     new_client,
+    packet_size,
     publish_properties,
     topic_of,
 )
 from edge.mqtt.in_flight import InFlight
-from edge.mqtt.reasons import WILL_QOS_REFUSED, WILL_RETAIN_REFUSED, Cause, DisconnectReason
+from edge.mqtt.reasons import (
+    KEEP_ALIVE_TIMEOUT,
+    PACKET_IDENTIFIER_NOT_FOUND,
+    REJECTIONS,
+    WILL_QOS_REFUSED,
+    WILL_RETAIN_REFUSED,
+    Cause,
+    DisconnectReason,
+    UnderWay,
+)
+from edge.mqtt.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,9 +49,16 @@ if TYPE_CHECKING:
     from edge.messages.topics import Namespace, Topic
     from edge.mqtt.address import BrokerAddress
     from edge.mqtt.outbox import Message
+    from edge.mqtt.subscriptions import Subscription
 
 IN_FLIGHT_MAX = 8
 """Messages in flight at a time. All others wait in the outbox, which is bounded and knows their age."""
+
+UNANSWERED_S = 5.0
+"""Time for which a message with QoS 0 may be the reason why the broker ends the connection."""
+
+CLOSED = "the connection closed"
+"""All that is known of a connection that ends without a word."""
 
 
 class Session:
@@ -79,17 +97,22 @@ class Session:
         """The broker has accepted a connection of this session at least once."""
         self.disconnect_reason: DisconnectReason | None = None
         """Why the connection ended; None while it stands or is being made."""
-        self.publish_refused: tuple[Topic, str] | None = None
-        """A topic on which the broker doesn't let us publish, and its reason."""
-        self.subscribe_refused: tuple[Topic, str] | None = None
-        """A topic to which the broker doesn't let us subscribe, and its reason."""
+        self.publish_refused: list[tuple[Message, str]] = []
+        """Messages that the broker doesn't let us publish, and why; whoever reads them clears the list."""
+        self.packet_max: int | None = None
+        """Largest packet that the broker takes, in bytes; None: it has named no limit."""
+        self.careful = False
+        """Whether only one thing at a time is sent: what is under way when the connection ends is the reason then."""
+        self.subscriptions: Final = Subscriptions(subscriptions, names)
         self._address = address
         self._client_id = client_id
         self._names = names
-        self._subscriptions = list(subscriptions)
         self._received = on_message
         self._keepalive_s = keepalive_s
         self._expiry_s = expiry_s
+        self._clock = clock
+        self._unanswered: tuple[Message, float] | None = None
+        """The last message with QoS 0, which no broker answers, and when it was sent."""
         self._qos_max = 2
         self._retain = True
         self._in_flight_max = IN_FLIGHT_MAX
@@ -102,7 +125,8 @@ class Session:
         """How many more messages may be published now (MQTT 5, section 4.9)."""
         # Bytes that wait for the network mean that it is stuck: messages had better wait in the outbox.
         stuck = not self.connected or self._client.want_write()
-        return 0 if stuck else max(0, self._in_flight_max - len(self.in_flight))
+        busy = self.careful and self.subscriptions.asked
+        return 0 if stuck or busy else max(0, (1 if self.careful else self._in_flight_max) - len(self.in_flight))
 
     def connect(self, answer_timeout_s: float) -> None:
         """Ask the broker for a connection; `loop_once` then sets `connected` or `disconnect_reason`.
@@ -113,7 +137,8 @@ class Session:
         Raises:
             OSError: the connection can't be made.
         """
-        self.connected, self.disconnect_reason, self.publish_refused = False, None, None
+        self.connected, self.disconnect_reason = False, None
+        self.publish_refused.clear()
         if self.protocol is V311 and not self.established and not self._clear(answer_timeout_s):
             return
         self.in_flight.prepare_resumption()
@@ -127,7 +152,7 @@ class Session:
     def loop_once(self, timeout_s: float, wake: int) -> None:
         """Wait for the network for at most `timeout_s` seconds, or until `wake` is readable; then read and write."""
         if not loop_once(self._client, timeout_s, wake) and self.disconnect_reason is None:
-            self.disconnect_reason = DisconnectReason(Cause.CLOSED, "the connection closed")
+            self.disconnect_reason = DisconnectReason(Cause.CLOSED, CLOSED, under_way=self._under_way())
         if self.disconnect_reason is not None:
             self.connected = False
 
@@ -141,6 +166,21 @@ class Session:
         sent = self._client.publish(path, message.payload, qos, topic.retained and self._retain, properties)
         if qos:
             self.in_flight.add(sent.mid, message)
+        else:
+            self._unanswered = message, self._clock()
+
+    def fits(self, message: Message) -> bool:
+        """Whether the broker takes a message of that size."""
+        return self.packet_max is None or self.packet_size(message) <= self.packet_max
+
+    def packet_size(self, message: Message) -> int:
+        """The most bytes that a message takes."""
+        return packet_size(self._names.path(message.topic, message.command), message.payload)
+
+    def subscribe(self, allowed: Callable[[Subscription], bool]) -> None:
+        """Go on with the subscriptions; those that are not allowed are left out."""
+        if self.connected and not (self.careful and len(self.in_flight)):
+            self.subscriptions.ask(self._client, self.protocol, allowed, one=self.careful)
 
     def disconnect(self) -> None:
         """Disconnect cleanly: the broker drops the last will and the session."""
@@ -203,20 +243,20 @@ class Session:
             return
         self._qos_max = getattr(properties, "MaximumQoS", 2)
         self._retain = bool(getattr(properties, "RetainAvailable", 1))
+        self.packet_max = getattr(properties, "MaximumPacketSize", None)
         self._in_flight_max = min(IN_FLIGHT_MAX, getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX))
         if flags.session_present:
             self.in_flight.resume()
         else:
             self.in_flight.abandon()
         self.connected = self.established = True
-        if self._subscriptions:
-            self._client.subscribe([(self._names.path(topic), topic.qos) for topic in self._subscriptions])
+        self._unanswered = None
+        self.subscriptions.begin(wildcards=bool(getattr(properties, "WildcardSubscriptionAvailable", 1)))
 
     def _on_subscribe(
-        self, _client: Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+        self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        answers = zip(self._subscriptions, reasons, strict=False)
-        self.subscribe_refused = next(((topic, str(reason)) for topic, reason in answers if reason.is_failure), None)
+        self.subscriptions.answered(mid, reasons)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         if (topic := topic_of(message)) is not None:
@@ -233,15 +273,37 @@ class Session:
         if self.disconnect_reason is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            self.disconnect_reason = DisconnectReason(Cause.REASON_CODE, str(reason), reason.value)
+            under_way = self._under_way() if reason.value in REJECTIONS else None
+            self.disconnect_reason = DisconnectReason(Cause.REASON_CODE, str(reason), reason.value, under_way)
         else:
             # Without a packet from the broker, paho knows no more than whether the keepalive ran out.
-            text = str(reason).replace("Unspecified error", "the connection closed")
-            self.disconnect_reason = DisconnectReason(Cause.CLOSED, text)
+            silent = reason.value == KEEP_ALIVE_TIMEOUT
+            text = str(reason).replace("Unspecified error", CLOSED)
+            under_way = None if silent else self._under_way()
+            self.disconnect_reason = DisconnectReason(Cause.CLOSED, text, under_way=under_way)
 
     def _on_publish(
         self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         message = self.in_flight.acknowledge(mid)
-        if message is not None and message.topic is not EVENT and reason.is_failure:
-            self.publish_refused = (message.topic, str(reason))
+        # The broker may have finished the delivery of an event before the connection was resumed.
+        finished = reason.value == PACKET_IDENTIFIER_NOT_FOUND
+        if message is None or not reason.is_failure or finished:
+            return
+        self.publish_refused.append((message, str(reason)))
+
+    def _under_way(self) -> UnderWay | None:
+        """What the broker may have rejected by ending the connection: the first that it hasn't answered."""
+        if not self.connected:
+            return None
+        asked, message = self.subscriptions.asked, self.in_flight.oldest
+        count = len(self.in_flight) + len(asked)
+        if self._unanswered is not None and self._clock() - self._unanswered[1] < UNANSWERED_S:
+            count, message = count + 1, message or self._unanswered[0]
+        if message is not None:
+            path = self._names.path(message.topic, message.command)
+            line = f"{path} with {self.packet_size(message):,} bytes was under way"
+            return UnderWay(f"publish {message.topic.name}", line, count == 1, path)
+        if not asked:
+            return None
+        return UnderWay(asked[0].name, f"a subscription to {asked[0].path} was under way", count == 1, asked[0].path)

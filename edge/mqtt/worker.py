@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from edge.errors import EdgeError, PermissionRefusedError
 from edge.messages.payloads import OFFLINE, ONLINE
-from edge.messages.topics import AVAILABILITY, COMMAND, HEALTH, HOME_ASSISTANT_STATUS, SHADOW_STATE
+from edge.messages.topics import AVAILABILITY, COMMAND, HOME_ASSISTANT_STATUS, INFO
+from edge.mqtt import notices
 from edge.mqtt.client import V5, connect_error
-from edge.mqtt.outbox import REPUBLISHED, Message
+from edge.mqtt.delivery import Delivery
+from edge.mqtt.outbox import Message
 from edge.mqtt.reasons import Cause, DisconnectReason
-from edge.mqtt.reconnect import TAKEN_OVER_PAUSE_S, Notice, Reconnect
+from edge.mqtt.reconnect import Notice, Reconnect
 from edge.mqtt.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.messages.topics import Namespace, Topic
+    from edge.messages.topics import Namespace
     from edge.mqtt.address import BrokerAddress
     from edge.mqtt.inbox import Inbox
     from edge.mqtt.outbox import Outbox
@@ -72,7 +74,10 @@ class Worker:
         self._inbox = inbox
         self._clock = clock
         self._client_id = f"emotion-edge-{names.device}"
+        self._own = {names.path(AVAILABILITY), names.path(INFO)}
+        """Topics of ours that we watch."""
         self.reconnect: Final = Reconnect(retry_max_s=settings.retry_max_s, now=clock())
+        self._delivery: Final = Delivery(address, names, outbox=outbox, reconnect=self.reconnect, clock=clock)
         self.session = self._new_session()
         self._serving = False
         self._problem: EdgeError | None = None
@@ -86,8 +91,6 @@ class Worker:
         """When the thread has got on at the latest, if it is well; s, monotonic."""
         self.trouble = ""
         """Why the last connection ended or failed, in a few words; empty: none has."""
-        self._refused: set[str] = set()
-        """Topics whose refusal the log has, since the last connection."""
 
     @property
     def serving(self) -> bool:
@@ -98,6 +101,11 @@ class Worker:
     def problem(self) -> EdgeError | None:
         """Reason why retrying is pointless; None while it is not."""
         return self._problem
+
+    @property
+    def rejected(self) -> str:
+        """One line on what the broker does not take of us; empty: it takes everything."""
+        return self._delivery.rejected
 
     @property
     def alive(self) -> bool:
@@ -126,7 +134,7 @@ class Worker:
     # Everything below runs in the thread.
 
     def _new_session(self) -> Session:
-        subscriptions = [] if self._inbox is None else [COMMAND]
+        subscriptions = [AVAILABILITY, INFO] if self._inbox is None else [COMMAND, AVAILABILITY, INFO]
         if self._names.discovery:
             subscriptions.append(HOME_ASSISTANT_STATUS)
         return Session(
@@ -144,7 +152,11 @@ class Worker:
     def _receive(self, path: str, payload: bytes, retained: bool) -> None:
         if path == self._names.path(HOME_ASSISTANT_STATUS):
             if payload == ONLINE:  # Home Assistant has started, and knows no device yet
-                self._outbox.republish()
+                self._outbox.renew()
+        elif path in self._own:
+            # Somebody has removed it, or the last will of our own previous connection has come late.
+            if not retained and payload != ONLINE and (not payload or path == self._names.path(AVAILABILITY)):
+                self._delivery.renew()
         elif self._inbox is not None and (found := self._names.parse(path)) and found.topic is COMMAND:
             self._inbox.put(found.command, payload, retained=retained)
 
@@ -185,9 +197,12 @@ class Worker:
         """Deliver and receive until the connection ends, or until we end it."""
         self._on_connected(session)
         while session.disconnect_reason is None and not self._done(session):
-            self._publish_waiting(session)
+            self._delivery.step(session)
             self._loop_once(LOOP_S)
-            self._check_refusals(session)
+            try:
+                self._delivery.check_refusals(session)
+            except PermissionRefusedError as error:
+                self._problem = error
         if session.disconnect_reason is None:
             self._disconnect(session)
 
@@ -203,58 +218,15 @@ class Worker:
     def _on_connected(self, session: Session) -> None:
         """Start a connection with `online`, and with all that a broker may have forgotten."""
         down_s = self.reconnect.connected(self._clock())
-        self._refused.clear()
-        self._requeue(session)
+        self._delivery.begin(session)
         version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"
         if down_s is None:
             log.info("connected to %s (%s)", self._address, version)
         else:
             waiting = len(self._outbox)
             log.info("connected to %s after %.0f s (%s), %d events waited", self._address, down_s, version, waiting)
-        self._outbox.republish()
-        self._serving = True  # not before: `republish` drops what is of no use after an interruption
-        session.publish(Message(AVAILABILITY, ONLINE, self._clock()))
-
-    def _publish_waiting(self, session: Session) -> None:
-        """Publish what waits, as far as the send quota goes: info and state first, one at a time."""
-        for topic in (*REPUBLISHED, SHADOW_STATE):
-            if session.send_quota and topic not in session.in_flight and (message := self._outbox.take(topic)):
-                session.publish(message)
-        while session.send_quota and (message := self._outbox.next_reply()):
-            session.publish(message)
-        if message := self._outbox.take(HEALTH):
-            session.publish(message)
-        while session.send_quota and (message := self._outbox.next_event(self._clock())):
-            session.publish(message)
-
-    def _requeue(self, session: Session) -> None:
-        """Take back from a session what it couldn't deliver."""
-        undelivered, unconfirmed = session.in_flight.take_undelivered()
-        self._outbox.put_back(undelivered)
-        self._outbox.count_lost(unconfirmed)
-
-    def _check_refusals(self, session: Session) -> None:
-        """A broker may let us connect, and yet not publish or subscribe."""
-        if session.subscribe_refused is not None:
-            topic, reason = session.subscribe_refused
-            self._log_refusal(topic, f"subscribe to {self._names.path(topic)} ({reason})")
-        if session.publish_refused is None:
-            if AVAILABILITY not in session.in_flight:
-                self.reconnect.authorise()
-            return
-        topic, reason = session.publish_refused
-        session.publish_refused = None
-        what = f"publish {self._names.path(topic)} ({reason})"
-        if topic is AVAILABILITY and not self.reconnect.authorised:
-            line = f"{self._address} does not let {self._address.user} {what}"
-            self._problem = PermissionRefusedError(f"{line}; check the access list of the broker")
-        else:
-            self._log_refusal(topic, what)
-
-    def _log_refusal(self, topic: Topic, what: str) -> None:
-        if topic.name not in self._refused:
-            log.warning("%s does not let %s %s", self._address, self._address.user, what)
-        self._refused.add(topic.name)
+        self._serving = True  # not before: `begin` drops what is of no use after an interruption
+        self._delivery.publish(session, Message(AVAILABILITY, ONLINE, self._clock()))
 
     def _done(self, session: Session) -> bool:
         """Whether to disconnect: all is delivered, half of the time for it is over, or waiting is pointless."""
@@ -264,7 +236,7 @@ class Worker:
 
     def _disconnect(self, session: Session) -> None:
         """Publish `offline` and wait for its acknowledgement, or the broker has to publish the last will."""
-        session.publish(Message(AVAILABILITY, OFFLINE, self._clock()))
+        self._delivery.publish(session, Message(AVAILABILITY, OFFLINE, self._clock()))
         while session.disconnect_reason is None and AVAILABILITY in session.in_flight and self._clock() < self._stop_at:
             self._loop_once(0.1)
         if AVAILABILITY in session.in_flight:
@@ -276,28 +248,26 @@ class Worker:
         """Do what was decided: log it, change the session, and wait; or give up."""
         if decision.new_session:
             self.session.in_flight.abandon()
-            self._requeue(self.session)
+            self._delivery.requeue(self.session)
             self.session = self._new_session()
-        taken_over = decision.notice is Notice.TAKEN_OVER
-        self.trouble = self._notice(Notice.TAKEN_OVER, reason) if taken_over else reason.text
         if decision.give_up:
             hint = "check mqtt.username and mqtt.password_file, and what the broker allows"
             line = f"{self._address} refuses {self._address.user} ({reason.text})"
             self._problem = PermissionRefusedError(f"{line}; {hint}")
             return
+        self.trouble = reason.text
+        if decision.notice is Notice.LEFT_OUT and reason.under_way is not None:
+            self._delivery.leave_out(reason.under_way.path)
         if decision.notice is not None:
-            log.warning("%s", self._notice(decision.notice, reason))
+            line = notices.line(
+                decision.notice,
+                reason,
+                self._address,
+                client_id=self._client_id,
+                retry_max_s=self._settings.retry_max_s,
+            )
+            log.warning("%s", line)
+            if decision.notice in {Notice.TAKEN_OVER, Notice.LEFT_OUT}:
+                self.trouble = line
         self._alive_for(decision.pause_s + LOOP_LIMIT_S)
         self._stopping.wait(decision.pause_s)
-
-    def _notice(self, notice: Notice, reason: DisconnectReason) -> str:
-        """The line for the log."""
-        if notice is Notice.REFUSED:
-            return f"{self._address} refuses {self._address.user} ({reason.text}); trying again now and then"
-        if notice is Notice.TAKEN_OVER:
-            return (
-                f"another client connects to {self._address} as {self._client_id}: each device needs a device.name of "
-                f"its own; trying again in {TAKEN_OVER_PAUSE_S:.0f} s"
-            )
-        pauses = f"trying again, with pauses of up to {self._settings.retry_max_s:g} s"
-        return f"no connection to the broker {self._address} ({reason.text}); {pauses}"

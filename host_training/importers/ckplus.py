@@ -121,7 +121,7 @@ def _label(folder: Path) -> str | None:
     """The label in the one emotion file of a sequence; None if there is no file."""
     for file in sorted(folder.glob("*_emotion.txt")):
         try:
-            code = float(file.read_text("utf-8"))
+            code = float(file.read_text("utf-8-sig"))
         except ValueError:
             code = -1.0
         if code not in range(len(CODES)):

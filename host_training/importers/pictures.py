@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from edge.errors import EdgeError, UsageError
+from edge.paths import home_path
 from host_training import importers
 from host_training.data.keypoints import REPEATED, TRAIN
 from host_training.data.names import normal
@@ -42,7 +42,7 @@ def pictures_of(table: Table, given: Sequence[str]) -> dict[int, Pixels | ImageF
         name, colon, path = text.partition(":")
         if not (name and colon and path):
             raise UsageError(f"--pictures {text}: give a data set and its path, such as fer2013:fer2013.csv")
-        source = importers.load(name, Path(path), Options(split=TRAIN, any_name=True))  # the table knows both
+        source = importers.load(name, home_path(path), Options(split=TRAIN, any_name=True))  # the table knows both
         if not isinstance(source, Source):
             raise UsageError(f"--pictures {text}: {name} has no pictures; leave it out")
         known = [

@@ -52,7 +52,7 @@ def load(path: Path, _options: Options) -> Source:
 def _from_list(path: Path) -> Source:
     source, there = Source("rafdb", []), Listing()
     try:
-        lines = (path / LIST).read_text("utf-8").splitlines()
+        lines = (path / LIST).read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SourceError(f"{path / LIST}: not a text file ({error})") from error
     for number, line in enumerate(tqdm(lines, desc="reading RAF-DB", unit=" rows", leave=False), 1):
@@ -79,7 +79,7 @@ def _picture(path: Path, name: str, there: Listing) -> ImageFile | None:
     if boxes not in there:
         return ImageFile(original)
     try:
-        left, top, right, bottom = (round(float(value)) for value in boxes.read_text("utf-8").split())
+        left, top, right, bottom = (round(float(value)) for value in boxes.read_text("utf-8-sig").split())
     except (ValueError, OverflowError) as error:
         raise SourceError(f"{boxes}: not the four numbers of a box") from error
     return ImageFile(original, widened(left, top, right - left, bottom - top))

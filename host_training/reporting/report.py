@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         DataError: it holds no JSON object.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -140,7 +140,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Recip
     recipe = build(Recipe, tomllib.loads(template()))
     if path is not None:
         try:
-            recipe = update(recipe, tomllib.loads(path.read_text("utf-8")))
+            recipe = update(recipe, tomllib.loads(path.read_text("utf-8-sig")))
         except OSError as error:
             raise NoInputError(f"{path}: {error.strerror}") from error
         except InvalidError as error:

@@ -40,7 +40,7 @@ def space(path: Path | None) -> dict[str, list[Any]]:
     """
     try:
         text = (
-            path.read_text("utf-8")
+            path.read_text("utf-8-sig")
             if path
             else resources.files("host_training.training").joinpath("search.toml").read_text()
         )
@@ -172,7 +172,7 @@ def read(path: Path) -> Trials:
         SourceError: it holds something else.
     """
     try:
-        return Trials.from_json(json.loads(path.read_text("utf-8")))
+        return Trials.from_json(json.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         return Trials("", ())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -90,7 +90,7 @@ def read_key(file: Path) -> Key:
     from nacl.signing import SigningKey
 
     try:
-        _, line = file.read_text("utf-8").rstrip("\n").split("\n")
+        _, line = file.read_text("utf-8-sig").rstrip("\n").split("\n")
         data = base64.b64decode(line, validate=True)
     except OSError as error:
         raise NoInputError(f"{file}: {error.strerror}") from error

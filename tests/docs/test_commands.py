@@ -76,7 +76,7 @@ STARTS = {
     "emotion-edge run --preview --preview-picture": r"http://127\.0\.0\.1:8080/[\s\S]*connected to",
     "emotion-edge run --preview 0.0.0.0:8080 --preview-token-file preview-token": r"http://\S+:8080[\s\S]*connected to",
     "emotion-edge run --config emotion-edge.toml": r"connected to",
-    "emotion-edge record --seconds 30 smile.landmarks": r"Ctrl-C",
+    "emotion-edge record --seconds 30 --camera video:clip.mp4 smile.landmarks": r"Ctrl-C",
     "emotion-edge watch --mqtt mqtt://localhost": r"livingroom",
     "emotion-edge watch --shadow": "",  # prints nothing before Ctrl-C
     "emotion-edge watch": r"livingroom",

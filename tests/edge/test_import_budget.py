@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("models")
 REPOSITORY = Path(__file__).parents[2]
 
 OWN = {
-    "edge": "cli errors expression files hints interpreter secret_files settings validation values",
+    "edge": "cli errors expression files hints interpreter paths redaction secret_files settings terminal validation "
+    "values",
     "edge.bundle": "bundle locate manifest signature",
     "edge.camera": "closed opencv optics orientation pace reopening demo demo.camera demo.face demo.portrait "
     "demo.script",
@@ -31,7 +32,8 @@ OWN = {
     "steadiness stills tiles tracking",
     "edge.messages": "commands home_assistant payloads topics untrusted",
     "edge.preview": "address timeline",
-    "edge.mqtt": "address client in_flight inbox outbox publisher reasons reconnect session worker",
+    "edge.mqtt": "address client delivery in_flight inbox notices outbox publisher reasons reconnect session "
+    "subscriptions worker",
 }
 """Rooms -> their modules that are loaded, exactly these."""
 

@@ -12,6 +12,7 @@ CONNECT, PUBLISH, PUBREL, SUBSCRIBE, PINGREQ = 1, 3, 6, 8, 12
 
 ACCEPT_NEW = b"\x20\x03\x00\x00\x00"
 ACCEPT_RESUMED = b"\x20\x03\x01\x00\x00"
+ACCEPT_NO_WILDCARDS = b"\x20\x05\x00\x00\x02\x28\x00"
 REFUSE_BUSY = b"\x20\x03\x00\x89\x00"
 REFUSE_MQTT_5 = b"\x20\x02\x00\x01"
 ACCEPT_311 = b"\x20\x02\x00\x00"
@@ -36,6 +37,8 @@ class ScriptedBroker:
         """Packets of each connection: type and body."""
         self.breaks: dict[int, int] = {}
         """Connection -> type of the packet of an event that is not answered and closes the connection."""
+        self.rejected = b""
+        """Part of a packet that is not answered and closes the connection, as some brokers do what isn't allowed."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def close(self) -> None:
@@ -58,7 +61,8 @@ class ScriptedBroker:
                     self.packets[-1].append(packet)
                     reply = answer if packet[0] == CONNECT else self._reply(*packet)
                     breaking = self.breaks.get(len(self.packets) - 1)
-                    if reply is None or breaking in self.kinds(-1):
+                    rejected = self.rejected and packet[0] != CONNECT and self.rejected in packet[1]
+                    if reply is None or breaking in self.kinds(-1) or rejected:
                         break
                     connection.sendall(reply)
 

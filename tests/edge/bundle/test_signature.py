@@ -51,6 +51,14 @@ def test_any_of_several_keys_may_have_signed_it(signed, keys, tmp_path):
     assert in_use(signed("b", key=keys[1]), trusted).id == "b"
 
 
+def test_trusted_keys_and_signature_may_begin_with_a_byte_order_mark(signed, keys, tmp_path):
+    folder, trusted = signed("a"), tmp_path / "trusted-keys"
+    trusted.write_bytes(b"\xef\xbb\xbf" + keys[0].public.read_bytes().splitlines()[1] + b"\r\n")
+    signature = folder / "manifest.json.minisig"
+    signature.write_bytes(b"\xef\xbb\xbf" + signature.read_bytes())
+    assert in_use(folder, trusted).id == "a"
+
+
 def on_device(folder: Path, trusted: Path) -> Installation:
     """The installation of a device with a file of trusted keys, whose settings name only the bundle."""
     return Installation.of(Settings(model=ModelSettings(bundle=str(folder))), trusted_keys=trusted)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.camera import open_camera, picamera2, v4l2
+from edge.camera import open_camera, open_reopening_camera, picamera2, v4l2
 from edge.errors import ConfigError, NoInputError, UnavailableError
 
 from .conftest import write_clip
@@ -63,13 +63,16 @@ def test_the_error_for_an_unknown_source_lists_all(settings: CameraSettings, spe
 
 
 @pytest.mark.usefixtures("bare")
-def test_auto_falls_back_to_the_demo(settings: CameraSettings):
-    assert open_camera(settings).name == "demo"
+def test_auto_falls_back_to_the_demo_and_says_why(settings: CameraSettings):
+    camera = open_reopening_camera(settings)
+    assert camera.name == "demo"
+    assert "no video device that may be a camera" in getattr(camera, "reason", "")
+    assert not getattr(open_reopening_camera(replace(settings, source="demo")), "reason", "")
 
 
 @pytest.mark.usefixtures("bare")
 def test_auto_without_the_demo_says_what_to_do(settings: CameraSettings):
-    with pytest.raises(UnavailableError, match=r"^no camera found\. Connect one and start again, or choose"):
+    with pytest.raises(UnavailableError, match=r"^no camera found \(there is no video.*\)\. Connect one and start"):
         open_camera(settings, allow_demo=False)
 
 

@@ -20,6 +20,7 @@ from edge.bundle import locate
 from edge.bundle.locate import Installation
 from edge.camera.demo.camera import DemoCamera
 from edge.cli import main
+from edge.commands.welcome import welcome
 from edge.settings import CameraSettings, Settings, template
 from tests.support.released import FUSED_BUNDLE
 
@@ -466,3 +467,39 @@ def test_bench_of_a_folder_that_is_not_a_bundle_is_a_configuration_error(tmp_pat
 
 def test_the_default_settings_find_a_bundle():
     assert Installation.of(Settings()).bundle in {FUSED_BUNDLE, locate.DEVICE / locate.CURRENT}
+
+
+def test_a_terminal_without_blocks_shows_the_events(broker, smile):
+    camera, latin_1 = f"images:{smile.parent}", {"PYTHONIOENCODING": "iso-8859-1"}
+    done = emotion_edge("run", "--watch", "--camera", camera, "--mqtt", broker.url, **latin_1)
+    assert done.returncode == 0, done.stderr
+    assert "happiness   ####" in done.stdout
+
+
+def test_without_a_camera_the_demo_says_so_and_why_and_how_to_go_on():
+    lines = welcome("demo", "kitchen", demo_reason="no camera found (none)", page="http://127.0.0.1:8080/")
+    assert lines[0].startswith("DEMO: the face below is a drawn one")
+    assert lines[1] == "  why:  no camera found (none)"
+    assert "make run ARGS='--camera v4l2:/dev/video0'" in lines[2]
+    assert lines[-3:] == ["  page: http://127.0.0.1:8080/", "  stop: Ctrl-C", ""]
+
+
+def test_a_camera_is_named_without_the_word_demo():
+    lines = welcome("v4l2:/dev/video0", "kitchen", demo_reason="", page=None)
+    assert lines[0] == "device 'kitchen' reads v4l2:/dev/video0"
+    assert "DEMO" not in "".join(lines)
+    assert "  page: not served: make run ARGS='--preview'" in lines
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="this machine may have a camera")
+def test_a_recording_is_never_made_of_the_demo_by_itself(tmp_path):
+    line = error_of("record", "--seconds", "1", tmp_path / "new.landmarks", status=69)
+    assert line.startswith("emotion-edge: no camera found (")
+    assert not (tmp_path / "new.landmarks").exists()
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="this machine may have a camera")
+def test_no_address_of_a_page_is_printed_before_the_camera_fails():
+    done = emotion_edge("run", "--watch", "--no-demo", "--preview", "127.0.0.1:0", "--mqtt", NO_BROKER)
+    assert done.returncode == 69
+    assert "127.0.0.1:" not in done.stdout.replace(NO_BROKER, "")

@@ -18,7 +18,9 @@ import pytest
 from edge.commands import doctor
 from edge.device import raspberry_pi, system
 from edge.errors import ConfigError, EdgeError, PermissionRefusedError, UnavailableError
-from edge.settings import CameraSettings, MqttSettings, Settings
+from edge.mqtt import local_broker
+from edge.settings import CameraSettings, DeviceSettings, MqttSettings, Settings
+from tests.support.broker import Listener
 
 pytest_plugins = ["tests.support.broker", "tests.support.pi_roots", "tests.support.rtsp"]
 
@@ -382,6 +384,51 @@ def test_the_password_of_the_service_is_used(tmp_path, new_broker):
     assert "accepts user 'anna'" in doctor._broker(anna, tmp_path)
     password.write_text("wrong\n")
     assert "mqtt.password_file" in str(fault(doctor._broker, anna, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("access", "reason"),
+    [
+        ("topic readwrite emotion/#", ""),
+        ("topic read #", "use emotion/kitchen/reply/doctor (Not authorized)"),
+        ("topic write #", "does not deliver what is published on emotion/kitchen/reply/doctor"),
+        ("topic readwrite elsewhere/#", "use emotion/kitchen/reply/doctor (Not authorized)"),
+    ],
+)
+def test_a_broker_that_forbids_to_publish_is_found(tmp_path, new_broker, monkeypatch, access, reason):
+    monkeypatch.setattr(doctor, "BROKER_S", 1.0)
+    (tmp_path / "access").write_text(f"{access}\n")
+    broker = new_broker(settings=f"allow_anonymous true\nacl_file {tmp_path}/access")
+    broker.start()
+    kitchen = replace(settings(url=broker.url), device=DeviceSettings("kitchen"))
+    if reason:
+        assert reason in str(error := fault(doctor._broker, kitchen, tmp_path))
+        assert error.exit_status == os.EX_NOPERM
+        assert "emotion/kitchen/reply/+ in the access list" in str(error)
+    else:
+        assert "delivers what is published" in doctor._broker(kitchen, tmp_path)
+
+
+def test_what_the_device_itself_reports_is_found(tmp_path, broker):
+    kitchen = replace(settings(url=broker.url), device=DeviceSettings("kitchen"))
+    with Listener(broker.port, "nothing") as listener:
+        for topic, payload in (("availability", b"online"), ("info", b'{"problem": "the broker rejects x"}')):
+            listener.client.publish(f"emotion/kitchen/{topic}", payload, 1, retain=True).wait_for_publish(10)
+    assert str(fault(doctor._broker, kitchen, tmp_path)) == "'kitchen' is online, and reports: the broker rejects x"
+
+
+def test_without_a_service_the_default_broker_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_broker, "answers", lambda _address: False)
+    default = Settings()
+    assert "`run --local-broker`, as in `make run`, starts one" in doctor._broker(default, tmp_path, own=True)
+    monkeypatch.setattr(local_broker, "available", lambda: False)
+    monkeypatch.setattr(doctor, "_knock", lambda *_: fail_to_connect())
+    for own in (True, False):
+        assert "start the broker" in str(fault(lambda own=own: doctor._broker(default, tmp_path, own=own)))
+
+
+def fail_to_connect() -> None:
+    raise UnavailableError("start the broker")
 
 
 @pytest.mark.parametrize("text", ["", "\n"])

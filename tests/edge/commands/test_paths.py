@@ -8,15 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
 import pytest
 
+from edge import settings
+from edge.camera import open_camera
 from edge.camera.demo.camera import DemoCamera
-from edge.cli import absolute_path
+from edge.cli import absolute_path, main
+from edge.errors import EdgeError
 from edge.face_mesh.models import cache_folder
-from edge.settings import CameraSettings
+from edge.settings import CameraSettings, Settings
+from edge.validation import Text, allowed
 from tests.support.broker import Listener, until
 from tests.support.released import FUSED_BUNDLE
 
@@ -101,5 +106,55 @@ def test_a_path_becomes_absolute_before_anything_else_happens(there, monkeypatch
     monkeypatch.setenv("HOME", "/home/anna")
     assert absolute_path("own.toml") == there / "own.toml"
     assert absolute_path("~/own.toml") == Path("/home/anna/own.toml")
+    assert absolute_path("~root/own.toml") == Path("/root/own.toml")
     assert absolute_path("~nobody.toml") == there / "~nobody.toml"
-    assert absolute_path("") is None
+
+
+@pytest.mark.parametrize("option", ["--config", "--preview-token-file"])
+def test_an_empty_path_is_not_the_default(capfd, option):
+    assert main(["run", "--camera", "demo", option, ""]) == 64
+    assert f"argument {option}: the path is empty" in capfd.readouterr().err
+
+
+def test_the_home_folder_is_found_in_every_path_of_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    sections = {section.name: allowed(type(getattr(Settings(), section.name))) for section in fields(Settings)}
+    paths = {
+        f"{section}.{key}"
+        for section, keys in sections.items()
+        for key, (_, rule) in keys.items()
+        if isinstance(rule, Text) and rule.meaning in {"a folder", "a file"}
+    }
+    assert {"mesh.models", "model.bundle", "mqtt.password_file"} <= paths
+    (tmp_path / "own.toml").touch()
+    read = settings.load(tmp_path / "own.toml", dict.fromkeys(paths, "~/here"))
+    given = {getattr(getattr(read, section), key) for section, key in (path.split(".") for path in paths)}
+    assert given == {"/home/anna/here"}
+
+
+@pytest.mark.parametrize("kind", ["v4l2", "video", "images", "recording"])
+def test_the_home_folder_is_found_in_the_source_of_the_camera(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(EdgeError, match=f"{tmp_path}/nothing"):
+        open_camera(CameraSettings(source=f"{kind}:~/nothing"))
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["classify", "~/nothing.jpg"], 1),
+        (["model", "verify", "~/nothing"], 78),
+        (["model", "fetch", "--from=~/nothing", "--to=~/there"], 66),
+        (["record", "--camera=demo", "~/nothing/new.landmarks"], 73),
+        (["status", "--config=~/nothing.toml"], 78),
+        (["run", "--camera=demo", "--preview=127.0.0.1:0", "--preview-token-file=~/nothing"], 78),
+    ],
+)
+def test_the_home_folder_is_found_in_every_option(tmp_path, monkeypatch, capfd, words, status):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder().parents[1]))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    assert main(words) == status
+    shown = capfd.readouterr().err
+    assert f"{tmp_path}/nothing" in shown or "--preview-token-file names" in shown

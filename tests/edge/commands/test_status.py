@@ -40,6 +40,7 @@ def status(*arguments, stdout=subprocess.PIPE, **environment) -> subprocess.Comp
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
         timeout=60,
         check=False,
         cwd=REPOSITORY,
@@ -240,3 +241,14 @@ def test_a_refused_user_is_reported_in_one_line(restricted):
     (line,) = done.stderr.splitlines()
     assert "refuses user 'anna'" in line
     assert "wrong" not in line
+
+
+def test_a_device_is_shown_with_what_the_terminal_can_show(broker, publisher):
+    publish(publisher, "客厅", device_payloads())
+    publish(publisher, "Küche", device_payloads())
+    done = status("--mqtt", broker.url, "--wait", "1", PYTHONIOENCODING="iso-8859-1", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+    head, kitchen, room = done.stdout.splitlines()[:3]
+    assert kitchen.startswith("Küche ")
+    assert room.startswith(r"\u5ba2\u5385  ")
+    assert head.index("ONLINE") == kitchen.index("yes") == room.index("yes"), "the columns are aligned"

@@ -260,6 +260,34 @@ def test_the_preview_shows_faces_and_turns_the_camera_off(page, listener):
     until(lambda: last_state(listener)["paused"], "the camera is off")
 
 
+@pytest.mark.usefixtures("device")
+def test_forget_refuses_a_device_that_runs_which_would_be_back(listener, broker, capfd):
+    wait_for_face(listener)
+    kept = {"state", "info", "availability", "emotion-edge_kitchen/config"}
+    assert main(["forget", "--mqtt", broker.url, "kitchen"]) == os.EX_UNAVAILABLE
+    assert "'kitchen' is online" in capfd.readouterr().err
+    assert main(["forget", "--force", "--mqtt", broker.url, "kitchen"]) == 0
+    assert "stop it first" in capfd.readouterr().out
+    until(lambda: kept <= set(retained(broker.port)), "everything is back")
+    assert retained(broker.port)["availability"] == "online"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "reason"),
+    [
+        (["forget", ""], os.EX_CONFIG, "device.name must have 1 to 200 bytes"),
+        (["forget", "kitchn"], os.EX_NOINPUT, "retains nothing of a device 'kitchn'"),
+        (["forget", "kit/chen"], os.EX_CONFIG, "must not contain '/'"),
+        (["calibrate", "--device", ""], os.EX_CONFIG, "device.name must have 1 to 200 bytes"),
+        (["watch", ""], os.EX_CONFIG, "device.name must have 1 to 200 bytes"),
+        (["status", ""], os.EX_CONFIG, "device.name must have 1 to 200 bytes"),
+    ],
+)
+def test_no_device_and_another_device_are_not_this_one(broker, capfd, words, status, reason):
+    assert main([*words, "--mqtt", broker.url]) == status
+    assert reason in capfd.readouterr().err
+
+
 def test_forget_removes_a_device(device, listener, broker, capfd):
     wait_for_face(listener)
     device.stop()

@@ -50,6 +50,13 @@ def test_the_password_comes_from_the_first_line_of_its_file(tmp_path: Path):
     assert (address.username, address.password) == ("anna", "gehe im")
 
 
+def test_a_byte_order_mark_is_not_a_part_of_the_password(tmp_path: Path):
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_bytes(b"\xef\xbb\xbfgeheim\r\n")
+    assert BrokerAddress.parse("mqtt://anna@pi", password_file=str(file)) == BrokerAddress("pi", 1883, "anna", "geheim")
+
+
 @pytest.fixture
 def credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Path at which systemd stores the service's password."""
@@ -84,7 +91,7 @@ def test_an_empty_or_missing_credential_means_no_password(credential: Path, cont
 
 
 def test_a_missing_password_file_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="nowhere cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file names cannot be read: No such file"):
         BrokerAddress.parse("mqtt://pi", username="anna", password_file=str(tmp_path / "nowhere"))
 
 

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.mqtt.client import V5, V311
-from edge.mqtt.reasons import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL, Cause, DisconnectReason
+from edge.mqtt.reasons import REFUSALS, SESSION_TAKEN_OVER, UNSUPPORTED_PROTOCOL, Cause, DisconnectReason, UnderWay
 from edge.mqtt.reconnect import (
     ANSWER_S,
     CLOSED_MAX,
     FIRST_ANSWER_S,
     FIRST_PAUSE_S,
+    LEFT_OUT_S,
     STABLE_S,
     TAKEN_OVER_PAUSE_S,
     Notice,
@@ -26,6 +27,11 @@ NOT_AUTHORISED = DisconnectReason(Cause.REASON_CODE, "Not authorized", 0x87)
 BUSY = DisconnectReason(Cause.REASON_CODE, "Server busy", 0x89)
 TAKEN_OVER = DisconnectReason(Cause.REASON_CODE, "Session taken over", SESSION_TAKEN_OVER)
 NOT_MQTT_5 = DisconnectReason(Cause.REASON_CODE, "Unsupported protocol version", UNSUPPORTED_PROTOCOL)
+
+
+def rejecting(name: str, *, alone: bool = True) -> DisconnectReason:
+    """A connection that the broker closed while something was under way."""
+    return DisconnectReason(Cause.CLOSED, "the connection closed", under_way=UnderWay(name, f"{name} ...", alone))
 
 
 def reconnect(*, retry_max_s: float = 30.0, jitter: float = 1.0) -> Reconnect:
@@ -180,3 +186,57 @@ def test_the_first_outage_began_with_the_program():
     rules = Reconnect(retry_max_s=30.0, now=1000.0)
     rules.disconnected(UNREACHABLE, 1000.1)
     assert rules.connected(1060.0) == 60.0
+
+
+def test_what_is_under_way_each_time_is_left_out_and_blamed_on_no_other_client():
+    rules = reconnect()
+    decisions = [connected_for(rules, 1.0, rejecting("publish info"), at=100.0 + 5 * n) for n in range(CLOSED_MAX)]
+    assert [decision.notice for decision in decisions] == [Notice.AWAY] * (CLOSED_MAX - 1) + [Notice.LEFT_OUT]
+    assert max(decision.pause_s for decision in decisions) < TAKEN_OVER_PAUSE_S
+    assert rules.leaves_out("publish info", 112.0)
+    assert not rules.leaves_out("publish state", 112.0)
+
+
+def test_what_is_left_out_is_tried_again_and_needs_one_more_rejection():
+    rules = reconnect()
+    for number in range(CLOSED_MAX):
+        connected_for(rules, 1.0, rejecting("publish info"), at=100.0 + 5 * number)
+    later = 200.0 + LEFT_OUT_S
+    assert not rules.leaves_out("publish info", later)
+    assert connected_for(rules, 1.0, rejecting("publish info"), at=later).notice is Notice.LEFT_OUT
+    assert rules.leaves_out("publish info", later + 2)
+
+
+@pytest.mark.parametrize("between", [rejecting("publish state"), CLOSED])
+def test_only_the_same_message_in_a_row_is_left_out(between: DisconnectReason):
+    rules = reconnect()
+    for number in range(3 * CLOSED_MAX):
+        reason = between if number % 2 else rejecting("publish info")
+        assert connected_for(rules, 1.0, reason, at=100.0 + 5 * number).notice is not Notice.LEFT_OUT
+
+
+def test_after_a_rejection_one_thing_at_a_time_is_sent_until_the_connection_is_stable():
+    rules = reconnect()
+    assert not rules.is_careful(0.0)
+    connected_for(rules, 1.0, rejecting("publish info", alone=False), at=100.0)
+    rules.connected(110.0)
+    assert rules.is_careful(110.0 + STABLE_S)
+    assert not rules.is_careful(110.1 + STABLE_S)
+
+
+def test_what_is_not_alone_is_not_blamed_and_its_session_is_given_up_when_it_comes_again():
+    rules = reconnect()
+    reason = rejecting("publish event", alone=False)
+    decisions = [connected_for(rules, 1.0, reason, at=100.0 + 5 * number) for number in range(2 * CLOSED_MAX)]
+    assert Notice.LEFT_OUT not in {decision.notice for decision in decisions}
+    assert [decision.new_session for decision in decisions] == [False] + [True] * (len(decisions) - 1)
+    assert rules.protocol is V5
+
+
+def test_a_rejection_by_a_broker_that_took_messages_before_is_not_a_refusal_of_the_user():
+    rules = reconnect()
+    rules.connected(1.0)
+    rules.authorise()
+    reason = DisconnectReason(Cause.REASON_CODE, "Not authorized", 0x87, UnderWay("publish info", "...", alone=True))
+    decision = rules.disconnected(reason, 2.0)
+    assert (decision.give_up, decision.notice) == (False, Notice.AWAY)

@@ -225,6 +225,16 @@ def test_the_key_comes_from_the_credential_of_the_service(authority, tmp_path, m
     assert BrokerAddress.parse("mqtts://pi", cert_file=f"{authority}/kitchen.crt").tls is not None
 
 
+def test_certificates_and_keys_may_begin_with_a_byte_order_mark(encrypted, publisher, authority, tmp_path):
+    broker = encrypted("require_certificate true", "allow_anonymous true")
+    names = {"ca_file": "ca.crt", "cert_file": "kitchen.crt", "key_file": "kitchen.key"}
+    files = {
+        key: written(tmp_path / name, b"\xef\xbb\xbf" + (authority / name).read_bytes()) for key, name in names.items()
+    }
+    one = publisher(url(broker, "mqtts"), **files)
+    until(lambda: one.connected, "connected")
+
+
 def written(path: Path, content: bytes, mode: int = 0o600) -> str:
     path.write_bytes(content)
     path.chmod(mode)

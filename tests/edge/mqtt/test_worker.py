@@ -24,5 +24,5 @@ def test_a_refused_subscription_is_logged_with_its_topic(caplog: pytest.LogCaptu
     until(lambda: "does not let" in caplog.text, "the refusal is logged")
     publisher.stop(0.2)
     broker.close()
-    (line,) = [record.message for record in caplog.records if "does not let" in record.message]
-    assert line == f"{broker.url} does not let user 'anna' subscribe to emotion/dev/command/+ (Not authorized)"
+    line = next(record.message for record in caplog.records if "does not let" in record.message)
+    assert line.startswith(f"{broker.url} does not let user 'anna' subscribe to emotion/dev/command/+ (Not authorized)")

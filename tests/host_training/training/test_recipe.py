@@ -123,6 +123,12 @@ def test_an_option_that_is_not_allowed_is_not_blamed_on_the_file(tmp_path: Path)
         recipe.load(write(tmp_path, ""), {"crop.size": 1})
 
 
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path):
+    file = tmp_path / "own.toml"
+    file.write_bytes(b'\xef\xbb\xbfinputs = ["landmarks"]\r\n')
+    assert recipe.load(file).inputs == ("landmarks",)
+
+
 def test_names_a_missing_file(tmp_path: Path):
     with pytest.raises(NoInputError, match="No such file"):
         recipe.load(tmp_path / "none.toml")
