@@ -74,10 +74,10 @@ def run(
     """
     targets = targets_of(table, recipe.labels, recipe.truth)
     _check_splits(table, targets)
-    for line in few_rows.warnings(table, targets):
-        print(line, file=sys.stderr)
     # Before the training, which would be lost if the bundle could not be written.
     with bundle.staging(out) as folder:
+        for line in few_rows.warnings(table, targets):
+            print(line, file=sys.stderr)
         began = time.monotonic()
         features, inputs = fit.prepare(table, targets, recipe, store, SPLITS)
         fitted = fit.fit(table, targets, recipe, features, inputs, store=store)

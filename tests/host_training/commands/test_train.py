@@ -63,9 +63,9 @@ def test_the_end_names_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def refusal(arguments: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
-    """The line with which a command refuses to change a bundle."""
+    """The last line of a command, with which it refuses to change a bundle."""
     assert main([str(argument) for argument in arguments]) == os.EX_CANTCREAT
-    (line,) = capsys.readouterr().err.splitlines()
+    *_, line = capsys.readouterr().err.splitlines()
     return line
 
 
