@@ -44,15 +44,28 @@ doctor: $(RUN)/.done ## Check camera, models, broker and libraries, and say what
 	@$(RUN)/bin/emotion-edge doctor $(ARGS)
 
 ##@ Train
-.PHONY: train train-fused evaluate cross-validate compare robustness report keypoints recordings
-train: $(TRAIN)/.done ## Train the landmark model, model/landmarks, on the released keypoint table
-	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks $(ARGS)
-	@test -n "$(FER2013)" || echo "The model that also reads crops, model/fused, is unchanged: the table has no pictures." \
-	  "To train it, too: make train-fused FER2013=fer2013.csv"
+.PHONY: train train-fused release-models evaluate cross-validate compare robustness report keypoints recordings
+# Your bundles: MODELS/NAME, and MODELS/latest, which `make deploy` takes.
+MODELS ?= build/models
+# With `=`, so that only the command line sets them: some systems have a NAME of their own in the environment.
+TABLES =
+RECIPE =
+NAME = $(subst .,-,$(subst _,-,$(basename $(notdir $(firstword $(TABLES))))))
+MERGED = build/tables/$(NAME).parquet
+export MODELS
+into_mine = $(if $(NAME),--name $(NAME)) --models $(MODELS)
 
-train-fused: $(CROPS) ## Train the model that reads landmarks and crops, model/fused: make train-fused FER2013=fer2013.csv
+train: $(TRAIN)/.done ## Train a model that reads landmarks, in build/models: make train TABLES=mine.parquet RECIPE=mine.toml NAME=mine
+	$(if $(TABLES),$(TRAIN)/bin/emotion-train merge $(TABLE) $(TABLES) --out $(MERGED))
+	$(TRAIN)/bin/emotion-train train --table $(if $(TABLES),$(MERGED),$(TABLE)) $(if $(RECIPE),--recipe $(RECIPE)) $(into_mine) $(ARGS)
+
+train-fused: $(CROPS) ## Train a model that reads landmarks and crops, in build/models: make train-fused FER2013=fer2013.csv
 	@$(need_pictures)
-	$(TRAIN)/bin/emotion-train train --table $(TABLE) --recipe host_training/training/fused.toml --crops $(CROPS) --out model/fused $(ARGS)
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --recipe host_training/training/fused.toml --crops $(CROPS) $(into_mine) $(ARGS)
+
+release-models: $(TRAIN)/.done $(if $(FER2013),$(CROPS)) ## For releases: train model/landmarks again, and with FER2013=fer2013.csv model/fused
+	$(TRAIN)/bin/emotion-train train --table $(TABLE) --out model/landmarks --force $(ARGS)
+	$(if $(FER2013),$(TRAIN)/bin/emotion-train train --table $(TABLE) --recipe host_training/training/fused.toml --crops $(CROPS) --out model/fused --force $(ARGS))
 
 evaluate: $(TRAIN)/.done $(if $(FER2013),$(CROPS)) ## Evaluate the models on the test rows; with the fused model: make evaluate FER2013=fer2013.csv
 	$(TRAIN)/bin/emotion-train evaluate --bundle model/landmarks --data $(TABLE) $(ARGS)
@@ -71,8 +84,8 @@ robustness: $(TRAIN)/.done ## Evaluate the models on dark, blurred, low-resoluti
 	  --pictures fer2013:$(FER2013) --part all --out model/evaluation/robustness.json $(ARGS)
 
 report: $(TRAIN)/.done ## Write the HTML report and the model card of each model, and the range in docs/accuracy.md
-	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html --card $(ARGS)
-	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html --card $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/fused --table $(TABLE) --out model/evaluation/fused.html --card --force $(ARGS)
+	$(TRAIN)/bin/emotion-train report --bundle model/landmarks --table $(TABLE) --out model/evaluation/landmarks.html --card --force $(ARGS)
 	$(TRAIN)/bin/python docs/tools/write_range.py docs/accuracy.md
 
 keypoints: $(TRAIN)/.done ## Measure the keypoint table again: make keypoints FER2013=fer2013.csv FERPLUS=fer2013new.csv
@@ -91,21 +104,25 @@ need_pictures = test -n "$(FER2013)" || { echo "make: fer2013.csv is not here; n
 
 ##@ Deploy
 .PHONY: deploy deploy-model rollback status undeploy
-deploy: ## Install the service on devices: make deploy HOSTS=pi@livingroom.local,pi@hall.local or INVENTORY=FILE; ARGS=--check
-	$(call playbook,deploy)
+# The devices of fleet.yml, if there is one and no others are named. Whoever removes the service has to name them.
+FLEET = $(or $(INVENTORY),$(if $(HOSTS)$(MQTT),,$(wildcard fleet.yml)))
 
-deploy-model: ## Install a model bundle only, in seconds: make deploy-model HOSTS=... BUNDLE=model/mine; SHADOW=1: as the shadow
-	$(call playbook,deploy-model)
+deploy: ## Install service and model on devices: make deploy HOSTS=pi@livingroom.local,pi@hall.local or INVENTORY=FILE; BUNDLE=DIR; ARGS=--check
+	@$(if $(HOSTS)$(FLEET),,$(no_devices))
+	$(call playbook,deploy,$(FLEET))
+
+deploy-model: ## Install a model bundle only, in seconds: make deploy-model HOSTS=... BUNDLE=build/models/mine; SHADOW=1: as the shadow
+	$(call playbook,deploy-model,$(FLEET))
 
 rollback: ## Return to the previous model bundle, or to a given one: make rollback HOSTS=... TO=ID
-	$(call playbook,rollback)
+	$(call playbook,rollback,$(FLEET))
 
 undeploy: ## Remove the service from devices, but not their settings: make undeploy HOSTS=...
-	$(call playbook,undeploy)
+	$(call playbook,undeploy,$(INVENTORY))
 
 status: ## Show a table of all devices: make status MQTT=mqtt://broker.local or INVENTORY=FILE; JSON=1
-ifneq ($(INVENTORY),)
-	$(call playbook,status)
+ifneq ($(FLEET),)
+	$(call playbook,status,$(FLEET))
 else
 	@$(MAKE) --silent --no-print-directory $(TEST)/.done
 	@$(TEST)/bin/emotion-edge status $(if $(MQTT),--mqtt "$$MQTT") $(if $(JSON),--json) $(ARGS)
@@ -122,13 +139,21 @@ JSON ?=
 MQTT ?=
 export HOSTS BUNDLE KEY TO SHADOW JSON MQTT
 define playbook
-@if [ -n "$(INVENTORY)" ]; then \
-  test -e "$(INVENTORY)" || { echo "make: INVENTORY=$(INVENTORY): file not found; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
+@if [ -n "$(2)" ]; then \
+  test -e "$(2)" || { echo "make: INVENTORY=$(2): file not found; see deploy/ansible/inventory.example.yml" >&2; exit 66; }; \
+  echo "the devices of $(2)" >&2; \
   else deploy/ansible/hosts.py >/dev/null; fi
 @$(MAKE) --silent --no-print-directory $(TEST)/.done
 @ANSIBLE_CONFIG=deploy/ansible/ansible.cfg $(TEST)/bin/ansible-playbook \
-  --inventory "$(or $(INVENTORY),deploy/ansible/hosts.py)" deploy/ansible/$(1).yml $(ARGS)
+  --inventory "$(or $(2),deploy/ansible/hosts.py)" deploy/ansible/$(1).yml $(ARGS)
 endef
+
+# printf repeats its format for each pair.
+no_devices = { echo "make: no devices given; there are three ways:"; printf '  %-18s %s\n' \
+  'on this device:' 'sudo ./deploy/install.sh' \
+  'on some devices:' 'make deploy HOSTS=pi@livingroom.local,pi@hall.local' \
+  'on a fleet:' 'make deploy INVENTORY=FILE, made from deploy/ansible/inventory.example.yml; fleet.yml is found by itself' \
+  'only to look:' 'add ARGS=--check, or --check to install.sh'; } >&2; exit 64
 
 ##@ Develop
 .PHONY: ci test test-edge test-tflite test-home-assistant test-training test-docs test-system test-fleet test-dist test-nightly test-pi
@@ -182,7 +207,7 @@ test-docs: $(TRAIN)/.done ## Test the pages: links, generated tables, and every 
 test-system: $(TEST)/.done ## Test the service in containers with systemd and a virtual Pi camera; needs root
 	$(call tier,system,$(TEST),tests/system --ignore=tests/system/test_fleet.py)
 
-test-fleet: $(TEST)/.done ## Test the playbooks on three such containers, over ssh; needs root
+test-fleet: $(TEST)/.done $(TRAIN)/.done ## Test the playbooks on three such containers, over ssh; needs root
 	$(call tier,fleet,$(TEST),tests/system/test_fleet.py)
 
 test-dist: $(TEST)/.done ## Test wheel and source distribution: build, install into an empty environment, run

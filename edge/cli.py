@@ -33,7 +33,7 @@ COMMANDS = {
     "doctor": "check camera, models, broker and libraries, and say what to do",
     "bench": "measure speed and memory on this machine",
     "record": "record the landmarks of faces to a file, without pictures",
-    "model": "list, verify, install and roll back model bundles, fetch the face mesh models",
+    "model": "list, verify, install, roll back and uninstall model bundles, fetch the face mesh models",
 }
 """Commands and their summaries. Each command is a module of `edge.commands`; see `run_command`."""
 
@@ -64,7 +64,9 @@ def absolute_path(text: str) -> Path:
     return home_path(text).absolute()
 
 
-def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False) -> None:
+def add_settings_arguments(
+    parser: argparse.ArgumentParser, *, camera: bool = False, mqtt: bool = False, model: bool = False
+) -> None:
     """Add --config, and the options that override the settings file."""
     parser.add_argument(
         "--config",
@@ -81,6 +83,10 @@ def add_settings_arguments(parser: argparse.ArgumentParser, *, camera: bool = Fa
         )
     if mqtt:
         parser.add_argument("--mqtt", metavar="URL", help="broker, as in mqtt://user@host:1883")
+    if model:
+        parser.add_argument(
+            "--model", type=absolute_path, metavar="DIR", help="folder of the model bundle (default: the installed one)"
+        )
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
@@ -93,6 +99,8 @@ def load_settings(args: argparse.Namespace) -> Settings:
     if getattr(args, "mqtt", None) is not None:
         overrides["mqtt.url"] = args.mqtt
     overrides |= getattr(args, "overrides", {})
+    if getattr(args, "model", None) is not None:
+        overrides["model.bundle"] = str(args.model)
     return settings.load(args.config, overrides)
 
 

@@ -15,12 +15,13 @@ from host_training.data.keypoints import SPLITS, TEST, TRAIN, VALIDATION
 from host_training.data.votes import targets_of
 from host_training.errors import TableError
 from host_training.evaluation.evaluate import evaluate
-from host_training.reporting import about, card
+from host_training.reporting import about, card, released, side_by_side
 from host_training.reporting.report import Evaluation, Losses, Report
 from host_training.training import bundle, few_rows, fit, packing
-from host_training.training.versions import versions
+from host_training.training.versions import processor, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from host_training.data.crops import CropStore
@@ -43,7 +44,15 @@ class Origin:
     """The crop store; None: the network reads no crops."""
 
 
-def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStore | None = None) -> str:
+def run(
+    table: Table,
+    recipe: Recipe,
+    out: Path,
+    origin: Origin,
+    store: CropStore | None = None,
+    *,
+    beside: Iterable[Path] = (),
+) -> str:
     """Train, evaluate and pack a classifier.
 
     Args:
@@ -53,6 +62,7 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
             `engines.float_path`.
         origin: for the report.
         store: the crop store of the table, if the network reads crops.
+        beside: folders of released bundles to compare the new one with.
 
     Returns:
         What to tell the user.
@@ -78,6 +88,7 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
             evaluate(packed, table, split, truth=recipe.truth, inputs=inputs[split], engines=True)
             for split in (VALIDATION, TEST)
         )
+        others = released.read(folder for folder in beside if folder.resolve() != out.resolve())
         report = Report(
             id=packed.id,
             evaluate_command=_evaluate_command(out, origin),
@@ -95,6 +106,7 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
             temperature=packed.manifest.temperature,
             losses={name: Losses(tuple(each["loss"]), tuple(each["val_loss"])) for name, each in fitted.losses.items()},
             evaluation=Evaluation(validation, test),
+            beside_released=released.beside(others, packed, test, table, store),
         )
         provenance = replace(
             packed.manifest.provenance,
@@ -106,14 +118,20 @@ def run(table: Table, recipe: Recipe, out: Path, origin: Origin, store: CropStor
             seed=recipe.seed,
             landmarker_sha256=packed.manifest.landmarker_sha256,
             libraries=versions() | {"interpreter": runtime_name()},
+            processor=processor(),
         )
         bundle.finish(folder, packed.manifest, provenance, report.to_json(), card.text(report, provenance))
         installed = bundle.install(folder, out)
     epochs = " and ".join(str(len(each.loss)) for each in report.losses.values())
-    return (
-        f"trained in {seconds:.0f} s over {epochs} epochs\n{about.parity(report)}\n\n{test.text()}\n\n"
-        f"wrote {installed.id} to {out}"
-    )
+    paragraphs = [
+        f"trained in {seconds:.0f} s over {epochs} epochs\n{about.parity(report)}",
+        test.text(),
+        side_by_side.text(report.id, report.beside_released),
+        "\n".join(released.not_compared(others, installed, report.beside_released)),
+        released.explanation(others, report, provenance, report.beside_released),
+        f"wrote {installed.id} to {out}",
+    ]
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _check_splits(table: Table, targets: Targets) -> None:

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments,
         program="emotion-train",
         description="Builds and judges the classifier of emotion-edge on a workstation.",
-        epilog="example: emotion-train train --table model/keypoints/ferplus.parquet --out model/fused",
+        epilog="example: emotion-train train --table model/keypoints/ferplus.parquet --name mine",
         commands=COMMANDS,
         package="host_training.commands",
         # A Raspberry Pi that collects faces needs no libraries for training.

@@ -127,16 +127,22 @@ class BundleFolder:
         """
         before = self.target(CURRENT)
         if name == self.target(SHADOW):
-            self.unlink_shadow()
+            self.unlink(SHADOW)
         if name != before:
             if before:
                 self.link(PREVIOUS, before)
             self.link(CURRENT, name)
 
-    def unlink_shadow(self) -> None:
-        """Let no bundle be the shadow."""
-        (self.root / SHADOW).unlink()
+    def unlink(self, *links: str) -> None:
+        """Let these links lead to no bundle."""
+        for link in links:
+            (self.root / link).unlink(missing_ok=True)
         files.sync(self.root)
+
+    def remove(self, name: str) -> None:
+        """Remove a bundle that no link leads to."""
+        # Under a hidden name first: half a bundle must not look like one.
+        shutil.rmtree((self.root / name).rename(self.root / f"{_SCRATCH}{name}"))
 
     def highest_counter(self) -> int:
         """The highest counter so far; if it was never written, that of the bundle in use.
@@ -179,9 +185,7 @@ class BundleFolder:
             counters = {folder: counter_of(folder) for folder in stored(self.root) if folder.resolve() != landmarks}
             for folder in sorted(counters, key=lambda folder: -counters[folder])[KEEP:]:
                 if folder.resolve() not in linked:
-                    # Under a hidden name first: half a bundle must not look like one.
-                    doomed = folder.rename(self.root / f"{_SCRATCH}{folder.name}")
-                    shutil.rmtree(doomed)
+                    self.remove(folder.name)
 
 
 def roles(folder: Path) -> list[str]:

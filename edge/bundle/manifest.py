@@ -37,6 +37,8 @@ class Provenance:
     """Of the model that measured the table's landmarks."""
     libraries: Mapping[str, str] = field(default_factory=dict)
     """Versions of what decides the weights."""
+    processor: str = ""
+    """Its model and instruction sets, which decide how the training rounds; empty: not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

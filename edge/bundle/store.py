@@ -78,7 +78,7 @@ class BundleStore:
                 self._folder.switch(name)
             self._folder.sweep()
         if shadow:
-            return _told(f"model bundle {name} is installed as the shadow of {before}", SHADOWED, name, before)
+            return told(f"model bundle {name} is installed as the shadow of {before}", SHADOWED, name, before)
         return _installed(name, before)
 
     def check(self, source: Path, *, shadow: bool = False) -> str:
@@ -183,8 +183,8 @@ class BundleStore:
             name = self._folder.target(SHADOW)
             if not name:
                 return "no model bundle runs as a shadow: nothing to do"
-            self._folder.unlink_shadow()
-        return _told(f"model bundle {name} is no longer a shadow", SHADOWED, name, self._folder.target(CURRENT))
+            self._folder.unlink(SHADOW)
+        return told(f"model bundle {name} is no longer a shadow", SHADOWED, name, self._folder.target(CURRENT))
 
     def rollback(self, to: str = "") -> str:
         """Make a bundle that is still here the current one, whatever its counter.
@@ -204,7 +204,7 @@ class BundleStore:
             name, before = to or self._folder.target(PREVIOUS), self._folder.target(CURRENT)
             if name not in (names := self._folder.names()):
                 what = f"no model bundle {name}" if name else "no bundle before the one in use"
-                raise NoInputError(f"{self._root}: there is {what}; there are {', '.join(names) or 'none'}")
+                raise NoInputError(f"{self._root}: there is {what}; there are {listed(names)}")
             if name == before:
                 return f"model bundle {name} is in use: nothing to do"
             bundles.verified(self._root / name, self._keys)
@@ -212,7 +212,7 @@ class BundleStore:
             self._folder.raise_counter(counter_of(self._root / name))  # if it was a shadow, it is new here
             self._folder.switch(name)
         message = f"back to model bundle {name}, after {before or 'none'}, as asked for"
-        return _told(message, SWITCHED, name, before)
+        return told(message, SWITCHED, name, before)
 
     def _chosen(self) -> bool:
         """Whether a user has chosen the bundle in use on this device, so that it isn't the one of a release."""
@@ -241,7 +241,8 @@ class BundleStore:
         verify_names(folder, manifest.files)
         if manifest.id in RESERVED:
             raise refused(folder, f"on a device it cannot be called {manifest.id!r}")
-        if counts and manifest.counter < (highest := self._folder.highest_counter()):
+        # Without signatures a counter protects from nobody, and who names an older bundle wants it.
+        if counts and self._keys is not None and manifest.counter < (highest := self._folder.highest_counter()):
             raise refused(
                 folder,
                 f"its counter, {manifest.counter}, is below that of one installed before, {highest}; sign it again if "
@@ -294,7 +295,12 @@ _NOTHING = "the model bundles of the release are installed: nothing to do"
 
 def _installed(name: str, before: str) -> str:
     """Write to the journal that a bundle is in use now."""
-    return _told(f"model bundle {name} is installed{_after(name, before)}", SWITCHED, name, before)
+    return told(f"model bundle {name} is installed{_after(name, before)}", SWITCHED, name, before)
+
+
+def listed(names: list[str]) -> str:
+    """Names of bundles, for a message."""
+    return ", ".join(names) or "none"
 
 
 def _after(name: str, before: str) -> str:
@@ -319,7 +325,7 @@ def _known_as(source: Path, scratch: Path) -> Iterator[None]:
         raise type(error)(str(error).replace(str(scratch), str(source))) from error
 
 
-def _told(message: str, message_id: str, name: str, before: str) -> str:
+def told(message: str, message_id: str, name: str, before: str) -> str:
     """Write a message to the journal too, where there is one: `journalctl -t emotion-edge`."""
     journal.write_entry(message, syslog.LOG_NOTICE, {"MESSAGE_ID": message_id, "BUNDLE": name, "BUNDLE_BEFORE": before})
     return message

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.epilog = "example: emotion-edge classify --json holiday.jpg pictures/"
-    add_settings_arguments(parser)
+    parser.epilog = (
+        "example: emotion-edge classify --json holiday.jpg pictures/\n"
+        "         emotion-edge classify --model build/models/mine holiday.jpg"
+    )
+    add_settings_arguments(parser, model=True)
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", type=_path, help="a picture, or a folder to search for pictures"
     )

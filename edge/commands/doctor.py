@@ -64,7 +64,7 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.epilog = "example: emotion-edge doctor --camera v4l2:/dev/video0"
-    add_settings_arguments(parser, camera=True, mqtt=True)
+    add_settings_arguments(parser, camera=True, mqtt=True, model=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line and check")
 
 

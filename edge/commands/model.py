@@ -1,15 +1,17 @@
-"""`emotion-edge model`: fetches the face mesh models, and lists, verifies, installs and rolls back model bundles."""
+"""`emotion-edge model`: fetches the face mesh models; lists, verifies, installs, rolls back and removes bundles."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import bundle as bundles
 from edge.bundle.folder import roles
 from edge.bundle.locate import DEVICE, Installation
+from edge.bundle.removal import uninstall
 from edge.bundle.store import BundleStore
 from edge.bundle.trial import TRIAL_S
 from edge.cli import absolute_path, add_settings_arguments, load_settings
@@ -29,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-edge model fetch\n"
         "         emotion-edge model verify model/fused\n"
         "         emotion-edge model list\n"
-        "         sudo emotion-edge model install model/fused && sudo systemctl reload emotion-edge\n"
-        "         sudo emotion-edge model install --shadow model/mine && sudo systemctl reload emotion-edge\n"
-        "         sudo emotion-edge model rollback && sudo systemctl reload emotion-edge"
+        "         sudo emotion-edge model install build/models/mine && sudo systemctl reload emotion-edge\n"
+        "         sudo emotion-edge model install --shadow build/models/mine && sudo systemctl reload emotion-edge\n"
+        "         sudo emotion-edge model rollback && sudo systemctl reload emotion-edge\n"
+        "         sudo emotion-edge model uninstall && sudo systemctl reload emotion-edge"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="download MediaPipe's face mesh models, once, and check their hash")
@@ -46,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="show the model bundles here: what each reads, and how good it is")
     add_settings_arguments(listing)
     listing.add_argument("--json", action="store_true", help="print one JSON object per line and bundle")
-    install = actions.add_parser("install", help=f"copy a model bundle to {DEVICE}, test it, and switch to it")
+    install = actions.add_parser(
+        "install", help=f"copy a model bundle to {DEVICE}, for all users of this machine, test it, and use it"
+    )
     add_settings_arguments(install)
     install.add_argument("bundle", metavar="DIR", type=Path, help="the folder of the bundle")
     install.add_argument(
@@ -73,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rollback = actions.add_parser("rollback", help="switch to a model bundle that was installed before")
     add_settings_arguments(rollback)
     rollback.add_argument("id", metavar="ID", nargs="?", default="", help="default: the previous one")
+    removal = actions.add_parser("uninstall", help="undo an install: remove the bundle, and use the one before")
+    add_settings_arguments(removal)
+    removal.add_argument("id", metavar="ID", nargs="?", default="", help="default: the one in use")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,12 +111,23 @@ def _change(args: argparse.Namespace, settings: Settings, installation: Installa
     store = BundleStore(device, installation.keys(), trial_s=trial_s, mesh=settings.mesh.models)
     if args.action == "rollback":
         return store.rollback(args.id)
+    if args.action == "uninstall":
+        return uninstall(device, installation.keys(), args.id)
     if args.action == "shadow-off":
         return store.shadow_off()
     source: Path = args.bundle
     if args.release:
         return (store.check_release if args.check else store.install_release)(source)
-    return (store.check if args.check else store.install)(source, shadow=args.shadow)
+    if args.check:
+        return store.check(source, shadow=args.shadow)
+    done = store.install(source, shadow=args.shadow)
+    undo = "shadow-off" if args.shadow else "uninstall"
+    print(
+        f"In {device}, for all users of this machine. Its service uses the bundle after `sudo systemctl reload "
+        f"emotion-edge`; `sudo emotion-edge model {undo}` undoes this.",
+        file=sys.stderr,
+    )
+    return done
 
 
 def _seconds(text: str) -> float:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example: emotion-edge record --camera v4l2:/dev/video0 --seconds 30 smile.landmarks\n"
         "         emotion-edge run --camera recording:smile.landmarks"
     )
-    add_settings_arguments(parser, camera=True)
+    add_settings_arguments(parser, camera=True, model=True)
     parser.add_argument("file", metavar="FILE", type=Path, help="the recording, which must not exist yet")
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="length of the recording (default: until Ctrl-C)"
@@ -41,12 +41,15 @@ def run(args: argparse.Namespace) -> int:
     path: Path = args.file
     refuse_existing(path)
     settings = load_settings(args)
+    installation = Installation.of(settings)
+    if args.model is not None:
+        installation.load()  # only its face mesh is used, if it has one, but a wrong folder must not pass unnoticed
     signals = Signals()
     signals.listen()
     faces, end = 0, float("inf")
     writer: RecordingWriter | None = None
     with (
-        contextlib.closing(open_face_mesh(settings.mesh, Installation.of(settings).mesh_models())) as mesh,
+        contextlib.closing(open_face_mesh(settings.mesh, installation.mesh_models())) as mesh,
         # The demo only if it is asked for: nobody would look for a drawn face in a recording.
         contextlib.closing(open_camera(settings.camera, allow_demo=False)) as camera,
         contextlib.ExitStack() as file,

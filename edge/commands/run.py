@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.epilog = "example: emotion-edge run --camera v4l2:/dev/video0 --mqtt mqtt://localhost:1883"
-    add_settings_arguments(parser, camera=True, mqtt=True)
+    parser.epilog = (
+        "example: emotion-edge run --camera v4l2:/dev/video0 --mqtt mqtt://localhost:1883\n"
+        "         emotion-edge run --watch --local-broker --model build/models/mine"
+    )
+    add_settings_arguments(parser, camera=True, mqtt=True, model=True)
     parser.add_argument("--watch", action="store_true", help="show in the terminal what subscribers receive")
     parser.add_argument(
         "--local-broker",

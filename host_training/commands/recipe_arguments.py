@@ -48,7 +48,7 @@ def recipe(args: argparse.Namespace) -> Recipe:
     from host_training.data.labels import checked_labels
     from host_training.training.recipe import load
 
-    given: dict[str, Any] = {"truth": args.truth, "seed": args.seed}
+    given: dict[str, Any] = {"truth": args.truth, "seed": args.seed, "name": getattr(args, "name", None)}
     given["labels"] = checked_labels(args.labels.split(",")) if args.labels else None
     given["inputs"] = args.inputs.split(",") if getattr(args, "inputs", None) else None
     loaded = load(args.recipe, {key: value for key, value in given.items() if value is not None})
@@ -84,7 +84,7 @@ def spelled(args: argparse.Namespace) -> str:
     parts += [f"--recipe {shown(args.recipe)}"] if args.recipe else []
     parts += [
         f"--{name} {getattr(args, name)}"
-        for name in ("labels", "truth", "seed", "inputs")
+        for name in ("labels", "truth", "seed", "inputs", "name")
         if getattr(args, name, None) is not None
     ]
     parts += [f"--crops {shown(args.crops)}"] if getattr(args, "crops", None) else []

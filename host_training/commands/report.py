@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card", action="store_true", help="update the model card in the bundle, and its hash in the manifest"
     )
+    shared_arguments.add_force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,10 +45,12 @@ def run(args: argparse.Namespace) -> int:
     from host_training.data import tables
     from host_training.output import write_text
     from host_training.reporting import card, findings, model_page, report
-    from host_training.training.bundle_files import CARD, write_card
+    from host_training.training.bundle_files import CARD, ensure_replaceable, write_card
 
     if args.out is None and not args.card:
         raise UsageError("give --out FILE for the page, --card for the model card, or both")
+    if args.card:
+        ensure_replaceable(args.bundle, force=args.force)
     table = tables.load(args.table)[0] if args.table else None
     bundle = bundles.load(args.bundle)
     about, found = report.read(args.bundle), findings.read(args.bundle, args.comparison)

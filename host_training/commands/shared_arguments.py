@@ -14,6 +14,13 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="model bundle, made by `train`")
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Declare `--force`, for `bundle_files.ensure_replaceable`."""
+    parser.add_argument(
+        "--force", action="store_true", help="change the bundle even if it is released or under version control"
+    )
+
+
 def add_label(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare `--label`; `what` is the thing that has the names, such as `a folder`."""
     parser.add_argument(

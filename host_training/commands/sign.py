@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import UsageError
+from host_training.commands import shared_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "example: emotion-train sign --new-key fleet.key\n"
-        "         emotion-train sign model/fused --key fleet.key\n"
-        "         emotion-train sign model/fused --key fleet.key --expires 2027-01-31"
+        "         emotion-train sign build/models/mine --key fleet.key\n"
+        "         emotion-train sign build/models/mine --key fleet.key --expires 2027-01-31"
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--new-key", type=Path, metavar="FILE", help="make a key: FILE, which is secret, and FILE.pub")
@@ -31,10 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counter", type=int, metavar="N", help="counter of the bundle (default: seconds since 1970)")
     parser.add_argument("--expires", metavar="DATE", help="last day on which devices load it (default: never)")
 
+    shared_arguments.add_force(parser)
+
 
 def run(args: argparse.Namespace) -> int:
     """Make a key or sign."""
     from host_training.training import signing
+    from host_training.training.bundle_files import ensure_replaceable
 
     if args.new_key is not None:
         if any(value is not None for value in (args.bundle, args.counter, args.expires)):
@@ -48,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.counter is not None and args.counter < 0:
         raise UsageError(f"--counter {args.counter}: give 0 or more")
     expires = _date(args.expires) if args.expires is not None else None
+    ensure_replaceable(args.bundle, force=args.force)
     key = signing.read_key(args.key)
     manifest = signing.sign(args.bundle, key, counter=args.counter, expires=expires)
     until = f", until {expires}" if expires else ""

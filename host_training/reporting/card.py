@@ -169,11 +169,12 @@ def _training(report: Report, provenance: Provenance) -> list[str]:
         "don't give the picture back"
     ) + (", and crops that are each the mean of many faces." if CROP_INPUT in report.inputs else ".")
     mesh = provenance.landmarker_sha256[:12]
+    processor = f", on {provenance.processor}" if provenance.processor else ""
     facts = [
         *(f"Pictures: {origin}" for origin in about.origins(report)),
         golden,
         f"Landmarks: MediaPipe's face mesh (Apache-2.0), sha256 {mesh}…, run as a device runs it on a single picture.",
-        f"Made with {', '.join(f'{name} {version}' for name, version in provenance.libraries.items())}.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in provenance.libraries.items())}{processor}.",
         *report.notes,
     ]
     knobs = "\n".join(f"    {key} = {json.dumps(value)}" for key, value in about.knobs(report).items())

@@ -11,6 +11,7 @@ from edge.errors import DataError, NoInputError
 from edge.validation import InvalidError, as_json, build
 from host_training.data.counts import Rows  # noqa: TC001  likewise
 from host_training.evaluation.scores import Scores, rounded
+from host_training.reporting.side_by_side import SideBySide  # noqa: TC001  likewise
 from host_training.training.bundle_files import REPORT
 from host_training.training.parity import Parity  # noqa: TC001  likewise
 from host_training.training.recipe import Recipe  # noqa: TC001  likewise
@@ -69,6 +70,8 @@ class Report:
     losses: Mapping[str, Losses]
     """By the input of the network."""
     evaluation: Evaluation
+    beside_released: tuple[SideBySide, ...] = ()
+    """It and released models on the same test rows."""
 
     def to_json(self) -> str:
         """The text of the file."""

@@ -44,6 +44,8 @@ def staging(out: Path) -> Iterator[Path]:
     Raises:
         BundleWriteError: `out` cannot be written, or is not a bundle.
     """
+    if out.is_symlink():
+        raise BundleWriteError(f"{out}: is a link, and is not replaced; give the folder that it leads to")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / edge_bundle.MANIFEST).exists())):
         raise BundleWriteError(f"{out}: is not a model bundle, and is not replaced; give another --out")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from edge import files
 from edge.bundle import bundle as edge_bundle
 from edge.bundle import signature
+from edge.bundle.locate import FUSED, LANDMARKS, released
 from edge.errors import ConfigError
 from host_training.errors import BundleWriteError
 
@@ -36,6 +38,34 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     path = folder / edge_bundle.MANIFEST
     path.write_bytes(manifest.to_json())
     files.sync(path)
+
+
+def ensure_replaceable(folder: Path, *, force: bool) -> None:
+    """Refuse to change a bundle that is released or under version control, unless that is meant.
+
+    Raises:
+        BundleWriteError: it is one, and there is no `force`.
+    """
+    if force or not (folder / edge_bundle.MANIFEST).exists():
+        return
+    if folder.resolve() in [(released() / name).resolve() for name in (FUSED, LANDMARKS)]:
+        what = "a released bundle"
+    elif _tracked(folder / edge_bundle.MANIFEST):
+        what = "under version control"
+    else:
+        return
+    raise BundleWriteError(f"{folder}: is {what}, and is not changed; give another folder, or --force to change it")
+
+
+def _tracked(path: Path) -> bool:
+    """Whether git keeps a file. Without git nothing is kept."""
+    # In a clone of another user, too, where git answers nothing by default.
+    git = ("git", "-c", "safe.directory=*", "-C", str(path.resolve().parent))
+    command = [*git, "ls-files", "--error-unmatch", path.name]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -135,3 +135,78 @@ def test_a_packed_checkout_contains_what_the_installer_needs(tmp_path: Path):
 )
 def test_errors_of_packing_are_reported_in_one_line(arguments: list[str], status: int, error: str):
     assert error in error_of(run("workstation/pack.py", *arguments), status)
+
+
+def chosen(models: Path, bundle: str | Path = "") -> dict[str, Any]:
+    done = run("workstation/choose.py", models, bundle)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """The folder of somebody who has trained two bundles, the worse one last."""
+    for name, released in (("better", "fused"), ("latest-one", "landmarks")):
+        shutil.copytree(MODEL / released, tmp_path / "models" / name)
+    (tmp_path / "models" / "latest").symlink_to("latest-one")
+    return tmp_path / "models"
+
+
+def test_a_deployment_takes_what_was_trained_last_and_warns_where_it_reads_worse(models: Path):
+    choice = chosen(models)
+    released, mine = (json.loads((MODEL / name / "manifest.json").read_text())["id"] for name in ("fused", "landmarks"))
+    text = "\n".join(choice["lines"])
+
+    assert (choice["folder"], choice["id"]) == (str(models / "latest-one"), mine)
+    assert (choice["released"], choice["switch"]) == (False, True)
+    assert f"model bundle {mine} in {models / 'latest-one'} (trained last;" in text
+    assert "on the same 3,152 test rows:" in text
+    assert f"{released}      accuracy 0.840 (0.827 to 0.853)" in text
+    assert f"warning: {mine} reads worse than {released}: accuracy 0.763 instead of 0.840" in text
+
+
+def test_a_deployment_takes_the_bundle_asked_for(models: Path):
+    choice = chosen(models, models / "better")
+
+    assert (choice["folder"], choice["switch"]) == (str(models / "better"), True)
+    assert "warning" not in "".join(choice["lines"])
+    back = chosen(models, MODEL / "fused")
+    assert (back["released"], back["switch"]) == (True, True), "also on devices that have one of their own"
+
+
+def test_a_deployment_takes_the_released_bundle_where_nothing_was_trained(tmp_path: Path):
+    choice = chosen(tmp_path / "none")
+
+    assert (choice["folder"], choice["switch"]) == (str(MODEL / "fused"), False)
+    assert "(released; nothing was trained here" in choice["lines"][0]
+
+
+def test_figures_on_different_rows_are_not_compared(models: Path):
+    (models / "latest-one" / "report.json").unlink()
+    manifest = json.loads((models / "latest-one" / "manifest.json").read_text())
+    del manifest["files"]["report.json"]
+    (models / "latest-one" / "manifest.json").write_text(json.dumps(manifest))
+    text = "\n".join(chosen(models)["lines"])
+
+    assert "not compared" in text
+    assert f"{manifest['id']}  accuracy 0.763" in text
+    assert "accuracy 0.840" in text
+    assert "warning" not in text
+
+
+@pytest.mark.parametrize(
+    ("gone", "asked", "status", "error"),
+    [
+        ("latest-one", "", os.EX_NOINPUT, "what was trained last is no longer there"),
+        ("latest-one/classifier.tflite", "", os.EX_CONFIG, "classifier.tflite"),
+        ("", "nowhere", os.EX_NOINPUT, "nowhere: no such folder; pass BUNDLE=DIR"),
+    ],
+)
+def test_a_bundle_that_cannot_be_chosen_is_reported_in_one_line(
+    models: Path, gone: str, asked: str, status: int, error: str
+):
+    if gone:
+        path = models / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    assert error in error_of(run("workstation/choose.py", models, asked), status)

@@ -23,12 +23,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import pytest
-from pyarrow import parquet
 
 from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings
-from host_training.data.parquet import METADATA_KEY
-from tests.support import pages
+from tests.support import pages, small_table
 from tests.support.network import Network, with_broker
 from tests.support.pages import PAGES, ROOT
 
@@ -54,15 +52,14 @@ RUNS = {
     'mosquitto_pub -t emotion/livingroom/command/pause -m \'{"id": "1"}\'',
     "mosquitto_pub -t emotion/livingroom/command/resume -n",
     "emotion-train sign --new-key fleet.key",
-    "emotion-train sign model/mine --key fleet.key",
+    "emotion-train sign build/models/mine --key fleet.key",
     "emotion-train import folder photos/ --subject-pattern '^[^/]+/([a-z]+)_' --out mine.parquet",
-    "emotion-train merge model/keypoints/ferplus.parquet mine.parquet --out all.parquet",
     "emotion-train crop --table mine.parquet --pictures folder:photos/ --out build/mine.crops.npz",
     "emotion-train recipe > mine.toml",
-    "emotion-train evaluate --bundle model/mine --data photos/ --json",
-    "emotion-train robustness --bundle model/mine --data mine.parquet --pictures folder:photos/",
-    "emotion-train robustness --bundle model/mine --data mine.parquet --pictures folder:photos/ --part range",
-    "emotion-train report --bundle model/mine --table mine.parquet --out report.html",
+    "emotion-train evaluate --bundle build/models/mine --data photos/ --json",
+    "emotion-train robustness --bundle build/models/mine --data mine.parquet --pictures folder:photos/",
+    "emotion-train robustness --bundle build/models/mine --data mine.parquet --pictures folder:photos/ --part range",
+    "emotion-train report --bundle build/models/mine --table mine.parquet --out report.html",
     "emotion-train collect images photos/ --subject p07 --session monday --consent --out mine.parquet",
     "emotion-train collect coverage --table mine.parquet",
     "emotion-train collect remove --subject p07 --table mine.parquet",
@@ -117,7 +114,7 @@ ELSEWHERE = {
 }
 """Patterns of the beginning of commands that can't run here, each with the reason."""
 
-USER_PATHS = re.compile(r"model/(mine|five)|build/|fleet\.yml|photos/|pictures/|wheels$|dist/")
+USER_PATHS = re.compile(r"build/|fleet\.yml|photos/|pictures/|wheels$|dist/")
 """Paths that the reader creates."""
 
 
@@ -235,11 +232,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundredth of the keypoint table, to save time."""
+    """A small keypoint table."""
     path = tmp_path_factory.mktemp("table") / "ferplus.parquet"
-    with parquet.ParquetFile(ROOT / "model/keypoints/ferplus.parquet") as whole:
-        rows = whole.read().take(list(range(0, whole.metadata.num_rows, 100)))
-        parquet.write_table(rows.replace_schema_metadata({METADATA_KEY: whole.metadata.metadata[METADATA_KEY]}), path)
+    small_table.write(path)
     return path
 
 
@@ -251,8 +246,7 @@ def reader(tmp_path: Path, table: Path) -> Path:
     shutil.copytree(ROOT / "model", tmp_path / "model", copy_function=os.symlink)
     shutil.rmtree(tmp_path / "model/keypoints")
     shutil.copytree(table.parent, tmp_path / "model/keypoints")
-    shutil.copytree(ROOT / "model/landmarks", tmp_path / "model/mine")
-    (tmp_path / "build").mkdir()
+    shutil.copytree(ROOT / "model/landmarks", tmp_path / "build/models/mine")
     _programs(tmp_path / "bin")
     _pictures(tmp_path)
     return tmp_path

@@ -48,7 +48,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_pages_name_files_of_ones_own() -> None:
-    assert {"mine.parquet", "all.parquet", "smile.landmarks", "preview-token"} <= own_files()
+    assert {"mine.parquet", "smile.landmarks", "preview-token"} <= own_files()
 
 
 @pytest.mark.parametrize(

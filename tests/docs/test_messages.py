@@ -30,6 +30,7 @@ FOREIGN = {
     "--port": "edge.mqtt.local_broker",
     "--python": "uv",
     "--system-site-packages": "venv",
+    "--uninstall": "deploy/install.sh",
 }
 """Options of other programs in texts."""
 

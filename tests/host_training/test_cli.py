@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from host_training.cli import main
+from host_training.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,8 @@ def complaint(capsys: pytest.CaptureFixture[str]):
     [
         [],
         ["fly"],
-        ["train", "--table", "t.parquet"],
+        ["train"],
+        ["train", "--table", "t.parquet", "--out", "m", "--models", "n"],
         ["import", "imagenet", "x", "--out", "y"],
         ["import", "fer2013", "x.csv", "--out", "y", "--workers", "0"],
     ],
@@ -136,3 +138,11 @@ def test_the_module_is_the_command_and_its_help_has_an_example():
 
     assert "example: emotion-train train --table model/keypoints" in " ".join(done.stdout.split())
     assert not done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_example_writes_over_a_released_bundle(command: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+
+    assert not re.findall(r"(?:--out|emotion-train sign) model/\S*", capsys.readouterr().out)

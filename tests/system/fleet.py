@@ -119,7 +119,12 @@ class Fleet:
         done = subprocess.run(
             argv,
             cwd=REPOSITORY,
-            env={**os.environ, "ANSIBLE_CONFIG": "deploy/ansible/ansible.cfg", **environment},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": "deploy/ansible/ansible.cfg",
+                "MODELS": str(self.folder / "models"),  # not what was trained in this checkout
+                **environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from host_training.training import signing
-from tests.support.broker import Mosquitto, until
+from tests.support.broker import Listener, Mosquitto, until
 from tests.system import rootfs
 from tests.system.container import Container
 from tests.system.device import REPOSITORY, SETTINGS, UNIT
@@ -131,13 +132,14 @@ def all_devices(value: object) -> dict[str, object]:
     return dict.fromkeys(NAMES, value)
 
 
-def test_check_reports_what_would_be_done_and_changes_nothing(fleet: Fleet):
+def test_check_reports_what_would_be_done_and_changes_nothing(fleet: Fleet, bundles: dict[str, Path]):
     before = listing(fleet)
 
-    done = fleet.play("deploy", "--check")
+    done = fleet.play("deploy", "--check", BUNDLE=str(bundles["first"]))
 
     assert (done.status, done.words) == (0, all_devices("would do")), done.text
     assert f"{HALL}: would do: service: starting" in done.text
+    assert done.reasons == all_devices("would install it, and model bundle first")
     assert listing(fleet) == before
 
 
@@ -198,6 +200,33 @@ def test_devices_can_be_named_without_an_inventory(fleet: Fleet):
 
     assert (done.status, done.words) == (0, {host: "unchanged"}), done.text
     assert fleet.devices[HALL].read(SETTINGS) == settings
+
+
+def test_what_was_just_trained_is_what_the_events_name(fleet: Fleet, tmp_path: Path):
+    models, recipe = tmp_path / "models", tmp_path / "short.toml"
+    recipe.write_text("[network]\nhidden = [16]\n[optimiser]\nepochs = 1\n")
+    table, host = tmp_path / "small.parquet", f"{USER}@127.0.0.1:{fleet.of_device[HALL]['ansible_port']}"
+    python = REPOSITORY / ".venv" / "train" / "bin" / "python"  # the libraries of the training kit
+    subprocess.run([python, "-m", "tests.support.small_table", table], cwd=REPOSITORY, check=True)
+
+    with Listener(fleet.broker.port, username="cameras", password=PASSWORD) as listener:
+        done = fleet.run(
+            *("sh", "-c", f"make train TABLE={table} RECIPE={recipe} NAME=short && make deploy HOSTS={host}"),
+            MODELS=str(models),
+            ANSIBLE_PRIVATE_KEY_FILE=str(fleet.key),
+            ANSIBLE_SSH_COMMON_ARGS="-oUserKnownHostsFile=/dev/null",
+        )
+        assert (done.status, done.words) == (0, {host: "done"}), done.text
+        trained = json.loads((models / "latest" / "manifest.json").read_text("utf-8"))["id"]
+        until(
+            lambda: listener.payloads("event")[-1:] and listener.payloads("event")[-1]["model"] == trained, "it speaks"
+        )
+
+    assert trained.startswith("short-")
+    assert f"model bundle {trained} in {models}/short (trained last;" in done.text
+    assert re.search(rf"^warning: {trained} reads worse than ferplus-", done.text, re.MULTILINE)
+    assert re.search(rf"^{HALL} .* {trained} ", done.text, re.MULTILINE), "the table of devices"
+    assert on_disk(fleet)[HALL] == trained
 
 
 def test_a_changed_setting_is_reported_written_and_applied(fleet: Fleet):
@@ -289,24 +318,32 @@ def test_a_failing_canary_stops_the_rollout(fleet: Fleet, bundles: dict[str, Pat
     assert on_disk(fleet) == reported(fleet) == {HALL: "second", KITCHEN: "second", ATTIC: "first"}
 
 
-def test_a_device_that_becomes_slow_is_rolled_back(fleet: Fleet, bundles: dict[str, Path]):
-    device, over = fleet.devices[KITCHEN], threading.Event()
+@contextmanager
+def slow_with(device: Container, bundle: str) -> Iterator[None]:
+    """Stop the service for most of each second while a bundle is the current one."""
+    over = threading.Event()
 
     def slow_down() -> None:
-        """Stop the service for most of each second while the new bundle is the current one."""
         while not over.wait(0.2):
-            if (device.root / MODELS[1:] / "current").readlink().name == "third":
+            if (device.root / MODELS[1:] / "current").readlink().name == bundle:
                 device.run("systemctl", "kill", "--signal=STOP", UNIT)
                 over.wait(1)
                 device.run("systemctl", "kill", "--signal=CONT", UNIT)
 
     slow = threading.Thread(target=slow_down)
     slow.start()
-    done = fleet.play(
-        "deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"])
-    )
-    over.set()
-    slow.join()
+    try:
+        yield
+    finally:
+        over.set()
+        slow.join()
+
+
+def test_a_device_that_becomes_slow_is_rolled_back(fleet: Fleet, bundles: dict[str, Path]):
+    with slow_with(fleet.devices[KITCHEN], "third"):
+        done = fleet.play(
+            "deploy-model", "--extra-vars", "fleet_limit=50 fleet_health_gate_s=15", BUNDLE=str(bundles["third"])
+        )
 
     assert done.status == 2
     assert done.words == {HALL: "done", KITCHEN: "rolled back", ATTIC: "done"}, done.text
@@ -381,14 +418,15 @@ def test_a_rollback_returns_to_the_previous_or_a_named_model(fleet: Fleet):
     assert "there is no model bundle nowhere" in nowhere.reasons[HALL]
 
 
-def test_a_failing_release_is_rolled_back(fleet: Fleet):
+def test_a_failing_release_is_rolled_back_with_its_bundle(fleet: Fleet, bundles: dict[str, Path]):
+    before = on_disk(fleet)
     settings, release = (
         fleet.devices[HALL].read(SETTINGS),
         fleet.devices[HALL].run("readlink", "/opt/emotion-edge/current"),
     )
     fleet.variables["emotion_edge_camera_source"] = "v4l2:/dev/video9"
 
-    done = fleet.play("deploy")
+    done = fleet.play("deploy", BUNDLE=str(bundles["fifth"]))
 
     fleet.variables["emotion_edge_camera_source"] = "picamera2"
     assert done.words == {HALL: "rolled back", KITCHEN: "not tried", ATTIC: "not tried"}, done.text
@@ -396,7 +434,21 @@ def test_a_failing_release_is_rolled_back(fleet: Fleet):
     assert "/dev/video9" in done.reasons[HALL]
     assert fleet.devices[HALL].read(SETTINGS) == settings
     assert fleet.devices[HALL].run("readlink", "/opt/emotion-edge/current").stdout == release.stdout
+    assert on_disk(fleet) == before
     until(lambda: reported(fleet, "online") == all_devices(True), "all are online", 60)
+
+
+def test_a_bundle_that_makes_a_device_slow_is_taken_back_from_a_release(fleet: Fleet, bundles: dict[str, Path]):
+    before, short = on_disk(fleet), ("--extra-vars", "fleet_trial_s=0 fleet_health_gate_s=15")
+
+    with slow_with(fleet.devices[HALL], "fifth"):
+        done = fleet.play("deploy", *short, only=HALL, BUNDLE=str(bundles["fifth"]))
+
+    assert (done.status, done.words) == (2, {HALL: "rolled back"}), done.text
+    assert "frames/s" in done.reasons[HALL], done.text
+    assert f"{HALL}: model bundle fifth is installed, after {before[HALL]}" in done.text
+    assert on_disk(fleet) == before
+    until(lambda: reported(fleet)[HALL] == before[HALL], "it runs the one before", 60)
 
 
 def test_devices_with_trusted_keys_accept_only_signed_bundles(fleet: Fleet, key: Path):
@@ -414,7 +466,8 @@ def test_devices_with_trusted_keys_accept_only_signed_bundles(fleet: Fleet, key:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["deploy"], "no devices given; pass HOSTS=pi@livingroom.local or INVENTORY=FILE"),
+        (["deploy"], "no devices given; there are three ways"),
+        (["rollback"], "no devices given; pass HOSTS=pi@livingroom.local or INVENTORY=FILE"),
         (["deploy", "HOSTS=pi@"], "HOSTS: 'pi@' is not a device"),
         (["deploy", "INVENTORY=/nowhere.yml"], "INVENTORY=/nowhere.yml: file not found"),
         (["deploy-model", "HOSTS=pi@127.0.0.1:9", "BUNDLE=nowhere"], "nowhere: no such folder"),

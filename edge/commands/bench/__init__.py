@@ -48,7 +48,7 @@ CLASSIFIER_TARGET = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.epilog = "example: emotion-edge bench --json"
-    add_settings_arguments(parser)
+    add_settings_arguments(parser, model=True)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--frames", type=int, default=300, help="frames per stage (default: %(default)s)")
     parser.add_argument(
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     _log.info("measuring other scenes: nobody, a face at rest, two faces")
     rooms = stages.scenes(settings, bundles[0], models, frames, empty)
     _log.info("measuring the daemon")
-    first_event_s, memory = process.daemon(frames, args.config)
+    first_event_s, memory = process.daemon(frames, args.config, args.model)
     figures = {
         **_ratios(stopwatch, rooms),
         "imports of the daemon, s": process.import_time_s(),

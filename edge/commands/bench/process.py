@@ -62,12 +62,13 @@ def import_time_s() -> float:
     return statistics.median(runs)
 
 
-def daemon(frames: Sequence[NDArray[np.uint8]], config: Path | None) -> tuple[float, Memory]:
+def daemon(frames: Sequence[NDArray[np.uint8]], config: Path | None, model: Path | None) -> tuple[float, Memory]:
     """Run the daemon on a video.
 
     Args:
         frames: uint8[480, 640, 3], with a face.
-        config: the settings file, absolute.
+        config: the settings file, absolute; None: the default.
+        model: folder of the model bundle, absolute; None: that of the settings.
 
     Returns:
         Time from start to first event, in s, and its memory.
@@ -78,7 +79,7 @@ def daemon(frames: Sequence[NDArray[np.uint8]], config: Path | None) -> tuple[fl
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "face.avi"
         _write_clip(clip, frames)
-        return _watch(clip, config)
+        return _watch(clip, config, model)
 
 
 def memory(pid: int, root: Path = Path("/")) -> Memory:
@@ -112,11 +113,11 @@ def _write_clip(clip: Path, frames: Sequence[NDArray[np.uint8]]) -> None:
     writer.release()
 
 
-def _watch(clip: Path, config: Path | None) -> tuple[float, Memory]:
+def _watch(clip: Path, config: Path | None, model: Path | None) -> tuple[float, Memory]:
     # Nothing listens on the discard port, so this also is a start without a broker.
     command = _python("-m", "edge", "run", "--camera", f"video:{clip}", "--mqtt", "mqtt://127.0.0.1:9")
-    if config:
-        command += ["--config", str(config)]
+    for option, path in (("--config", config), ("--model", model)):
+        command += [option, str(path)] if path else []
     started = time.monotonic()
     lines: list[str] = []
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, text=True) as process:

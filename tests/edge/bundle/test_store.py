@@ -351,6 +351,7 @@ def test_the_commands(device, root, signed, keys, capsys):
     assert device("rollback") == 0
     assert device("rollback", "b") == 0
     assert device("rollback", "x") == 66
+    assert device("uninstall") == 0
     output = capsys.readouterr()
     assert output.out.splitlines() == [
         "model bundle a is installed, after none",
@@ -358,7 +359,13 @@ def test_the_commands(device, root, signed, keys, capsys):
         f"{root / 'current'}: b is complete and gives the expected results on this machine",
         "back to model bundle a, after b, as asked for",
         "back to model bundle b, after a, as asked for",
+        "model bundle b is removed from this machine; in use: a",
     ]
+    where = (
+        f"In {root}, for all users of this machine. Its service uses the bundle after `sudo systemctl reload "
+        "emotion-edge`; `sudo emotion-edge model uninstall` undoes this."
+    )
+    assert output.err.splitlines().count(where) == 2
     errors = [line for line in output.err.splitlines() if line.startswith("emotion-edge: ")]
     assert [word in line for word, line in zip(("below", keys[1].id, "no model bundle x"), errors, strict=True)]
 
@@ -371,7 +378,9 @@ def test_the_commands_for_a_shadow(device, root, signed, capsys):
     assert device("install", folder, "--check") == 0
     assert device("shadow-off") == 0
     assert device("shadow-off") == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    output = capsys.readouterr()
+    assert output.err.count("model shadow-off` undoes this") == 1
+    assert output.out.splitlines()[1:] == [
         "would install model bundle b as the shadow of a",
         "model bundle b is installed as the shadow of a",
         "would install model bundle b, after a",

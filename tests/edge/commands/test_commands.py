@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -22,7 +23,7 @@ from edge.camera.demo.camera import DemoCamera
 from edge.cli import main
 from edge.commands.welcome import welcome
 from edge.settings import CameraSettings, Settings, template
-from tests.support.released import FUSED_BUNDLE
+from tests.support.released import FUSED_BUNDLE, LANDMARK_BUNDLE
 
 pytest_plugins = ["tests.support.broker", "tests.support.crop_bundles"]
 
@@ -428,12 +429,13 @@ def test_record_does_not_overwrite_a_file(smile, tmp_path):
 
 
 def test_bench_measures_everything_and_compares_the_bundles(crop_bundle, tmp_path):
-    """Run in a folder with relative paths in the settings and another module named edge."""
-    folder = crop_bundle("landmarks_crop").relative_to(tmp_path)
-    (tmp_path / "own.toml").write_text(f"[model]\nbundle = '{folder}'\n")
+    """Run in a folder with relative paths, another bundle in the settings, and another module named edge."""
+    folder = crop_bundle("landmarks_crop")
+    (tmp_path / "own.toml").write_text("[model]\nbundle = 'none'\n")
     (tmp_path / "edge.py").write_text("raise SystemExit('not the daemon')\n")
     done = subprocess.run(
-        [sys.executable, "-P", "-c", SHORT_BENCH, "bench", "--json", "--frames", "60", "--config", "own.toml"],
+        [sys.executable, "-P", "-c", SHORT_BENCH, "bench", "--json", "--frames", "60", "--config", "own.toml",
+         "--model", folder.relative_to(tmp_path)],
         capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
@@ -456,9 +458,42 @@ def test_bench_measures_everything_and_compares_the_bundles(crop_bundle, tmp_pat
     assert report["figures"]["features + classifier + expression / mesh"]["at_most"] == 0.25, "it reads a crop"
     first, *others = report["bundles"]
     assert (first["folder"], first["inputs"]) == (str(folder), ["landmarks", "crop"])
-    assert first["network_bytes"] == (tmp_path / folder / "classifier.tflite").stat().st_size
+    assert first["network_bytes"] == (folder / "classifier.tflite").stat().st_size
     assert str(FUSED_BUNDLE) in {other["folder"] for other in others}
     assert all(0 < bundle["classifier / bare landmark model"]["value"] < 1 for bundle in report["bundles"])
+
+
+def test_an_option_names_the_model_bundle(smile, crop_bundle, use):
+    other = use(crop_bundle("crop"))
+    done = emotion_edge("classify", "--json", *other, "--model", LANDMARK_BUNDLE, smile)
+    (face,) = json.loads(done.stdout)["faces"]
+    assert len(face["probabilities"]) == 8, "that of the option, not that of the settings"
+    findings = emotion_edge("doctor", *other, "--model", LANDMARK_BUNDLE, "--camera", "demo", "--mqtt", NO_BROKER)
+    assert f"in {LANDMARK_BUNDLE} works on this machine" in findings.stdout
+
+
+def test_run_reads_with_the_named_bundle(smile, tmp_path):
+    own = tmp_path / "mine"
+    shutil.copytree(LANDMARK_BUNDLE, own)
+    manifest = json.loads((own / "manifest.json").read_text()) | {"id": "mine-1"}
+    (own / "manifest.json").write_text(json.dumps(manifest))
+    done = emotion_edge("run", "--model", own, "--camera", f"images:{smile.parent}", "--mqtt", NO_BROKER)
+    assert done.returncode == 0, done.stderr
+    assert "model mine-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--camera", "demo", "--mqtt", NO_BROKER),
+        ("classify", "smile.png"),
+        ("bench",),
+        ("record", "--camera", "demo", "--seconds", "1", "none.landmarks"),
+    ],
+)
+def test_a_named_folder_that_is_not_a_bundle_is_a_configuration_error(command, tmp_path):
+    assert "manifest.json" in error_of(*command, "--model", tmp_path, status=78)
+    assert "--model" in error_of(*command, "--model", "", status=64)
 
 
 def test_bench_of_a_folder_that_is_not_a_bundle_is_a_configuration_error(tmp_path, use):

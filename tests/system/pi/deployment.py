@@ -163,7 +163,8 @@ class Deployment:
         """
         # The options of the calling make are not meant for this one.
         environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
-        command = ["make", "--no-print-directory", target, f"INVENTORY={self._inventory}", *variables]
+        command = ["make", "--no-print-directory", target, f"INVENTORY={self._inventory}"]
+        command += [f"MODELS={self._inventory.parent / 'models'}", *variables]  # not what was trained in this checkout
         lines = []
         with subprocess.Popen(
             ["timeout", "--foreground", str(COMMAND_S), *command],
