@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WRITES = re.compile(
     r"(?:--out|--keep-pictures|--preview-token-file|--key|--models|TABLES=|INVENTORY=|KEY=|>"
-    r"|record(?: --seconds \d+)? )[ =']*(?P<path>[\w./-]+)"
+    r"|record(?: --\S+ \S+)* )[ =']*(?P<path>[\w./-]+)"
 )
 """Options, variables and redirections of commands, followed by the path of a file of one's own."""
 
