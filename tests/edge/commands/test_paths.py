@@ -157,4 +157,4 @@ def test_the_home_folder_is_found_in_every_option(tmp_path, monkeypatch, capfd, 
     (tmp_path / "~").mkdir()
     assert main(words) == status
     shown = capfd.readouterr().err
-    assert f"{tmp_path}/nothing" in shown or "--preview-token-file names" in shown
+    assert f"{tmp_path}/nothing" in shown or "preview.token_file names" in shown
