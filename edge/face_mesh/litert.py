@@ -142,7 +142,9 @@ class LiteRTFaceMesh:
             return before
         least = self._clear if track.on_probation else self._settings.min_presence
         measured = self._measure(rgb, track.ahead(now), now, track.number, least)
-        return None if measured is None else replace(measured, changed_at=changed_at)
+        if measured is None or (track.on_probation and not self._is_steady(rgb, measured)):
+            return None
+        return replace(measured, changed_at=changed_at)
 
     def _measure(
         self, rgb: NDArray[np.uint8], region: Region, now: float, track: int | None, min_presence: float
@@ -183,10 +185,13 @@ class LiteRTFaceMesh:
                 continue
             # A face is followed from its own landmarks, so it has to be one there, too.
             face = self._measure(rgb, Region.of_landmarks(landmarks), now, None, self._clear)
-            if face is None or drift(self.landmarker, rgb, face.landmarks) > MAX_DRIFT:
+            if face is None or not self._is_steady(rgb, face):
                 continue
             return face if bounding_box(face.landmarks)[3] >= SMALLEST * self._settings.min_face else None
         return None
+
+    def _is_steady(self, rgb: NDArray[np.uint8], face: _Measured) -> bool:
+        return drift(self.landmarker, rgb, face.landmarks) < MAX_DRIFT
 
     def _tiles(self, now: float, found: list[_Measured]) -> Iterator[Tile]:
         """Where to look for faces: those that were lost lately, then as the search has it."""

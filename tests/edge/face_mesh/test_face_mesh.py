@@ -16,7 +16,7 @@ from edge.errors import ConfigError
 from edge.face_mesh import open_face_mesh
 from edge.face_mesh.litert import SETTLE_S, STILL_S, LiteRTFaceMesh
 from edge.face_mesh.one_euro import OneEuro
-from edge.face_mesh.tracking import Region
+from edge.face_mesh.tracking import PROBATION_S, Region
 from edge.settings import MeshSettings
 from edge.values import Frame
 
@@ -157,7 +157,7 @@ def test_a_still_face_is_measured_twice_a_second_and_at_once_when_it_changes(mod
     seconds = 4
     for i in range(seconds * 15):
         (face,) = mesh.process(Frame(still, i / 15))
-    found_and_confirmed = 2 + 4
+    found_and_confirmed = 2 + 4 * (1 + math.ceil(PROBATION_S * 15))
     assert len(looks) <= found_and_confirmed + math.ceil(SETTLE_S * 15) + seconds / STILL_S
     (changed,) = mesh.process(Frame(smile, seconds))
     assert not np.array_equal(changed.landmarks, face.landmarks)
