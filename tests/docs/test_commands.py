@@ -44,7 +44,7 @@ RUNS = {
     "emotion-edge run --camera images:pictures/",
     "emotion-edge run --watch --local-broker --camera recording:model/recordings/happiness.landmarks",
     "emotion-edge classify --json holiday.jpg pictures/",
-    "emotion-edge classify --json holiday.jpg",
+    "emotion-edge classify --json edge/camera/demo/assets/demo-portrait.jpg",
     "emotion-edge model list",
     "emotion-edge model verify model/fused",
     "emotion-edge forget livingroom",
@@ -95,6 +95,8 @@ OTHER_MACHINE = "it needs another machine"
 INTERNET = "it needs the package index, or the repository from which this one was cloned"
 ELSEWHERE = {
     r"sudo ": ROOT_ONLY,
+    r"export PATH=": "it changes the reader's shell, not the machine",
+    r"\.venv/test/bin/python -m pytest ": "it is a test of another tier",
     r"git ": INTERNET,
     r"(systemctl|journalctl) ": ROOT_ONLY,
     r"ssh -L": OTHER_MACHINE,
@@ -106,7 +108,6 @@ ELSEWHERE = {
     r"\.ci/run": "it runs these tests",
     r"emotion-edge run --camera (v4l2|rtsp):|emotion-train collect camera": CAMERA,
     r"emotion-edge calibrate --device livingroom$": CAMERA,
-    r"emotion-edge bench": SLOW,
     r"python -m tests\.benchmarks\.": SLOW,
     r"emotion-edge status --mqtt mqtt://broker\.local": OTHER_MACHINE,
     r"emotion-train (train|cross-validate|search|compare|clean) ": TRAINS,
