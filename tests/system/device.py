@@ -51,8 +51,7 @@ class Device:
 
     def set(self, extra: str = "", **camera: str | float) -> None:
         """Write the settings: camera, broker and `extra` lines."""
-        # A low rate, because the service runs beside other tests.
-        lines: dict[str, str | float] = {"source": "picamera2", "fps": 5.0, **camera}
+        lines = {"source": "picamera2", **camera}
         values = "".join(f"{key} = {value!r}\n".replace("'", '"') for key, value in lines.items())
         mqtt = f'url = "{self.broker.url}"\nkeepalive_s = 5\nretry_max_s = 1.0\nhealth_interval_s = 1.0\n'
         self.write(SETTINGS, f"[camera]\n{values}[mqtt]\n{mqtt}{extra}")

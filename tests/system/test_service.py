@@ -164,7 +164,7 @@ def test_wrong_settings_fail_once_with_the_reason(service: Device):
 
 def test_a_reload_applies_new_settings_and_keeps_the_session(service: Device, listener: Listener):
     until(lambda: listener.payloads("health"), "the first health")
-    assert listener.payloads("health")[-1]["target_fps"] == 5
+    assert listener.payloads("health")[-1]["target_fps"] == 15
     connections = service.broker.log.read_text().count("New client connected")
     pid = service.show("MainPID")
     service.set(fps=8.0)
