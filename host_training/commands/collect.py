@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CONSENT = "the person has agreed that the landmarks of their face, and the pictures if they are kept, are used to train"
 """Meaning of --consent."""
 
+ADDRESS = "127.0.0.1:8081"
+"""Default of --preview. The daemon's own page is at 8080."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "example: emotion-train collect camera --camera v4l2:/dev/video0 --out mine.parquet\n"
-        "         emotion-train collect camera --preview 0.0.0.0:8080 --preview-token-file token --out mine.parquet\n"
+        "         emotion-train collect camera --preview 0.0.0.0:8081 --preview-token-file token --out mine.parquet\n"
         "         emotion-train collect images photos/ --subject p07 --session monday --consent --out mine.parquet\n"
         "         emotion-train collect coverage --table mine.parquet\n"
         "         emotion-train collect remove --subject p07 --table mine.parquet"
@@ -47,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     camera = actions.add_parser("camera", help="record from a camera, controlled by a page")
     add_settings_arguments(camera, camera=True)
-    camera.add_argument(
-        "--preview", default="", metavar="ADDRESS", help="address of the page (default: 127.0.0.1:8080)"
-    )
+    camera.add_argument("--preview", default="", metavar="ADDRESS", help=f"address of the page (default: {ADDRESS})")
     camera.add_argument(
         "--preview-token-file",
         type=absolute_path,
@@ -259,11 +260,10 @@ def _pictures(args: argparse.Namespace) -> Pictures | None:
 
 def _preview(args: argparse.Namespace, settings: Settings, panel: Panel) -> Preview:
     from edge.preview import Preview
-    from edge.preview.address import DEFAULT_ADDRESS
     from edge.secret_files import read_secret
 
     token = read_secret(str(args.preview_token_file), "--preview-token-file") if args.preview_token_file else ""
-    return Preview(args.preview or DEFAULT_ADDRESS, token=token, device=settings.device_name, panel=panel)
+    return Preview(args.preview or ADDRESS, token=token, device=settings.device_name, panel=panel)
 
 
 def _complain(line: str) -> None:

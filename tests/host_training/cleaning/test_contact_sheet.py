@@ -94,7 +94,7 @@ def save(browser, tmp_path):
 
     def press():
         browser.find_element("id", "save").click()
-        until((tmp_path / FILE).exists, "the browser saves it")
+        until(lambda: list(tmp_path.glob(FILE)) and (tmp_path / FILE).stat().st_size, "the browser saves it")
         return tmp_path / FILE
 
     return press

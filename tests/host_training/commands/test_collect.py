@@ -494,7 +494,7 @@ def test_coverage_and_remove_report_their_rows(pictures: Path, capsys: pytest.Ca
         ["camera"],
         ["images", "x", "--out", "y"],
         ["remove", "--table", "t"],
-        ["camera", "--camera", "telescope", "--out", "t"],
+        ["camera", "--camera", "telescope", "--out", "t", "--preview", "127.0.0.1:0"],
     ],
 )
 def test_reports_an_unknown_command_in_one_line(
