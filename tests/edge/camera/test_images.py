@@ -133,6 +133,11 @@ def test_every_format_of_the_list_is_read(tmp_path: Path, suffix: str):
     written = {".jfif": ".jpg", ".mpo": ".jpg"}.get(suffix, suffix)
     picture = RAMP[..., 0] if suffix in {".pgm", ".pbm"} else RAMP / np.float32(255) if suffix == ".pfm" else RAMP
     path = tmp_path / f"a{suffix}"
+    if not cv2.haveImageWriter(written):
+        path.write_bytes(b"GIF89a" if suffix == ".gif" else b"\0\0\0 ftypavif")
+        with pytest.raises(DataError, match=f"OpenCV {cv2.__version__} does not read {suffix[1:].upper()} pictures"):
+            read_image(path)
+        return
     path.write_bytes(cv2.imencode(written, picture)[1].tobytes())
     assert read_image(path).shape == (48, 64, 3)
     assert is_picture(path)
@@ -172,6 +177,8 @@ def _claims_30000_pixels(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["png", "baseline", "progressive", "gif", "bmp", "pgm", "ppm"])
 def test_a_picture_that_claims_to_be_too_large_is_refused_before_it_is_decoded(tmp_path: Path, kind: str):
+    if not cv2.haveImageWriter(f".{kind}") and kind == "gif":
+        pytest.skip("this OpenCV reads no GIF")
     path = tmp_path / "bomb"
     path.write_bytes(_claims_30000_pixels(kind))
     # In a process of its own, whose memory is limited: decoded, it would have 2.7 GB. It imports OpenCV as users do.
