@@ -11,9 +11,10 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:/]*)(:\d*)?(/|$)")
 """Host and port, followed by nothing or a path."""
 
 _IN_TEXT = re.compile(
-    r"([\w.+-]+:(?://+(?=[^\s:@/?#'\"\[]*[:/?#])|/(?=[^\s:@/'\"\[]*:))[^\s:@/?#'\"\[]*)\S*@", re.ASCII
+    r"([\w.+-]+:?(?://+(?=[^\s:@/?#'\"\[]*[:/?#])|(?<=[:\w])/(?=[^\s:@/'\"\[]*:))[^\s:@/?#'\"\[]*)\S*@", re.ASCII
 )
-"""User, password and `@` of an address within a text. A path has made one slash of two, if it went through one."""
+"""User, password and `@` of an address within a text, also one whose scheme lacks its colon. A path has made one slash
+of two, if it went through one."""
 
 
 def without_password(address: str) -> str:

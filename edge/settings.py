@@ -218,7 +218,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] = {}) -> Settings:
     settings = _merged(Settings(), _read(file, optional=path is None), str(file))
     if has_password(settings.mqtt.url):
         refuse_if_world_readable(file, "mqtt.url contains a password, and the settings file")
-    if settings.camera.is_network and has_password(settings.camera.source):
+    # A query rarely holds a password, and the service couldn't read a file that nobody else may read.
+    if settings.camera.is_network and has_password(settings.camera.source.partition("?")[0]):
         refuse_if_world_readable(file, "camera.source contains a password, and the settings file")
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge import MAX_PICTURE_PIXELS
+from edge.camera.decoding import decoded
 from edge.camera.http_authentication import authorization, refused
 from edge.camera.network import ANSWER_TIMEOUT_S
-from edge.camera.opencv import silence
 from edge.camera.unreachable import unreachable
 from edge.errors import CameraLostError, NoInputError, UnavailableError
 from edge.values import Frame
@@ -101,8 +102,13 @@ class MjpegDriver:
             if captured_at >= self._due:
                 break
         self._due = max(self._due + self._period, captured_at)
-        silence()
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        try:
+            bgr = decoded(data, cv2.IMREAD_COLOR)
+        except OverflowError as error:
+            raise CameraLostError(
+                f"camera {self._address} delivers pictures of more than {MAX_PICTURE_PIXELS // 1_000_000} megapixels, "
+                "the most that is read; choose a smaller size in its settings"
+            ) from error
         if bgr is None:
             raise CameraLostError(f"camera {self._address} delivers pictures that cannot be decoded")
         return Frame(rgb=np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), captured_at=captured_at)

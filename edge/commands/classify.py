@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _path(text: str) -> Path:
+    if not text:
+        raise UsageError("the path is empty; give a picture or a folder")
     if "://" in text:
         raise UsageError(f"{without_password(text)!r} is an address, not a file: download it first")
     return home_path(text)

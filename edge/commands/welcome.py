@@ -29,5 +29,5 @@ def welcome(camera: str, device: str, *, demo_reason: str, page: str | None) -> 
             f"device {device!r} reads {camera}",
             f"  next: smile at it; `{doctor}` checks everything; `emotion-edge watch` shows this in another terminal",
         ]
-    shown = page or f"not served: {run.format('--preview')}"
+    shown = page or f"not served here: {run.format('--preview 127.0.0.1:8090')} serves it at another port"
     return [*lines, f"  page: {shown}", "  stop: Ctrl-C", ""]

@@ -69,7 +69,8 @@ def error_of(tmp_path) -> Callable[..., str]:
             capture_output=True, text=True, check=False, cwd=tmp_path, env={**own, **more},
         )  # fmt: skip
         assert done.returncode == 69, done.stderr
-        (line,) = done.stderr.splitlines()
+        *starting, line = done.stderr.splitlines()
+        assert [each for each in starting if not each.endswith(" starting ...")] == []
         return line
 
     return run

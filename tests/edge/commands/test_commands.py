@@ -523,7 +523,7 @@ def test_a_camera_is_named_without_the_word_demo():
     lines = welcome("v4l2:/dev/video0", "kitchen", demo_reason="", page=None)
     assert lines[0] == "device 'kitchen' reads v4l2:/dev/video0"
     assert "DEMO" not in "".join(lines)
-    assert "  page: not served: make run ARGS='--preview'" in lines
+    assert "  page: not served here: make run ARGS='--preview 127.0.0.1:8090' serves it at another port" in lines
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="this machine may have a camera")

@@ -119,7 +119,8 @@ class Unit:
         self.process: subprocess.Popen | None = None
 
     def start(self, *arguments: str, fault: str = "", journal: str = "journal", config: str = "") -> subprocess.Popen:
-        (self.folder / "own.toml").write_text(f'[device]\nname = "test"\n{config}')
+        # Without the page, whose port may be in use on this machine.
+        (self.folder / "own.toml").write_text(f'[device]\nname = "test"\n[preview]\naddress = ""\n{config}')
         reader, writer = os.pipe()
         stream = os.fstat(writer)
         self.process = subprocess.Popen(
