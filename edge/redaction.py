@@ -11,7 +11,9 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:/]*)(:\d*)?(/|$)")
 """Host and port, followed by nothing or a path."""
 
 _IN_TEXT = re.compile(
-    r"([\w.+-]+:?(?://+(?=[^\s:@/?#'\"\[]*[:/?#])|(?<=[:\w])/(?=[^\s:@/'\"\[]*:))[^\s:@/?#'\"\[]*)\S*@", re.ASCII
+    r"([\w.+-]+:?(?://+(?=[^\s:@/?#'\"\[]*[:/?#])|(?<=:)/(?=[^\s:@/'\"\[]*:)|(?<=\w)/(?=[^\s:@/'\"\[]*:[^\s/]*@))"
+    r"[^\s:@/?#'\"\[]*)\S*@",
+    re.ASCII,
 )
 """User, password and `@` of an address within a text, also one whose scheme lacks its colon. A path has made one slash
 of two, if it went through one."""

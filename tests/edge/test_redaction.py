@@ -87,6 +87,8 @@ def test_an_address_without_a_password_is_shown_as_it_is(address: str):
     [
         ("two: mqtt://k:pw@h, and rtsp://a:p/w@c d", "two: mqtt://k@h, and rtsp://a@c d"),
         ("/home/mqtt:/kim:pw@h: not found", "/home/mqtt:/kim@h: not found"),
+        ("unknown camera source 'http//kim:p/w@h/x'. Did you", "unknown camera source 'http//kim@h/x'. Did you"),
+        ("/home/http/kim:pw@h/x.jpg does not exist", "/home/http/kim@h/x.jpg does not exist"),
         ("write mqtt://[user[:password]@]host[:port]", None),
         ("mqtt://127.0.0.1:1883 refuses user 'kim@example.org'", None),
         ("video:/home/kim/a@b.mp4 does not exist", None),
