@@ -178,7 +178,7 @@ class PreviewSettings:
 
     address: Annotated[str, Text("HOST:PORT", optional=True)] = "127.0.0.1:8080"
     """Where the live page is served; empty: nowhere."""
-    token_file: Annotated[str, Text("a file", optional=True)] = ""
+    token_file: File = ""
     picture: Annotated[bool, OneOf((True, False))] = False
     """Whether the page shows the picture."""
 

@@ -66,8 +66,8 @@ class CameraAddress:
         """The network camera of the settings.
 
         Raises:
-            ConfigError: `settings.source` is no usable address, the file with the password can't be read, or all users
-                of this machine can read it. The message contains no part of the address.
+            ConfigError: `settings.source` is not a usable address, the file with the password can't be read, or all
+                users of this machine can read it. The message contains no part of the address.
         """
         text = settings.source.strip().removeprefix("video:")
         try:

@@ -64,7 +64,7 @@ def decoded(data: bytes, flags: int) -> NDArray[Any] | None:
         flags: OpenCV's `IMREAD_` constants.
 
     Returns:
-        [H, W, channels], BGR, or [H, W]; None: it is no picture, or a damaged one.
+        [H, W, channels], BGR, or [H, W]; None: it is not a picture, or a damaged one.
 
     Raises:
         OverflowError: it has more than `edge.MAX_PICTURE_PIXELS`.

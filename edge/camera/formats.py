@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import cv2
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,6 +29,8 @@ _SIGNATURES = re.compile(
 """First bytes of picture files that are read."""
 _HEIC = re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 _JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ", re.DOTALL)
+_OPTIONAL = {"GIF": re.compile(rb"GIF8"), "AVIF": re.compile(rb"....ftypavi", re.DOTALL)}
+"""Formats that some builds of OpenCV lack, and their first bytes."""
 _HEAD = 16
 """Number of bytes in which these are found."""
 
@@ -64,7 +68,12 @@ def advice(path: Path, head: bytes = b"") -> str | None:
         name = _NOT_READ.get(path.suffix.lower())
     else:
         name = "HEIC" if _HEIC.match(head) else "JPEG XL" if _JPEG_XL.match(head) else None
-    return f"{name} pictures are not read; convert them to JPEG, for example with {_TOOLS[name]}" if name else None
+    if name:
+        return f"{name} pictures are not read; convert them to JPEG, for example with {_TOOLS[name]}"
+    for name, start in _OPTIONAL.items():
+        if start.match(head) and not cv2.haveImageWriter(f".{name.lower()}"):
+            return f"OpenCV {cv2.__version__} does not read {name} pictures; convert them to PNG or JPEG"
+    return None
 
 
 def is_truncated(data: bytes) -> bool:

@@ -59,17 +59,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             f"{path} has more than {MAX_PICTURE_PIXELS // 1_000_000} megapixels, the most that is read; scale it down"
         ) from error
     if picture is None:
-        why = advice(path, data) or _not_built_in(data)
-        raise DataError(f"{path} is not a readable image{f': {why}' if why else ''}")
+        raise DataError(f"{path} is not a readable image{f': {why}' if (why := advice(path, data)) else ''}")
     return np.asarray(cv2.cvtColor(_to_8_bit(picture, path), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _not_built_in(data: bytes) -> str:
-    """What to do about a picture in a format that this build of OpenCV lacks; empty if it isn't one."""
-    name = "GIF" if data.startswith(b"GIF8") else "AVIF" if data[4:11] == b"ftypavi" else ""
-    if not name or cv2.haveImageWriter(f".{name.lower()}"):
-        return ""
-    return f"OpenCV {cv2.__version__} does not read {name} pictures; convert them to PNG or JPEG"
 
 
 def image_files(path: Path) -> Iterator[Path]:

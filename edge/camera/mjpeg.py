@@ -14,6 +14,7 @@ from edge import MAX_PICTURE_PIXELS
 from edge.camera.decoding import decoded
 from edge.camera.http_authentication import authorization, refused
 from edge.camera.network import ANSWER_TIMEOUT_S
+from edge.camera.pace import Skipping
 from edge.camera.unreachable import unreachable
 from edge.errors import CameraLostError, NoInputError, UnavailableError
 from edge.values import Frame
@@ -42,11 +43,11 @@ class MjpegDriver:
             clock: monotonic, s.
         """
         self._address = address
-        self._period = 1 / settings.fps
-        self._clock = clock
-        self._due = clock()
+        self._skipping = Skipping(settings.fps, clock)
         self._response: http.client.HTTPResponse | None = None
         self._pictures: Iterator[bytes] = iter(())
+        self._picture = b""
+        """The one that was read last, as JPEG."""
 
     def open(self) -> None:
         """Ask for the stream.
@@ -91,19 +92,11 @@ class MjpegDriver:
 
     def grab(self) -> Frame | None:
         """The next picture that is due; earlier ones are not decoded."""
-        while True:
-            try:
-                data = next(self._pictures, None)
-            except (OSError, http.client.HTTPException, ValueError):
-                return None
-            if data is None:
-                return None
-            captured_at = self._clock()
-            if captured_at >= self._due:
-                break
-        self._due = max(self._due + self._period, captured_at)
+        captured_at = self._skipping.next(self._read)
+        if captured_at is None:
+            return None
         try:
-            bgr = decoded(data, cv2.IMREAD_COLOR)
+            bgr = decoded(self._picture, cv2.IMREAD_COLOR)
         except OverflowError as error:
             raise CameraLostError(
                 f"camera {self._address} delivers pictures of more than {MAX_PICTURE_PIXELS // 1_000_000} megapixels, "
@@ -117,6 +110,13 @@ class MjpegDriver:
         """Close the connection."""
         if self._response is not None:
             self._response.close()
+
+    def _read(self) -> bool:
+        try:
+            self._picture = next(self._pictures)
+        except (StopIteration, OSError, http.client.HTTPException, ValueError):
+            return False
+        return True
 
     def _request(self) -> http.client.HTTPResponse:
         """Ask for the stream, and once more with user and password if the camera wants them."""

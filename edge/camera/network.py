@@ -13,6 +13,7 @@ from edge.camera import rtsp
 from edge.camera.address import CameraAddress
 from edge.camera.latest import LatestFrame
 from edge.camera.opencv import Conversion, squared, video_capture
+from edge.camera.pace import Skipping
 from edge.errors import CameraLostError, UnavailableError
 from edge.values import Frame
 
@@ -70,11 +71,9 @@ class _RtspDriver:
 
     def __init__(self, address: CameraAddress, settings: CameraSettings, clock: Callable[[], float]) -> None:
         self._address = address
-        self._period = 1 / settings.fps
-        self._clock = clock
+        self._skipping = Skipping(settings.fps, clock)
         self._capture: cv2.VideoCapture | None = None
         self._conversion = Conversion(f"camera {address}")
-        self._due = clock()
 
     def open(self) -> None:
         rtsp.reach(self._address, ANSWER_TIMEOUT_S)
@@ -98,13 +97,10 @@ class _RtspDriver:
     def grab(self) -> Frame | None:
         if self._capture is None:
             return None
-        captured_at = float("-inf")
         # A frame that comes too early is decoded, because later ones build on it, but not converted.
-        while captured_at < self._due:
-            if not self._capture.grab():
-                return None
-            captured_at = self._clock()
-        self._due = max(self._due + self._period, captured_at)
+        captured_at = self._skipping.next(self._capture.grab)
+        if captured_at is None:
+            return None
         try:
             ok, bgr = self._capture.retrieve()
         except cv2.error:  # OpenCV 4.11, when the size changes

@@ -23,7 +23,7 @@ _INTERLACED_UNREAD = (4, 13)
 _SAME_MAX = 25
 """Number of pictures after which it is said that all are the same."""
 _ASPECT_MAX = 4.0
-"""Widest pixel that is believed, as a multiple of its height."""
+"""Widest pixel that counts as stated on purpose, as a multiple of its height."""
 
 _log = logging.getLogger(__name__)
 

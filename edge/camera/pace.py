@@ -1,4 +1,4 @@
-"""Waits until a frame is due."""
+"""When frames are due: those of files are waited for, those of live cameras that come too early are skipped."""
 
 from __future__ import annotations
 
@@ -32,3 +32,34 @@ class Pace:
             return True
         self.sleep(max(min(wait, timeout_s), 0.0))
         return wait <= timeout_s
+
+
+class Skipping:
+    """Skips the frames of a live camera that come faster than a rate."""
+
+    def __init__(self, fps: float, clock: Callable[[], float]) -> None:
+        """Expect the first frame now.
+
+        Args:
+            fps: the highest rate, frames/s.
+            clock: monotonic, s.
+        """
+        self._period = 1 / fps
+        self._clock = clock
+        self._due = clock()
+
+    def next(self, grab: Callable[[], bool]) -> float | None:
+        """Grab frames up to the first one that is due.
+
+        Args:
+            grab: takes the next frame from the camera; False: there is none.
+
+        Returns:
+            When it was grabbed, s; None: the camera has no more.
+        """
+        while grab():
+            grabbed_at = self._clock()
+            if grabbed_at >= self._due:
+                self._due = max(self._due + self._period, grabbed_at)
+                return grabbed_at
+        return None

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.camera.latest import LatestFrame
 from edge.camera.opencv import video_capture
+from edge.camera.pace import Skipping
 from edge.errors import CameraLostError, EdgeError, NoInputError, PermissionRefusedError, UnavailableError
 from edge.values import Frame
 
@@ -122,9 +123,8 @@ class _Driver:
     def __init__(self, path: Path, settings: CameraSettings, clock: Callable[[], float]) -> None:
         self._path = path
         self._settings = settings
-        self._clock = clock
+        self._skipping = Skipping(settings.fps, clock)
         self._capture: cv2.VideoCapture | None = None
-        self._due = clock()
 
     def open(self) -> None:
         capture = video_capture(str(self._path), cv2.CAP_V4L2)
@@ -146,13 +146,10 @@ class _Driver:
     def grab(self) -> Frame | None:
         if self._capture is None:
             return None
-        captured_at = float("-inf")
         # A frame that comes too early is removed from the queue without decoding it.
-        while captured_at < self._due:
-            if not self._capture.grab():
-                return None
-            captured_at = self._clock()
-        self._due = max(self._due + 1 / self._settings.fps, captured_at)
+        captured_at = self._skipping.next(self._capture.grab)
+        if captured_at is None:
+            return None
         ok, buffer = self._capture.retrieve()
         if not ok:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from typing import TYPE_CHECKING
@@ -15,12 +16,12 @@ from edge.face_mesh import faces_in, open_face_mesh
 from edge.face_mesh.distance import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edge.bundle.bundle import Bundle
     from edge.camera import Camera
     from edge.classifier.baseline import Baseline
-    from edge.face_mesh import FaceMesh
+    from edge.face_mesh.models import MeshModels
     from edge.settings import Settings
     from edge.values import Face, Frame, Reading
 
@@ -133,13 +134,8 @@ class Pipeline:
         anew = (settings.camera, settings.mesh) != (self._settings.camera, self._settings.mesh)
         if anew:
             # Another camera shows another scene, where the old mesh would look for the faces of this one.
-            mesh = open_face_mesh(settings.mesh, models)
-            try:
+            with self._tracking_anew(settings, models):
                 self._replace_camera(settings)
-            except BaseException:
-                mesh.close()
-                raise
-            self._track_anew(mesh)
         self.bundle, self._settings, self.installation = self._with_baseline(bundle), settings, installation
         return anew
 
@@ -151,13 +147,8 @@ class Pipeline:
         """
         camera = dataclasses.replace(self._settings.camera, rotation=rotation, flip=flip)
         settings = dataclasses.replace(self._settings, camera=camera)
-        mesh = open_face_mesh(settings.mesh, self.installation.mesh_models())
-        try:
+        with self._tracking_anew(settings, self.installation.mesh_models()):
             self._replace_camera(settings)
-        except BaseException:
-            mesh.close()
-            raise
-        self._track_anew(mesh)
         self._settings = settings
 
     def pause(self) -> None:
@@ -173,13 +164,8 @@ class Pipeline:
         Raises:
             EdgeError: it can't be opened, and stays paused.
         """
-        mesh = open_face_mesh(self._settings.mesh, self.installation.mesh_models())
-        try:
+        with self._tracking_anew(self._settings, self.installation.mesh_models()):
             self.camera = self._open_camera(self._settings, paused=False)
-        except BaseException:
-            mesh.close()
-            raise
-        self._track_anew(mesh)
 
     def close(self) -> None:
         """Close the camera, then the mesh."""
@@ -196,8 +182,15 @@ class Pipeline:
             return ClosedCamera(name_of(settings.camera))
         return open_reopening_camera(settings.camera, allow_demo=self._allow_demo, patient=patient)
 
-    def _track_anew(self, mesh: FaceMesh) -> None:
-        """Continue with another mesh, and with track ids that were never used before."""
+    @contextlib.contextmanager
+    def _tracking_anew(self, settings: Settings, models: MeshModels) -> Iterator[None]:
+        """Continue with another mesh, and with track ids that were never used before, if the block succeeds."""
+        mesh = open_face_mesh(settings.mesh, models)
+        try:
+            yield
+        except BaseException:
+            mesh.close()
+            raise
         self._mesh.close()
         self._mesh, self._first_track = mesh, self._last_track
 

@@ -16,7 +16,7 @@ from edge.face_mesh.detector import SAME_PLACE, Detector
 from edge.face_mesh.landmarker import SCALES, Landmarker
 from edge.face_mesh.one_euro import OneEuro
 from edge.face_mesh.search import Search
-from edge.face_mesh.steadiness import MAX_DRIFT, drift
+from edge.face_mesh.steadiness import is_steady
 from edge.face_mesh.stills import Stills
 from edge.face_mesh.tiles import SMALLEST, Tile
 from edge.face_mesh.tracking import Region, Sighting, Track, Tracker
@@ -142,7 +142,7 @@ class LiteRTFaceMesh:
             return before
         least = self._clear if track.on_probation else self._settings.min_presence
         measured = self._measure(rgb, track.ahead(now), now, track.number, least)
-        if measured is None or (track.on_probation and not self._is_steady(rgb, measured)):
+        if measured is None or (track.on_probation and not is_steady(self.landmarker, rgb, measured.landmarks)):
             return None
         return replace(measured, changed_at=changed_at)
 
@@ -185,13 +185,10 @@ class LiteRTFaceMesh:
                 continue
             # A face is followed from its own landmarks, so it has to be one there, too.
             face = self._measure(rgb, Region.of_landmarks(landmarks), now, None, self._clear)
-            if face is None or not self._is_steady(rgb, face):
+            if face is None or not is_steady(self.landmarker, rgb, face.landmarks):
                 continue
             return face if bounding_box(face.landmarks)[3] >= SMALLEST * self._settings.min_face else None
         return None
-
-    def _is_steady(self, rgb: NDArray[np.uint8], face: _Measured) -> bool:
-        return drift(self.landmarker, rgb, face.landmarks) < MAX_DRIFT
 
     def _tiles(self, now: float, found: list[_Measured]) -> Iterator[Tile]:
         """Where to look for faces: those that were lost lately, then as the search has it."""

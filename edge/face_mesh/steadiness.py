@@ -23,7 +23,8 @@ SMALLER, LARGER, TURNED, MOVED = 0.8, 1.25, math.radians(20), 0.1
 """Other regions: smaller and larger, as multiples; rotated, rad; moved to the side, as a share of the size."""
 
 MAX_DRIFT = 0.05
-"""Between what faces reach and what anything else has at least (`python -m tests.benchmarks.steadiness`)."""
+"""Drift up to which landmarks are those of a face: between what faces reach and what anything else has at least
+(`python -m tests.benchmarks.steadiness`)."""
 
 
 def drift(landmarker: Landmarker, rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> float:
@@ -46,3 +47,8 @@ def drift(landmarker: Landmarker, rgb: NDArray[np.uint8], landmarks: NDArray[np.
     )
     distances = [np.linalg.norm(landmarker(rgb, other)[0][:, :2] - landmarks[:, :2], axis=1) for other in others]
     return float(np.mean(distances) / np.ptp(landmarks[:, 1]))
+
+
+def is_steady(landmarker: Landmarker, rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> bool:
+    """Whether landmarks are those of a face, see `drift`."""
+    return drift(landmarker, rgb, landmarks) < MAX_DRIFT

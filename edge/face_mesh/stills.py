@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.face_mesh.detector import SAME_PLACE
 from edge.face_mesh.landmarker import SCALES
-from edge.face_mesh.steadiness import MAX_DRIFT, drift
+from edge.face_mesh.steadiness import is_steady
 from edge.face_mesh.tiles import SMALLEST, Tile, layout
 from edge.face_mesh.tracking import Region
 from edge.values import Face, bounding_box
@@ -129,10 +129,8 @@ class Stills:
                 return None
             # A tracked face is measured in the region of its own landmarks, so this one is too.
             region = Region.of_landmarks(landmarks)
-        height = bounding_box(landmarks)[3]
-        if drift(self._landmarker, rgb, landmarks) > MAX_DRIFT:
-            return None
-        return Face(0, landmarks, presence) if height >= SMALLEST * MIN_FACE else None
+        is_face = bounding_box(landmarks)[3] >= SMALLEST * MIN_FACE and is_steady(self._landmarker, rgb, landmarks)
+        return Face(0, landmarks, presence) if is_face else None
 
     def _crop(self, rgb: NDArray[np.uint8], min_detection: float, min_presence: float) -> list[Face]:
         """The faces in a crop with its border."""

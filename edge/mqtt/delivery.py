@@ -67,7 +67,7 @@ class Delivery:
         return f"the broker rejects {rejected}" if rejected else ""
 
     def begin(self, session: Session) -> None:
-        """Start a connection with `online`, and with all that a broker may have forgotten."""
+        """Start a connection: subscribe, and let all be published again that a broker may have forgotten."""
         self._refused.clear()
         self._renew_at = None
         self.requeue(session)

@@ -216,7 +216,7 @@ class Worker:
         self._alive_until = self._clock() + limit_s
 
     def _on_connected(self, session: Session) -> None:
-        """Start a connection with `online`, and with all that a broker may have forgotten."""
+        """Say that the connection stands, and publish `online`."""
         down_s = self.reconnect.connected(self._clock())
         self._delivery.begin(session)
         version = "MQTT 5" if session.protocol is V5 else "MQTT 3.1.1"

@@ -106,6 +106,11 @@ class Scores:
         """How predictions were compared with the truth, in words."""
         return PROTOCOLS[self.truth]
 
+    @property
+    def predictions(self) -> dict[str, int]:
+        """How often each label was predicted."""
+        return {name: sum(row[index] for row in self.confusion) for index, name in enumerate(self.labels)}
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         figures: dict[str, Any] = rounded(as_json(self))

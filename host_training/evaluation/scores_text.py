@@ -67,11 +67,11 @@ def _interval(interval: Interval) -> str:
 def _confusion(scores: Scores) -> list[str]:
     heads = (*(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}." for name in scores.labels), "no face")
     lines = [_line("true \\ pred.", [*heads, "recall", "precis.", "F1"])]
-    for index, (name, row) in enumerate(zip(scores.labels, scores.confusion, strict=True)):
-        support, predicted = sum(row), sum(other[index] for other in scores.confusion)
+    for name, row in zip(scores.labels, scores.confusion, strict=True):
+        support = sum(row)
         figures = (
             (scores.recall[name], support),
-            (scores.precision[name], support and predicted),
+            (scores.precision[name], support and scores.predictions[name]),
             (scores.f1[name], support),
         )
         lines.append(_line(name, [*map(str, row), *(f"{share:.3f}" if whole else "-" for share, whole in figures)]))

@@ -100,9 +100,8 @@ def _copies(report: Report) -> str:
 
 def _by_label(test: Scores) -> list[str]:
     rows = []
-    for index, (name, count) in enumerate(test.support.items()):
-        predicted = sum(row[index] for row in test.confusion)
-        shares = ((test.recall[name], count), (test.precision[name], count and predicted))
+    for name, count in test.support.items():
+        shares = ((test.recall[name], count), (test.precision[name], count and test.predictions[name]))
         rows.append((name, str(count), *(f"{share:.3f}" if whole else about.NONE for share, whole in shares)))
     confusion = zip(test.labels, test.confusion, strict=True)
     return [

@@ -162,7 +162,7 @@ def _by_label(scores: Scores) -> list[View]:
             "rows": rows,
             "recall": scores.recall[name],
             "interval": wilson(scores.confusion[index][index], rows),
-            "predicted": sum(row[index] for row in scores.confusion),
+            "predicted": scores.predictions[name],
             "precision": scores.precision[name],
             "f1": scores.f1[name],
         }

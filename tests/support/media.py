@@ -15,6 +15,7 @@ import pytest
 
 from edge.camera.demo.camera import DemoCamera
 from edge.settings import CameraSettings
+from tests.support import portraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 PHOTOGRAPHS = REPOSITORY / "tests" / "media"
-ASSETS = REPOSITORY / "edge" / "camera" / "demo" / "assets"
 FOREIGN = Path(os.environ.get("EMOTION_EDGE_MEDIA", REPOSITORY.parent / "shared" / "data" / "media"))
 """Folder of pictures and clips that may not be redistributed. Tests of them are skipped without it."""
 
@@ -91,7 +91,7 @@ def path_of(name: str, folder: Path) -> Path:
 
 def portrait_of(person: Person, scale: float) -> Image:
     """A portrait, uint8[H, W, 3] RGB, `scale` times as large as the demo's."""
-    bgr = cv2.imread(str(ASSETS / "demo-portrait.jpg"))
+    bgr = cv2.imread(str(portraits.FILE))
     rgb = cv2.resize(bgr, None, fx=scale * person.wide, fy=scale, interpolation=cv2.INTER_AREA)[..., ::-1]
     toned = np.clip(rgb * (person.light * np.array(person.tint)), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(toned[:, ::-1] if person.mirrored else toned)
